@@ -1,0 +1,1 @@
+"""attnstore: the attention of protein language models, ingested once and queried afterwards."""

@@ -1,0 +1,21 @@
+"""Errors that are the user's to mend: one sentence saying what, where, and the cure."""
+
+
+class AttnstoreError(Exception):
+    """Base of every error raised on purpose; the command line prints it without a traceback."""
+
+
+class StoreError(AttnstoreError):
+    """A store that is missing, damaged, of another version, or not a store."""
+
+
+class SourceError(AttnstoreError):
+    """An input file that cannot be read as what it claims to be."""
+
+
+class ModelError(AttnstoreError):
+    """A model or tokenizer that cannot be loaded or cannot serve one token per residue."""
+
+
+class QueryError(AttnstoreError):
+    """A question that the language, the store or its precision cannot answer."""
