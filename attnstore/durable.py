@@ -1,0 +1,94 @@
+"""Writes that survive a crash, and digests that prove it."""
+
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from .errors import StoreError
+
+
+def replace_file(path: Path, data: bytes) -> None:
+    """Write a file so that a reader sees the old content or the new one, whole, also after a power cut."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
+    sync_directory(path.parent)
+
+
+def replace_json(path: Path, content: Any) -> None:
+    """:func:`replace_file` with JSON."""
+    replace_file(path, json_bytes(content))
+
+
+def json_bytes(content: Any) -> bytes:
+    """The one way JSON is written in a store: two-space indented UTF-8 with a final newline."""
+    return (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode()
+
+
+def read_json(path: Path, what: str) -> Any:
+    """Read a JSON object of a store.
+
+    Raises
+    ------
+    StoreError
+        If the file is missing or is not a JSON object.
+    """
+    try:
+        content = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise StoreError(f"{what} is missing: {path} does not exist.") from None
+    except (ValueError, UnicodeDecodeError) as error:
+        raise StoreError(f"{what} is damaged: {path} is not valid JSON ({error}).") from None
+    if not isinstance(content, dict):
+        raise StoreError(f"{what} is damaged: {path} is not a JSON object.")
+    return content
+
+
+def sync_file(path: Path) -> None:
+    """Flush a file to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_directory(path: Path) -> None:
+    """Flush a directory's entries to the disk, where the system has that notion."""
+    if os.name == "posix":
+        sync_file(path)
+
+
+def files_below(directory: Path) -> Iterator[Path]:
+    """Every file below a directory, sorted, so that listings are the same everywhere."""
+    return (path for path in sorted(directory.rglob("*")) if path.is_file())
+
+
+def sync_tree(directory: Path) -> None:
+    """Flush every file and directory below a directory, and itself."""
+    for path in sorted(directory.rglob("*")):
+        sync_directory(path) if path.is_dir() else sync_file(path)
+    sync_directory(directory)
+
+
+def sha256_file(path: Path) -> str:
+    """SHA-256 of a file, hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sha256_bytes(data: bytes) -> str:
+    """SHA-256 of bytes, hexadecimal."""
+    return hashlib.sha256(data).hexdigest()

@@ -1,0 +1,242 @@
+"""Names and versions of what lies in a store, and the documents that describe a model's part of it.
+
+``docs/format.md`` is the specification; this module is its code. Documents are frozen dataclasses that turn
+into JSON and back; unknown versions are refused.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .codebook import Codebook
+from .durable import read_json, replace_json
+from .errors import StoreError
+
+FORMAT = "attnstore"
+VERSION = 1
+
+STORE_FILE = "store.json"
+MODEL_FILE = "model.json"
+PLAN_FILE = "plan.json"
+MANIFEST_FILE = "manifest.json"
+SEGMENT_FILE = "segment.json"
+
+ATTENTION = "attention"
+SEGMENTS = "segments"
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+
+def checked_name(name: str, what: str) -> str:
+    """A name that may become a directory's: letters, digits, dot, underscore and hyphen.
+
+    Raises
+    ------
+    StoreError
+        If it is anything else; names read from documents pass through here before they meet a path.
+    """
+    if not _NAME.fullmatch(name):
+        raise StoreError(
+            f"{what} {name!r} cannot be used: use up to 100 letters, digits, '.', '_' and '-', "
+            "starting with a letter or a digit."
+        )
+    return name
+
+
+def _check_version(content: Mapping[str, Any], path: Path) -> None:
+    version = content.get("version")
+    if not isinstance(version, int):
+        raise StoreError(f"{path} is damaged: it has no version number.")
+    if version > VERSION:
+        raise StoreError(
+            f"{path} is of format version {version}, newer than the {VERSION} that this attnstore reads: "
+            "upgrade attnstore."
+        )
+    if version < 1:
+        raise StoreError(f"{path} is damaged: {version} is no format version.")
+
+
+def _document(path: Path, what: str) -> dict[str, Any]:
+    content: dict[str, Any] = read_json(path, what)
+    _check_version(content, path)
+    return content
+
+
+@dataclass(frozen=True)
+class StoreDocument:
+    """``store.json``: which catalog is current. Replaced last, so that it never names an unfinished one.
+
+    Attributes
+    ----------
+    catalog : file name of the current catalog, None before the first
+    catalog_sha256 : digest of that file
+    proteins, residues : what it holds
+    """
+
+    catalog: str | None = None
+    catalog_sha256: str | None = None
+    proteins: int = 0
+    residues: int = 0
+
+    @classmethod
+    def read(cls, store: Path) -> "StoreDocument":
+        """Read and check; raises StoreError if the directory is not a store this version can read."""
+        path = store / STORE_FILE
+        if not path.exists():
+            if not store.exists():
+                raise StoreError(f"{store} does not exist: create a store with `attnstore ingest`.")
+            raise StoreError(f"{store} is not an attnstore store: it has no {STORE_FILE}.")
+        content = read_json(path, "the store's description")
+        if content.get("format") != FORMAT:
+            raise StoreError(f"{store} is not an attnstore store: {STORE_FILE} names another format.")
+        _check_version(content, path)
+        catalog = content.get("catalog")
+        if catalog is not None:
+            checked_name(str(catalog), "catalog")
+        try:
+            return cls(catalog, content["catalog_sha256"], int(content["proteins"]), int(content["residues"]))
+        except (KeyError, TypeError, ValueError) as error:
+            raise StoreError(f"{path} is damaged: {error!r}.") from None
+
+    def write(self, store: Path) -> None:
+        """Replace ``store.json``."""
+        replace_json(store / STORE_FILE, {"format": FORMAT, "version": VERSION, **asdict(self)})
+
+
+@dataclass(frozen=True)
+class ModelDocument:
+    """``model.json``: what was run and how its attention is stored; never changes once written.
+
+    Attributes
+    ----------
+    name : the model's name in the store
+    source : hub id or path it was loaded from
+    weights_sha256 : digest of every parameter's name, shape and bytes
+    architecture : class name
+    layers, heads : numbers of them
+    tokenizer : class name, the tokens before and after the residues, whether letters stand apart
+    precision : of the matrix products; the softmax is float32 always
+    max_residues : longer proteins are truncated to it or skipped
+    long : 'truncate' or 'skip'
+    batch_residues, segment_entries : what the plan was made with
+    arc_floor : weights at or above it are kept as arcs
+    chunk_pairs : pairs of one head in a chunk of codes
+    codebook : edges as float32 bit patterns
+    check : largest difference between captured attention and the model's own, on a probe
+    versions : packages that wrote it
+    """
+
+    name: str
+    source: str
+    weights_sha256: str
+    architecture: str
+    layers: int
+    heads: int
+    tokenizer: Mapping[str, Any]
+    precision: str
+    max_residues: int
+    long: str
+    batch_residues: int
+    segment_entries: int
+    arc_floor: float
+    chunk_pairs: int
+    codebook: tuple[str, ...]
+    check: float
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+    #: Fields that may differ between two runs that go into one model of a store.
+    FREE = ("source", "check", "versions")
+
+    @classmethod
+    def read(cls, directory: Path) -> "ModelDocument":
+        """Read and check; raises StoreError."""
+        path = directory / MODEL_FILE
+        content = _document(path, f"model {directory.name}")
+        content.pop("version")
+        try:
+            content["codebook"] = tuple(content["codebook"])
+            document = cls(**content)
+            _ = document.edges
+        except (KeyError, TypeError, ValueError) as error:
+            raise StoreError(f"{path} is damaged: {error}.") from None
+        if checked_name(document.name, "model") != directory.name:
+            raise StoreError(f"{path} is damaged: it describes model {document.name}.")
+        return document
+
+    def write(self, directory: Path) -> None:
+        """Write ``model.json``."""
+        replace_json(directory / MODEL_FILE, {"version": VERSION, **asdict(self)})
+
+    @property
+    def edges(self) -> Codebook:
+        """The codebook."""
+        return Codebook.from_json(self.codebook)
+
+    def difference(self, other: "ModelDocument") -> str | None:
+        """The first setting in which two runs differ, in words; None if they can share a model's place."""
+        mine, theirs = asdict(self), asdict(other)
+        for key in mine:
+            if key not in self.FREE and mine[key] != theirs[key]:
+                return f"{key} was {mine[key]} and is {theirs[key]}"
+        return None
+
+
+@dataclass(frozen=True)
+class SegmentEntry:
+    """A committed segment as the manifest lists it.
+
+    Attributes
+    ----------
+    id : directory name, unique to the attempt that wrote it
+    number : which segment of the plan it is
+    sha256 : digest of its ``segment.json``, which holds those of its files
+    proteins, residues, pairs, arcs : counts
+    bytes : size of all its files
+    """
+
+    id: str
+    number: int
+    sha256: str
+    proteins: int
+    residues: int
+    pairs: int
+    arcs: int
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A protein that a model did not take, and why."""
+
+    protein: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """``manifest.json``: the committed segments, and the proteins skipped. What it does not list is not there."""
+
+    segments: tuple[SegmentEntry, ...] = ()
+    skipped: tuple[Skipped, ...] = ()
+
+    @classmethod
+    def read(cls, directory: Path) -> "Manifest":
+        """Read and check; raises StoreError. A model without a manifest has nothing committed."""
+        path = directory / MANIFEST_FILE
+        if not path.exists():
+            return cls()
+        content = _document(path, f"the manifest of model {directory.name}")
+        try:
+            segments = tuple(SegmentEntry(**entry) for entry in content["segments"])
+            skipped = tuple(Skipped(**entry) for entry in content["skipped"])
+        except (KeyError, TypeError) as error:
+            raise StoreError(f"{path} is damaged: {error}.") from None
+        for segment in segments:
+            checked_name(segment.id, "segment")
+        return cls(segments, skipped)
+
+    def write(self, directory: Path) -> None:
+        """Replace ``manifest.json``: the moment at which segments become visible."""
+        replace_json(directory / MANIFEST_FILE, {"version": VERSION, **asdict(self)})

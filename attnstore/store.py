@@ -1,0 +1,186 @@
+"""A store, open for reading: its models, its matrices, and the questions one can ask it."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from .codebook import Codebook
+from .errors import QueryError
+from .layout import ATTENTION, MODEL_FILE, Manifest, ModelDocument, StoreDocument
+from .segment import Segment, open_segment
+
+if TYPE_CHECKING:
+    import duckdb
+    import xarray as xr
+
+    from .queries.result import Alignment
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A model's part of a store, as its manifest was when the store was opened.
+
+    Attributes
+    ----------
+    directory : Path
+    document : what was run and how it is stored
+    manifest : what is committed
+    """
+
+    directory: Path
+    document: ModelDocument
+    manifest: Manifest
+
+    @property
+    def name(self) -> str:
+        """Its name in the store."""
+        return self.document.name
+
+    @property
+    def entries(self) -> int:
+        """Attention entries: layers × heads × pairs."""
+        return self.document.layers * self.document.heads * sum(entry.pairs for entry in self.manifest.segments)
+
+    @cached_property
+    def codebook(self) -> Codebook:
+        """Its codebook."""
+        return self.document.edges
+
+    @cached_property
+    def segments(self) -> tuple[Segment, ...]:
+        """Its segments, opened; raises StoreError if a file of one is missing or cut short."""
+        return tuple(open_segment(self.directory, entry) for entry in self.manifest.segments)
+
+    @cached_property
+    def places(self) -> Mapping[str, tuple[Segment, int]]:
+        """Segment and local index of every protein, by id."""
+        return {name: (segment, index) for segment in self.segments for index, name in enumerate(segment.proteins.id)}
+
+
+@dataclass(frozen=True, eq=False)
+class Store:
+    """Proteins and the attention that models pay to them. Open one with :func:`attnstore.open`.
+
+    Attributes
+    ----------
+    path : Path
+    models : by name
+    document : which catalog is current, and what it holds
+    """
+
+    path: Path
+    models: Mapping[str, Model]
+    document: StoreDocument
+
+    @property
+    def catalog_path(self) -> Path:
+        """The DuckDB file of proteins and residues; raises StoreError where there is none."""
+        from .catalog import current_catalog
+
+        return current_catalog(self.path, self.document)
+
+    def model(self, name: str | None = None) -> Model:
+        """A model by name; without one, the only model there is.
+
+        Raises
+        ------
+        QueryError
+            If there is no such model, or several and none was named.
+        """
+        names = ", ".join(self.models) or "none"
+        if name is None:
+            if len(self.models) == 1:
+                return next(iter(self.models.values()))
+            raise QueryError(f"the store holds {len(self.models)} models ({names}): name one.")
+        if name not in self.models:
+            raise QueryError(f"the store holds no model {name!r}: it has {names}.")
+        return self.models[name]
+
+    def attention(
+        self,
+        protein: str,
+        layer: int | None = None,
+        head: int | None = None,
+        *,
+        model: str | None = None,
+        bounds: bool = False,
+    ) -> "xr.DataArray | xr.Dataset":
+        """The attention matrix of a protein.
+
+        Weights come from the codes: each is the mean of its bin in its head, and lies within the bin's edges.
+
+        Parameters
+        ----------
+        protein : id
+        layer, head : from 0; all of them where None
+        model : may be left out where the store has one
+        bounds : return a Dataset of weight, lower and upper instead
+
+        Returns
+        -------
+        xarray.DataArray or xarray.Dataset
+            float32 [source, target], after [layer] and [head] where all were asked for. Source attends to target.
+            Rows do not sum to one: what goes to special tokens is in the coordinate `special` of `source`.
+
+        Raises
+        ------
+        QueryError
+            If there is no such protein, layer, head or model.
+        StoreError
+            If the codes are damaged.
+        """
+        from .matrix import attention
+
+        return attention(self, protein, layer, head, model, bounds)
+
+    def sql(self, statement: str) -> "duckdb.DuckDBPyRelation":
+        """One SELECT over ``proteins``, ``members``, ``residues``, ``pairs``, ``properties``, ``arcs``, ``heads``,
+        ``models`` and ``skipped``, in DuckDB, which can touch no other file.
+
+        Raises
+        ------
+        QueryError
+            If it is not exactly one SELECT, or does not bind.
+        """
+        from .sql import relation
+
+        return relation(self, statement)
+
+    def align(self, predicate: str, **options: Any) -> "Alignment":
+        """Share of each head's attention that goes to pairs where a predicate is true.
+
+        See :func:`attnstore.queries.align.align` for the options and what comes back.
+        """
+        from .queries.align import align
+
+        return align(self, predicate, **options)
+
+    def verify(self) -> list[str]:
+        """Check every digest, checksum and count; returns a sentence for each thing that is damaged."""
+        from .verify import verify
+
+        return verify(self.path)
+
+
+def open_store(path: str | os.PathLike[str]) -> Store:
+    """Open a store for reading.
+
+    The manifests are read before the catalog, so that a catalog always holds the proteins a manifest names.
+
+    Raises
+    ------
+    StoreError
+        If it is not a store, is damaged, or was written by a newer version.
+    """
+    directory = Path(path)
+    StoreDocument.read(directory)
+    models: dict[str, Model] = {}
+    attention = directory / ATTENTION
+    for place in sorted(attention.iterdir()) if attention.is_dir() else ():
+        if (place / MODEL_FILE).exists():
+            models[place.name] = Model(place, ModelDocument.read(place), Manifest.read(place))
+    return Store(directory, MappingProxyType(models), StoreDocument.read(directory))

@@ -1,0 +1,142 @@
+"""Checking a store from end to end."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from . import durable
+from .catalog import connect, current_catalog
+from .errors import AttnstoreError
+from .layout import SEGMENT_FILE, SEGMENTS, SegmentEntry, StoreDocument
+from .segment import Segment, open_segment, recorded_files
+from .store import Model, open_store
+
+
+def verify(path: Path, on_segment: Callable[[], object] = lambda: None) -> list[str]:
+    """Check digests, checksums, counts and sums of everything a store vouches for.
+
+    Parameters
+    ----------
+    path : the store
+    on_segment : called when a segment is done
+
+    Returns
+    -------
+    list of str
+        One sentence for each thing that is damaged; empty if the store is sound.
+
+    Raises
+    ------
+    StoreError
+        If it cannot be opened at all.
+    """
+    store = open_store(path)
+    problems: list[str] = []
+    catalog = list(_catalog_problems(path, store.document))
+    problems += catalog
+    known = {} if catalog or store.document.catalog is None else _sequences(path, store.document)
+    for model in store.models.values():
+        for entry in model.manifest.segments:
+            problems += _segment_problems(model, entry, known)
+            on_segment()
+    return problems
+
+
+def _catalog_problems(path: Path, document: StoreDocument) -> Iterator[str]:
+    if document.catalog is None:
+        return
+    try:
+        catalog = current_catalog(path, document)
+        if durable.sha256_file(catalog) != document.catalog_sha256:
+            yield f"the catalog {catalog} does not have the digest it was written with."
+        with contextlib.closing(connect(catalog)) as connection:
+            found = connection.execute(
+                "SELECT (SELECT count(*) FROM proteins), (SELECT count(*) FROM residues)"
+            ).fetchone()
+        if found != (document.proteins, document.residues):
+            yield f"the catalog {catalog} does not hold {document.proteins} proteins and {document.residues} residues."
+    except AttnstoreError as error:
+        yield str(error)
+
+
+def _sequences(path: Path, document: StoreDocument) -> dict[str, str]:
+    with contextlib.closing(connect(current_catalog(path, document))) as connection:
+        return dict(connection.execute("SELECT id, sequence_sha256 FROM proteins").fetchall())
+
+
+def _segment_problems(model: Model, entry: SegmentEntry, known: dict[str, str]) -> Iterator[str]:
+    """Digests first; only a segment whose files are as written is worth decoding."""
+    directory = model.directory / SEGMENTS / entry.id
+    damaged = False
+    try:
+        listed = recorded_files(directory, entry)
+    except AttnstoreError as error:
+        yield str(error)
+        return
+    for relative, size, sha256 in listed:
+        file = directory / relative
+        problem = _file_problem(file, size, sha256)
+        if problem:
+            damaged = True
+            yield f"segment {entry.id} of model {model.name}: {file} {problem}."
+    extra = {path.relative_to(directory).as_posix() for path in durable.files_below(directory)} - {
+        SEGMENT_FILE, *(relative for relative, _, _ in listed)
+    }  # fmt: skip
+    for relative in sorted(extra):
+        yield f"segment {entry.id} of model {model.name}: {relative} does not belong there."
+    if not damaged:
+        try:
+            segment = open_segment(model.directory, entry)
+            for problem in _content_problems(model, segment, known):
+                yield f"segment {entry.id} of model {model.name}: {problem}."
+        except AttnstoreError as error:
+            yield str(error)
+
+
+def _file_problem(file: Path, size: int, sha256: str) -> str | None:
+    try:
+        found = file.stat().st_size
+        if found != size:
+            return f"has {found} bytes where {size} were written"
+        if durable.sha256_file(file) != sha256:
+            return "does not have the digest it was written with"
+    except OSError as error:
+        return f"is missing ({error.strerror})"
+    return None
+
+
+def _content_problems(model: Model, segment: Segment, known: dict[str, str]) -> Iterator[str]:
+    """Do the tiers agree with each other and with the manifest?"""
+    document, entry, proteins = model.document, segment.entry, segment.proteins
+    shape = (document.layers, document.heads)
+    if (len(proteins.id), proteins.residue_offset[-1], proteins.pair_offset[-1]) != (
+        entry.proteins, entry.residues, entry.pairs,
+    ):  # fmt: skip
+        yield "its proteins are not those the manifest counts"
+        return
+    for name, sha256 in zip(proteins.id, proteins.sequence_sha256, strict=True):
+        if known and known.get(name) != sha256:
+            yield f"its protein {name} is not that of the catalog"
+    counts = segment.bin_count.astype(np.int64)
+    for layer in range(document.layers):
+        codes = segment.codes(layer, slice(None))
+        for head in range(document.heads):
+            if not np.array_equal(np.bincount(codes[head], minlength=counts.shape[-1]), counts[layer, head]):
+                yield f"the codes of layer {layer}, head {head} are not those that were counted"
+    arcs = segment.arcs(0.0, ("layer", "head", "weight"))
+    weight = arcs["weight"].to_numpy()
+    if arcs.num_rows != entry.arcs or (weight < np.float32(document.arc_floor)).any():
+        yield "its arcs are not those the manifest counts"
+    index = arcs["layer"].to_numpy().astype(np.int64) * document.heads + arcs["head"].to_numpy()
+    code = model.codebook.code_of(document.arc_floor)
+    per_head = np.bincount(index, minlength=document.layers * document.heads).reshape(shape)
+    if code is not None and not np.array_equal(per_head, counts[..., code:].sum(axis=-1)):
+        yield "its arcs do not agree with its codes"
+    sums = {name: segment.marginal(name).astype(np.float64) for name in ("received", "emitted", "special")}
+    rows = sums["emitted"] + sums["special"]
+    if not (np.abs(rows - 1) < 1e-3).all():
+        yield "attention of a residue does not sum to one"
+    if not np.allclose(sums["received"].sum(-1), sums["emitted"].sum(-1), rtol=1e-5):
+        yield "attention received and emitted differ in sum"

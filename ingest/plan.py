@@ -1,0 +1,95 @@
+"""Which proteins go into which segment and which batch.
+
+The plan is made once, recorded, and followed: a resumed run computes the same batches and so the same bytes.
+Longest proteins come first: batches then hold neighbours in length, and a model that does not fit in memory fails
+at the start rather than at the end.
+"""
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from ..durable import read_json, replace_json
+from ..errors import StoreError
+from ..layout import PLAN_FILE, VERSION
+
+#: Attention entries (layers × heads × pairs) in a segment, about its size in memory in bytes.
+SEGMENT_ENTRIES = 128 * 2**20
+
+
+@dataclass(frozen=True)
+class PlannedSegment:
+    """A segment to be: protein ids by batch, in the order in which they will be stored."""
+
+    number: int
+    batches: tuple[tuple[str, ...], ...]
+
+
+def plan_segments(
+    lengths: Iterable[tuple[str, int]],
+    *,
+    heads: int,
+    segment_entries: int,
+    batch_residues: int,
+    first_number: int = 0,
+) -> list[PlannedSegment]:
+    """Cut proteins into segments and batches.
+
+    Parameters
+    ----------
+    lengths : protein id and stored length
+    heads : layers × heads, the entries of a pair
+    segment_entries : most entries in a segment; a larger protein stands alone
+    batch_residues : most residues in a batch, padding included; a longer protein stands alone
+    first_number : number of the first segment
+    """
+    ordered = sorted(lengths, key=lambda item: -item[1])
+    segments: list[PlannedSegment] = []
+    batches: list[tuple[str, ...]] = []
+    batch: list[str] = []
+    entries = width = 0
+
+    def close_batch() -> None:
+        if batch:
+            batches.append(tuple(batch))
+            batch.clear()
+
+    def close_segment() -> None:
+        close_batch()
+        if batches:
+            segments.append(PlannedSegment(first_number + len(segments), tuple(batches)))
+            batches.clear()
+
+    for name, length in ordered:
+        size = heads * length * length
+        if entries and entries + size > segment_entries:
+            close_segment()
+            entries = 0
+        if batch and width * (len(batch) + 1) > batch_residues:
+            close_batch()
+        if not batch:
+            width = length
+        batch.append(name)
+        entries += size
+    close_segment()
+    return segments
+
+
+def read_plan(directory: Path) -> list[PlannedSegment]:
+    """The recorded plan of a model; empty before the first run."""
+    path = directory / PLAN_FILE
+    if not path.exists():
+        return []
+    content = read_json(path, f"the plan of model {directory.name}")
+    try:
+        return [
+            PlannedSegment(int(segment["number"]), tuple(map(tuple, segment["batches"])))
+            for segment in content["segments"]
+        ]
+    except (KeyError, TypeError, ValueError) as error:
+        raise StoreError(f"{path} is damaged: {error!r}.") from None
+
+
+def write_plan(directory: Path, plan: list[PlannedSegment]) -> None:
+    """Record a plan."""
+    replace_json(directory / PLAN_FILE, {"version": VERSION, "segments": [asdict(segment) for segment in plan]})

@@ -1,0 +1,266 @@
+"""mmCIF files: one record per protein chain of the first model."""
+
+from __future__ import annotations
+
+import io
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from Bio.PDB.MMCIF2Dict import MMCIF2Dict
+
+from ...errors import SourceError
+from . import text
+from .record import Record
+from .structure import (
+    Atom,
+    Parents,
+    Residue,
+    amino_acids,
+    at_least_one,
+    chain_id,
+    entry_id,
+    is_protein,
+    record,
+    residues,
+)
+
+NAME = "mmCIF (.cif .mmcif)"
+
+_SUFFIXES = frozenset({".cif", ".mmcif"})
+_ENTRY = r"[^\s?.]\S*"
+_ABSENT = frozenset({".", "?", ""})
+
+#: The categories of the file: column name to values.
+Cif = Mapping[str, list[str]]
+
+
+def accepts(path: Path, head: bytes) -> bool:
+    """Say whether the file's suffix is that of an mmCIF file."""
+    return text.suffix(path) in _SUFFIXES
+
+
+def read(path: Path) -> Iterator[Record]:
+    """Yield one record per protein chain of the first model, sorted by author chain id.
+
+    The sequence is that of pdbx_poly_seq_scheme (or entity_poly_seq), on which the atoms have their
+    places by label_seq_id; without these categories it is the sequence of the observed residues.
+
+    Raises
+    ------
+    SourceError
+        The file cannot be read, is no mmCIF, has no protein chain, or its atoms contradict its sequence.
+    """
+    cif = _parse(path)
+    entry = entry_id(next(iter(cif.get("_entry.id", [])), ""), text.stem(path), _ENTRY)
+    parents: Parents = dict(
+        zip(
+            cif.get("_pdbx_struct_mod_residue.label_comp_id", []),
+            cif.get("_pdbx_struct_mod_residue.parent_comp_id", []),
+            strict=False,
+        )
+    )
+    rows = _rows(path, cif)
+    polymers = _scheme(path, cif) or _entities(path, cif, rows)
+    by_label: dict[str, list[_Row]] = defaultdict(list)
+    undeclared: dict[str, list[Atom]] = defaultdict(list)
+    for row in rows:
+        if row.label in polymers:
+            by_label[row.label].append(row)
+        else:
+            undeclared[row.chain].append(row.atom)
+
+    found: list[tuple[str, Record]] = []
+    for label, polymer in polymers.items():
+        names = [alternatives[0] for alternatives in polymer.names]
+        if is_protein(names, parents):
+            where = f"{path} chain {polymer.chain}"
+            observed = _placed(polymer, by_label[label], where)
+            identifier = chain_id(entry, polymer.chain)
+            found.append((polymer.chain, record(identifier, where, names, observed, parents)))
+    for chain, atoms in undeclared.items():
+        seen = amino_acids(residues(atoms), parents)
+        names = [residue.name for residue in seen]
+        if is_protein(names, parents):
+            where = f"{path} chain {chain}"
+            one = record(chain_id(entry, chain), where, names, dict(enumerate(seen)), parents)
+            found.append((chain, one))
+    found.sort(key=lambda pair: pair[0])
+    yield from at_least_one((one for _, one in found), f"{path} has no protein chain; give a structure that has one.")
+
+
+@dataclass(frozen=True)
+class _Row:
+    """An atom with its label_asym_id, entity, label_seq_id (None where absent) and author chain."""
+
+    label: str
+    entity: str
+    place: int | None
+    chain: str
+    atom: Atom
+
+
+@dataclass(frozen=True)
+class _Polymer:
+    """A declared chain: its author id and, per place, the residue names there, the main one first."""
+
+    chain: str
+    names: list[list[str]]
+
+
+def _parse(path: Path) -> Cif:
+    content = [line for _, line in text.lines(path)]
+    blocks = 0
+    in_text = False
+    for line in content:
+        if line.startswith(";"):
+            in_text = not in_text
+        elif not in_text and line.lower().startswith("data_"):
+            blocks += 1
+    if blocks != 1:
+        raise SourceError(
+            f"{path} has {blocks} data blocks where an mmCIF structure has one; "
+            f"give a file with the one block that has the structure."
+        )
+    try:
+        cif: Cif = MMCIF2Dict(io.StringIO("\n".join(content)))
+    except Exception as error:
+        # Damaged text makes the tokenizer fail in many ways, and all mean the same to the user.
+        raise SourceError(f"{path} is no readable mmCIF ({error}); fetch it again.") from error
+    return cif
+
+
+def _rows(path: Path, cif: Cif) -> list[_Row]:
+    """Return the atoms of the first model; with label_seq_id given, those of polymers only."""
+    if "_atom_site.Cartn_x" not in cif:
+        return []
+    columns = [
+        _column(path, cif, names, default)
+        for names, default in (
+            (("label_asym_id", "auth_asym_id"), None),
+            (("auth_asym_id", "label_asym_id"), None),
+            (("label_entity_id",), "?"),
+            (("label_seq_id",), "?"),
+            (("auth_seq_id", "label_seq_id"), None),
+            (("pdbx_PDB_ins_code",), "?"),
+            (("label_comp_id", "auth_comp_id"), None),
+            (("group_PDB",), "ATOM"),
+            (("label_atom_id", "auth_atom_id"), None),
+            (("label_alt_id",), "?"),
+            (("occupancy",), "1"),
+            (("Cartn_x",), None),
+            (("Cartn_y",), None),
+            (("Cartn_z",), None),
+            (("pdbx_PDB_model_num",), "1"),
+        )
+    ]
+    first_model = columns[-1][0]
+    rows = []
+    for index, (*fields, model) in enumerate(zip(*columns, strict=True), start=1):
+        if model == first_model:
+            try:
+                rows.append(_row(fields, f"{path}, atom_site row {index}"))
+            except ValueError as error:
+                raise SourceError(
+                    f"{path}: row {index} of atom_site is not valid ({error}); correct or fetch it again."
+                ) from error
+    labelled = any(row.place is not None for row in rows)
+    return [row for row in rows if row.place is not None] if labelled else rows
+
+
+def _column(path: Path, cif: Cif, names: Sequence[str], default: str | None) -> list[str]:
+    """Return the first of the atom_site columns that is there, of the length that all must have."""
+    length = len(cif["_atom_site.Cartn_x"])
+    for name in names:
+        column = cif.get(f"_atom_site.{name}")
+        if column is not None and any(value not in _ABSENT for value in column):
+            if len(column) != length:
+                raise SourceError(f"{path} is cut short in its atom_site rows; fetch it again.")
+            return column
+    if default is None:
+        raise SourceError(f"{path} lacks the column _atom_site.{names[0]}; give a complete mmCIF file.")
+    return [default] * length
+
+
+def _row(fields: Sequence[str], place: str) -> _Row:
+    label, chain, entity, label_seq, number, code, residue, group, name, alternative, occupancy, *xyz = fields
+    x, y, z = (float(np.float32(value)) for value in xyz)
+    atom = Atom(
+        number=int(number),
+        insertion_code=None if code in _ABSENT else code,
+        residue=residue,
+        hetero=group == "HETATM",
+        name=name,
+        alternative="" if alternative in _ABSENT else alternative,
+        occupancy=0.0 if occupancy in _ABSENT else float(occupancy),
+        position=(x, y, z),
+        place=place,
+    )
+    return _Row(label, entity, None if label_seq in _ABSENT else int(label_seq), chain, atom)
+
+
+def _scheme(path: Path, cif: Cif) -> dict[str, _Polymer]:
+    """Return the polymers by label_asym_id as pdbx_poly_seq_scheme declares them."""
+    polymers: dict[str, _Polymer] = {}
+    for label, chain, place, name in _table(
+        path, cif, "_pdbx_poly_seq_scheme", ("asym_id", "pdb_strand_id", "seq_id", "mon_id")
+    ):
+        polymer = polymers.setdefault(label, _Polymer(label if chain in _ABSENT else chain, []))
+        _extend(polymer.names, place, name, f"{path} chain {polymer.chain}")
+    return polymers
+
+
+def _entities(path: Path, cif: Cif, rows: Sequence[_Row]) -> dict[str, _Polymer]:
+    """Return the polymers of the atoms by label_asym_id as entity_poly_seq declares them."""
+    names: dict[str, list[list[str]]] = defaultdict(list)
+    for entity, place, name in _table(path, cif, "_entity_poly_seq", ("entity_id", "num", "mon_id")):
+        _extend(names[entity], place, name, f"{path} entity {entity}")
+    return {row.label: _Polymer(row.chain, names[row.entity]) for row in rows if row.entity in names}
+
+
+def _table(path: Path, cif: Cif, category: str, columns: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    present = [cif[f"{category}.{name}"] for name in columns if f"{category}.{name}" in cif]
+    if not present:
+        return iter(())
+    if len(present) != len(columns) or len({len(column) for column in present}) != 1:
+        raise SourceError(f"{path} has an incomplete {category[1:]}; fetch it again or give a complete file.")
+    return zip(*present, strict=True)
+
+
+def _extend(names: list[list[str]], place: str, name: str, where: str) -> None:
+    """Add a residue name at its 1-based place; a second one there is a point mutation."""
+    if place == str(len(names) + 1):
+        names.append([name])
+    elif names and place == str(len(names)):
+        names[-1].append(name)
+    else:
+        raise SourceError(
+            f"{where}: its declared sequence goes from residue {len(names)} to {place}; "
+            f"number it without gaps or fetch the file again."
+        )
+
+
+def _placed(polymer: _Polymer, rows: Sequence[_Row], where: str) -> dict[int, Residue]:
+    atoms: dict[int, list[Atom]] = defaultdict(list)
+    for row in rows:
+        # `_rows` keeps rows without a place only where no row has one, and then none can be placed.
+        if row.place is None:
+            raise SourceError(
+                f"{where}: its sequence is declared but its atoms have no label_seq_id; "
+                f"add that column or remove the declared sequence."
+            )
+        atoms[row.place].append(row.atom)
+    placed: dict[int, Residue] = {}
+    for place, here in atoms.items():
+        observed = residues(here)
+        fits = 1 <= place <= len(polymer.names) and not {atom.residue for atom in here} - {*polymer.names[place - 1]}
+        if len(observed) != 1 or not fits:
+            label = f"{here[0].residue} {here[0].number}{here[0].insertion_code or ''}"
+            raise SourceError(
+                f"{where}: residue {label} at place {place} does not fit the declared sequence; "
+                f"correct the file or fetch it again."
+            )
+        placed[place - 1] = observed[0]
+    return placed

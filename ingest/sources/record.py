@@ -1,0 +1,34 @@
+"""What every reader yields: one protein chain, with its structure where the file has one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ...catalog import Structure
+
+__all__ = ["LETTERS", "Record", "Structure"]
+
+#: The letters of a sequence: the 20 amino acids, Sec (U), Pyl (O), the ambiguous B, Z and J, and X.
+LETTERS = frozenset("ACDEFGHIKLMNPQRSTVWYBJOUXZ")
+
+
+@dataclass(frozen=True, eq=False)
+class Record:
+    """One protein chain as its file gives it.
+
+    Attributes
+    ----------
+    id
+        As the file or its name gives it; not yet checked to be unique.
+    sequence
+        Upper-case one-letter code, of the letters in `LETTERS`, never empty.
+    place
+        Where it came from, for messages: "file.fasta:12" (the header's line) or "1abc.cif chain A".
+    structure
+        None where the source has no coordinates.
+    """
+
+    id: str
+    sequence: str
+    place: str
+    structure: Structure | None

@@ -1,0 +1,126 @@
+"""Residues to tokens: one each, or a refusal.
+
+A tokenizer is probed once with a sequence that holds every ordered pair of the twenty amino acids, so that one
+that merges neighbours, drops letters, or has the same token for several amino acids (as one that lower-cases its
+input by mistake) is found out before the model runs.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import ModelError
+
+AMINO_ACIDS = "ACDEFGHIKLMNPQRSTVWY"
+
+
+def _every_pair() -> str:
+    """A sequence in which every ordered pair of amino acids stands side by side."""
+    return "".join(a + b + a for i, a in enumerate(AMINO_ACIDS) for b in AMINO_ACIDS[i:])
+
+
+PROBE = _every_pair()
+
+
+@dataclass(frozen=True)
+class ResidueTokens:
+    """How a model's tokenizer is used on proteins.
+
+    Attributes
+    ----------
+    tokenizer : the transformers tokenizer
+    spaced : whether letters are separated by spaces
+    ids : token of each of the twenty amino acids
+    prefix, suffix : special tokens before and after the residues
+    pad : token that fills a batch
+    settings : what was changed of the tokenizer's own settings
+    """
+
+    tokenizer: Any
+    spaced: bool
+    ids: dict[str, int]
+    prefix: tuple[int, ...]
+    suffix: tuple[int, ...]
+    pad: int
+    settings: dict[str, Any]
+
+    def encode(self, sequence: str) -> list[int]:
+        """Tokens of the residues alone, one each.
+
+        Raises
+        ------
+        ModelError
+            If the tokenizer gives another number of tokens than residues; the message says which.
+        """
+        if set(sequence) <= self.ids.keys():
+            return [self.ids[letter] for letter in sequence]
+        tokens = _tokenize(self.tokenizer, sequence, self.spaced)[len(self.prefix) :]
+        tokens = tokens[: len(tokens) - len(self.suffix)]
+        if len(tokens) != len(sequence):
+            raise ModelError(
+                f"the tokenizer gives {len(tokens)} tokens for {len(sequence)} residues "
+                f"(letters {', '.join(sorted(set(sequence) - self.ids.keys()))})"
+            )
+        return tokens
+
+    def describe(self) -> dict[str, Any]:
+        """For ``model.json``."""
+        names = self.tokenizer.convert_ids_to_tokens
+        return {
+            "class": type(self.tokenizer).__name__,
+            "spaced": self.spaced,
+            "prefix": names(list(self.prefix)),
+            "suffix": names(list(self.suffix)),
+            "settings": self.settings,
+        }
+
+
+def _tokenize(tokenizer: Any, sequence: str, spaced: bool) -> list[int]:
+    text = " ".join(sequence) if spaced else sequence
+    tokens: list[int] = tokenizer(text, add_special_tokens=True, truncation=False, verbose=False)["input_ids"]
+    return tokens
+
+
+def _frame(tokens: Sequence[int], length: int) -> tuple[tuple[int, ...], dict[str, int], tuple[int, ...]] | None:
+    """Split a probe's tokens into prefix, one token per amino acid and suffix; None if they are not that."""
+    extra = len(tokens) - length
+    for before in range(extra + 1) if extra >= 0 else ():
+        inner = tokens[before : before + length]
+        ids = dict(zip(PROBE, inner, strict=True))
+        if all(ids[letter] == token for letter, token in zip(PROBE, inner, strict=True)) and len(
+            set(ids.values())
+        ) == len(AMINO_ACIDS):
+            return tuple(tokens[:before]), ids, tuple(tokens[before + length :])
+    return None
+
+
+def residue_tokens(tokenizer: Any, name: str) -> ResidueTokens:
+    """Find how a tokenizer gives one token per residue.
+
+    Letters are tried side by side and spaced apart, then once more with lower-casing off: the default of a BERT
+    tokenizer whose folder does not say otherwise turns every amino acid into the unknown token.
+
+    Raises
+    ------
+    ModelError
+        If no way gives one distinct token per amino acid; the message shows what came out.
+    """
+    trials: list[tuple[Any, dict[str, Any]]] = [(tokenizer, {})]
+    if getattr(tokenizer, "do_lower_case", False):
+        trials.append((_without_lower_case(tokenizer), {"do_lower_case": False}))
+    for candidate, settings in trials:
+        for spaced in (False, True):
+            found = _frame(_tokenize(candidate, PROBE, spaced), len(PROBE))
+            if found is not None:
+                prefix, ids, suffix = found
+                pad = candidate.pad_token_id
+                return ResidueTokens(candidate, spaced, ids, prefix, suffix, 0 if pad is None else pad, settings)
+    shown = tokenizer.convert_ids_to_tokens(_tokenize(tokenizer, "ACDEFG", False))
+    raise ModelError(
+        f"{type(tokenizer).__name__} of {name} does not give one token per residue "
+        f"(ACDEFG becomes {' '.join(shown)}): attnstore needs a residue-level vocabulary."
+    )
+
+
+def _without_lower_case(tokenizer: Any) -> Any:
+    return type(tokenizer).from_pretrained(tokenizer.name_or_path, do_lower_case=False)

@@ -1,0 +1,375 @@
+"""The figure of a query: shares of all heads, and the best of every layer against the background.
+
+Laid out in inches rather than by a layout engine, so that both panels share their rows exactly and the
+same data give the same picture. Nothing here touches pyplot or leaves a setting of matplotlib changed.
+"""
+
+from __future__ import annotations
+
+import math
+import pathlib
+import textwrap
+from dataclasses import dataclass
+from os import PathLike
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import xarray as xr
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch, PathPatch
+from matplotlib.path import Path
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+
+from ..errors import QueryError
+
+_COLOUR_MAP = "YlGnBu"
+_BAR = "#2c7fb8"
+_ERROR = "#1a1a1a"
+_BACKGROUND = "#c1440e"
+_UNRANKED: dict[str, Any] = {
+    "facecolor": "#f0f0f0",
+    "edgecolor": "#b8b8b8",
+    "hatch": "////",
+    "linewidth": 0.0,
+}
+
+_TEXT, _SMALL, _TITLE = 8.0, 7.0, 9.0  # points
+_TICKS: dict[str, Any] = {"labelsize": _SMALL, "length": 2, "width": 0.6, "pad": 2}
+_DPI = 300
+
+# Inches around the panels: room for text of a fixed size, whatever the number of heads.
+_LEFT, _GAP, _RIGHT = 0.62, 0.25, 0.50
+_TOP, _BELOW = 0.50, 1.10
+_TITLE_LINE = 0.17
+_BAR_WIDTH = 2.3
+
+# Metadata that would name the day, the machine's version or otherwise tell equal pictures apart.
+_METADATA: dict[str, dict[str, None]] = {
+    ".png": {"Software": None},
+    ".svg": {"Date": None, "Creator": None},
+    ".pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+}
+
+_KINDS = {
+    "eligible": "all eligible pairs",
+    "paper": "as in Vig et al. 2021",
+    "protein": "matched by protein",
+    "separation": "matched by separation",
+}
+
+
+_Box = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class _Heads:
+    """What is drawn, [layers, heads] in percent; `shown` are the ranked heads that have a share."""
+
+    share: NDArray[np.float64]
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+    background: NDArray[np.float64]
+    shown: NDArray[np.bool_]
+    layers: NDArray[np.int64]
+    heads: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, dataset: xr.Dataset, *, one_based: bool) -> _Heads:
+        def values(name: str) -> NDArray[Any]:
+            if name not in dataset or set(dataset[name].dims) != {"layer", "head"}:
+                raise QueryError(f"the result has no '{name}' by layer and head; plot the result of a query")
+            return dataset[name].transpose("layer", "head").to_numpy()
+
+        def labels(dim: str) -> NDArray[np.int64]:
+            numbers = dataset[dim].to_numpy() if dim in dataset.coords else np.arange(dataset.sizes[dim])
+            return numbers.astype(np.int64) + int(one_based)
+
+        share = values("share") * 100.0
+        shown = values("ranked").astype(bool) & np.isfinite(share)
+        low, high = values("bootstrap_low") * 100.0, values("bootstrap_high") * 100.0
+        background = values("background") * 100.0
+        return cls(share, low, high, background, shown, labels("layer"), labels("head"))
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """Sizes in inches, and the title broken into lines."""
+
+    width: float
+    height: float
+    heat_width: float
+    bar_width: float
+    panel_height: float
+    title: str
+
+    @classmethod
+    def choose(cls, heads: _Heads, title: str, size: tuple[float, float] | None) -> _Layout:
+        """Choose the size by the number of cells, or divide up a size that is given."""
+        layers, columns = heads.share.shape
+        if size is None:
+            heat_width = min(max(columns * 0.27, 2.9), 7.2)
+            width = _LEFT + heat_width + _GAP + _BAR_WIDTH + _RIGHT
+        else:
+            width = size[0]
+            heat_width = 0.62 * max(width - _LEFT - _GAP - _RIGHT, 1.0)
+        bar_width = max(width - _LEFT - heat_width - _GAP - _RIGHT, 0.3)
+        letters = max(int((width - _LEFT - 0.15) / 0.073), 20)
+        wrapper = textwrap.TextWrapper(letters, max_lines=3, placeholder=" …")
+        lines = [line for part in title.splitlines() for line in wrapper.wrap(part)]
+        top = _TOP + _TITLE_LINE * len(lines)
+        if size is None:
+            panel_height = min(max(layers * 0.24, 1.9), 7.2)
+            height = top + panel_height + _BELOW
+        else:
+            height = size[1]
+            panel_height = max(height - top - _BELOW, 0.3)
+        return cls(width, height, heat_width, bar_width, panel_height, "\n".join(lines))
+
+    @property
+    def bar_left(self) -> float:
+        return _LEFT + self.heat_width + _GAP
+
+    def box(self, left: float, bottom: float, width: float, height: float) -> _Box:
+        """Return a box in inches as fractions of the figure."""
+        return left / self.width, bottom / self.height, width / self.width, height / self.height
+
+
+def plot_heads(
+    dataset: xr.Dataset, *, title: str | None = None, one_based: bool = False, figure: Figure | None = None
+) -> Figure:
+    """Draw the shares of all heads, and the largest of every layer, after Vig et al. 2021, Figure 2.
+
+    On the left a heat map, layers downwards from the first, heads across. On the right, on the same rows,
+    the largest share among the ranked heads of each layer, with the bootstrap interval of that very head
+    (it does not allow for the head's having been picked as the largest), its number, and the background as
+    a dashed line: if that varies between heads, its median over the ranked heads (over all, if none is).
+    Heads that are not ranked are hatched and take no part in the colours, the bars or the line.
+
+    Parameters
+    ----------
+    dataset
+        With the dimensions ``layer`` and ``head``, the variables ``share``, ``ranked``, ``background``,
+        ``bootstrap_low`` and ``bootstrap_high``, and the attributes ``predicate``, ``where``,
+        ``threshold``, ``model``, ``form`` ('count' or 'weighted'), ``background`` (its kind),
+        ``min_arcs`` and ``proteins``; ``level``, the confidence of the interval, is 0.95 if absent. If
+        the dataset has ``wald_low``, it is in the paper's form, whose heads are ranked with *more than*
+        ``min_arcs`` arcs, and the legend says so. Integer coordinates ``layer`` and ``head``, if there,
+        are the numbers shown; otherwise they count from 0.
+    title
+        Instead of the predicate, the model and the threshold. An empty one leaves no room for a title.
+    one_based
+        Number layers and heads from 1, as the paper does.
+    figure
+        Draw into this figure, at its size (7 by 4 inches leaves room for every text), instead of a new
+        one whose size follows the number of heads.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Bound to no display and unknown to pyplot; save it with `save_figure`.
+
+    Raises
+    ------
+    QueryError
+        If the dataset lacks a variable.
+    """
+    heads = _Heads.of(dataset, one_based=one_based)
+    text = _default_title(dataset.attrs) if title is None else title
+    size = None if figure is None else (figure.get_figwidth(), figure.get_figheight())
+    layout = _Layout.choose(heads, text, size)
+    if figure is None:
+        figure = Figure(figsize=(layout.width, layout.height))
+        figure.set_facecolor("white")
+    heat = figure.add_axes(layout.box(_LEFT, _BELOW, layout.heat_width, layout.panel_height))
+    right = layout.box(layout.bar_left, _BELOW, layout.bar_width, layout.panel_height)
+    bars = figure.add_axes(right, sharey=heat)
+    corner = _LEFT / layout.width, 1 - 0.12 / layout.height
+    # Not as mathematics: a predicate may well contain dollar signs.
+    figure.text(*corner, layout.title, size=_TITLE, va="top", linespacing=1.25, parse_math=False)
+    mesh = _draw_heat(heat, heads, layout, one_based=one_based)
+    if heads.shown.any():  # else the colours have no scale
+        _draw_colour_bar(figure, mesh, layout, str(dataset.attrs["form"]))
+    _draw_bars(bars, heads, layout)
+    _draw_background(bars, heads, layout, str(dataset.attrs["background"]))
+    _draw_legend(figure, heads, layout, dataset)
+    return figure
+
+
+def _default_title(attrs: dict[Any, Any]) -> str:
+    where = f" where {attrs['where']}" if attrs.get("where") else ""
+    return f"{attrs['predicate']}{where}\n{attrs['model']}, attention ≥ {attrs['threshold']:g}"
+
+
+def _ticks(labels: NDArray[np.int64], cell: float, room: float) -> NDArray[np.intp]:
+    """Return the positions to label, so far apart that labels of `room` inches do not touch."""
+    step = next((s for s in (1, 2, 5, 10, 20, 50) if s * cell >= room), 100)
+    round_numbers = np.flatnonzero(labels % step == 0)
+    # Numbers picked out by the reader, as 3, 7 and 11, may hold no multiple of the step.
+    regular = np.array_equal(np.diff(labels), np.ones(len(labels) - 1)) and len(round_numbers) > 0
+    return round_numbers if regular else np.arange(0, len(labels), step)
+
+
+def _draw_heat(axes: Axes, heads: _Heads, layout: _Layout, *, one_based: bool) -> ScalarMappable:
+    layers, columns = heads.share.shape
+    largest = float(heads.share[heads.shown].max()) if heads.shown.any() else 0.0
+    mesh = axes.pcolormesh(
+        np.arange(columns + 1) - 0.5,
+        np.arange(layers + 1) - 0.5,
+        np.ma.masked_array(heads.share, ~heads.shown),
+        cmap=_COLOUR_MAP,
+        vmin=0.0,
+        vmax=largest if largest > 0 else 1.0,
+        edgecolors="white",
+        linewidth=0.4,
+    )
+    if not heads.shown.all():
+        # One patch for all of them, or the hatch would begin anew in every cell.
+        square = Path.unit_rectangle()
+        corners = np.asarray(square.vertices) - 0.5
+        cells = [Path(corners + cell[::-1], square.codes) for cell in np.argwhere(~heads.shown)]
+        axes.add_patch(PathPatch(Path.make_compound_path(*cells), **_UNRANKED))
+    axes.set(xlim=(-0.5, columns - 0.5), ylim=(layers - 0.5, -0.5))
+    across = _ticks(heads.heads, layout.heat_width / columns, 0.19)
+    down = _ticks(heads.layers, layout.panel_height / layers, 0.13)
+    axes.set_xticks(across, [str(n) for n in heads.heads[across]])
+    axes.set_yticks(down, [str(n) for n in heads.layers[down]])
+    axes.set_xlabel(f"head (heads and layers count from {int(one_based)})", size=_TEXT, labelpad=2)
+    axes.set_ylabel("layer", size=_TEXT, labelpad=3)
+    axes.tick_params(**_TICKS)
+    for spine in axes.spines.values():
+        spine.set_linewidth(0.6)
+    return mesh
+
+
+def _draw_colour_bar(figure: Figure, mesh: ScalarMappable, layout: _Layout, form: str) -> None:
+    width = min(layout.heat_width, 3.4)
+    axes = figure.add_axes(layout.box(_LEFT, _BELOW - 0.60, width, 0.10))
+    bar = figure.colorbar(mesh, cax=axes, orientation="horizontal")
+    axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
+    axes.tick_params(**_TICKS)
+    bar.outline.set_linewidth(0.6)
+    if bar.solids is not None:
+        bar.solids.set_edgecolor("face")  # or viewers of svg and pdf show seams
+    what = "attention weight" if form == "weighted" else "arcs"
+    bar.set_label(f"share of {what} with the property (%)", size=_TEXT, labelpad=2)
+
+
+def _draw_bars(axes: Axes, heads: _Heads, layout: _Layout) -> None:
+    axes.tick_params(**_TICKS)
+    axes.tick_params(axis="y", left=False, labelleft=False)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_linewidth(0.6)
+    axes.grid(axis="x", color="#e3e3e3", linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.set_xlabel("largest share in the layer (%)", size=_TEXT, labelpad=2)
+    axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
+
+    rows = np.flatnonzero(heads.shown.any(axis=1))
+    best = np.where(heads.shown, heads.share, -math.inf).argmax(axis=1)[rows]
+    share, low, high = heads.share[rows, best], heads.low[rows, best], heads.high[rows, best]
+    backgrounds = _compared_backgrounds(heads)
+    median = [np.median(backgrounds)] if backgrounds.size else []
+    largest = max([0.0, *share, *high[np.isfinite(high)], *median])
+    axes.set_xlim(0.0, min(largest * 1.06, 101.0) if largest > 0 else 1.0)
+    axes.barh(rows, share, height=0.72, color=_BAR, linewidth=0)
+    cell = layout.panel_height / len(heads.share)
+    known = np.isfinite(low) & np.isfinite(high)
+    # About the middle of the interval, not the share: a percentile interval may miss its estimate.
+    axes.errorbar(
+        ((low + high) / 2)[known],
+        rows[known],
+        xerr=((high - low) / 2)[known],
+        fmt="none",
+        ecolor=_ERROR,
+        elinewidth=0.8,
+        capsize=min(2.0, 20.0 * cell),
+        capthick=0.8,
+    )
+    if cell >= 0.09 and rows.size:
+        beside = axes.get_yaxis_transform()
+        axes.text(1.02, 1.0 + 0.05 / layout.panel_height, "head", transform=axes.transAxes, size=_SMALL)
+        size = min(_SMALL, cell * 60)
+        for row, number in zip(rows.tolist(), heads.heads[best], strict=True):
+            axes.text(1.02, row, str(number), transform=beside, size=size, va="center_baseline")
+    if not rows.size:
+        axes.text(0.5, 0.5, "no head is ranked", transform=axes.transAxes, size=_TEXT, ha="center")
+
+
+def _compared_backgrounds(heads: _Heads) -> NDArray[np.float64]:
+    values = heads.background[heads.shown] if heads.shown.any() else heads.background.ravel()
+    return values[np.isfinite(values)]
+
+
+def _draw_background(axes: Axes, heads: _Heads, layout: _Layout, kind: str) -> None:
+    values = _compared_backgrounds(heads)
+    if values.size:
+        level = float(np.median(values))
+        axes.axvline(level, color=_BACKGROUND, linewidth=1.1, linestyle=(0, (4, 2)))
+        at = level / axes.get_xlim()[1]
+        varies = not np.allclose(values, level, rtol=1e-9, atol=0.0)
+        stated = f"background {level:.3g} %" + (", median of heads" if varies else "")
+    else:
+        at, stated = 0.0, "background undefined"
+    axes.text(
+        at,
+        1.0 + 0.05 / layout.panel_height,
+        f"{stated}\n{_KINDS.get(kind, kind)}",
+        transform=axes.transAxes,
+        size=_SMALL,
+        color=_BACKGROUND,
+        ha="left" if at < 0.3 else "right" if at > 0.65 else "center",
+        va="bottom",
+        linespacing=1.15,
+    )
+
+
+def _draw_legend(figure: Figure, heads: _Heads, layout: _Layout, dataset: xr.Dataset) -> None:
+    attrs = dataset.attrs
+    entries: list[tuple[Artist, str]] = []
+    if heads.shown.any():
+        level = 100 * float(attrs.get("level", 0.95))
+        bar = Line2D([], [], color=_ERROR, linewidth=0.8, marker="|", markersize=4)
+        entries.append((bar, f"{level:g} % bootstrap over {int(attrs['proteins']):,} proteins"))
+    hidden = int(np.count_nonzero(~heads.shown))
+    if hidden:
+        least = int(attrs["min_arcs"])
+        if "wald_low" in dataset:
+            reason = f"{least:,} arcs or fewer"
+        else:
+            reason = f"fewer than {least:,} arcs" if least > 1 else "no arcs"
+        share = "all heads" if hidden == heads.shown.size else f"{hidden:,} of {heads.shown.size:,} heads"
+        entries.append((Patch(**_UNRANKED), f"{reason}: {share}"))
+    if entries:
+        corner = (layout.bar_left - 0.02) / layout.width, (_BELOW - 0.46) / layout.height
+        spacing = {"handlelength": 1.6, "handletextpad": 0.6, "borderpad": 0.0, "borderaxespad": 0.0}
+        artists, texts = zip(*entries, strict=True)
+        figure.legend(
+            artists, texts, loc="upper left", bbox_to_anchor=corner, fontsize=_SMALL, frameon=False, **spacing
+        )
+
+
+def save_figure(figure: Figure, path: str | PathLike[str]) -> None:
+    """Write a figure as .png (300 dots per inch), .svg (text kept as text) or .pdf, by the suffix.
+
+    Equal figures give equal files: no date and no version is written.
+
+    Raises
+    ------
+    QueryError
+        If the suffix is none of these.
+    """
+    suffix = pathlib.Path(path).suffix.lower()
+    if suffix not in _METADATA:
+        raise QueryError(
+            f"cannot write a figure as '{suffix or pathlib.Path(path).name}'; "
+            f"the supported suffixes are {', '.join(_METADATA)}"
+        )
+    settings: Any = {"svg.fonttype": "none", "svg.hashsalt": "attnstore", "pdf.fonttype": 42}
+    with mpl.rc_context(settings):
+        figure.savefig(path, format=suffix[1:], dpi=_DPI, metadata=_METADATA[suffix])

@@ -1,0 +1,570 @@
+"""The statistics against other people's code, brute force, and every way of splitting the proteins."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import math
+import subprocess
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.proportion import proportion_confint, proportions_ztest
+
+from attnstore.queries.background import PooledBackground, ProteinBackground, SeparationBackground
+from attnstore.queries.bootstrap import PoissonBootstrap, replicate_weights
+from attnstore.queries.statistics import (
+    Counts,
+    benjamini_hochberg,
+    bonferroni,
+    one_sample_test,
+    summarise,
+    two_proportion_test,
+    wald_interval,
+    wilson_interval,
+)
+
+LAYERS, HEADS, REPLICATES = 2, 3, 40
+
+
+class Proteins:
+    """Random arcs and pairs of a few proteins, with everything summed per protein."""
+
+    def __init__(self, number: int, seed: int, *, weighted: bool = False) -> None:
+        rng = np.random.default_rng(seed)
+        shape = (number, LAYERS, HEADS)
+        self.keys = [f"P{seed}.{n}" for n in range(number)]
+        self.true, self.false, self.unknown = (rng.integers(0, 6, shape) for _ in range(3))
+        if weighted:
+            self.true, self.false, self.unknown = (
+                rng.random(shape) * counts for counts in (self.true, self.false, self.unknown)
+            )
+        self.pairs_known = rng.integers(0, 50, number) * rng.integers(0, 2, number)
+        self.pairs_true = rng.binomial(self.pairs_known, 0.3)
+        self.lengths = rng.integers(1, 9, number)
+        self.by_separation = [
+            (
+                rng.integers(0, 4, (LAYERS, HEADS, s)),
+                (known := rng.integers(0, 9, s)),
+                rng.binomial(known, 0.4),
+            )
+            for s in self.lengths
+        ]
+
+    @property
+    def known(self) -> Any:
+        return self.true + self.false
+
+    def partials(self, members: list[int]) -> tuple[Any, ...]:
+        """What one task makes of some of the proteins."""
+        rows = np.array(members, dtype=int)
+        weights = replicate_weights([self.keys[p] for p in members], REPLICATES, seed=3)
+        separation = SeparationBackground.empty(LAYERS, HEADS)
+        for p in members:
+            arcs, known, true = self.by_separation[p]
+            separation = separation.combine(SeparationBackground.partial(arcs, true, known))
+        return (
+            Counts(*(values[rows].sum(axis=0) for values in (self.true, self.false, self.unknown))),
+            PoissonBootstrap.partial(self.true[rows], self.known[rows], weights),
+            PooledBackground("eligible", self.pairs_true[rows].sum(), self.pairs_known[rows].sum()),
+            ProteinBackground.partial(self.known[rows], self.pairs_true[rows], self.pairs_known[rows]),
+            separation,
+        )
+
+
+def arrays(value: Any) -> list[Any]:
+    return [np.asarray(getattr(value, name)) for name in value.__dataclass_fields__ if name != "kind"]
+
+
+def assert_same(a: Any, b: Any, *, exact: bool = True) -> None:
+    assert type(a) is type(b)
+    for x, y in zip(arrays(a), arrays(b), strict=True):
+        assert x.dtype == y.dtype
+        assert x.shape == y.shape
+        if exact:
+            np.testing.assert_array_equal(x, y)
+        else:
+            np.testing.assert_allclose(x, y, rtol=1e-12, atol=1e-12)
+
+
+def is_exact(value: Any) -> bool:
+    # A sum of fractions is the one partial whose rounding depends on the order.
+    return not isinstance(value, ProteinBackground)
+
+
+# ── Partials ─────────────────────────────────────────────────────────────────────────────────────
+
+
+@given(
+    seed=st.integers(0, 10**6),
+    tasks=st.lists(st.integers(0, 4), min_size=1, max_size=12),
+    order=st.randoms(use_true_random=False),
+)
+@settings(deadline=None, max_examples=40)
+def test_splitting_proteins_over_tasks_changes_nothing(seed: int, tasks: list[int], order: Any) -> None:
+    proteins = Proteins(len(tasks), seed)
+    whole = proteins.partials(list(range(len(tasks))))
+    groups = [[p for p, task in enumerate(tasks) if task == t] for t in range(5)]
+    for group in groups:
+        order.shuffle(group)
+    order.shuffle(groups)
+    parts = [proteins.partials(group) for group in groups]
+    for n, expected in enumerate(whole):
+        split = functools.reduce(lambda a, b: a.combine(b), [part[n] for part in parts])
+        assert_same(split, expected, exact=is_exact(expected))
+
+
+@given(seeds=st.tuples(*[st.integers(0, 10**6)] * 3), numbers=st.tuples(*[st.integers(0, 4)] * 3))
+@settings(deadline=None, max_examples=40)
+def test_combine_is_associative_and_commutative(seeds: tuple[int, ...], numbers: tuple[int, ...]) -> None:
+    members = [Proteins(n, s).partials(list(range(n))) for n, s in zip(numbers, seeds, strict=True)]
+    for a, b, c in zip(*members, strict=True):
+        assert_same(a.combine(b), b.combine(a))
+        assert_same(a.combine(b).combine(c), a.combine(b.combine(c)), exact=is_exact(a))
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_empty_is_neutral(weighted: bool) -> None:
+    proteins = Proteins(4, 1, weighted=weighted)
+    counts, bootstrap, pooled, protein, separation = proteins.partials([0, 1, 2, 3])
+    assert_same(Counts.empty(LAYERS, HEADS, weighted=weighted).combine(counts), counts)
+    assert_same(PoissonBootstrap.empty(REPLICATES, LAYERS, HEADS).combine(bootstrap), bootstrap)
+    assert_same(PooledBackground("eligible").combine(pooled), pooled)
+    assert_same(ProteinBackground.empty(LAYERS, HEADS, weighted=weighted).combine(protein), protein)
+    assert_same(SeparationBackground.empty(LAYERS, HEADS).combine(separation), separation)
+    empty = SeparationBackground.empty(LAYERS, HEADS, weighted=True)
+    assert empty.arcs_by_separation.dtype == np.float64
+    assert np.isnan(empty.finalise()).all()
+
+
+def test_what_does_not_fit_is_refused() -> None:
+    ints = np.zeros((2, 3), np.int64)
+    with pytest.raises(ValueError, match="int64 or float64"):
+        Counts(ints, ints, ints.astype(float))
+    with pytest.raises(ValueError, match="layers, heads"):
+        Counts(ints, ints, ints[:1])
+    with pytest.raises(ValueError, match="cannot combine"):
+        Counts.empty(2, 3).combine(Counts.empty(2, 3, weighted=True))
+    with pytest.raises(ValueError, match="cannot combine"):
+        Counts.empty(2, 3).combine(Counts.empty(3, 2))
+    with pytest.raises(ValueError, match="'eligible' with one 'paper'"):
+        PooledBackground("eligible").combine(PooledBackground("paper"))
+    with pytest.raises(ValueError, match="cannot be"):
+        PooledBackground("eligible", 3, 2)
+    with pytest.raises(ValueError, match="cannot combine"):
+        ProteinBackground.empty(2, 3).combine(ProteinBackground.empty(3, 2))
+    with pytest.raises(ValueError, match="need"):
+        ProteinBackground.partial(np.zeros((4, 2, 3), int), [1, 2], [3, 4])
+    with pytest.raises(ValueError, match="need"):
+        SeparationBackground.partial(np.zeros((2, 3, 5), int), [1], [1])
+    with pytest.raises(ValueError, match="cannot combine"):
+        SeparationBackground.empty(2, 3).combine(SeparationBackground.empty(3, 2))
+    with pytest.raises(ValueError, match="weights"):
+        PoissonBootstrap.partial(np.zeros((4, 2, 3)), np.zeros((4, 2, 3)), np.zeros((9, 3), np.uint8))
+    with pytest.raises(ValueError, match="cannot combine"):
+        PoissonBootstrap.empty(9, 2, 3).combine(PoissonBootstrap.empty(8, 2, 3))
+
+
+def test_share_with_and_without_the_unknown() -> None:
+    counts = Counts(np.array([[3, 0]]), np.array([[1, 0]]), np.array([[4, 0]]))
+    np.testing.assert_array_equal(counts.share(), [[0.75, math.nan]])
+    np.testing.assert_array_equal(counts.share(paper=True), [[0.375, math.nan]])
+    np.testing.assert_array_equal(counts.total(paper=True), [[8, 0]])
+    assert counts.total().dtype == np.int64
+
+
+# ── Backgrounds ──────────────────────────────────────────────────────────────────────────────────
+
+
+def test_backgrounds_against_loops() -> None:
+    proteins = Proteins(12, 5)
+    _, _, pooled, protein, separation = proteins.partials(list(range(12)))
+    assert pooled.finalise() == sum(proteins.pairs_true.tolist()) / sum(proteins.pairs_known.tolist())
+    longest = max(proteins.lengths)
+    true_at, known_at = np.zeros(longest), np.zeros(longest)
+    for _, known, true in proteins.by_separation:
+        known_at[: len(known)] += known
+        true_at[: len(true)] += true
+    assert (proteins.pairs_known == 0).any()
+    for layer in range(LAYERS):
+        for head in range(HEADS):
+            numer = denom = 0.0
+            for p in range(12):
+                if proteins.pairs_known[p]:
+                    n = proteins.known[p, layer, head]
+                    numer += n * proteins.pairs_true[p] / proteins.pairs_known[p]
+                    denom += n
+            assert protein.finalise()[layer, head] == pytest.approx(numer / denom)
+            numer = denom = 0.0
+            for arcs, _, _ in proteins.by_separation:
+                for s, n in enumerate(arcs[layer, head]):
+                    if known_at[s]:
+                        numer += n * true_at[s] / known_at[s]
+                        denom += n
+            assert separation.finalise()[layer, head] == pytest.approx(numer / denom)
+
+
+def test_matched_backgrounds_are_the_pooled_one_when_there_is_nothing_to_match() -> None:
+    arcs = np.array([[[7, 0]]])
+    one = ProteinBackground.partial(arcs, [3], [12])
+    np.testing.assert_array_equal(one.finalise(), [[0.25, math.nan]])
+    flat = SeparationBackground.partial(np.array([[[2, 5]]]), [1, 2], [4, 8])
+    np.testing.assert_allclose(flat.finalise(), [[0.25]])
+
+
+def test_arcs_where_the_background_is_undefined_are_left_out() -> None:
+    unmatched = ProteinBackground.partial(np.array([[[10]], [[2]]]), [0, 1], [0, 4])
+    np.testing.assert_array_equal(unmatched.finalise(), [[0.25]])
+    gap = SeparationBackground.partial(np.array([[[10, 2]]]), [0, 1], [0, 4])
+    np.testing.assert_array_equal(gap.finalise(), [[0.25]])
+    assert math.isnan(PooledBackground("paper").finalise())
+
+
+def test_pooled_counts_outgrow_64_bits() -> None:
+    big = PooledBackground("eligible", np.int64(2**62), np.int64(2**63 - 1))
+    assert big.combine(big).combine(big).pairs_known == 3 * (2**63 - 1)
+
+
+# ── Bootstrap ────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_replicate_weights_follow_their_specification() -> None:
+    digest = hashlib.blake2b((7).to_bytes(16, "little") + "Å1".encode(), digest_size=16, person=b"attnstore-boot/1")
+    key = int.from_bytes(digest.digest(), "little")
+    uniform = [raw / 2**64 for raw in np.random.Philox(key=key).random_raw(500).tolist()]
+    expected = stats.poisson(1).ppf(uniform)
+    np.testing.assert_array_equal(replicate_weights(["Å1"], 500, 7)[:, 0], expected)
+
+
+def test_replicate_weights_depend_on_seed_and_key_only() -> None:
+    keys = [f"protein {n}" for n in range(20)]
+    weights = replicate_weights(keys, 64, 11)
+    assert weights.dtype == np.uint8
+    assert weights.shape == (64, 20)
+    np.testing.assert_array_equal(replicate_weights(keys[::-1], 64, 11), weights[:, ::-1])
+    np.testing.assert_array_equal(replicate_weights(keys[5:6], 64, 11), weights[:, 5:6])
+    np.testing.assert_array_equal(replicate_weights(keys, 17, 11), weights[:17])
+    assert not np.array_equal(replicate_weights(keys, 64, 12), weights)
+    assert len({column.tobytes() for column in weights.T}) == 20
+    assert replicate_weights([], 64, 11).shape == (64, 0)
+
+
+def test_replicate_weights_are_the_same_in_another_process() -> None:
+    code = (
+        "from attnstore.queries.bootstrap import replicate_weights as w;print(w(['1abc.A', '2xyz.B'], 30, 5).tolist())"
+    )
+    # A process of its own hashes strings with a salt of its own.
+    output = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    assert output.strip() == str(replicate_weights(["1abc.A", "2xyz.B"], 30, 5).tolist())
+
+
+def test_replicate_weights_are_poisson_and_independent() -> None:
+    weights = replicate_weights([f"k{n}" for n in range(400)], 500, 0)
+    observed = np.bincount(np.minimum(weights, 6).ravel(), minlength=7)
+    expected = stats.poisson(1).pmf(np.arange(7))
+    expected[6] = stats.poisson(1).sf(5)
+    assert stats.chisquare(observed, expected * weights.size).pvalue > 1e-4
+    correlation = np.corrcoef(weights.T)[np.triu_indices(400, 1)]
+    assert abs(correlation.mean()) < 5 / math.sqrt(correlation.size * 500)
+    assert correlation.std() == pytest.approx(1 / math.sqrt(500), rel=0.05)
+
+
+@pytest.mark.parametrize(("replicates", "seed"), [(0, 1), (5, -1), (5, 2**128)])
+def test_replicate_weights_refuse(replicates: int, seed: int) -> None:
+    with pytest.raises(ValueError, match="must"):
+        replicate_weights(["a"], replicates, seed)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_replicate_sums_and_interval_against_loops(weighted: bool) -> None:
+    proteins = Proteins(5, 8, weighted=weighted)
+    proteins.true[:, 0, 0] = 0
+    proteins.false[:, 0, 0] = 0
+    proteins.false[2, 0, 0] = 1  # the only protein with an arc of that head
+    proteins.true[1:, 0, 1] = proteins.false[1:, 0, 1] = 0
+    proteins.true[:2, 0, 1] = 1  # two proteins: replicates that draw neither have no ratio
+    weights = replicate_weights(proteins.keys, REPLICATES, 3)
+    bootstrap = PoissonBootstrap.partial(proteins.true, proteins.known, weights)
+    low, high = bootstrap.finalise(0.9)
+    empty_replicates = 0
+    for layer in range(LAYERS):
+        for head in range(HEADS):
+            ratios = []
+            for r in range(REPLICATES):
+                numer = sum(int(weights[r, p]) * proteins.true[p, layer, head] for p in range(5))
+                denom = sum(int(weights[r, p]) * proteins.known[p, layer, head] for p in range(5))
+                assert bootstrap.numer[r, layer, head] == pytest.approx(numer)
+                assert bootstrap.denom[r, layer, head] == pytest.approx(denom)
+                if denom > 0:
+                    ratios.append(numer / denom)
+            empty_replicates += REPLICATES - len(ratios)
+            contributing = sum(proteins.known[p, layer, head] > 0 for p in range(5))
+            assert bootstrap.proteins[layer, head] == contributing
+            if contributing < 2:
+                assert math.isnan(low[layer, head])
+                assert math.isnan(high[layer, head])
+            else:
+                expected = np.quantile(ratios, [0.05, 0.95])
+                np.testing.assert_allclose([low[layer, head], high[layer, head]], expected)
+    assert bootstrap.proteins[0, 0] == 1
+    assert empty_replicates > 0
+
+
+def test_interval_where_nothing_was_ever_drawn_is_nan() -> None:
+    bootstrap = PoissonBootstrap(np.zeros((3, 1, 1)), np.zeros((3, 1, 1)), np.array([[2]]))
+    assert np.isnan(bootstrap.finalise()).all()
+    with pytest.raises(ValueError, match="level"):
+        bootstrap.finalise(1.0)
+
+
+def test_interval_agrees_with_the_classical_bootstrap_and_the_delta_method() -> None:
+    rng = np.random.default_rng(4)
+    number = 120
+    total = rng.integers(5, 60, number)
+    true = rng.binomial(total, rng.beta(2, 6, number))
+    weights = replicate_weights([f"p{n}" for n in range(number)], 2000, 1)
+    bootstrap = PoissonBootstrap.partial(true[:, None, None], total[:, None, None], weights)
+    low, high = (bound.item() for bound in bootstrap.finalise())
+    drawn = stats.bootstrap(
+        (true, total),
+        lambda t, n, axis=-1: t.sum(axis=axis) / n.sum(axis=axis),
+        paired=True,
+        vectorized=True,
+        n_resamples=2000,
+        method="percentile",
+        rng=np.random.default_rng(9),
+    ).confidence_interval
+    share = true.sum() / total.sum()
+    error = math.sqrt(np.sum((true - share * total) ** 2)) / total.sum()
+    assert high - low == pytest.approx(drawn.high - drawn.low, rel=0.1)
+    assert low == pytest.approx(drawn.low, abs=0.15 * error)
+    assert high == pytest.approx(drawn.high, abs=0.15 * error)
+    assert high - low == pytest.approx(2 * 1.96 * error, rel=0.1)
+    # The arcs of a protein go together here, so the interval that takes them for independent is narrower.
+    wilson = wilson_interval(true.sum(), total.sum())
+    assert high - low > 1.3 * (wilson[1] - wilson[0])
+
+
+def test_interval_covers_about_as_often_as_it_says() -> None:
+    rng = np.random.default_rng(12)
+    worlds, number = 400, 60
+    # Every head is a world of its own: same truth, other proteins.
+    total = rng.integers(1, 40, (number, 1, worlds))
+    true = rng.binomial(total, rng.beta(3, 7, (number, 1, worlds)))
+    weights = replicate_weights([f"p{n}" for n in range(number)], 400, 2)
+    low, high = PoissonBootstrap.partial(true, total, weights).finalise(0.9)
+    covered = ((low <= 0.3) & (high >= 0.3)).mean()
+    assert 0.82 < covered < 0.95
+    naive_low, naive_high = wilson_interval(true.sum(axis=0), total.sum(axis=0), 0.1)
+    assert ((naive_low <= 0.3) & (naive_high >= 0.3)).mean() < 0.7
+
+
+# ── Intervals and tests ──────────────────────────────────────────────────────────────────────────
+
+GRID = [(0, 5), (5, 5), (1, 7), (120, 400), (3, 10**6), (10**9, 3 * 10**9), (0, 0)]
+TRUE, TOTAL = (np.array([pair[n] for pair in GRID]) for n in (0, 1))
+
+
+@pytest.mark.parametrize(("interval", "method"), [(wilson_interval, "wilson"), (wald_interval, "normal")])
+@pytest.mark.parametrize("alpha", [0.05, 0.05 / 144])
+def test_intervals_against_statsmodels(interval: Any, method: str, alpha: float) -> None:
+    low, high = interval(TRUE, TOTAL, alpha)
+    for n, (true, total) in enumerate(GRID[:-1]):
+        expected = proportion_confint(true, total, alpha=alpha, method=method)
+        assert (low[n], high[n]) == pytest.approx(expected, rel=1e-12, abs=1e-15)
+    assert math.isnan(low[-1])
+    assert math.isnan(high[-1])
+    with pytest.raises(ValueError, match="alpha"):
+        interval(TRUE, TOTAL, 0.0)
+
+
+def test_wilson_is_the_interval_of_the_score_test() -> None:
+    low, high = wilson_interval(30, 90, 0.05)
+    for end in (low, high):
+        assert one_sample_test(30, 90, end).p == pytest.approx(0.05)
+
+
+@given(
+    true=st.integers(0, 10**6),
+    false=st.integers(0, 10**6),
+    bg_true=st.integers(0, 10**9),
+    bg_false=st.integers(0, 10**9),
+)
+@settings(deadline=None)
+def test_two_proportion_test_against_statsmodels(true: int, false: int, bg_true: int, bg_false: int) -> None:
+    test = two_proportion_test([[true]], [[true + false]], bg_true, bg_true + bg_false)
+    if true + false and bg_true + bg_false and true + bg_true and false + bg_false:
+        z, p = proportions_ztest([true, bg_true], [true + false, bg_true + bg_false])
+        assert test.z.item() == pytest.approx(z, rel=1e-9, abs=1e-9)
+        assert test.p.item() == pytest.approx(p, rel=1e-6, abs=1e-300)
+    else:
+        assert np.isnan(test).all()
+
+
+@given(true=st.integers(0, 10**6), false=st.integers(0, 10**6), expected=st.floats(0.001, 0.999))
+@settings(deadline=None)
+def test_one_sample_test_against_statsmodels(true: int, false: int, expected: float) -> None:
+    test = one_sample_test([[true]], [[true + false]], [[expected]])
+    if true + false:
+        z, p = proportions_ztest(true, true + false, value=expected, prop_var=expected)
+        assert test.z.item() == pytest.approx(z, rel=1e-9, abs=1e-9)
+        assert test.p.item() == pytest.approx(p, rel=1e-6, abs=1e-300)
+    else:
+        assert np.isnan(test).all()
+
+
+def test_one_sample_test_without_variance_is_nan() -> None:
+    for expected in (0.0, 1.0, math.nan):
+        assert np.isnan(one_sample_test(5, 10, expected)).all()
+
+
+def test_log10_p_agrees_with_p_and_outlives_it() -> None:
+    test = one_sample_test(np.array([300, 510, 10**6]), np.array([1000, 1000, 2 * 10**6]), np.array([0.3, 0.5, 0.25]))
+    np.testing.assert_allclose(test.log10_p[:2], np.log10(test.p[:2]), atol=1e-12)
+    assert test.log10_p[0] == pytest.approx(0.0, abs=1e-12)
+    assert test.p[2] == 0.0
+    z = test.z[2]
+    assert z > 100
+    # The asymptotic series of Mills' ratio.
+    tail = -z * z / 2 - math.log(z) - 0.5 * math.log(2 * math.pi) + math.log1p(-(z**-2) + 3 * z**-4)
+    assert test.log10_p[2] == pytest.approx((math.log(2) + tail) / math.log(10), rel=1e-12)
+
+
+# Shares of 1/1000 and of 999/1000 are as far from one half as each other: the sign tells them apart.
+def test_sign_of_z() -> None:
+    test = two_proportion_test(np.array([1, 999]), np.array([1000, 1000]), 500, 1000)
+    assert test.z[0] == pytest.approx(-test.z[1])
+    assert test.z[1] > 0
+
+
+@given(
+    p=st.lists(st.floats(0, 1), min_size=1, max_size=20),
+    mask=st.lists(st.booleans(), min_size=20, max_size=20),
+)
+@settings(deadline=None)
+def test_adjustments_against_statsmodels(p: list[float], mask: list[bool]) -> None:
+    values = np.array(p)[None]
+    ranked = np.array(mask[: len(p)])[None]
+    for adjust, method in ((bonferroni, "bonferroni"), (benjamini_hochberg, "fdr_bh")):
+        adjusted = adjust(values, ranked)
+        assert np.isnan(adjusted[~ranked]).all()
+        if ranked.any():
+            np.testing.assert_allclose(adjusted[ranked], multipletests(values[ranked], method=method)[1])
+
+
+def test_a_ranked_head_without_p_counts_in_m() -> None:
+    p, ranked = np.array([[0.01, math.nan, 0.5]]), np.array([[True, True, False]])
+    np.testing.assert_allclose(bonferroni(p, ranked), [[0.02, math.nan, math.nan]])
+    np.testing.assert_allclose(benjamini_hochberg(p, ranked), [[0.02, math.nan, math.nan]])
+
+
+# ── Everything together ──────────────────────────────────────────────────────────────────────────
+
+NAMES = {
+    *("share", "count", "total", "unknown", "background", "enrichment", "z", "p", "log10_p"),
+    *("wilson_low", "wilson_high", "bootstrap_low", "bootstrap_high", "p_bonferroni", "p_bh", "ranked"),
+}
+COUNTS = Counts(
+    np.array([[40, 60, 0], [99, 50, 0]]),
+    np.array([[60, 39, 100], [1, 51, 0]]),
+    np.array([[0, 1, 2], [0, 5, 0]]),
+)
+
+
+def test_summary_of_counts() -> None:
+    background = PooledBackground("eligible", 300, 1000)
+    proteins = Proteins(6, 2)
+    bootstrap = proteins.partials(list(range(6)))[1]
+    result = summarise(COUNTS, background, bootstrap, level=0.8)
+    assert set(result) == NAMES
+    assert all(values.shape == (2, 3) for values in result.values())
+    np.testing.assert_array_equal(result["total"], [[100, 99, 100], [100, 101, 0]])
+    np.testing.assert_array_equal(result["ranked"], [[True, False, True], [True, True, False]])
+    assert result["ranked"].dtype == np.bool_
+    assert result["count"].dtype == result["total"].dtype == result["unknown"].dtype == np.int64
+    np.testing.assert_allclose(result["enrichment"][0], [0.4 / 0.3, 60 / 99 / 0.3, 0.0])
+    for name in NAMES - {"count", "total", "unknown", "ranked", "background", "bootstrap_low", "bootstrap_high"}:
+        assert math.isnan(result[name][1, 2]), name
+    z, p = proportions_ztest([40, 300], [100, 1000])
+    assert (result["z"][0, 0], result["p"][0, 0]) == pytest.approx((z, p))
+    assert result["p_bonferroni"][0, 0] == pytest.approx(min(1, 4 * p))
+    expected = proportion_confint(40, 100, alpha=0.2, method="wilson")
+    assert (result["wilson_low"][0, 0], result["wilson_high"][0, 0]) == pytest.approx(expected)
+    np.testing.assert_array_equal(result["bootstrap_low"], bootstrap.finalise(0.8)[0])
+    np.testing.assert_array_equal(result["bootstrap_high"], bootstrap.finalise(0.8)[1])
+
+
+def test_summary_against_a_background_of_each_head() -> None:
+    arcs = np.array([[[100, 99, 100], [100, 101, 0]]])
+    result = summarise(COUNTS, ProteinBackground.partial(arcs, [25], [100]))
+    np.testing.assert_array_equal(result["background"], [[0.25, 0.25, 0.25], [0.25, 0.25, math.nan]])
+    z, p = proportions_ztest(40, 100, value=0.25, prop_var=0.25)
+    assert (result["z"][0, 0], result["p"][0, 0]) == pytest.approx((z, p))
+    assert np.isnan(result["bootstrap_low"]).all()
+
+
+def test_summary_in_the_form_of_the_paper() -> None:
+    result = summarise(COUNTS, PooledBackground("paper", 3, 10), paper=True)
+    assert set(result) == NAMES | {"wald_low", "wald_high"}
+    np.testing.assert_array_equal(result["total"], [[100, 100, 102], [100, 106, 0]])
+    # More than 100 arcs: exactly 100 are not enough.
+    np.testing.assert_array_equal(result["ranked"], [[False, False, True], [False, True, False]])
+    assert result["share"][1, 1] == 50 / 106
+    expected = proportion_confint(50, 106, alpha=0.05 / 2, method="normal")
+    assert (result["wald_low"][1, 1], result["wald_high"][1, 1]) == pytest.approx(expected)
+    assert np.isnan(result["wald_low"][~result["ranked"]]).all()
+    nothing = summarise(COUNTS, PooledBackground("paper", 3, 10), paper=True, min_arcs=10**6)
+    for name in ("wald_low", "wald_high", "p_bonferroni", "p_bh"):
+        assert np.isnan(nothing[name]).all()
+
+
+def test_summary_of_weights() -> None:
+    weighted = Counts(*(0.5 * values.astype(float) for values in (COUNTS.true, COUNTS.false, COUNTS.unknown)))
+    result = summarise(weighted, PooledBackground("eligible", 3, 10), paper=True, min_arcs=40)
+    np.testing.assert_array_equal(result["share"], COUNTS.share(paper=True))
+    assert result["count"].dtype == np.float64
+    undefined = {"z", "p", "log10_p", "p_bonferroni", "p_bh"}
+    undefined |= {"wilson_low", "wilson_high", "wald_low", "wald_high"}
+    for name in undefined:
+        assert np.isnan(result[name]).all(), name
+    by_weight = summarise(weighted, PooledBackground("eligible", 3, 10))
+    assert not by_weight["ranked"].any()
+    arcs = COUNTS.total()
+    by_number = summarise(weighted, PooledBackground("eligible", 3, 10), arcs=arcs)
+    np.testing.assert_array_equal(by_number["ranked"], arcs >= 100)
+
+
+def test_enrichment_over_nothing_is_nan() -> None:
+    assert np.isnan(summarise(COUNTS, PooledBackground("eligible", 0, 10))["enrichment"]).all()
+
+
+def test_summary_refuses_what_does_not_fit() -> None:
+    background = PooledBackground("eligible", 3, 10)
+    with pytest.raises(ValueError, match="background"):
+        summarise(COUNTS, ProteinBackground.empty(1, 1))
+    with pytest.raises(ValueError, match="bootstrap"):
+        summarise(COUNTS, background, PoissonBootstrap.empty(9, 1, 1))
+    with pytest.raises(ValueError, match="arcs"):
+        summarise(COUNTS, background, arcs=np.array([[1]]))
+    with pytest.raises(ValueError, match="level"):
+        summarise(COUNTS, background, level=95)
+
+
+@pytest.mark.filterwarnings("error")
+def test_emptiness_raises_no_warning() -> None:
+    counts = Counts.empty(2, 2)
+    bootstrap = PoissonBootstrap.empty(10, 2, 2)
+    for background in (
+        PooledBackground("paper"),
+        ProteinBackground.empty(2, 2),
+        SeparationBackground.empty(2, 2),
+    ):
+        result = summarise(counts, background, bootstrap, paper=True)
+        assert np.isnan(result["share"]).all()
+        assert not result["ranked"].any()
