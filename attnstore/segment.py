@@ -193,12 +193,11 @@ def _write_arcs(path: Path, arcs: dict[str, Array]) -> None:
 
 
 def _seal(directory: Path, number: int, contents: SegmentContents) -> SegmentEntry:
+    paths = list(durable.files_below(directory))
+    sizes = [path.stat().st_size for path in paths]
     files = {
-        path.relative_to(directory).as_posix(): {
-            "bytes": path.stat().st_size,
-            "sha256": durable.sha256_file(path),
-        }
-        for path in durable.files_below(directory)
+        path.relative_to(directory).as_posix(): {"bytes": size, "sha256": durable.sha256_file(path)}
+        for path, size in zip(paths, sizes, strict=True)
     }
     document = durable.json_bytes({"version": VERSION, "files": files})
     (directory / SEGMENT_FILE).write_bytes(document)

@@ -6,6 +6,7 @@ same data give the same picture. Nothing here touches pyplot or leaves a setting
 
 from __future__ import annotations
 
+import io
 import math
 import pathlib
 import textwrap
@@ -42,6 +43,7 @@ _UNRANKED: dict[str, Any] = {
 _TEXT, _SMALL, _TITLE = 8.0, 7.0, 9.0  # points
 _TICKS: dict[str, Any] = {"labelsize": _SMALL, "length": 2, "width": 0.6, "pad": 2}
 _DPI = 300
+_SCREEN_DPI = 110
 
 # Inches around the panels: room for text of a fixed size, whatever the number of heads.
 _LEFT, _GAP, _RIGHT = 0.62, 0.25, 0.50
@@ -62,6 +64,15 @@ _KINDS = {
     "protein": "matched by protein",
     "separation": "matched by separation",
 }
+
+
+class NotebookFigure(Figure):
+    """A figure that a notebook shows by itself, without pyplot and its state."""
+
+    def _repr_png_(self) -> bytes:
+        buffer = io.BytesIO()
+        self.savefig(buffer, format="png", dpi=_SCREEN_DPI)
+        return buffer.getvalue()
 
 
 _Box = tuple[float, float, float, float]
@@ -184,7 +195,7 @@ def plot_heads(
     size = None if figure is None else (figure.get_figwidth(), figure.get_figheight())
     layout = _Layout.choose(heads, text, size)
     if figure is None:
-        figure = Figure(figsize=(layout.width, layout.height))
+        figure = NotebookFigure(figsize=(layout.width, layout.height))
         figure.set_facecolor("white")
     heat = figure.add_axes(layout.box(_LEFT, _BELOW, layout.heat_width, layout.panel_height))
     right = layout.box(layout.bar_left, _BELOW, layout.bar_width, layout.panel_height)
@@ -354,6 +365,23 @@ def _draw_legend(figure: Figure, heads: _Heads, layout: _Layout, dataset: xr.Dat
         )
 
 
+def check_suffix(path: str | PathLike[str]) -> str:
+    """The suffix of a file that a figure can be written to.
+
+    Raises
+    ------
+    QueryError
+        If the suffix is none of .png, .svg and .pdf.
+    """
+    suffix = pathlib.Path(path).suffix.lower()
+    if suffix not in _METADATA:
+        raise QueryError(
+            f"cannot write a figure as '{suffix or pathlib.Path(path).name}'; "
+            f"the supported suffixes are {', '.join(_METADATA)}"
+        )
+    return suffix
+
+
 def save_figure(figure: Figure, path: str | PathLike[str]) -> None:
     """Write a figure as .png (300 dots per inch), .svg (text kept as text) or .pdf, by the suffix.
 
@@ -362,14 +390,12 @@ def save_figure(figure: Figure, path: str | PathLike[str]) -> None:
     Raises
     ------
     QueryError
-        If the suffix is none of these.
+        If the suffix is none of these, or the file cannot be written.
     """
-    suffix = pathlib.Path(path).suffix.lower()
-    if suffix not in _METADATA:
-        raise QueryError(
-            f"cannot write a figure as '{suffix or pathlib.Path(path).name}'; "
-            f"the supported suffixes are {', '.join(_METADATA)}"
-        )
+    suffix = check_suffix(path)
     settings: Any = {"svg.fonttype": "none", "svg.hashsalt": "attnstore", "pdf.fonttype": 42}
-    with mpl.rc_context(settings):
-        figure.savefig(path, format=suffix[1:], dpi=_DPI, metadata=_METADATA[suffix])
+    try:
+        with mpl.rc_context(settings):
+            figure.savefig(path, format=suffix[1:], dpi=_DPI, metadata=_METADATA[suffix])
+    except OSError as error:
+        raise QueryError(f"{path} cannot be written: {error.strerror}.") from error

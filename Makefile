@@ -1,0 +1,39 @@
+# make demo   real proteins through a real model, and which heads follow contacts
+# make test   every check and test
+# make install   the set-up alone
+
+PYTHON ?= python3.11
+BIN := .venv/bin
+MODULES := attnstore ingest queries tests benchmarks
+
+.PHONY: install demo test lint typecheck clean
+
+install: .venv/installed
+
+# Again only when what is to be installed has changed.
+.venv/installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$(PYTHON) is not Python 3.11 or later: make PYTHON=/path/to/python" >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[ingest,test]' \
+		|| { echo "The packages in constraints.txt could not be installed: is the Python package index within reach?" >&2; exit 1; }
+	@touch $@
+
+demo: install
+	@$(BIN)/attnstore demo demo.attn
+
+test: lint typecheck
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadscope
+
+lint: install
+	$(BIN)/ruff check $(MODULES)
+	$(BIN)/ruff format --check $(MODULES)
+
+# mypy follows no import hook, so the folders that install as attnstore.ingest and attnstore.queries
+# are put where their names say.
+typecheck: install
+	@rm -rf .venv/typing && mkdir -p .venv/typing/attnstore
+	@ln -s $(CURDIR)/attnstore/* $(CURDIR)/ingest $(CURDIR)/queries .venv/typing/attnstore/
+	cd .venv/typing && MYPYPATH=. $(CURDIR)/$(BIN)/mypy --config-file $(CURDIR)/pyproject.toml -p attnstore
+
+clean:
+	rm -rf .venv build *.egg-info demo.attn demo-contacts.png

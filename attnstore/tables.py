@@ -1,0 +1,107 @@
+"""Result tables on their way out: as a table to look at, CSV, JSON or Parquet, to stdout or a file."""
+
+import math
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .errors import AttnstoreError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FORMATS = ("table", "csv", "json", "parquet")
+
+
+def write_table(frame: "pd.DataFrame", form: str, output: Path | None, text: str | None = None) -> None:
+    """Write a table.
+
+    Parameters
+    ----------
+    frame : what to write
+    form : one of `FORMATS`
+    output : file, or None for stdout
+    text : what stands for the table where it is to be looked at; by default all of it
+
+    Raises
+    ------
+    AttnstoreError
+        If the file cannot be written, or Parquet would go to a terminal.
+    """
+    content: bytes
+    if form == "table":
+        content = ((text if text is not None else aligned(frame)) + "\n").encode()
+    elif form == "csv":
+        content = frame.to_csv(index=False).encode()
+    elif form == "json":
+        content = (json_records(frame) + "\n").encode()
+    else:
+        content = _parquet(frame)
+        if output is None and sys.stdout.isatty():
+            raise AttnstoreError("Parquet is not for a terminal: give a file with -o, or pipe it.")
+    if output is None:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(content)
+        sys.stdout.buffer.flush()
+        return
+    try:
+        output.write_bytes(content)
+    except OSError as error:
+        raise AttnstoreError(f"{output} cannot be written: {error.strerror}.") from error
+
+
+def json_records(frame: "pd.DataFrame") -> str:
+    """A list of objects, one a row; NULL and NaN are null, as JSON has no other word for them."""
+    import json
+
+    rows = [{str(key): _plain(value) for key, value in row.items()} for row in frame.to_dict("records")]
+    return "[\n" + ",\n".join(json.dumps(row, ensure_ascii=False, default=str) for row in rows) + "\n]"
+
+
+def _plain(value: Any) -> Any:
+    if hasattr(value, "item"):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return None if value is None or type(value).__name__ in ("NAType", "NaTType") else value
+
+
+def _parquet(frame: "pd.DataFrame") -> bytes:
+    import io
+
+    buffer = io.BytesIO()
+    frame.to_parquet(buffer, index=False)
+    return buffer.getvalue()
+
+
+def aligned(frame: "pd.DataFrame", left: Sequence[str] = ()) -> str:
+    """Columns of text, numbers to the right, headings above a rule; no truncation."""
+    headings = [str(column) for column in frame.columns]
+    cells = [[_cell(value) for value in frame[column]] for column in frame.columns]
+    texts = {
+        index
+        for index, column in enumerate(frame.columns)
+        if headings[index] in left or not _numeric(frame[column].dtype)
+    }
+    widths = [max([len(heading), *map(len, column)]) for heading, column in zip(headings, cells, strict=True)]
+
+    def line(values: Sequence[str]) -> str:
+        return "  ".join(
+            value.ljust(width) if index in texts else value.rjust(width)
+            for index, (value, width) in enumerate(zip(values, widths, strict=True))
+        ).rstrip()
+
+    rule = "  ".join("─" * width for width in widths)
+    return "\n".join([line(headings), rule, *(line(row) for row in zip(*cells, strict=True))])
+
+
+def _numeric(dtype: Any) -> bool:
+    return getattr(dtype, "kind", "O") in "iuf"
+
+
+def _cell(value: Any) -> str:
+    value = _plain(value)
+    if value is None:
+        return ""
+    return f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,104 @@
+"""Compiled loops over arcs, codes and pairs; all release the GIL.
+
+Pairs are told apart by a *group*, one byte each: the Kleene code of the predicate (0 FALSE, 1 NULL, 2 TRUE), or
+3 where the pair does not pass the where clause.
+"""
+
+import os
+from typing import Any
+
+import numba
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+
+FALSE, NULL, TRUE, EXCLUDED = 0, 1, 2, 3
+GROUPS = 4
+
+# In a read-only installation `cache=True` raises at import.
+_compile = numba.njit(nogil=True, cache=os.access(__file__, os.W_OK))
+
+
+@_compile
+def count_arcs(
+    layer: Array,
+    head: Array,
+    protein: Array,
+    source: Array,
+    target: Array,
+    weight: Array,
+    threshold: np.float32,
+    groups: Array,
+    pair_offset: Array,
+    length: Array,
+    counts: Array,
+    sums: Array,
+    by_separation: Array,
+) -> None:
+    """Add arcs ≥ threshold to counts and sums [protein, layer, head, group].
+
+    Arcs with the predicate known are added to by_separation [layer, head, separation, 2] too (number, weight),
+    unless that is empty.
+    """
+    separations = by_separation.shape[2]
+    for k in range(weight.shape[0]):
+        if weight[k] >= threshold:
+            p, at, h = protein[k], layer[k], head[k]
+            i, j = np.int64(source[k]), np.int64(target[k])
+            group = groups[pair_offset[p] + j * length[p] + i]
+            counts[p, at, h, group] += 1
+            sums[p, at, h, group] += weight[k]
+            if separations and (group == 0 or group == 2):
+                by_separation[at, h, abs(i - j), 0] += 1
+                by_separation[at, h, abs(i - j), 1] += weight[k]
+
+
+@_compile
+def code_histogram(codes: Array, groups: Array, histogram: Array) -> None:
+    """Add every pair to histogram [head, code, group]: every threshold's answer in one pass.
+
+    Parameters
+    ----------
+    codes : uint8 [heads, pairs]
+    groups : uint8 [pairs]
+    histogram : int64 [heads, 256, 4]
+    """
+    # Two tables in turn, since neighbouring pairs often fall into the same place.
+    table = np.zeros((2, 1024), np.int64)
+    pairs = groups.shape[0]
+    for h in range(codes.shape[0]):
+        table[:] = 0
+        row = codes[h]
+        for k in range(pairs):
+            table[k & 1, np.int64(row[k]) * 4 + groups[k]] += 1
+        for c in range(256):
+            for g in range(4):
+                histogram[h, c, g] += table[0, c * 4 + g] + table[1, c * 4 + g]
+
+
+@_compile
+def codes_by_separation(codes: Array, groups: Array, length: int, values: Array, result: Array) -> None:
+    """Add the value of each pair's code, where the predicate is known, to result [head, separation].
+
+    Parameters
+    ----------
+    codes : uint8 [heads, length²], target-major
+    groups : uint8 [length²]
+    values : float64 [heads, 256]
+    result : float64 [heads, separations]
+    """
+    for h in range(codes.shape[0]):
+        for j in range(length):
+            for i in range(length):
+                k = j * length + i
+                if groups[k] == 0 or groups[k] == 2:
+                    result[h, abs(i - j)] += values[h, codes[h, k]]
+
+
+@_compile
+def pairs_by_separation(groups: Array, length: int, result: Array) -> None:
+    """Add the pairs of one protein to result [group, separation]; groups uint8 [length²], target-major."""
+    for j in range(length):
+        for i in range(length):
+            result[groups[j * length + i], abs(i - j)] += 1

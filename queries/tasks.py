@@ -1,0 +1,247 @@
+"""One segment's part of an alignment: what a task computes, and how two parts combine.
+
+A task gets the segment, the plan, and the vectors of the segment's proteins; it touches nothing else.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..codebook import Codebook
+from ..segment import Segment
+from . import kernels
+from .background import Background, PooledBackground, ProteinBackground, SeparationBackground
+from .bootstrap import PoissonBootstrap, replicate_weights
+from .kernels import EXCLUDED, FALSE, GROUPS, NULL, TRUE
+from .pairs import PairCache, evaluate
+from .plan import Plan
+from .statistics import Counts
+from .vectors import ProteinVectors
+
+Array = npt.NDArray[Any]
+
+#: What the paper calls apart: pairs nearer than this are no contacts and no part of its background.
+PAPER_SEPARATION = 6
+
+
+@dataclass(frozen=True, eq=False)
+class Partial:
+    """What a task hands back; independent of the number of proteins in it.
+
+    Attributes
+    ----------
+    counts : arcs, or sums of weights, by the value of the predicate
+    lower, upper : bounds of those sums; None where they are exact
+    arcs : int64 [layers, heads]
+        Arcs in the denominator.
+    background, bootstrap : their partials
+    proteins : number of proteins
+    """
+
+    counts: Counts
+    lower: Counts | None
+    upper: Counts | None
+    arcs: Array
+    background: Background
+    bootstrap: PoissonBootstrap
+    proteins: int
+
+    def combine(self, other: "Partial") -> "Partial":
+        """The part of both tasks' proteins."""
+        return Partial(
+            self.counts.combine(other.counts),
+            None if self.lower is None or other.lower is None else self.lower.combine(other.lower),
+            None if self.upper is None or other.upper is None else self.upper.combine(other.upper),
+            self.arcs + other.arcs,
+            self.background.combine(other.background),  # type: ignore[arg-type]
+            self.bootstrap.combine(other.bootstrap),
+            self.proteins + other.proteins,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class _PerProtein:
+    """Arcs by group, [proteins, layers, heads, group]: numbers, and what is summed (numbers again, or weights).
+
+    `by_separation` is [layers, heads, separations], of arcs with the predicate known; empty where not needed.
+    """
+
+    arcs: Array
+    sums: Array
+    lower: Array | None
+    upper: Array | None
+    by_separation: Array
+
+
+def run(
+    plan: Plan, segment: Segment, codebook: Codebook, shape: tuple[int, int], vectors: Sequence[ProteinVectors]
+) -> Partial:
+    """Compute one segment's part.
+
+    Parameters
+    ----------
+    plan : Plan
+    segment : Segment
+    codebook : Codebook
+    shape : layers, heads
+    vectors : those of the segment's proteins, in its order
+
+    Raises
+    ------
+    StoreError
+        If what is read of the segment is damaged.
+    """
+    stored = segment.proteins.stored.tolist()
+    groups = [_groups(plan, protein, length) for protein, length in zip(vectors, stored, strict=True)]
+    read = {"arcs": _from_arcs, "codes": _from_codes, "marginals": _from_marginals}[plan.tier]
+    found = read(plan, segment, codebook, shape, groups)
+    sums = found.sums if plan.weighted else found.arcs
+    totals = (FALSE, NULL, TRUE) if plan.paper else (FALSE, TRUE)
+    denominators = sum(sums[..., group] for group in totals)
+    weights = replicate_weights(segment.proteins.id, plan.replicates, plan.seed)
+    return Partial(
+        counts=_counts(sums),
+        lower=None if found.lower is None else _counts(found.lower),
+        upper=None if found.upper is None else _counts(found.upper),
+        arcs=np.sum([found.arcs[..., group].sum(axis=0) for group in totals], axis=0),
+        background=_background(plan, segment, vectors, groups, sums, found.by_separation),
+        bootstrap=PoissonBootstrap.partial(sums[..., TRUE], denominators, weights),
+        proteins=len(stored),
+    )
+
+
+def _counts(sums: Array) -> Counts:
+    total = sums.sum(axis=0)
+    return Counts(true=total[..., TRUE], false=total[..., FALSE], unknown=total[..., NULL])
+
+
+def _groups(plan: Plan, vectors: ProteinVectors, length: int) -> Array:
+    """uint8 [length²], target-major: the predicate's Kleene code, or EXCLUDED."""
+    cache = PairCache(vectors, length)
+    groups = evaluate(plan.predicate, vectors, length, cache)
+    if plan.where is not None:
+        groups[evaluate(plan.where, vectors, length, cache) != TRUE] = EXCLUDED
+    return groups.ravel()
+
+
+def _from_arcs(
+    plan: Plan, segment: Segment, codebook: Codebook, shape: tuple[int, int], groups: list[Array]
+) -> _PerProtein:
+    proteins = segment.proteins
+    arcs = segment.arcs(plan.threshold)
+    columns = [np.require(column.to_numpy(), requirements="W") for column in arcs.columns]
+    separations = int(proteins.stored.max()) if plan.background == "separation" else 0
+    counts = np.zeros((len(proteins.id), *shape, GROUPS), np.int64)
+    sums = np.zeros(counts.shape, np.float64)
+    by_separation = np.zeros((*shape, separations, 2))
+    kernels.count_arcs(
+        *columns, np.float32(plan.threshold), np.concatenate(groups), proteins.pair_offset, proteins.stored,
+        counts, sums, by_separation,
+    )  # fmt: skip
+    chosen = by_separation[..., 1] if plan.weighted else by_separation[..., 0].astype(np.int64)
+    return _PerProtein(counts, sums, None, None, chosen)
+
+
+def _from_codes(
+    plan: Plan, segment: Segment, codebook: Codebook, shape: tuple[int, int], groups: list[Array]
+) -> _PerProtein:
+    proteins = segment.proteins
+    layers, heads = shape
+    first = codebook.code_of(plan.threshold)
+    assert first is not None
+    separations = int(proteins.stored.max()) if plan.background == "separation" else 0
+    counts = np.zeros((len(proteins.id), *shape, GROUPS), np.int64)
+    sums, lower, upper = (np.zeros(counts.shape if plan.weighted else 0) for _ in range(3))
+    by_separation = np.zeros((*shape, separations))
+    values = np.zeros((heads, 256))
+    for layer in range(layers):
+        codes = segment.codes(layer, slice(None))
+        mean = segment.bin_mean[layer].astype(np.float64)
+        values[:, first : codebook.size] = mean[:, first:] if plan.weighted else 1.0
+        for p, group in enumerate(groups):
+            begin, end = proteins.pair_offset[p : p + 2].tolist()
+            histogram = np.zeros((heads, 256, GROUPS), np.int64)
+            kernels.code_histogram(codes[:, begin:end], group, histogram)
+            taken = histogram[:, first : codebook.size]
+            counts[p, layer] = taken.sum(axis=1)
+            if plan.weighted:
+                sums[p, layer] = np.einsum("hcg,hc->hg", taken, mean[:, first:])
+                lower[p, layer] = np.einsum("hcg,c->hg", taken, codebook.lower[first:].astype(np.float64))
+                upper[p, layer] = np.einsum("hcg,c->hg", taken, codebook.upper[first:].astype(np.float64))
+            if separations:
+                length = int(proteins.stored[p])
+                kernels.codes_by_separation(codes[:, begin:end], group, length, values, by_separation[layer])
+    if not plan.weighted:
+        return _PerProtein(counts, sums, None, None, by_separation.astype(np.int64))
+    return _PerProtein(counts, sums, lower, upper, by_separation)
+
+
+def _from_marginals(
+    plan: Plan, segment: Segment, codebook: Codebook, shape: tuple[int, int], groups: list[Array]
+) -> _PerProtein:
+    proteins = segment.proteins
+    end = plan.end
+    marginal = segment.marginal("received" if end == "target" else "emitted")
+    counts = np.zeros((len(proteins.id), *shape, GROUPS), np.int64)
+    sums = np.zeros(counts.shape)
+    for p, group in enumerate(groups):
+        length = int(proteins.stored[p])
+        # Every row (or column) is the same: the group of a pair is that of its one end.
+        matrix = group.reshape(length, length)
+        of_residue = matrix[:, 0] if end == "target" else matrix[0]
+        begin, stop = proteins.residue_offset[p : p + 2].tolist()
+        weights = marginal[..., begin:stop].astype(np.float64)
+        for value in range(GROUPS):
+            chosen = of_residue == value
+            sums[p, ..., value] = weights[..., chosen].sum(axis=-1)
+            counts[p, ..., value] = np.count_nonzero(chosen) * length
+    return _PerProtein(counts, sums, None, None, np.zeros((*shape, 0)))
+
+
+def _background(
+    plan: Plan,
+    segment: Segment,
+    vectors: Sequence[ProteinVectors],
+    groups: list[Array],
+    sums: Array,
+    by_separation: Array,
+) -> Background:
+    stored = segment.proteins.stored.tolist()
+    if plan.background == "paper":
+        true, known = map(
+            sum, zip(*(_paper_pairs(plan, g, n) for g, n in zip(groups, stored, strict=True)), strict=True)
+        )
+        return PooledBackground("paper", true, known)
+    if plan.background == "separation":
+        pairs = np.zeros((GROUPS, max(stored)), np.int64)
+        for group, length in zip(groups, stored, strict=True):
+            kernels.pairs_by_separation(group, length, pairs)
+        return SeparationBackground.partial(by_separation, pairs[TRUE], pairs[TRUE] + pairs[FALSE])
+    counted = np.array([np.bincount(group, minlength=GROUPS) for group in groups])
+    if plan.background == "protein":
+        return ProteinBackground.partial(
+            sums[..., TRUE] + sums[..., FALSE], counted[:, TRUE], counted[:, TRUE] + counted[:, FALSE]
+        )
+    true, false = int(counted[:, TRUE].sum()), int(counted[:, FALSE].sum())
+    return PooledBackground("eligible", true, true + false)
+
+
+def _paper_pairs(plan: Plan, groups: Array, length: int) -> tuple[int, int]:
+    """True and counted pairs of one protein in the paper's background.
+
+    A property of a pair: over pairs with the property known and a separation of at least 6. A property of one
+    residue: over residues, unlabelled counting as negative; or, under a where clause that takes both ends, over
+    the pairs that pass it.
+    """
+    matrix = groups.reshape(length, length)
+    if len(plan.predicate.ends - {"protein"}) > 1 or "pair" in plan.predicate.ends:
+        position = np.arange(length)
+        far = np.abs(position[:, None] - position) >= PAPER_SEPARATION
+        true, false = (int(np.count_nonzero((matrix == value) & far)) for value in (TRUE, FALSE))
+        return true, true + false
+    if plan.end is not None:
+        matrix = matrix[:, 0] if plan.end == "target" else matrix[0]
+    return int(np.count_nonzero(matrix == TRUE)), int(np.count_nonzero(matrix != EXCLUDED))

@@ -1,0 +1,130 @@
+"""The tree that a clause is split into: one-ended terms below, pair-level operations above.
+
+Everything here is a small frozen value without a parser or a database behind it, so that a tree travels
+to a worker process as it is and serves as a key of a dictionary.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+Kind = Literal["boolean", "number", "string"]
+End = Literal["source", "target", "protein", "constant"]
+Table = Literal["residues", "proteins", "constant"]
+
+# What a pair has and neither of its residues has alone.
+QUANTITIES: dict[str, Kind] = {
+    "separation": "number",
+    "distance_cb": "number",
+    "distance_ca": "number",
+    "contact_cb": "boolean",
+    "contact_ca": "boolean",
+}
+
+# The atom whose coordinates a quantity is computed from; separation needs none.
+ATOMS = {"distance_cb": "cb", "contact_cb": "cb", "distance_ca": "ca", "contact_ca": "ca"}
+
+CONTACT_SEPARATION = 6
+CONTACT_DISTANCE = 8.0
+
+
+@dataclass(frozen=True)
+class Term:
+    """DuckDB SQL over the bare columns of one table: evaluated once for every row of it.
+
+    A source and a target that ask the same thing share one term, which is why it does not name its end.
+    """
+
+    table: Table
+    sql: str
+    kind: Kind
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """A term seen from one end of the pair."""
+
+    end: End
+    term: Term
+
+    @property
+    def kind(self) -> Kind:
+        return self.term.kind
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """One of `QUANTITIES`."""
+
+    name: str
+
+    @property
+    def kind(self) -> Kind:
+        return QUANTITIES[self.name]
+
+
+@dataclass(frozen=True)
+class Operation:
+    """A pair-level operation on nodes.
+
+    `op` is one of: and, or, not, =, <>, <, <=, >, >=, same, distinct (IS [NOT] DISTINCT FROM), is null,
+    is true, is false, +, -, *, /, negate, abs, least, greatest, coalesce, single (round to a FLOAT).
+    `single` marks a result that DuckDB types as FLOAT and that is rounded to one.
+    """
+
+    op: str
+    kind: Kind
+    operands: tuple["Node", ...]
+    single: bool = False
+
+
+Node = Leaf | Quantity | Operation
+
+
+def leaves(node: Node) -> Iterator[Leaf | Quantity]:
+    """The leaves and quantities below a node, left to right, repeats included."""
+    if isinstance(node, Operation):
+        for operand in node.operands:
+            yield from leaves(operand)
+    else:
+        yield node
+
+
+@dataclass(frozen=True)
+class Expression:
+    """A clause that has been read, checked and split.
+
+    Attributes
+    ----------
+    text : str
+        The clause as it was written.
+    clause : str
+        What it is called in messages, "predicate" or "where".
+    root : Node
+        A node of kind boolean.
+    """
+
+    text: str
+    clause: str
+    root: Node
+
+    @property
+    def ends(self) -> frozenset[str]:
+        """Which of "source", "target", "protein" and "pair" it depends on; none for a constant."""
+        found = {"pair" if isinstance(leaf, Quantity) else leaf.end for leaf in leaves(self.root)}
+        return frozenset(found - {"constant"})
+
+    @property
+    def terms(self) -> tuple[Term, ...]:
+        """The distinct terms to evaluate, in order of appearance."""
+        return tuple(dict.fromkeys(leaf.term for leaf in leaves(self.root) if isinstance(leaf, Leaf)))
+
+    @property
+    def quantities(self) -> frozenset[str]:
+        """Names of the pair quantities it needs."""
+        return frozenset(leaf.name for leaf in leaves(self.root) if isinstance(leaf, Quantity))
+
+    @property
+    def atoms(self) -> frozenset[str]:
+        """The atoms ("ca", "cb") whose coordinates it needs."""
+        return frozenset(ATOMS[name] for name in self.quantities if name in ATOMS)
