@@ -8,16 +8,15 @@ the compiler vectorises: non-negative floats order like their bit patterns, and 
 patterns above every valid one.
 """
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
 from ..codebook import CELL_SHIFT, TOP, Codebook
+from ..compiled import compiled
 from ..errors import ModelError
 
 Array = npt.NDArray[Any]
@@ -27,8 +26,8 @@ _BLOCK = 32  # weights looked at together when searching for arcs
 _LOW_BITS = (1 << CELL_SHIFT) - 1
 
 # Row sums are reassociated so that they vectorise; they are float64 sums of at most a few thousand float32.
-_compile = numba.njit(nogil=True, cache=os.access(__file__, os.W_OK))
-_compile_sums = numba.njit(nogil=True, cache=os.access(__file__, os.W_OK), fastmath={"reassoc"})
+_compile = compiled()
+_compile_sums = compiled(fastmath={"reassoc"})
 
 
 @dataclass(frozen=True, eq=False)

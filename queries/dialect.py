@@ -6,6 +6,7 @@ types, and the two parsers must agree on the structure: where they differ (`x BE
 `x IN [1, NULL]`) the answer could be silently wrong.
 """
 
+import atexit
 import json
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -301,6 +302,13 @@ def _binder(residues: tuple[tuple[str, str], ...], proteins: tuple[tuple[str, st
         listed = ", ".join(f'"{name.replace(chr(34), chr(34) * 2)}" {kind}' for name, kind in columns)
         connection.execute(f"CREATE TABLE {table} ({listed})")
     return connection
+
+
+@atexit.register
+def _close() -> None:
+    """DuckDB's binding reports every connection that outlives the interpreter, at length, on stderr."""
+    _parser.cache_clear()
+    _binder.cache_clear()
 
 
 def types_of(sql: Sequence[str], residue_columns: Mapping[str, str], protein_columns: Mapping[str, str]) -> list[str]:

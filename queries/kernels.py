@@ -4,20 +4,19 @@ Pairs are told apart by a *group*, one byte each: the Kleene code of the predica
 3 where the pair does not pass the where clause.
 """
 
-import os
 from typing import Any
 
-import numba
 import numpy as np
 import numpy.typing as npt
+
+from ..compiled import compiled
 
 Array = npt.NDArray[Any]
 
 FALSE, NULL, TRUE, EXCLUDED = 0, 1, 2, 3
 GROUPS = 4
 
-# In a read-only installation `cache=True` raises at import.
-_compile = numba.njit(nogil=True, cache=os.access(__file__, os.W_OK))
+_compile = compiled()
 
 
 @_compile

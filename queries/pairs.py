@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..compiled import compiled
 from .tree import (
     ATOMS,
     CONTACT_DISTANCE,
@@ -244,25 +245,15 @@ _CHOICES: dict[tuple[Kind, str], Callable[..., Any]] = {
 }
 
 
-def _compiled(function: Callable[..., None]) -> Callable[..., None]:
-    import numba  # here, because importing it takes longer than most questions that need no geometry
-
-    try:
-        compiled = numba.njit(nogil=True, cache=True)(function)
-    except RuntimeError:
-        # An installation that cannot be written to has no place to keep compiled code in.
-        compiled = numba.njit(nogil=True)(function)
-    return compiled  # type: ignore[no-any-return]
-
-
+# Compiled when first asked for: importing numba takes longer than most questions that need no geometry.
 @cache
 def _distance_kernel() -> Callable[..., None]:
-    return _compiled(_distances)
+    return compiled()(_distances)
 
 
 @cache
 def _contact_kernel() -> Callable[..., None]:
-    return _compiled(_contacts)
+    return compiled()(_contacts)
 
 
 def _distances(

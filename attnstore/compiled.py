@@ -1,0 +1,21 @@
+"""Functions compiled by numba: without the GIL, and cached on disk where there is a place for it."""
+
+from collections.abc import Callable
+from typing import Any
+
+Function = Callable[..., Any]
+
+
+def compiled(**options: Any) -> Callable[[Function], Function]:
+    """Decorator: ``numba.njit(nogil=True, …)``; an installation that cannot be written to compiles anew each time."""
+
+    def decorate(function: Function) -> Function:
+        import numba
+
+        try:
+            result: Function = numba.njit(nogil=True, cache=True, **options)(function)
+        except RuntimeError:  # "no locator available": numba finds no directory to write to
+            result = numba.njit(nogil=True, **options)(function)
+        return result
+
+    return decorate
