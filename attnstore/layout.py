@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from .codebook import Codebook
-from .durable import read_json, replace_json
+from .durable import json_bytes, read_json, replace_json, sha256_bytes
 from .errors import StoreError
 
 FORMAT = "attnstore"
@@ -58,10 +58,25 @@ def _check_version(content: Mapping[str, Any], path: Path) -> None:
         raise StoreError(f"{path} is damaged: {version} is no format version.")
 
 
-def _document(path: Path, what: str) -> dict[str, Any]:
+def _check_seal(content: dict[str, Any], path: Path) -> None:
+    """Take the digest off a document; raises StoreError if it is not that of the rest."""
+    sha256 = content.pop("sha256", None)
+    if sha256 != sha256_bytes(json_bytes(content)):
+        raise StoreError(f"{path} is damaged: it does not have the digest it was written with.")
+
+
+def read_document(path: Path, what: str) -> dict[str, Any]:
+    """Content of a document that :func:`write_document` wrote; raises StoreError if it is damaged or newer."""
     content: dict[str, Any] = read_json(path, what)
     _check_version(content, path)
+    _check_seal(content, path)
     return content
+
+
+def write_document(path: Path, content: Mapping[str, Any]) -> None:
+    """Replace a document; it carries its version, and the digest of everything in it but that digest."""
+    content = {"version": VERSION, **content}
+    replace_json(path, {**content, "sha256": sha256_bytes(json_bytes(content))})
 
 
 @dataclass(frozen=True)
@@ -92,6 +107,7 @@ class StoreDocument:
         if content.get("format") != FORMAT:
             raise StoreError(f"{store} is not an attnstore store: {STORE_FILE} names another format.")
         _check_version(content, path)
+        _check_seal(content, path)
         catalog = content.get("catalog")
         if catalog is not None:
             checked_name(str(catalog), "catalog")
@@ -102,7 +118,7 @@ class StoreDocument:
 
     def write(self, store: Path) -> None:
         """Replace ``store.json``."""
-        replace_json(store / STORE_FILE, {"format": FORMAT, "version": VERSION, **asdict(self)})
+        write_document(store / STORE_FILE, {"format": FORMAT, **asdict(self)})
 
 
 @dataclass(frozen=True)
@@ -153,7 +169,7 @@ class ModelDocument:
     def read(cls, directory: Path) -> "ModelDocument":
         """Read and check; raises StoreError."""
         path = directory / MODEL_FILE
-        content = _document(path, f"model {directory.name}")
+        content = read_document(path, f"model {directory.name}")
         content.pop("version")
         try:
             content["codebook"] = tuple(content["codebook"])
@@ -167,7 +183,7 @@ class ModelDocument:
 
     def write(self, directory: Path) -> None:
         """Write ``model.json``."""
-        replace_json(directory / MODEL_FILE, {"version": VERSION, **asdict(self)})
+        write_document(directory / MODEL_FILE, asdict(self))
 
     @property
     def edges(self) -> Codebook:
@@ -223,20 +239,22 @@ class Manifest:
 
     @classmethod
     def read(cls, directory: Path) -> "Manifest":
-        """Read and check; raises StoreError. A model without a manifest has nothing committed."""
+        """Read and check; raises StoreError. A model without manifest and segments has nothing committed."""
         path = directory / MANIFEST_FILE
-        if not path.exists():
+        segments = directory / SEGMENTS
+        # It is written before the first segment: where it is lost, the segments are no garbage.
+        if not path.exists() and not (segments.is_dir() and any(segments.iterdir())):
             return cls()
-        content = _document(path, f"the manifest of model {directory.name}")
+        content = read_document(path, f"the manifest of model {directory.name}")
         try:
-            segments = tuple(SegmentEntry(**entry) for entry in content["segments"])
+            listed = tuple(SegmentEntry(**entry) for entry in content["segments"])
             skipped = tuple(Skipped(**entry) for entry in content["skipped"])
         except (KeyError, TypeError) as error:
             raise StoreError(f"{path} is damaged: {error}.") from None
-        for segment in segments:
+        for segment in listed:
             checked_name(segment.id, "segment")
-        return cls(segments, skipped)
+        return cls(listed, skipped)
 
     def write(self, directory: Path) -> None:
         """Replace ``manifest.json``: the moment at which segments become visible."""
-        replace_json(directory / MANIFEST_FILE, {"version": VERSION, **asdict(self)})
+        write_document(directory / MANIFEST_FILE, asdict(self))

@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from .catalog import connect
-from .errors import QueryError
+from .catalog import catalog_errors, connect
+from .errors import QueryError, StoreError
 from .store import Model, Store
 
 
@@ -79,13 +79,16 @@ def _look_up(codes: npt.NDArray[np.uint8], values: npt.NDArray[np.float32]) -> n
 def _coordinates(catalog: Path, protein: str, length: int) -> dict[str, tuple[str, npt.NDArray[Any]]]:
     connection = connect(catalog)
     try:
-        rows = connection.execute(
-            "SELECT pos, aa, author_number FROM residues WHERE protein_index = "
-            "(SELECT protein_index FROM proteins WHERE id = ?) AND pos < ? ORDER BY pos",
-            [protein, length],
-        ).fetchnumpy()
+        with catalog_errors(catalog):
+            rows = connection.execute(
+                "SELECT pos, aa, author_number FROM residues WHERE protein_index = "
+                "(SELECT protein_index FROM proteins WHERE id = ?) AND pos < ? ORDER BY pos",
+                [protein, length],
+            ).fetchnumpy()
     finally:
         connection.close()
+    if len(rows["pos"]) != length:
+        raise StoreError(f"the catalog {catalog} is damaged: it has {len(rows['pos'])} residues of {protein}.")
     coordinates: dict[str, tuple[str, npt.NDArray[Any]]] = {}
     for end in ("source", "target"):
         coordinates[end] = (end, np.asarray(rows["pos"]))

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -196,7 +196,7 @@ def _seal(directory: Path, number: int, contents: SegmentContents) -> SegmentEnt
     paths = list(durable.files_below(directory))
     sizes = [path.stat().st_size for path in paths]
     files = {
-        path.relative_to(directory).as_posix(): {"bytes": size, "sha256": durable.sha256_file(path)}
+        path.relative_to(directory).as_posix(): {"bytes": size, "sha256": durable.sha256_file(path), **_footer(path)}
         for path, size in zip(paths, sizes, strict=True)
     }
     document = durable.json_bytes({"version": VERSION, "files": files})
@@ -213,6 +213,21 @@ def _seal(directory: Path, number: int, contents: SegmentContents) -> SegmentEnt
         arcs=int(contents.arcs["weight"].size),
         bytes=sum(sizes) + len(document),
     )
+
+
+def _footer(path: Path) -> dict[str, Any]:
+    """Size and digest of a Parquet file's footer, which no checksum of the format covers; nothing for other files."""
+    if path.suffix != ".parquet":
+        return {}
+    # The metadata, four bytes that count it, and a magic word of four.
+    size = int.from_bytes(_tail(path, 8)[:4], "little") + 8
+    return {"footer_bytes": size, "footer_sha256": durable.sha256_bytes(_tail(path, size))}
+
+
+def _tail(path: Path, size: int) -> bytes:
+    with open(path, "rb") as file:
+        file.seek(-size, os.SEEK_END)
+        return file.read()
 
 
 @dataclass(frozen=True, eq=False)
@@ -277,7 +292,8 @@ class Segment:
     def _small_array(self, name: str) -> Array:
         what = f"{name} of segment {self.directory.name}"
         values = codecs.read(codecs.open_array(self.directory / name), (...,), what)
-        if values.dtype.kind == "f" and np.isnan(values).any():
+        missing = np.isnan(values) if values.dtype.kind == "f" else values == np.iinfo(values.dtype).max
+        if missing.any():
             raise StoreError(f"{what} is damaged (a chunk is missing): `attnstore verify` names what else is.")
         return values
 
@@ -331,10 +347,10 @@ def open_segment(model_directory: Path, entry: SegmentEntry) -> Segment:
     Raises
     ------
     StoreError
-        If a file is missing, has another size, or (if small) another digest.
+        If a file is missing, has another size, or (if small) another digest, or a Parquet file another footer.
     """
     directory = model_directory / SEGMENTS / checked_name(entry.id, "segment")
-    for relative, size, sha256 in recorded_files(directory, entry):
+    for relative, size, sha256, footer in recorded_files(directory, entry):
         path = directory / relative
         try:
             found = path.stat().st_size
@@ -342,13 +358,26 @@ def open_segment(model_directory: Path, entry: SegmentEntry) -> Segment:
             raise StoreError(f"segment {entry.id} is damaged: {path} is missing.") from None
         if found != size:
             raise StoreError(f"segment {entry.id} is damaged: {path} has {found} bytes where {size} were written.")
-        if size <= SMALL_FILE and durable.sha256_file(path) != sha256:
+        if size <= SMALL_FILE:
+            intact = durable.sha256_file(path) == sha256
+        else:
+            intact = footer is None or durable.sha256_bytes(_tail(path, footer[0])) == footer[1]
+        if not intact:
             raise StoreError(f"segment {entry.id} is damaged: {path} does not have the digest it was written with.")
     return Segment(directory, entry)
 
 
-def recorded_files(directory: Path, entry: SegmentEntry) -> list[tuple[str, int, str]]:
-    """Relative path, size and SHA-256 of every file of a segment, as its own sealed list says.
+class RecordedFile(NamedTuple):
+    """A file of a segment: relative path, size, SHA-256, and size and SHA-256 of its footer if it is Parquet."""
+
+    path: str
+    size: int
+    sha256: str
+    footer: tuple[int, str] | None
+
+
+def recorded_files(directory: Path, entry: SegmentEntry) -> list[RecordedFile]:
+    """Every file of a segment, as its own sealed list says.
 
     Raises
     ------
@@ -367,5 +396,6 @@ def recorded_files(directory: Path, entry: SegmentEntry) -> list[tuple[str, int,
     for relative, file in files.items():
         if os.path.isabs(relative) or ".." in Path(relative).parts:
             raise StoreError(f"{path} names a file outside its segment: {relative}.")
-        recorded.append((relative, int(file["bytes"]), str(file["sha256"])))
+        footer = (int(file["footer_bytes"]), str(file["footer_sha256"])) if "footer_bytes" in file else None
+        recorded.append(RecordedFile(relative, int(file["bytes"]), str(file["sha256"]), footer))
     return recorded

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from .codebook import Codebook
 from .errors import QueryError
-from .layout import ATTENTION, MODEL_FILE, Manifest, ModelDocument, StoreDocument
+from .layout import ATTENTION, MANIFEST_FILE, MODEL_FILE, Manifest, ModelDocument, StoreDocument
 from .segment import Segment, open_segment
 
 if TYPE_CHECKING:
@@ -155,9 +155,11 @@ class Store:
 
         See :func:`attnstore.queries.align.align` for the options and what comes back.
         """
+        from .catalog import catalog_errors
         from .queries.align import align
 
-        return align(self, predicate, **options)
+        with catalog_errors(self.path / str(self.document.catalog)):
+            return align(self, predicate, **options)
 
     def verify(self) -> list[str]:
         """Check every digest, checksum and count; returns a sentence for each thing that is damaged."""
@@ -181,6 +183,6 @@ def open_store(path: str | os.PathLike[str]) -> Store:
     models: dict[str, Model] = {}
     attention = directory / ATTENTION
     for place in sorted(attention.iterdir()) if attention.is_dir() else ():
-        if (place / MODEL_FILE).exists():
+        if (place / MODEL_FILE).exists() or (place / MANIFEST_FILE).exists():
             models[place.name] = Model(place, ModelDocument.read(place), Manifest.read(place))
     return Store(directory, MappingProxyType(models), StoreDocument.read(directory))

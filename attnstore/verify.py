@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from . import durable
-from .catalog import connect, current_catalog
+from .catalog import catalog_errors, connect, current_catalog
 from .errors import AttnstoreError
-from .layout import SEGMENT_FILE, SEGMENTS, SegmentEntry, StoreDocument
+from .layout import PLAN_FILE, SEGMENT_FILE, SEGMENTS, SegmentEntry, StoreDocument, read_document
 from .segment import Segment, open_segment, recorded_files
 from .store import Model, open_store
 
@@ -38,6 +38,7 @@ def verify(path: Path, on_segment: Callable[[], object] = lambda: None) -> list[
     problems += catalog
     known = {} if catalog or store.document.catalog is None else _sequences(path, store.document)
     for model in store.models.values():
+        problems += _plan_problems(model)
         for entry in model.manifest.segments:
             problems += _segment_problems(model, entry, known)
             on_segment()
@@ -51,7 +52,7 @@ def _catalog_problems(path: Path, document: StoreDocument) -> Iterator[str]:
         catalog = current_catalog(path, document)
         if durable.sha256_file(catalog) != document.catalog_sha256:
             yield f"the catalog {catalog} does not have the digest it was written with."
-        with contextlib.closing(connect(catalog)) as connection:
+        with contextlib.closing(connect(catalog)) as connection, catalog_errors(catalog):
             found = connection.execute(
                 "SELECT (SELECT count(*) FROM proteins), (SELECT count(*) FROM residues)"
             ).fetchone()
@@ -62,8 +63,24 @@ def _catalog_problems(path: Path, document: StoreDocument) -> Iterator[str]:
 
 
 def _sequences(path: Path, document: StoreDocument) -> dict[str, str]:
-    with contextlib.closing(connect(current_catalog(path, document))) as connection:
+    catalog = current_catalog(path, document)
+    with contextlib.closing(connect(catalog)) as connection, catalog_errors(catalog):
         return dict(connection.execute("SELECT id, sequence_sha256 FROM proteins").fetchall())
+
+
+def _plan_problems(model: Model) -> list[str]:
+    """Nothing is asked of the plan, but the next ingest goes by it."""
+    path = model.directory / PLAN_FILE
+    if not model.manifest.segments and not path.exists():
+        return []
+    try:
+        planned = len(read_document(path, f"the plan of model {model.name}")["segments"])
+    except AttnstoreError as error:
+        return [str(error)]
+    numbers = sorted(entry.number for entry in model.manifest.segments)
+    if len(set(numbers)) < len(numbers) or not all(0 <= number < planned for number in numbers):
+        return [f"the manifest of model {model.name} lists segments that are not of its plan {path}."]
+    return []
 
 
 def _segment_problems(model: Model, entry: SegmentEntry, known: dict[str, str]) -> Iterator[str]:
@@ -75,14 +92,17 @@ def _segment_problems(model: Model, entry: SegmentEntry, known: dict[str, str]) 
     except AttnstoreError as error:
         yield str(error)
         return
-    for relative, size, sha256 in listed:
+    total = (directory / SEGMENT_FILE).stat().st_size + sum(file.size for file in listed)
+    if total != entry.bytes or not entry.id.startswith(f"{entry.number:06d}-"):
+        yield f"segment {entry.id} of model {model.name}: its number or size is not what the manifest says."
+    for relative, size, sha256, _ in listed:
         file = directory / relative
         problem = _file_problem(file, size, sha256)
         if problem:
             damaged = True
             yield f"segment {entry.id} of model {model.name}: {file} {problem}."
     extra = {path.relative_to(directory).as_posix() for path in durable.files_below(directory)} - {
-        SEGMENT_FILE, *(relative for relative, _, _ in listed)
+        SEGMENT_FILE, *(file.path for file in listed)
     }  # fmt: skip
     for relative in sorted(extra):
         yield f"segment {entry.id} of model {model.name}: {relative} does not belong there."

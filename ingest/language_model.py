@@ -2,7 +2,8 @@
 
 import contextlib
 import hashlib
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -148,7 +149,7 @@ def load(source: str, *, device: str = "auto", precision: str = "auto") -> Langu
             "its attention would be random."
         )
     tokens = residue_tokens(tokenizer, source)
-    digest = weights_digest(module)
+    digest = weights_digest(module, without=loaded["missing_keys"])
     module.eval()
     check = _check_capture(module, tokens)
     module.to(device=where, dtype=_PRECISIONS[chosen])
@@ -167,10 +168,15 @@ def load(source: str, *, device: str = "auto", precision: str = "auto") -> Langu
     )
 
 
-def weights_digest(module: torch.nn.Module) -> str:
-    """SHA-256 over name, shape, type and bytes of every parameter and buffer, in order of name."""
+def weights_digest(module: torch.nn.Module, without: Collection[str] = ()) -> str:
+    """SHA-256 over name, shape, type and bytes of every parameter and buffer, in order of name.
+
+    Those the checkpoint lacks are left out: they are drawn anew at every load, and no attention depends on them.
+    """
     digest = hashlib.sha256()
     for name, tensor in sorted(module.state_dict().items()):
+        if name in without:
+            continue
         digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
         digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes() if tensor.ndim else b"")
     return digest.hexdigest()
@@ -214,11 +220,15 @@ def _check_capture(module: Any, tokens: ResidueTokens) -> float:
             "it does not dispatch through transformers' attention interface."
         )
     length = [len(tokens.prefix) + len(sequence) + len(tokens.suffix) for sequence in sequences]
-    worst = max(
+    differences = [
         float((a[b, :, :n, :n] - c[b, :, :n, :n]).abs().max())
         for a, c in zip(own, caught, strict=True)
         for b, n in enumerate(length)
-    )
+    ]
+    layer = next((index // len(length) for index, value in enumerate(differences) if math.isnan(value)), None)
+    if layer is not None:
+        raise ModelError(f"{name}: the attention of layer {layer} is NaN on a probe of ordinary residues.")
+    worst = max(differences)
     if not worst < 1e-4:
         raise ModelError(f"{name}: captured attention differs from the model's own by up to {worst:.2g}.")
     return worst

@@ -13,7 +13,20 @@ from pathlib import Path
 from ..catalog import CatalogWriter, connect, current_catalog
 from ..codebook import DEFAULT
 from ..errors import ModelError, StoreError
-from ..layout import ATTENTION, SEGMENTS, STORE_FILE, Manifest, ModelDocument, Skipped, StoreDocument, checked_name
+from ..layout import (
+    ATTENTION,
+    MANIFEST_FILE,
+    MODEL_FILE,
+    PLAN_FILE,
+    SEGMENTS,
+    STORE_FILE,
+    Manifest,
+    ModelDocument,
+    Skipped,
+    StoreDocument,
+    checked_name,
+)
+from ..progress import bar
 from ..segment import write_segment
 from .compute import Protein, compute_segment
 from .language_model import LanguageModel, load
@@ -121,9 +134,10 @@ def ingest(
         raise StoreError(f"long={long!r} is not one of 'truncate' and 'skip'.")
     path = Path(store)
     model_name = checked_name(name or Path(os.path.expanduser(model)).name.replace(" ", "_"), "model name")
-    with _store_directory(path):
+    with _storage_errors(path), _store_directory(path):
         language_model = load(model, device=device, precision=precision)
-        _fill_catalog(path, inputs, limit, keep_duplicates)
+        with _one_at_a_time(path):
+            _fill_catalog(path, inputs, limit, keep_duplicates)
     document = ModelDocument(
         name=model_name,
         source=model,
@@ -144,7 +158,7 @@ def ingest(
         versions={package: importlib.metadata.version(package) for package in _VERSIONED if _installed(package)},
     )
     directory = path / ATTENTION / model_name
-    with _model_directory(directory, document) as document:
+    with _storage_errors(path), _model_directory(directory, document) as document:
         return _run(path, directory, document, language_model, progress)
 
 
@@ -165,22 +179,61 @@ def _installed(package: str) -> bool:
 @contextlib.contextmanager
 def _store_directory(path: Path) -> Iterator[None]:
     """Make the store where there is none; if the first steps fail, leave no trace of it."""
-    fresh = not path.exists()
-    if fresh:
-        path.mkdir(parents=True)
-    elif not (path / STORE_FILE).exists() and any(path.iterdir()):
-        raise StoreError(f"{path} is neither empty nor an attnstore store: give another directory.")
+    if path.exists() and not path.is_dir():
+        raise StoreError(f"{path} is a file: give a directory for the store.")
+    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+    path.mkdir(parents=True, exist_ok=True)
     new = not (path / STORE_FILE).exists()
+    if new and any(path.iterdir()):
+        raise StoreError(f"{path} is neither empty nor an attnstore store: give another directory.")
     try:
         if new:
             StoreDocument().write(path)
+        else:
+            StoreDocument.read(path)
         yield
     except BaseException:
-        if new and StoreDocument.read(path).catalog is None:
-            (path / STORE_FILE).unlink()
-            if fresh:
-                shutil.rmtree(path)
+        if new and not _has_catalog(path):
+            (path / STORE_FILE).unlink(missing_ok=True)
+            for folder in missing:
+                with contextlib.suppress(OSError):  # another process may have put something there
+                    folder.rmdir()
         raise
+
+
+def _has_catalog(store: Path) -> bool:
+    try:
+        return StoreDocument.read(store).catalog is not None
+    except StoreError:  # store.json could not even be written
+        return False
+
+
+@contextlib.contextmanager
+def _storage_errors(store: Path) -> Iterator[None]:
+    """A full or failing disk, a folder that may not be written to: in one sentence."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        place = error.filename or store
+        raise StoreError(f"{place} cannot be written ({reason}): what was committed before is untouched.") from error
+
+
+@contextlib.contextmanager
+def _one_at_a_time(store: Path) -> Iterator[None]:
+    """Wait until no other process adds to the catalog: the later of two would drop what the earlier added."""
+    if os.name != "posix":
+        yield
+        return
+    import fcntl
+
+    descriptor = os.open(store, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):  # a file system without locks for directories
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _fill_catalog(
@@ -198,7 +251,7 @@ def _fill_catalog(
 @contextlib.contextmanager
 def _model_directory(directory: Path, document: ModelDocument) -> Iterator[ModelDocument]:
     """The model's place in the store, held by this process alone; yields the document that is in force."""
-    if (directory / "model.json").exists():
+    if (directory / MODEL_FILE).exists() or (directory / MANIFEST_FILE).exists():
         recorded = ModelDocument.read(directory)
         difference = document.difference(recorded)
         if difference is not None:
@@ -235,13 +288,11 @@ def _held(directory: Path) -> Iterator[None]:
 def _run(
     store: Path, directory: Path, document: ModelDocument, language_model: LanguageModel, progress: bool
 ) -> Summary:
-    from tqdm import tqdm
-
     manifest = Manifest.read(directory)
     proteins, manifest = _choose_proteins(store, document, language_model, manifest)
-    plan = _extend_plan(directory, document, proteins)
-    manifest.write(directory)
     committed = {segment.number for segment in manifest.segments}
+    plan = _extend_plan(directory, document, proteins, committed)
+    manifest.write(directory)
     _clear_garbage(directory, manifest)
     pending = [segment for segment in plan if segment.number not in committed]
     total = sum(proteins[name].stored for segment in pending for batch in segment.batches for name in batch)
@@ -250,16 +301,9 @@ def _run(
     entries_written = 0
     started = time.perf_counter()
     try:
-        with tqdm(
-            total=total,
-            unit="res",
-            unit_scale=True,
-            desc=document.name,
-            disable=not (progress and total),
-            smoothing=0.05,
-        ) as bar:
+        with bar(total, "res", shown=progress, unit_scale=True, desc=document.name, smoothing=0.05) as counted:
             for planned in pending:
-                contents = compute_segment(planned, proteins, language_model, codebook, quantiser, bar.update)
+                contents = compute_segment(planned, proteins, language_model, codebook, quantiser, counted.update)
                 entry = write_segment(directory, planned.number, contents, document.chunk_pairs)
                 manifest = replace(manifest, segments=(*manifest.segments, entry))
                 manifest.write(directory)
@@ -312,9 +356,13 @@ def _choose_proteins(
     return proteins, replace(manifest, skipped=tuple(skipped))
 
 
-def _extend_plan(directory: Path, document: ModelDocument, proteins: dict[str, Protein]) -> list[PlannedSegment]:
+def _extend_plan(
+    directory: Path, document: ModelDocument, proteins: dict[str, Protein], committed: set[int]
+) -> list[PlannedSegment]:
     """The recorded plan, with segments added for proteins that are new since."""
     plan = read_plan(directory)
+    if any(number >= len(plan) for number in committed):
+        raise StoreError(f"{directory / PLAN_FILE} is missing or not that of the segments there: bring it back.")
     planned = {name for segment in plan for batch in segment.batches for name in batch}
     new = [(name, protein.stored) for name, protein in proteins.items() if name not in planned]
     if new:
@@ -330,7 +378,9 @@ def _extend_plan(directory: Path, document: ModelDocument, proteins: dict[str, P
 
 
 def _clear_garbage(directory: Path, manifest: Manifest) -> None:
-    """Remove what a killed run left: segments that no manifest lists."""
+    """Remove what a killed run left: segments that no manifest lists, and half-written documents."""
+    for half in directory.glob(".*.tmp"):
+        half.unlink(missing_ok=True)
     listed = {segment.id for segment in manifest.segments}
     segments = directory / SEGMENTS
     for leftover in segments.iterdir() if segments.exists() else ():

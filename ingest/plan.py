@@ -9,9 +9,8 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from ..durable import read_json, replace_json
 from ..errors import StoreError
-from ..layout import PLAN_FILE, VERSION
+from ..layout import PLAN_FILE, read_document, write_document
 
 #: Attention entries (layers × heads × pairs) in a segment, about its size in memory in bytes.
 SEGMENT_ENTRIES = 128 * 2**20
@@ -80,7 +79,7 @@ def read_plan(directory: Path) -> list[PlannedSegment]:
     path = directory / PLAN_FILE
     if not path.exists():
         return []
-    content = read_json(path, f"the plan of model {directory.name}")
+    content = read_document(path, f"the plan of model {directory.name}")
     try:
         return [
             PlannedSegment(int(segment["number"]), tuple(map(tuple, segment["batches"])))
@@ -92,4 +91,4 @@ def read_plan(directory: Path) -> list[PlannedSegment]:
 
 def write_plan(directory: Path, plan: list[PlannedSegment]) -> None:
     """Record a plan."""
-    replace_json(directory / PLAN_FILE, {"version": VERSION, "segments": [asdict(segment) for segment in plan]})
+    write_document(directory / PLAN_FILE, {"segments": [asdict(segment) for segment in plan]})

@@ -176,13 +176,14 @@ def _combine(*parts: Partial) -> Partial:
 @contextlib.contextmanager
 def _bar(segments: int, progress: bool) -> Iterator[None]:
     from dask.callbacks import Callback
-    from tqdm import tqdm
 
-    with tqdm(total=segments, unit="segment", disable=not progress, leave=False) as bar:
+    from ..progress import bar
+
+    with bar(segments, "segment", shown=progress, leave=False) as counted:
 
         def advance(key: Any, *_: Any) -> None:
             if str(key).startswith("run"):
-                bar.update()
+                counted.update()
 
         with Callback(posttask=advance):
             yield

@@ -1,15 +1,20 @@
 """Compiled loops over arcs, codes and pairs; all release the GIL.
 
+This module reaches neither DuckDB nor anything that does: numba keeps a compiled function's module alive past the
+interpreter's end, and DuckDB's binding would then report leaks, at length, on standard error.
+
 Pairs are told apart by a *group*, one byte each: the Kleene code of the predicate (0 FALSE, 1 NULL, 2 TRUE), or
 3 where the pair does not pass the where clause.
 """
 
+import math
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ..compiled import compiled
+from .tree import CONTACT_DISTANCE, CONTACT_SEPARATION
 
 Array = npt.NDArray[Any]
 
@@ -101,3 +106,30 @@ def pairs_by_separation(groups: Array, length: int, result: Array) -> None:
     for j in range(length):
         for i in range(length):
             result[groups[j * length + i], abs(i - j)] += 1
+
+
+@_compile
+def distances(x: Array, y: Array, z: Array, out: Array) -> None:
+    """Distances between all pairs of points, float64 [L, L]; NaN where a coordinate is."""
+    for j in range(out.shape[0]):
+        row = out[j]
+        for i in range(row.shape[0]):
+            dx, dy, dz = x[i] - x[j], y[i] - y[j], z[i] - z[j]
+            row[i] = math.sqrt(dx * dx + dy * dy + dz * dz)
+
+
+@_compile
+def contacts(x: Array, y: Array, z: Array, out: Array) -> None:
+    """Kleene codes of "in contact" for all pairs of points, uint8 [L, L]."""
+    # sqrt is correctly rounded and 8 is exact, so that d < 8 just when d² < 64.
+    limit = CONTACT_DISTANCE * CONTACT_DISTANCE
+    length = out.shape[0]
+    for j in range(length):
+        row = out[j]
+        for i in range(length):
+            dx, dy, dz = x[i] - x[j], y[i] - y[j], z[i] - z[j]
+            square = dx * dx + dy * dy + dz * dz
+            # Without a branch, for the sake of vector instructions: 2 if near, 1 if NaN, 0 if far.
+            row[i] = np.uint8(2) * np.uint8(square < limit) + np.uint8(square != square)
+        for i in range(max(0, j - CONTACT_SEPARATION + 1), min(length, j + CONTACT_SEPARATION)):
+            row[i] = FALSE

@@ -6,21 +6,17 @@ source term is [1, L], a target term [L, 1], a protein term or a constant [1, 1]
 separation alone [L], and only where they meet does anything of L² appear.
 """
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache, reduce
+from functools import reduce
 from itertools import groupby
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..compiled import compiled
 from .tree import (
     ATOMS,
-    CONTACT_DISTANCE,
-    CONTACT_SEPARATION,
     Expression,
     Kind,
     Leaf,
@@ -72,7 +68,10 @@ class PairCache:
             xyz = self.vectors.coordinates[ATOMS[name]][: self.length].T.astype(np.float64, order="C")
             contact = name.startswith("contact")
             matrix = np.empty((self.length, self.length), dtype=np.uint8 if contact else np.float64)
-            kernel = _contact_kernel() if contact else _distance_kernel()
+            # Here, because importing numba takes longer than most questions that need no geometry.
+            from . import kernels
+
+            kernel = kernels.contacts if contact else kernels.distances
             kernel(xyz[0], xyz[1], xyz[2], matrix)
             matrix.flags.writeable = False
             self._matrices[name] = matrix
@@ -243,39 +242,3 @@ _CHOICES: dict[tuple[Kind, str], Callable[..., Any]] = {
     ("string", "least"): _least_code,
     ("string", "greatest"): np.maximum,
 }
-
-
-# Compiled when first asked for: importing numba takes longer than most questions that need no geometry.
-@cache
-def _distance_kernel() -> Callable[..., None]:
-    return compiled()(_distances)
-
-
-@cache
-def _contact_kernel() -> Callable[..., None]:
-    return compiled()(_contacts)
-
-
-def _distances(
-    x: NDArray[np.float64], y: NDArray[np.float64], z: NDArray[np.float64], out: NDArray[np.float64]
-) -> None:
-    for j in range(out.shape[0]):
-        row = out[j]
-        for i in range(row.shape[0]):
-            dx, dy, dz = x[i] - x[j], y[i] - y[j], z[i] - z[j]
-            row[i] = math.sqrt(dx * dx + dy * dy + dz * dz)
-
-
-def _contacts(x: NDArray[np.float64], y: NDArray[np.float64], z: NDArray[np.float64], out: NDArray[np.uint8]) -> None:
-    # sqrt is correctly rounded and 8 is exact, so that d < 8 just when d² < 64.
-    limit = CONTACT_DISTANCE * CONTACT_DISTANCE
-    length = out.shape[0]
-    for j in range(length):
-        row = out[j]
-        for i in range(length):
-            dx, dy, dz = x[i] - x[j], y[i] - y[j], z[i] - z[j]
-            square = dx * dx + dy * dy + dz * dz
-            # Without a branch, for the sake of vector instructions: 2 if near, 1 if NaN, 0 if far.
-            row[i] = np.uint8(2) * np.uint8(square < limit) + np.uint8(square != square)
-        for i in range(max(0, j - CONTACT_SEPARATION + 1), min(length, j + CONTACT_SEPARATION)):
-            row[i] = FALSE

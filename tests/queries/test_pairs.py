@@ -9,8 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from attnstore.compiled import compiled
 from attnstore.errors import QueryError, StoreError
-from attnstore.queries import pairs
+from attnstore.queries import kernels
 from attnstore.queries.expression import parse
 from attnstore.queries.pairs import PairCache, evaluate
 from attnstore.queries.vectors import evaluate_terms
@@ -514,7 +515,7 @@ def test_kernels_compile_where_nothing_can_be_written(monkeypatch):
         return njit(**options)
 
     monkeypatch.setattr(numba, "njit", without_a_place)
-    compiled = pairs._compiled(pairs._distances)
+    distances = compiled()(kernels.distances.py_func)
     out = np.empty((2, 2))
-    compiled(np.array([0.0, 3.0]), np.array([0.0, 4.0]), np.zeros(2), out)
+    distances(np.array([0.0, 3.0]), np.array([0.0, 4.0]), np.zeros(2), out)
     assert out.tolist() == [[0, 5], [5, 0]]

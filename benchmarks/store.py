@@ -1,0 +1,177 @@
+"""What a store weighs and how fast it is written and read, beside float16 with the best lossless codec.
+
+Run: python benchmarks/store.py [--chains 60]
+"""
+
+import argparse
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from numcodecs import Blosc
+from real_chains import write_chains
+
+import attnstore
+from attnstore import fetch
+from attnstore.ingest import ingest
+from attnstore.ingest.language_model import load, pad_batch
+from attnstore.ingest.plan import read_plan
+from attnstore.tables import aligned
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--chains", type=int, default=60)
+    parser.add_argument("--repeats", type=int, default=5)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as scratch:
+        run(Path(scratch), options.chains, options.repeats)
+
+
+def run(scratch: Path, chains: int, repeats: int) -> None:
+    import pandas as pd
+
+    fasta, model = scratch / "chains.fasta", str(fetch.esm2_model())
+    write_chains(fasta, chains)
+    warm(scratch, model)
+    ingests, forwards = [], []
+    for repeat in range(repeats):
+        path = scratch / f"store{repeat}"
+        summary = ingest(path, [fasta], model=model, name="esm2")
+        ingests.append(summary.seconds)
+        forwards.append(bare_forward(path, model))
+    store = attnstore.open(path)
+    entries = summary.entries
+    print(f"ESM-2 8M (fine-tuned on haemolytic peptides), {chains} PDB chains of 100–510 residues: "
+          f"{entries:,} attention entries, {len(store.model().segments)} segments\n")  # fmt: skip
+
+    sizes = {**parts(path), "all of it": summary.bytes}
+    float16, codec = lossless_float16(path, model)
+    rows = [{"what": name, "bits per entry": 8 * size / entries} for name, size in sizes.items()]
+    rows.append({"what": f"float16, {codec} (for comparison)", "bits per entry": float16})
+    rows.append({"what": "float32, as it is (for comparison)", "bits per entry": 32.0})
+    print(aligned(pd.DataFrame(rows)))
+    print(f"\nfloat16 lossless / all of it: {float16 / (8 * summary.bytes / entries):.1f}×\n")
+
+    ratios = [a / b for a, b in zip(ingests, forwards, strict=True)]
+    print(aligned(pd.DataFrame([
+        {"what": "bare eager forward, attentions thrown away", "M entries/s": entries / statistics.median(forwards) / 1e6},
+        {"what": "whole ingest (model load left out)", "M entries/s": entries / statistics.median(ingests) / 1e6},
+    ])))  # fmt: skip
+    print(f"\ningest / bare forward, median of {repeats}: {statistics.median(ratios):.2f} "
+          f"({', '.join(f'{ratio:.2f}' for ratio in ratios)})\n")  # fmt: skip
+    print(aligned(pd.DataFrame(reading(path, repeats))))
+    print(f"\nimport attnstore: {import_time():.2f} s (median of 5, new processes; no torch)")
+
+
+def warm(scratch: Path, model: str) -> None:
+    """Compile the kernels and load every library, so that no repeat pays for it."""
+    fasta = scratch / "warm.fasta"
+    fasta.write_text(">warm\nMKTAYIAKQRQISFVKSHFSRQLEERLGLIEVQAPILSRVGDGTQDNLSGAEKAVQ\n")
+    ingest(scratch / "warm", [fasta], model=model, name="esm2")
+
+
+def bare_forward(path: Path, source: str) -> float:
+    """Seconds of the model's own eager forward with attentions, on the batches of a store's plan."""
+    language_model = load(source)
+    module = language_model.module
+    module.set_attn_implementation("eager")
+    store = attnstore.open(path)
+    sequences = dict(store.sql("SELECT id, sequence FROM proteins").fetchall())
+    batches = [batch for segment in read_plan(store.model().directory) for batch in segment.batches]
+    inputs = [
+        pad_batch(language_model.tokens, [language_model.tokens.encode(sequences[name]) for name in batch],
+                  torch.device("cpu"))
+        for batch in batches
+    ]  # fmt: skip
+    started = time.perf_counter()
+    with torch.inference_mode():
+        for batch in inputs:
+            module(**batch, output_attentions=True)
+    return time.perf_counter() - started
+
+
+def parts(path: Path) -> dict[str, int]:
+    """Bytes of the codes, arcs, marginals and the rest."""
+    sizes = {"codes": 0, "bin means and counts": 0, "arcs": 0, "marginals": 0, "catalog": 0, "rest": 0}
+    for file in path.rglob("*"):
+        if file.is_file():
+            text = file.relative_to(path).as_posix()
+            kind = (
+                "codes" if "codes.zarr/codes/" in text
+                else "bin means and counts" if "codes.zarr/" in text
+                else "arcs" if text.endswith("arcs.parquet")
+                else "marginals" if "marginals.zarr/" in text
+                else "catalog" if text.endswith(".duckdb") else "rest"
+            )  # fmt: skip
+            sizes[kind] += file.stat().st_size
+    return sizes
+
+
+def lossless_float16(path: Path, source: str) -> tuple[float, str]:
+    """Bits per entry of float16 attention of eight chains, under the best of the usual lossless codecs."""
+    language_model = load(source)
+    store = attnstore.open(path)
+    sequences = [sequence for (sequence,) in store.sql("SELECT sequence FROM proteins LIMIT 8").fetchall()]
+    codecs = {
+        f"{name}-{level} {kind}": Blosc(name, level, shuffle)
+        for name, level in (("zstd", 3), ("zstd", 9), ("lz4hc", 9))
+        for kind, shuffle in (("shuffle", Blosc.SHUFFLE), ("bitshuffle", Blosc.BITSHUFFLE))
+    }
+    sizes, count = dict.fromkeys(codecs, 0), 0
+
+    def sink(_: int, weights: torch.Tensor) -> None:
+        nonlocal count
+        halves = weights[0, :, 1:-1, 1:-1].to(torch.float16).numpy()
+        count += halves.size
+        for name, codec in codecs.items():
+            sizes[name] += len(codec.encode(np.ascontiguousarray(halves)))
+
+    for sequence in sequences:
+        language_model.forward([language_model.tokens.encode(sequence)], sink)
+    best = min(sizes, key=sizes.__getitem__)
+    return 8 * sizes[best] / count, best
+
+
+def reading(path: Path, repeats: int) -> list[dict[str, object]]:
+    """Rates of reading, warm page cache."""
+
+    def median(function: Callable[[], object]) -> float:
+        function()
+        times = []
+        for _ in range(repeats):
+            started = time.perf_counter()
+            function()
+            times.append(time.perf_counter() - started)
+        return statistics.median(times)
+
+    store = attnstore.open(path)
+    model = store.model()
+    layers = range(model.document.layers)
+    protein = store.sql("SELECT id FROM proteins ORDER BY abs(length - 300) LIMIT 1").fetchall()[0][0]
+    codes = median(lambda: [segment.codes(layer, slice(None)) for segment in model.segments for layer in layers])
+    arcs = median(lambda: [segment.arcs(0.3) for segment in model.segments])
+    rows = [
+        ("open the store", median(lambda: attnstore.open(path)), None),
+        ("one attention matrix of 300 residues", median(lambda: store.attention(protein, 5, 4)), None),
+        ("all matrices of that protein", median(lambda: store.attention(protein)), None),
+        ("all codes", codes, model.entries / codes / 1e6),
+        ("all arcs from 0.3", arcs, model.entries / arcs / 1e6),
+    ]
+    return [{"reading": name, "ms": 1000 * seconds, "M entries/s": rate} for name, seconds, rate in rows]
+
+
+def import_time() -> float:
+    code = "import time; t = time.perf_counter(); import attnstore; print(time.perf_counter() - t)"
+    times = [float(subprocess.check_output([sys.executable, "-c", code])) for _ in range(5)]
+    return statistics.median(times)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,319 @@
+"""A damaged store says so or answers as before; it never answers otherwise, and `verify` names what is damaged.
+
+Every file of a store is damaged in turn: bits flipped at seeded places, the end cut off, emptied, removed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import attnstore
+import attnstore.verify
+from attnstore import cli, codecs, layout, matrix, segment
+from attnstore.durable import files_below, read_json, replace_json
+from attnstore.errors import StoreError
+
+FLIPS = 220
+#: What a query reads chunk by chunk, and what grows with the data: too large to be digested whenever it is opened.
+GROWING = ("codes.zarr/codes/c", "codes.zarr/mean/c", "codes.zarr/count/c", "marginals.zarr", ".parquet")
+
+Answers = dict[str, np.ndarray]
+
+
+@pytest.fixture(scope="module")
+def damaged_store(small_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One copy for the module: `damage` restores each file, bytes and all."""
+    copy = tmp_path_factory.mktemp("damage") / "store"
+    shutil.copytree(small_store, copy)
+    return copy
+
+
+@pytest.fixture(scope="module")
+def sound(damaged_store: Path) -> Answers:
+    return answers(damaged_store)
+
+
+def forget() -> None:
+    """Nothing read before the damage may answer after it."""
+    segment.open_segment.cache_clear()
+    matrix._coordinates.cache_clear()
+
+
+def answers(store: Path) -> Answers:
+    """What every tier and the matrices say."""
+    forget()
+    opened = attnstore.open(store)
+    asked = {
+        "arcs": opened.align("contact", tier="arcs", replicates=10),
+        "codes": opened.align("contact", tier="codes", threshold=0.3, weighted=True, replicates=10),
+        "marginals": opened.align("target.aa IN ('A', 'C', 'L')", weighted=True, tier="marginals", replicates=10),
+        "emitted": opened.align("source.aa IN ('A', 'C', 'L')", weighted=True, tier="marginals", replicates=10),
+    }
+    found = {f"{name} {key}": array.values for name, result in asked.items() for key, array in result.items()}
+    for part in opened.model().segments:
+        protein = part.proteins.id[-1]
+        bounded = opened.attention(protein, bounds=True)
+        found |= {f"{protein} {key}": array.values for key, array in bounded.variables.items()}
+        found[f"{protein} bins"] = part.bin_count
+    return found
+
+
+def assert_as_before_or_refused(store: Path, before: Answers) -> bool:
+    """Say which it was; any other exception than a StoreError of one sentence passes through and fails the test."""
+    refusal = None
+    try:
+        after = answers(store)
+    except StoreError as error:
+        refusal = str(error)
+    if refusal is not None:
+        assert refusal
+        assert "\n" not in refusal
+        return False
+    assert after.keys() == before.keys()
+    for name, values in before.items():
+        np.testing.assert_array_equal(after[name], values, err_msg=name, strict=True)
+    return True
+
+
+def problems_of(store: Path) -> list[str]:
+    """What verify finds; a store that cannot be opened is a finding, too."""
+    forget()
+    try:
+        return attnstore.verify.verify(store)
+    except StoreError as error:
+        return [str(error)]
+
+
+def assert_reported(store: Path, file: Path) -> None:
+    """By a sentence that names the file, or the segment it is of."""
+    problems = problems_of(store)
+    names = [file.name, *(part for part in file.parts if part[:6].isdigit())]
+    assert any(name in problem for problem in problems for name in names), f"{file}: {problems}"
+    assert all("\n" not in problem for problem in problems)
+
+
+@contextlib.contextmanager
+def damage(path: Path, content: bytes | None) -> Iterator[None]:
+    """Give a file other content, or remove it, and bring it back."""
+    kept = path.read_bytes()
+    try:
+        path.unlink() if content is None else path.write_bytes(content)
+        yield
+    finally:
+        path.write_bytes(kept)
+        forget()
+
+
+def flipped(content: bytes, bit: int) -> bytes:
+    changed = bytearray(content)
+    changed[bit // 8] ^= 1 << bit % 8
+    return bytes(changed)
+
+
+def flip_places(store: Path) -> list[tuple[Path, int]]:
+    """Bits over all files, each file several times: within it, and in its last bytes, where formats keep an index."""
+    rng = np.random.default_rng(20240607)
+    files = list(vouched_files(store))
+    places = []
+    for index in range(FLIPS):
+        file = files[index % len(files)]
+        size = file.stat().st_size
+        late = index // len(files) % 2 == 1
+        first = max(0, size - 200) if late else 0
+        places.append((file, int(rng.integers(8 * first, 8 * size))))
+    return places
+
+
+def vouched_files(store: Path) -> Iterator[Path]:
+    return (path for path in files_below(store) if path.name != "lock")
+
+
+def test_the_damaged_places_are_in_every_kind_of_file(small_store):
+    segments = sorted((small_store / "attention" / "tiny_esm" / "segments").iterdir())
+    assert len(segments) > 1
+    files = {path.relative_to(small_store).as_posix() for path, _ in flip_places(small_store)}
+    for kind in (*GROWING, "zarr.json", "segment.json", "manifest.json", "model.json", "plan.json", "store.json",
+                 ".duckdb"):  # fmt: skip
+        assert any(kind in file for file in files), kind
+
+
+@pytest.mark.parametrize("part", range(8))
+def test_a_flipped_bit_changes_no_answer_and_is_reported(damaged_store, sound, part):
+    for path, bit in flip_places(damaged_store)[part::8]:
+        with damage(path, flipped(path.read_bytes(), bit)):
+            try:
+                assert_as_before_or_refused(damaged_store, sound)
+                assert_reported(damaged_store, path)
+            except BaseException as error:
+                error.add_note(f"bit {bit} of {path}")
+                raise
+
+
+@pytest.mark.parametrize("how", ["cut", "cut by one byte", "emptied", "removed", "lengthened"])
+def test_a_file_cut_short_emptied_or_gone_changes_no_answer_and_is_reported(damaged_store, sound, how):
+    for path in vouched_files(damaged_store):
+        if any(part.startswith(("000001-", "000002-")) for part in path.parts):
+            continue  # the first segment's files stand for theirs
+        content = path.read_bytes()
+        changed = {
+            "cut": content[: len(content) // 2],
+            "cut by one byte": content[:-1],
+            "emptied": b"",
+            "removed": None,
+            "lengthened": content + b"\0",
+        }[how]
+        if how == "cut by one byte" and path.suffix == ".json" and "segments" not in path.parts:
+            changed = content[:-3]  # the final line end alone says nothing
+        with damage(path, changed):
+            try:
+                assert_as_before_or_refused(damaged_store, sound)
+                assert_reported(damaged_store, path)
+            except BaseException as error:
+                error.add_note(f"{path} {how}")
+                raise
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "kind"),
+    [(pipeline, kind) for pipeline in ("zarrs", "zarr-python") for kind in GROWING if kind != ".parquet"]
+    + [("zarrs", ".parquet")],
+)
+def test_checksums_alone_find_a_flipped_bit_in_a_file_too_large_to_digest(
+    damaged_store, sound, monkeypatch, pipeline, kind
+):
+    monkeypatch.setattr(segment, "SMALL_FILE", 0)
+    monkeypatch.setenv(codecs.PIPELINE_VARIABLE, pipeline)
+    rng = np.random.default_rng(len(kind))
+    files = [path for path in vouched_files(damaged_store) if kind in path.as_posix() and path.name != "zarr.json"]
+    refused = 0
+    for index in range(6):
+        path = files[index % len(files)]
+        size = path.stat().st_size
+        bit = int(rng.integers(0, 8 * size))
+        with damage(path, flipped(path.read_bytes(), bit)):
+            try:
+                refused += not assert_as_before_or_refused(damaged_store, sound)
+            except BaseException as error:
+                error.add_note(f"bit {bit} of {path}")
+                raise
+    assert refused > 0
+
+
+@pytest.mark.parametrize("name", ["arcs.parquet", "proteins.parquet"])
+def test_a_flipped_bit_in_the_footer_of_a_large_parquet_file_is_refused(damaged_store, sound, monkeypatch, name):
+    # Nothing in the format covers the footer: Arrow would skip row groups by false statistics, or abort the process.
+    monkeypatch.setattr(segment, "SMALL_FILE", 0)
+    path = next(damaged_store.rglob(name))
+    content = path.read_bytes()
+    footer = int.from_bytes(content[-8:-4], "little") + 8
+    for bit in np.linspace(8 * (len(content) - footer), 8 * len(content) - 1, 25, dtype=int).tolist():
+        with damage(path, flipped(content, bit)):
+            assert not assert_as_before_or_refused(damaged_store, sound), bit
+
+
+def test_a_chunk_that_vanishes_from_an_open_store_is_not_read_as_zeros(store_copy):
+    opened = attnstore.open(store_copy).model().segments[0]
+    for path in opened.directory.rglob("c/0/0/0"):
+        path.unlink()
+    with pytest.raises(StoreError, match=r"codes of layer 0, head 0 in segment .* damaged"):
+        opened.codes(0, 0)
+    for read in (lambda: opened.bin_mean, lambda: opened.bin_count, lambda: opened.marginal("received")):
+        with pytest.raises(StoreError, match=r"in segment|of segment"):
+            read()
+
+
+def test_verify_command_prints_each_problem_and_exits_1(store_copy, capfd):
+    first, second = list(store_copy.rglob("arcs.parquet"))[:2]
+    first.write_bytes(flipped(first.read_bytes(), 999))
+    second.unlink()
+    forget()
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["verify", str(store_copy)])
+    printed = capfd.readouterr()
+    assert stop.value.code == 1
+    assert printed.err == f"error: {store_copy} is damaged in 2 place(s).\n"
+    lines = printed.out.splitlines()
+    assert len(lines) == 2
+    assert any(str(first) in line and "does not have the digest" in line for line in lines)
+    assert any(str(second) in line and "is missing" in line for line in lines)
+
+
+def test_a_stray_file_in_a_segment_is_reported(store_copy):
+    directory = next((store_copy / "attention" / "tiny_esm" / "segments").iterdir())
+    (directory / "codes.zarr" / "stray").write_text("?")
+    (problem,) = problems_of(store_copy)
+    assert directory.name in problem
+    assert "codes.zarr/stray" in problem
+
+
+@pytest.mark.parametrize("field", ["number", "proteins", "residues", "pairs", "arcs", "bytes"])
+def test_a_manifest_that_counts_otherwise_is_reported_though_its_digest_is_right(store_copy, field):
+    path = store_copy / "attention" / "tiny_esm" / "manifest.json"
+    content = read_json(path, "manifest")
+    content["segments"][0][field] += 1
+    del content["sha256"], content["version"]
+    layout.write_document(path, content)
+    assert problems_of(store_copy)
+
+
+def test_a_codebook_whose_edge_moved_answers_nothing(store_copy):
+    path = store_copy / "attention" / "tiny_esm" / "model.json"
+    content = read_json(path, "model")
+    content["codebook"][50] = f"{int(content['codebook'][50], 16) + 1:08x}"
+    replace_json(path, content)
+    with pytest.raises(StoreError, match=r"model\.json is damaged"):
+        attnstore.open(store_copy)
+
+
+def test_a_segment_put_in_the_place_of_another_is_reported(store_copy, tmp_path):
+    one, other = sorted((store_copy / "attention" / "tiny_esm" / "segments").iterdir())[:2]
+    one.rename(tmp_path / "aside")
+    other.rename(one)
+    (tmp_path / "aside").rename(other)
+    with pytest.raises(StoreError, match=r"segment\.json does not have the digest in the manifest"):
+        answers(store_copy)
+    problems = "\n".join(problems_of(store_copy))
+    assert one.name in problems
+    assert other.name in problems
+
+
+@pytest.mark.parametrize("reader", ["zarrs", "zarr-python"])
+@pytest.mark.parametrize("writer", ["zarrs", "zarr-python"])
+def test_arrays_read_alike_whichever_pipeline_wrote_them(tmp_path, monkeypatch, writer, reader):
+    rng = np.random.default_rng(5)
+    arrays = {
+        "codes": rng.integers(0, 205, (2, 3, 100)).astype(np.uint8),
+        "mean": rng.random((2, 3, 20)).astype(np.float32),
+        "count": rng.integers(0, 2**32 - 1, (2, 3, 20)).astype(np.uint32),
+    }
+    monkeypatch.setenv(codecs.PIPELINE_VARIABLE, writer)
+    for name, data in arrays.items():
+        codecs.write_array(
+            tmp_path / name, data, chunks=(1, 1, 7), shards=(1, 3, -(-data.shape[2] // 7) * 7),
+            dimensions=("layer", "head", "pair"), fill_value=255,
+        )  # fmt: skip
+    monkeypatch.setenv(codecs.PIPELINE_VARIABLE, reader)
+    for name, data in arrays.items():
+        array = codecs.open_array(tmp_path / name)
+        np.testing.assert_array_equal(codecs.read(array, (...,), name), data, strict=True)
+        np.testing.assert_array_equal(codecs.read(array, (1, 2, slice(5, 17)), name), data[1, 2, 5:17], strict=True)
+
+
+def test_a_store_answers_alike_through_either_pipeline(damaged_store, sound, monkeypatch):
+    monkeypatch.setenv(codecs.PIPELINE_VARIABLE, "zarr-python")
+    again = answers(damaged_store)
+    for name, values in sound.items():
+        np.testing.assert_array_equal(again[name], values, err_msg=name, strict=True)
+
+
+def test_an_unknown_pipeline_is_refused_by_name(store_copy, monkeypatch):
+    monkeypatch.setenv(codecs.PIPELINE_VARIABLE, "fastest")
+    forget()
+    with pytest.raises(StoreError, match=r"ATTNSTORE_CODEC_PIPELINE=fastest .* zarrs, zarr-python"):
+        attnstore.open(store_copy).attention("1AAA_A")
