@@ -23,6 +23,9 @@ from .durable import sha256_file, sync_directory, sync_file
 from .errors import SourceError, StoreError
 from .layout import StoreDocument
 
+#: Oldest DuckDB that reads a catalog of this format version.
+_STORAGE_VERSION = "v2.0.0"
+
 _SCHEMA = """
 CREATE TABLE proteins (
     protein_index INTEGER, id VARCHAR, length INTEGER, sequence VARCHAR, sequence_sha256 VARCHAR,
@@ -136,7 +139,7 @@ class CatalogWriter:
             # A killed writer's: the caller sees to it that there is one writer at a time.
             for leftover in (*self._store.glob(".catalog.*.tmp*"), *self._store.glob(".store.json.*.tmp")):
                 leftover.unlink(missing_ok=True)
-            self._connection.execute(f"ATTACH '{_quoted(self._path)}' AS next")
+            self._connection.execute(f"ATTACH '{_quoted(self._path)}' AS next (STORAGE_VERSION '{_STORAGE_VERSION}')")
             self._connection.execute("USE next")
             self._connection.execute(_SCHEMA)
             self._connection.execute(
@@ -371,7 +374,11 @@ def current_catalog(store: Path, document: StoreDocument) -> Path:
         raise StoreError(f"{store} holds no proteins yet: ingest some.")
     path = store / document.catalog
     if not path.exists():
-        raise StoreError(f"{store} is damaged: its catalog {document.catalog} is missing.")
+        # Replaced, more than once, since the document was read: the newer one holds all that this one did.
+        newest = StoreDocument.read(store).catalog
+        path = store / (newest or document.catalog)
+        if not path.exists():
+            raise StoreError(f"{store} is damaged: its catalog {path.name} is missing.")
     return path
 
 

@@ -5,6 +5,7 @@ threshold θ that *is* an edge, ``code(α) >= code(θ)`` selects the same weight
 Every comparison is made in float32: a threshold is rounded to the nearest float32 once, when it is parsed.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -52,7 +53,7 @@ class Codebook:
         edges = self.edges
         if edges.dtype != np.float32 or edges.ndim != 1 or not 1 <= edges.size < FILL:
             raise ValueError("edges must be 1 to 254 float32 values")
-        if not (np.diff(edges) > 0).all() or not edges[0] > 0 or not edges[-1] < TOP:
+        if not (np.diff(edges) > 0).all() or not edges[0] > 0 or not edges[-1] <= 1:
             raise ValueError("edges must increase strictly within (0, 1]")
         cells = edges.view(np.uint32) >> CELL_SHIFT
         if np.unique(cells).size != cells.size:
@@ -120,6 +121,8 @@ class Codebook:
     @classmethod
     def from_json(cls, patterns: Sequence[str]) -> "Codebook":
         """Inverse of :meth:`to_json`."""
+        if not all(re.fullmatch("[0-9a-f]{8}", pattern) for pattern in patterns):
+            raise ValueError("an edge is eight lower-case hexadecimal digits")
         return cls(np.array([int(pattern, 16) for pattern in patterns], np.uint32).view(np.float32))
 
 
@@ -136,8 +139,9 @@ def parse_threshold(value: float) -> float:
         If it is not a number from 0 to 1.
     """
     try:
-        theta = float(np.float32(value))
-    except (TypeError, ValueError):
+        theta = float(value)
+        theta = float(np.float32(theta)) if 0 <= theta <= 1 else float("nan")
+    except (TypeError, ValueError, OverflowError):
         theta = float("nan")
     if not 0 <= theta <= 1:
         raise QueryError(f"threshold {value!r} is not a number from 0 to 1.")

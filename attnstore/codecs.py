@@ -56,6 +56,13 @@ def _configured() -> Iterator[None]:
         yield
 
 
+def write_group(path: Path) -> None:
+    """Write an empty group, so that any Zarr library opens the arrays in it together."""
+    import zarr
+
+    zarr.create_group(path, zarr_format=3)
+
+
 def write_array(
     path: Path,
     data: npt.NDArray[Any],

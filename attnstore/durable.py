@@ -36,23 +36,34 @@ def replace_json(path: Path, content: Any) -> None:
 
 def json_bytes(content: Any) -> bytes:
     """The one way JSON is written in a store: two-space indented UTF-8 with a final newline."""
-    return (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode()
+    return (json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
-def read_json(path: Path, what: str) -> Any:
-    """Read a JSON object of a store.
+def read_json(path: Path, what: str) -> dict[str, Any]:
+    """Read a JSON object of a store; see :func:`parse_json`."""
+    return parse_json(read_bytes(path, what), path, what)
 
-    Raises
-    ------
-    StoreError
-        If the file is missing or is not a JSON object.
-    """
+
+def read_bytes(path: Path, what: str) -> bytes:
+    """Read a file of a store; raises StoreError if it cannot be read."""
     try:
-        content = json.loads(path.read_bytes())
+        return path.read_bytes()
     except FileNotFoundError:
         raise StoreError(f"{what} is missing: {path} does not exist.") from None
     except OSError as error:
         raise StoreError(f"{what} cannot be read: {path}: {error.strerror}.") from None
+
+
+def parse_json(data: bytes, path: Path, what: str) -> dict[str, Any]:
+    """A JSON object of a store.
+
+    Raises
+    ------
+    StoreError
+        If it is none.
+    """
+    try:
+        content = json.loads(data)
     except ValueError as error:
         raise StoreError(f"{what} is damaged: {path} is not valid JSON ({error}).") from None
     except RecursionError:
@@ -60,6 +71,14 @@ def read_json(path: Path, what: str) -> Any:
     if not isinstance(content, dict):
         raise StoreError(f"{what} is damaged: {path} is not a JSON object.")
     return content
+
+
+def make_directories(path: Path) -> None:
+    """Make a directory and those above it that are missing, each flushed into the one above."""
+    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+    path.mkdir(parents=True, exist_ok=True)
+    for folder in missing:
+        sync_directory(folder.parent)
 
 
 def sync_file(path: Path) -> None:

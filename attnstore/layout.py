@@ -5,13 +5,13 @@ into JSON and back; unknown versions are refused.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from .codebook import Codebook
-from .durable import json_bytes, read_json, replace_json, sha256_bytes
+from .durable import json_bytes, parse_json, read_bytes, replace_json, sha256_bytes
 from .errors import StoreError
 
 FORMAT = "attnstore"
@@ -45,31 +45,38 @@ def checked_name(name: str, what: str) -> str:
     return name
 
 
-def _check_version(content: Mapping[str, Any], path: Path) -> None:
+def check_version(content: Mapping[str, Any], path: Path) -> None:
+    """Raise StoreError unless a document is of a format version that this code reads."""
     version = content.get("version")
-    if not isinstance(version, int):
+    if type(version) is not int or version < 1:
         raise StoreError(f"{path} is damaged: it has no version number.")
     if version > VERSION:
         raise StoreError(
             f"{path} is of format version {version}, newer than the {VERSION} that this attnstore reads: "
             "upgrade attnstore."
         )
-    if version < 1:
-        raise StoreError(f"{path} is damaged: {version} is no format version.")
 
 
-def _check_seal(content: dict[str, Any], path: Path) -> None:
-    """Take the digest off a document; raises StoreError if it is not that of the rest."""
-    sha256 = content.pop("sha256", None)
-    if sha256 != sha256_bytes(json_bytes(content)):
+#: The last member of a document: the SHA-256 of the text before it, closed by a line feed, a brace and a line feed.
+_SEAL = re.compile(rb',\s*"sha256":\s*"([0-9a-f]{64})"\s*}\s*$')
+
+
+def read_document(path: Path, what: str, check: Callable[[dict[str, Any]], None] = lambda _: None) -> dict[str, Any]:
+    """Content of a document that :func:`write_document` wrote.
+
+    Raises
+    ------
+    StoreError
+        If it is missing, newer, damaged, or does not pass `check`, which runs before version and seal are looked at.
+    """
+    data = read_bytes(path, what)
+    content = parse_json(data, path, what)
+    check(content)
+    check_version(content, path)
+    seal = _SEAL.search(data)
+    if seal is None or seal[1].decode() != sha256_bytes(data[: seal.start()] + b"\n}\n"):
         raise StoreError(f"{path} is damaged: it does not have the digest it was written with.")
-
-
-def read_document(path: Path, what: str) -> dict[str, Any]:
-    """Content of a document that :func:`write_document` wrote; raises StoreError if it is damaged or newer."""
-    content: dict[str, Any] = read_json(path, what)
-    _check_version(content, path)
-    _check_seal(content, path)
+    del content["sha256"]
     return content
 
 
@@ -103,11 +110,12 @@ class StoreDocument:
             if not store.exists():
                 raise StoreError(f"{store} does not exist: create a store with `attnstore ingest`.")
             raise StoreError(f"{store} is not an attnstore store: it has no {STORE_FILE}.")
-        content = read_json(path, "the store's description")
-        if content.get("format") != FORMAT:
-            raise StoreError(f"{store} is not an attnstore store: {STORE_FILE} names another format.")
-        _check_version(content, path)
-        _check_seal(content, path)
+
+        def check(content: dict[str, Any]) -> None:
+            if content.get("format") != FORMAT:
+                raise StoreError(f"{store} is not an attnstore store: {STORE_FILE} names another format.")
+
+        content = read_document(path, "the store's description", check)
         catalog = content.get("catalog")
         if catalog is not None:
             checked_name(str(catalog), "catalog")

@@ -107,7 +107,9 @@ def _create_arcs(connection: duckdb.DuckDBPyConnection, store: "Store") -> list[
             columns["local"] += range(len(names))
             columns["model"] += [model.name] * len(names)
             columns["id"] += names
-            files.append(segment.directory / "arcs.parquet")
+            # DuckDB checks no digest and no page's checksum.
+            segment.check_arcs()
+            files.append(segment.arcs_path)
     if not files:
         connection.execute(
             "CREATE TABLE arcs (model VARCHAR, protein VARCHAR, layer USMALLINT, head USMALLINT, "

@@ -1,6 +1,7 @@
 """Checking a store from end to end."""
 
 import contextlib
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -39,6 +40,12 @@ def verify(path: Path, on_segment: Callable[[], object] = lambda: None) -> list[
     known = {} if catalog or store.document.catalog is None else _sequences(path, store.document)
     for model in store.models.values():
         problems += _plan_problems(model)
+        try:
+            held = Counter(name for segment in model.segments for name in segment.proteins.id)
+            repeated = (name for name, count in held.items() if count > 1)
+            problems += [f"model {model.name}: protein {name} is in several segments." for name in repeated]
+        except AttnstoreError:
+            pass  # the segment in question is named below
         for entry in model.manifest.segments:
             problems += _segment_problems(model, entry, known)
             on_segment()
@@ -145,6 +152,9 @@ def _content_problems(model: Model, segment: Segment, known: dict[str, str]) -> 
         for head in range(document.heads):
             if not np.array_equal(np.bincount(codes[head], minlength=counts.shape[-1]), counts[layer, head]):
                 yield f"the codes of layer {layer}, head {head} are not those that were counted"
+    mean, codebook = segment.bin_mean, model.codebook
+    if not ((counts == 0) | ((mean >= codebook.lower) & (mean <= codebook.upper))).all():
+        yield "the mean of a bin lies outside it"
     arcs = segment.arcs(0.0, ("layer", "head", "weight"))
     weight = arcs["weight"].to_numpy()
     if arcs.num_rows != entry.arcs or (weight < np.float32(document.arc_floor)).any():

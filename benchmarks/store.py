@@ -60,10 +60,10 @@ def run(scratch: Path, chains: int, repeats: int) -> None:
     print(f"\nfloat16 lossless / all of it: {float16 / (8 * summary.bytes / entries):.1f}×\n")
 
     ratios = [a / b for a, b in zip(ingests, forwards, strict=True)]
-    print(aligned(pd.DataFrame([
-        {"what": "bare eager forward, attentions thrown away", "M entries/s": entries / statistics.median(forwards) / 1e6},
-        {"what": "whole ingest (model load left out)", "M entries/s": entries / statistics.median(ingests) / 1e6},
-    ])))  # fmt: skip
+    rates = {"bare eager forward, attentions thrown away": forwards, "whole ingest (model load left out)": ingests}
+    print(aligned(pd.DataFrame(
+        {"what": name, "M entries/s": entries / statistics.median(times) / 1e6} for name, times in rates.items()
+    )))  # fmt: skip
     print(f"\ningest / bare forward, median of {repeats}: {statistics.median(ratios):.2f} "
           f"({', '.join(f'{ratio:.2f}' for ratio in ratios)})\n")  # fmt: skip
     print(aligned(pd.DataFrame(reading(path, repeats))))

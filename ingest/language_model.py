@@ -231,6 +231,8 @@ def _check_capture(module: Any, tokens: ResidueTokens) -> float:
     worst = max(differences)
     if not worst < 1e-4:
         raise ModelError(f"{name}: captured attention differs from the model's own by up to {worst:.2g}.")
+    if all(float(weights.triu(1).sum()) == 0 for weights in own):
+        raise ModelError(f"{name} is causal: half of its pairs cannot be attended to, and would count as unattended.")
     return worst
 
 

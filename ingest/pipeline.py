@@ -5,6 +5,7 @@ import importlib.metadata
 import os
 import shutil
 import time
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -12,6 +13,7 @@ from pathlib import Path
 
 from ..catalog import CatalogWriter, connect, current_catalog
 from ..codebook import DEFAULT
+from ..durable import make_directories
 from ..errors import ModelError, StoreError
 from ..layout import (
     ATTENTION,
@@ -182,7 +184,7 @@ def _store_directory(path: Path) -> Iterator[None]:
     if path.exists() and not path.is_dir():
         raise StoreError(f"{path} is a file: give a directory for the store.")
     missing = [folder for folder in (path, *path.parents) if not folder.exists()]
-    path.mkdir(parents=True, exist_ok=True)
+    make_directories(path)
     new = not (path / STORE_FILE).exists()
     if new and any(path.iterdir()):
         raise StoreError(f"{path} is neither empty nor an attnstore store: give another directory.")
@@ -229,8 +231,13 @@ def _one_at_a_time(store: Path) -> Iterator[None]:
 
     descriptor = os.open(store, os.O_RDONLY)
     try:
-        with contextlib.suppress(OSError):  # a file system without locks for directories
+        try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
+        except OSError as error:
+            warnings.warn(
+                f"{store} lies on a file system without locks ({error.strerror}): add proteins one command at a time.",
+                stacklevel=2,
+            )
         yield
     finally:
         os.close(descriptor)
@@ -251,19 +258,19 @@ def _fill_catalog(
 @contextlib.contextmanager
 def _model_directory(directory: Path, document: ModelDocument) -> Iterator[ModelDocument]:
     """The model's place in the store, held by this process alone; yields the document that is in force."""
-    if (directory / MODEL_FILE).exists() or (directory / MANIFEST_FILE).exists():
-        recorded = ModelDocument.read(directory)
-        difference = document.difference(recorded)
-        if difference is not None:
-            raise StoreError(
-                f"model {document.name} is in the store with other settings ({difference}): "
-                "use the same, or another --name."
-            )
-        document = recorded
-    else:
-        directory.mkdir(parents=True, exist_ok=True)
-        document.write(directory)
+    make_directories(directory)
     with _held(directory):
+        if (directory / MODEL_FILE).exists() or (directory / MANIFEST_FILE).exists():
+            recorded = ModelDocument.read(directory)
+            difference = document.difference(recorded)
+            if difference is not None:
+                raise StoreError(
+                    f"model {document.name} is in the store with other settings ({difference}): "
+                    "use the same, or another --name."
+                )
+            document = recorded
+        else:
+            document.write(directory)
         yield document
 
 

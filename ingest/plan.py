@@ -1,6 +1,6 @@
 """Which proteins go into which segment and which batch.
 
-The plan is made once, recorded, and followed: a resumed run computes the same batches and so the same bytes.
+The plan is made once, recorded, and followed: a resumed run computes the same batches and so the same weights.
 Longest proteins come first: batches then hold neighbours in length, and a model that does not fit in memory fails
 at the start rather than at the end.
 """

@@ -376,8 +376,7 @@ def check_suffix(path: str | PathLike[str]) -> str:
     suffix = pathlib.Path(path).suffix.lower()
     if suffix not in _METADATA:
         raise QueryError(
-            f"cannot write a figure as '{suffix or pathlib.Path(path).name}'; "
-            f"the supported suffixes are {', '.join(_METADATA)}"
+            f"{path} names no kind of figure that can be written: end it in one of {', '.join(_METADATA)}."
         )
     return suffix
 

@@ -100,13 +100,18 @@ def test_nothing_new_leaves_the_catalog_file_alone(store):
     assert add(store, *records) == before
 
 
-def test_added_proteins_make_a_new_catalog_and_a_reader_keeps_the_old_one(store):
+def test_added_proteins_make_a_new_catalog_and_a_reader_is_never_left_without_one(store):
     add(store, ("a", "ACD", "f", None))
     reader = attnstore.open(store)
+    held = reader.sql("SELECT count(*) FROM proteins")
+    counts = []
     for number in range(3):
         add(store, (f"n{number}", "MKV" + "A" * number, "f", None))
-    assert reader.sql("SELECT count(*) FROM proteins").fetchall() == [(1,)]
-    assert attnstore.open(store).sql("SELECT count(*) FROM proteins").fetchall() == [(4,)]
+        counts += reader.sql("SELECT count(*) FROM proteins").fetchall()
+    # Its own, as long as that is there; then the current one, which holds all of it.
+    assert counts == [(1,), (3,), (4,)]
+    assert held.fetchall() == [(1,)]
+    assert len(list(store.glob("catalog-*"))) == 2
 
 
 def test_the_same_inputs_give_a_catalog_of_the_same_name(tmp_path):

@@ -106,3 +106,26 @@ def test_letters_the_tokenizer_joins_are_refused_for_that_sequence(esm2_model):
 def test_devices_and_precisions_that_are_not_there_are_refused(tiny_esm, option):
     with pytest.raises(ModelError):
         load(str(tiny_esm), **option)
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        (transformers.GPT2Config(vocab_size=40, n_embd=32, n_layer=2, n_head=4, n_positions=600), "is causal"),
+        (transformers.T5Config(vocab_size=40, d_model=32, d_kv=8, num_layers=2, num_heads=4, d_ff=32), "T5Model"),
+        (transformers.XLNetConfig(vocab_size=40, d_model=32, n_layer=2, n_head=4, d_inner=32), "XLNetModel"),
+        (transformers.AlbertConfig(vocab_size=40, embedding_size=8, hidden_size=32, num_attention_heads=4,
+                                   intermediate_size=32, num_hidden_layers=3), None),
+    ],
+)  # fmt: skip
+def test_architectures_are_captured_rightly_or_refused_by_name(tiny_bert, tmp_path, config, message):
+    folder = tmp_path / "model"
+    transformers.AutoModel.from_config(config).save_pretrained(folder)
+    for name in ("vocab.txt", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"):
+        if (tiny_bert / name).exists():
+            (folder / name).write_bytes((tiny_bert / name).read_bytes())
+    if message is None:
+        assert load(str(folder), device="cpu").check < 1e-5
+    else:
+        with pytest.raises(ModelError, match=message):
+            load(str(folder), device="cpu")
