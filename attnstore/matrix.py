@@ -23,17 +23,19 @@ def attention(
     begin, end = segment.proteins.pair_offset[local : local + 2].tolist()
     length = int(segment.proteins.stored[local])
     codes = segment.codes(*selected, begin, end)
-    coordinates = _coordinates(store.catalog_path, protein, length)
     first, last = segment.proteins.residue_offset[local : local + 2].tolist()
-    special = segment.marginal("special")[selected][..., first:last]
+    special = segment.marginal("special", *selected, first, last)
     free = tuple(name for name, index in zip(("layer", "head"), selected, strict=True) if isinstance(index, slice))
+    coordinates: dict[str, Any] = {
+        **_coordinates(store.catalog_path, protein, length),
+        "special": ((*free, "source"), special),
+    }
     shape = (*codes.shape[:-1], length, length)
 
     def labelled(values: npt.NDArray[np.float32]) -> xr.DataArray:
         # Stored target-major; a view with source first costs nothing.
         matrix = np.swapaxes(values.reshape(shape), -1, -2)
-        array = xr.DataArray(matrix, dims=(*free, "source", "target"), coords=coordinates, name="weight")
-        return array.assign_coords(special=((*free, "source"), special))
+        return xr.DataArray(matrix, dims=(*free, "source", "target"), coords=coordinates, name="weight")
 
     codebook = chosen.codebook
     weight = labelled(_look_up(codes, segment.bin_mean[selected]))
@@ -94,4 +96,6 @@ def _coordinates(catalog: Path, protein: str, length: int) -> dict[str, tuple[st
         coordinates[end] = (end, np.asarray(rows["pos"]))
         coordinates[f"{end}_aa"] = (end, np.asarray(rows["aa"], dtype=str))
         coordinates[f"{end}_number"] = (end, np.ma.filled(np.ma.asarray(rows["author_number"], float), np.nan))
+    for _, values in coordinates.values():
+        values.flags.writeable = False  # shared by every matrix of this protein
     return coordinates

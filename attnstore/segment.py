@@ -25,6 +25,10 @@ from .layout import SEGMENT_FILE, SEGMENTS, VERSION, SegmentEntry, check_version
 
 Array = npt.NDArray[Any]
 
+#: One layer or head, or several.
+Index = int | slice
+ALL = slice(None)
+
 #: Files up to this size are digested when a segment is opened, larger ones by `attnstore verify` alone.
 SMALL_FILE = 1 << 16
 
@@ -288,11 +292,7 @@ class Segment:
             np.array(columns["stored"], np.int64),
         )
 
-    @cached_property
-    def _codes(self) -> Any:
-        return codecs.open_array(self.directory / "codes.zarr" / "codes")
-
-    def codes(self, layer: int | slice, head: int | slice, begin: int = 0, end: int | None = None) -> Array:
+    def codes(self, layer: Index = ALL, head: Index = ALL, begin: int = 0, end: int | None = None) -> Array:
         """Codes of pairs ``begin : end``, uint8; dimensions as selected from [layer, head, pair].
 
         Raises
@@ -300,36 +300,39 @@ class Segment:
         StoreError
             If a chunk is missing or fails its checksum.
         """
-        what = f"codes of layer {layer}, head {head} in segment {self.directory.name}"
-        # zarrs reads an integer between slices wrongly: every dimension is kept, and dropped afterwards.
-        kept = tuple(slice(index, index + 1) if isinstance(index, int) else index for index in (layer, head))
-        codes = codecs.read(self._codes, (*kept, slice(begin, end)), what)
-        codes = codes[tuple(0 if isinstance(index, int) else slice(None) for index in (layer, head))]
-        if codes.size and codes.max() == FILL:
-            raise StoreError(f"{what} are damaged (a chunk is missing): `attnstore verify` names what else is.")
-        return codes
+        return self._read("codes.zarr/codes", layer, head, begin, end)
+
+    def marginal(
+        self, name: str, layer: Index = ALL, head: Index = ALL, begin: int = 0, end: int | None = None
+    ) -> Array:
+        """'received', 'emitted' or 'special' of residues ``begin : end``, float32; raises as :meth:`codes` does."""
+        return self._read(f"marginals.zarr/{name}", layer, head, begin, end)
 
     @cached_property
     def bin_mean(self) -> Array:
         """Mean weight of each code, float32 [layer, head, code]; 0 where the code does not occur."""
-        return self._small_array("codes.zarr/mean")
+        return self._read("codes.zarr/mean")
 
     @cached_property
     def bin_count(self) -> Array:
         """Number of weights of each code, uint32 [layer, head, code]."""
-        return self._small_array("codes.zarr/count")
+        return self._read("codes.zarr/count")
 
-    def marginal(self, name: str) -> Array:
-        """'received', 'emitted' or 'special': float32 [layer, head, residue]."""
-        return self._small_array(f"marginals.zarr/{name}")
-
-    def _small_array(self, name: str) -> Array:
-        what = f"{name} of segment {self.directory.name}"
-        values = codecs.read(codecs.open_array(self.directory / name), (...,), what)
-        missing = np.isnan(values) if values.dtype.kind == "f" else values == np.iinfo(values.dtype).max
-        if missing.any():
+    def _read(self, name: str, layer: Index = ALL, head: Index = ALL, begin: int = 0, end: int | None = None) -> Array:
+        what = f"{name}, layer {_words(layer)}, head {_words(head)}, of segment {self.directory.name}"
+        if name not in self._arrays:
+            self._arrays[name] = codecs.open_array(self.directory / name)
+        # zarrs reads an integer between slices wrongly: every dimension is kept, and dropped afterwards.
+        kept = tuple(slice(index, index + 1) if isinstance(index, int) else index for index in (layer, head))
+        values = codecs.read(self._arrays[name], (*kept, slice(begin, end)), what)
+        missing = np.isnan(values).any() if values.dtype.kind == "f" else (values == np.iinfo(values.dtype).max).any()
+        if missing:
             raise StoreError(f"{what} is damaged (a chunk is missing): `attnstore verify` names what else is.")
-        return values
+        return values[tuple(0 if isinstance(index, int) else ALL for index in (layer, head))]
+
+    @cached_property
+    def _arrays(self) -> dict[str, Any]:
+        return {}
 
     @property
     def arcs_path(self) -> Path:
@@ -367,6 +370,10 @@ class Segment:
                 return file.read_row_groups(groups, columns=list(columns), use_threads=False)
             except (OSError, pa.ArrowException) as error:
                 raise _damaged(self.arcs_path, error) from error
+
+
+def _words(index: Index) -> str:
+    return str(index) if isinstance(index, int) else "all" if index == ALL else f"{index.start} to {index.stop}"
 
 
 def _damaged(path: Path, error: Exception) -> StoreError:

@@ -10,6 +10,7 @@ from attnstore.codebook import CELL_SHIFT, DEFAULT, FILL, TOP, Codebook, parse_t
 from attnstore.errors import QueryError
 
 TOP_BITS = int(TOP.view(np.uint32))
+ONE_BITS = 0x3F800000
 INFINITY_BITS = 0x7F800000
 MANTISSAS = ("1.0", "1.2", "1.5", "1.8", "2.0", "2.5", "3.0", "4.0", "5.0", "6.0", "7.0", "8.0")
 TEXTS = [
@@ -46,7 +47,7 @@ def codebooks(draw: st.DrawFn) -> Codebook:
     # Subnormal edges and edges next to each other's cells included.
     bits = draw(
         st.lists(
-            st.integers(1, TOP_BITS - 1) | st.sampled_from(DEFAULT.edges.view(np.uint32).tolist()),
+            st.integers(1, ONE_BITS) | st.sampled_from(DEFAULT.edges.view(np.uint32).tolist()),
             min_size=1,
             max_size=60,
             unique_by=lambda pattern: pattern >> CELL_SHIFT,
@@ -170,6 +171,7 @@ def test_json_holds_bit_patterns_most_significant_digit_first() -> None:
         pytest.param([np.nan, 0.25], id="NaN first"),
         pytest.param([0.5, np.inf], id="infinite"),
         pytest.param([0.5, TOP], id="at the top"),
+        pytest.param([0.5, np.nextafter(np.float32(1), np.float32(2))], id="just above one"),
         pytest.param([0.5, 1.5], id="above one"),
         pytest.param([0.5, np.nextafter(np.float32(0.5), np.float32(1))], id="in one cell"),
     ],
@@ -177,6 +179,12 @@ def test_json_holds_bit_patterns_most_significant_digit_first() -> None:
 def test_edges_that_make_no_codebook_are_refused(edges: list[float]) -> None:
     with pytest.raises(ValueError, match="edges"):
         Codebook(np.array(edges, np.float32))
+
+
+def test_the_least_float_and_one_may_be_edges() -> None:
+    book = Codebook(floats([1, ONE_BITS]))
+    assert book.codes(floats([0, 1, ONE_BITS - 1, ONE_BITS, TOP_BITS])).tolist() == [0, 1, 1, 2, 2]
+    assert book.upper.tolist() == [*book.edges.tolist(), float(TOP)]
 
 
 def test_more_edges_than_codes_below_the_fill_value_are_refused() -> None:
@@ -194,11 +202,23 @@ def test_edges_of_another_type_or_shape_are_refused(edges: np.ndarray) -> None:
 
 
 @pytest.mark.parametrize(
-    "patterns", [[], ["zz"], [""], ["7fc00000"], ["3f000000", "3e800000"], ["00000000"], ["bf000000"]]
+    "patterns", [[], ["7fc00000"], ["3f000000", "3e800000"], ["00000000"], ["bf000000"], ["3f800001"], ["3f800080"]]
 )
 def test_json_that_is_no_codebook_is_refused(patterns: list[str]) -> None:
-    with pytest.raises(ValueError, match=r"edges|base 16"):
+    with pytest.raises(ValueError, match="edges"):
         Codebook.from_json(patterns)
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    ["zz", "", "3F000000", "3f00000", "03f000000", "0x3f0000", "+3f00000", " 3f00000", "3f000000\n", "3f_00000",
+     "٣f000000", "3e99999a3f000000"],
+)  # fmt: skip
+def test_an_edge_in_json_is_eight_lower_case_hexadecimal_digits_and_nothing_else(pattern: str) -> None:
+    assert Codebook.from_json(["3e800000", "3f000000"]).size == 3
+    for patterns in ([pattern], ["3e800000", pattern]):
+        with pytest.raises(ValueError, match="eight lower-case hexadecimal digits"):
+            Codebook.from_json(patterns)
 
 
 @pytest.mark.parametrize(
@@ -237,8 +257,9 @@ def test_a_threshold_is_rounded_to_float32_once(threshold: float) -> None:
 
 @pytest.mark.parametrize(
     "value",
-    [float("nan"), float("inf"), -float("inf"), -0.1, -1e-30, 1.001, 2, 1e300, "auto", "", "a half", None, [0.1, 0.2]],
-)
+    [float("nan"), float("inf"), -float("inf"), -0.1, -1e-30, -1e-60, 1 + 1e-15, 1.001, 2, 1e300, -1e300, 10**400,
+     -(10**400), "auto", "", "a half", None, [0.1, 0.2]],
+)  # fmt: skip
 def test_a_threshold_that_is_no_number_from_0_to_1_is_refused_with_its_value(value: object) -> None:
     with pytest.raises(QueryError, match="is not a number from 0 to 1") as caught:
         parse_threshold(value)  # type: ignore[arg-type]

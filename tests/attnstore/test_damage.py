@@ -6,8 +6,10 @@ Every file of a store is damaged in turn: bits flipped at seeded places, the end
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +20,9 @@ import attnstore.verify
 from attnstore import cli, codecs, layout, matrix, segment
 from attnstore.durable import files_below, read_json, replace_json
 from attnstore.errors import StoreError
+from attnstore.layout import Manifest
+from attnstore.segment import SegmentContents, write_segment
+from tests.synthetic import Protein, contents, random_proteins, write_store
 
 FLIPS = 220
 #: What a query reads chunk by chunk, and what grows with the data: too large to be digested whenever it is opened.
@@ -42,6 +47,7 @@ def sound(damaged_store: Path) -> Answers:
 def forget() -> None:
     """Nothing read before the damage may answer after it."""
     segment.open_segment.cache_clear()
+    segment._check_part.cache_clear()
     matrix._coordinates.cache_clear()
 
 
@@ -207,7 +213,7 @@ def test_checksums_alone_find_a_flipped_bit_in_a_file_too_large_to_digest(
 
 @pytest.mark.parametrize("name", ["arcs.parquet", "proteins.parquet"])
 def test_a_flipped_bit_in_the_footer_of_a_large_parquet_file_is_refused(damaged_store, sound, monkeypatch, name):
-    # Nothing in the format covers the footer: Arrow would skip row groups by false statistics, or abort the process.
+    # Nothing in Parquet covers the footer: Arrow would skip row groups by false statistics, or abort the process.
     monkeypatch.setattr(segment, "SMALL_FILE", 0)
     path = next(damaged_store.rglob(name))
     content = path.read_bytes()
@@ -221,11 +227,22 @@ def test_a_chunk_that_vanishes_from_an_open_store_is_not_read_as_zeros(store_cop
     opened = attnstore.open(store_copy).model().segments[0]
     for path in opened.directory.rglob("c/0/0/0"):
         path.unlink()
-    with pytest.raises(StoreError, match=r"codes of layer 0, head 0 in segment .* damaged"):
+    of = rf", of segment {opened.directory.name} is damaged"
+    with pytest.raises(StoreError, match=rf"codes\.zarr/codes, layer 0, head 0{of}"):
         opened.codes(0, 0)
-    for read in (lambda: opened.bin_mean, lambda: opened.bin_count, lambda: opened.marginal("received")):
-        with pytest.raises(StoreError, match=r"in segment|of segment"):
+    reads = {
+        "codes.zarr/mean": lambda: opened.bin_mean,
+        "codes.zarr/count": lambda: opened.bin_count,
+        "marginals.zarr/received": lambda: opened.marginal("received"),
+    }
+    for name, read in reads.items():
+        with pytest.raises(StoreError, match=rf"{re.escape(name)}, layer all, head all{of}"):
             read()
+    for layer, head in ((0, 0), (slice(0, 1), 1), (0, slice(None)), (slice(None), slice(1, 3))):
+        with pytest.raises(StoreError, match=of):
+            opened.marginal("special", layer, head, 3, 9)
+        with pytest.raises(StoreError, match=of):
+            opened.codes(layer, head, 3, 9)
 
 
 def test_verify_command_prints_each_problem_and_exits_1(store_copy, capfd):
@@ -260,6 +277,86 @@ def test_a_manifest_that_counts_otherwise_is_reported_though_its_digest_is_right
     del content["sha256"], content["version"]
     layout.write_document(path, content)
     assert problems_of(store_copy)
+
+
+def written_again(path: Path, proteins: list[Protein], segments: list[SegmentContents]) -> list[str]:
+    """What verify says of a store of other segments, each under right digests and counts, and of their plan."""
+    write_store(path, proteins)
+    directory = path / "attention" / "random"
+    shutil.rmtree(directory / "segments")
+    planned = [{"number": i, "batches": [list(part.proteins.id)]} for i, part in enumerate(segments)]
+    layout.write_document(directory / "plan.json", {"segments": planned})
+    entries = [write_segment(directory, number, part, 512) for number, part in enumerate(segments)]
+    Manifest(tuple(entries)).write(directory)
+    return problems_of(path)
+
+
+def other_mean(where: Callable[[np.ndarray, np.ndarray], tuple[int, ...]], value: float) -> Callable[..., object]:
+    """A segment's contents with one mean replaced, at a code that `where` finds by count and mean."""
+
+    def change(part: SegmentContents) -> SegmentContents:
+        mean = part.bin_mean.copy()
+        mean[where(part.bin_count, mean)] = value
+        return dataclasses.replace(part, bin_mean=mean)
+
+    return change
+
+
+def first_code(code: int) -> Callable[[np.ndarray, np.ndarray], tuple[int, ...]]:
+    """In the first head where the code occurs."""
+    return lambda count, _: (*np.argwhere(count[..., code] > 0)[0], code)
+
+
+#: Edge 134 is 0.3: code 135 is [0.3, 0.31).
+BELOW, EDGE, ABOVE = (np.nextafter(np.float32(0.3), np.float32(to)) for to in (0, 0.3, 1))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (other_mean(first_code(135), float(BELOW)), True),
+        (other_mean(first_code(135), float(EDGE)), False),
+        (other_mean(first_code(134), float(ABOVE)), True),
+        (other_mean(first_code(0), -1e-6), True),
+        (other_mean(first_code(0), 0.5), True),
+        (other_mean(first_code(135), 0.9), True),
+    ],
+)
+def test_a_mean_outside_its_bin_is_reported_though_its_digest_is_right(tmp_path, change, said):
+    proteins = random_proteins(6, [40, 33])
+    part = contents(proteins)
+    assert (part.bin_count[..., [0, 134, 135]] > 0).any(axis=(0, 1)).all()
+    assert written_again(tmp_path / "sound", proteins, [part]) == []
+    problems = written_again(tmp_path / "other", proteins, [change(part)])
+    if said:
+        (problem,) = problems
+        assert problem.startswith("segment 000000-")
+        assert problem.endswith(" of model random: the mean of a bin lies outside it.")
+    else:
+        assert problems == []
+
+
+def test_a_protein_in_two_segments_is_reported(tmp_path):
+    one, two, three = random_proteins(7, [12, 9, 10])
+    assert written_again(tmp_path / "sound", [one, two, three], [contents([one, two]), contents([three])]) == []
+    twice = [contents([one, two]), contents([three]), contents([two])]
+    assert written_again(tmp_path / "twice", [one, two, three], twice) == [
+        "model random: protein p1 is in several segments."
+    ]
+    thrice = [contents([one, two]), contents([two, three]), contents([two])]
+    assert written_again(tmp_path / "thrice", [one, two, three], thrice) == [
+        "model random: protein p1 is in several segments."
+    ]
+
+
+@pytest.mark.parametrize("codebook", [["3F000000"], [1, 2], ["3f800001"], None, [], "3e99999a"])
+def test_a_codebook_that_is_none_is_refused_though_its_seal_holds(store_copy, codebook):
+    path = store_copy / "attention" / "tiny_esm" / "model.json"
+    content = read_json(path, "model")
+    del content["sha256"], content["version"]
+    layout.write_document(path, content | {"codebook": codebook})
+    with pytest.raises(StoreError, match=r"model\.json is damaged: .*\.$"):
+        attnstore.open(store_copy)
 
 
 def test_a_codebook_whose_edge_moved_answers_nothing(store_copy):

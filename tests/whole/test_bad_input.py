@@ -424,7 +424,7 @@ def test_an_output_in_a_missing_directory_is_refused(tmp_path, small_store, refu
 def test_a_plot_of_unknown_suffix_is_refused_before_the_question_is_answered(tmp_path, small_store, refused):
     plot = tmp_path / "x.bmp"
     message = refused("align", small_store, "contact", "--plot", plot)
-    assert message == "cannot write a figure as '.bmp'; the supported suffixes are .png, .svg, .pdf"
+    assert message == f"{plot} names no kind of figure that can be written: end it in one of .png, .svg, .pdf."
     assert not plot.exists()
 
 
@@ -448,6 +448,33 @@ def test_wrong_usage_names_the_option(small_store, misused, options, name):
 @pytest.mark.parametrize("threshold", ["1.5", "-0.1", "nan", "inf"])
 def test_a_threshold_out_of_range_is_refused(small_store, refused, threshold):
     assert "is not a number from 0 to 1" in refused("align", small_store, "contact", f"--threshold={threshold}")
+
+
+# --- a file system without locks
+
+
+def test_a_store_on_a_file_system_without_locks_is_written_with_a_warning(tmp_path, fasta, tiny_esm, monkeypatch):
+    fcntl = pytest.importorskip("fcntl")
+    from attnstore.ingest import ingest
+
+    flock = fcntl.flock
+
+    def without_directories(file: object, how: int) -> None:
+        if isinstance(file, int):
+            raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+        flock(file, how)
+
+    monkeypatch.setattr(fcntl, "flock", without_directories)
+    store = tmp_path / "store"
+    with pytest.warns(UserWarning, match="file system without locks") as caught:
+        summary = ingest(store, [fasta], model=str(tiny_esm), device="cpu")
+    (said,) = {str(warning.message) for warning in caught if "file system" in str(warning.message)}
+    assert said == (
+        f"{store} lies on a file system without locks ({os.strerror(errno.ENOLCK)}): "
+        "add proteins one command at a time."
+    )
+    assert summary.proteins > 0
+    assert attnstore.open(store).verify() == []
 
 
 # --- a full disk

@@ -265,6 +265,18 @@ def test_plain_zarr_python_reads_the_arrays_as_decoding_by_hand_does(model: Form
         assert values.tobytes() == found.array(name).read().tobytes()
 
 
+@pytest.mark.parametrize("directory", ["codes.zarr", "marginals.zarr"])
+def test_a_zarr_library_opens_the_arrays_together_as_a_group(model: FormatModel, directory: str) -> None:
+    for found in model.segments:
+        group = zarr.open_group(found.directory / directory, mode="r", zarr_format=3)
+        arrays = dict(group.arrays())
+        assert set(arrays) == set(tables_of("9.3" if directory == "codes.zarr" else "9.4")[0])
+        for name, array in arrays.items():
+            assert np.asarray(array[...]).tobytes() == found.array(f"{directory}/{name}").read().tobytes()
+        metadata = json.loads((found.directory / directory / "zarr.json").read_bytes())
+        assert metadata == {"zarr_format": 3, "node_type": "group", "attributes": {}}
+
+
 def test_a_last_chunk_is_filled_up_with_the_fill_value(model: FormatModel) -> None:
     found = model.segments[0]
     codes = found.array("codes.zarr/codes")
@@ -286,15 +298,16 @@ def test_a_segment_of_fewer_pairs_than_a_chunk_is_one_chunk_without_filling(tmp_
 
 
 def fabricated(weights: np.ndarray) -> SegmentContents:
-    """A segment of one protein whose arcs are given; its codes are not theirs."""
-    base = contents_of((("short", 12, 12),))
+    """A segment of three proteins whose arcs are given, at places of their own; its codes are not theirs."""
+    base = contents_of(SEGMENTS[1])
     rng = np.random.default_rng(5)
+    protein = rng.integers(len(SEGMENTS[1]), size=weights.size)
     arcs = {
         "layer": rng.integers(LAYERS, size=weights.size),
         "head": rng.integers(HEADS, size=weights.size),
-        "protein": np.zeros(weights.size, np.int64),
-        "source": rng.integers(2000, size=weights.size),
-        "target": rng.integers(2000, size=weights.size),
+        "protein": protein,
+        "source": rng.integers(base.proteins.stored[protein]),
+        "target": rng.integers(base.proteins.stored[protein]),
         "weight": weights,
     }
     return dataclasses.replace(base, arcs=arcs)
@@ -412,6 +425,31 @@ def test_the_catalog_before_stays_until_one_more_is_published(tmp_path: Path) ->
     assert sorted(path.name for path in tmp_path.glob("catalog-*")) == sorted(names[1:])
 
 
+def publish(store: Path, *names: str) -> None:
+    for name in names:
+        with CatalogWriter(store) as catalog:
+            catalog.add(name, sequence_of(name, 7), name, None)
+            catalog.publish()
+
+
+def test_a_reader_whose_catalog_was_replaced_twice_goes_on_with_the_current_one(written: Path, tmp_path: Path) -> None:
+    store = tmp_path / "copy"
+    shutil.copytree(written, store)
+    reader, opened = FormatReader(store), attnstore.open(store)
+    before = reader.catalog("SELECT id FROM proteins ORDER BY protein_index")
+    ask = "SELECT id FROM proteins ORDER BY protein_index"
+    publish(store, "x")
+    assert reader.catalog(ask) == opened.sql(ask).fetchall() == before
+    publish(store, "y", "z")
+    assert reader.catalog(ask) == opened.sql(ask).fetchall() == [*before, ("x",), ("y",), ("z",)]
+    assert opened.attention("middle").shape == (LAYERS, HEADS, 17, 17)
+    opened.catalog_path.unlink()
+    with pytest.raises(RefusedError, match="is missing"):
+        FormatReader(store).catalog(ask)
+    with pytest.raises(StoreError, match="is missing"):
+        opened.sql(ask)
+
+
 def test_the_catalog_is_of_the_storage_version_the_document_names(reader: FormatReader) -> None:
     (stated,) = re.findall(r"storage version (v[0-9.]+[0-9])", section("6"))
     ((tags,),) = reader.catalog("SELECT tags FROM duckdb_databases() WHERE NOT internal AND path IS NOT NULL")
@@ -458,8 +496,57 @@ def test_a_page_of_a_parquet_file_is_under_a_checksum(damaged: FormatSegment, na
         start = chunk.dictionary_page_offset or chunk.data_page_offset
         flip(path, start + chunk.total_compressed_size - 1)
         with pytest.raises(RefusedError, match="CRC"):
+            damaged.pages(name)
+        with pytest.raises(RefusedError, match=r"part 0 .* digest"):
             damaged.table(name)
         path.write_bytes(original)
+
+
+@pytest.mark.parametrize("name", ["proteins.parquet", "arcs.parquet"])
+def test_every_byte_of_a_parquet_file_is_in_one_part(damaged: FormatSegment, name: str) -> None:
+    path = damaged.directory / name
+    original = path.read_bytes()
+    assert original[:4] == b"PAR1"
+    parts = damaged.files[name]["parts"]
+    for place in [*range(4, len(original), 97), len(original) - 1]:
+        (number,) = (number for number, (offset, size, _) in enumerate(parts) if offset <= place < offset + size)
+        flip(path, place)
+        with pytest.raises(RefusedError, match=f"part {number if number < len(parts) - 1 else -1} of {name}"):
+            damaged.table(name)
+        path.write_bytes(original)
+
+
+def parts_of(path: Path) -> list[list[Any]]:
+    """By section 9.1: each row group from its first page to the next part, then the footer."""
+    data = path.read_bytes()
+    assert data[-4:] == b"PAR1"
+    metadata = pq.read_metadata(path)
+    columns = [metadata.row_group(number).column(0) for number in range(metadata.num_row_groups)]
+    starts = [column.dictionary_page_offset or column.data_page_offset for column in columns]
+    starts.append(len(data) - int.from_bytes(data[-8:-4], "little") - 8)
+    stretches = list(zip(starts, [*starts[1:], len(data)], strict=True))
+    return [[begin, end - begin, hashlib.sha256(data[begin:end]).hexdigest()] for begin, end in stretches]
+
+
+@pytest.mark.parametrize("count", [0, 40, 131072 + 5])
+def test_parts_of_arcs_are_its_row_groups_in_order_and_its_footer(tmp_path: Path, count: int) -> None:
+    weights = np.random.default_rng(4).uniform(0.05, 0.29, count).astype(np.float32)
+    entry = write_segment(tmp_path, 0, fabricated(weights), CHUNK)
+    directory = tmp_path / "segments" / entry.id
+    parts = json.loads((directory / "segment.json").read_bytes())["files"]["arcs.parquet"]["parts"]
+    assert parts == parts_of(directory / "arcs.parquet")
+    # A row group holds all its pages, as its own metadata counts them, and nothing else.
+    metadata = pq.read_metadata(directory / "arcs.parquet")
+    for number, (begin, size, _) in enumerate(parts[:-1]):
+        pages = 0
+        for index in range(metadata.num_columns):
+            column = metadata.row_group(number).column(index)
+            assert begin <= (column.dictionary_page_offset or column.data_page_offset) < begin + size
+            pages += column.total_compressed_size
+        assert pages == size
+    ends = [begin + size for begin, size, _ in parts]
+    assert [begin for begin, _, _ in parts] == [4, *ends[:-1]]
+    assert ends[-1] == (directory / "arcs.parquet").stat().st_size
 
 
 def test_the_manifest_seals_segment_json_and_that_every_other_file(written: Path, model: FormatModel) -> None:
@@ -474,9 +561,7 @@ def test_the_manifest_seals_segment_json_and_that_every_other_file(written: Path
             data = path.read_bytes()
             expected = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
             if path.suffix == ".parquet":
-                assert data[-4:] == b"PAR1"
-                size = int.from_bytes(data[-8:-4], "little") + 8
-                expected |= {"footer_bytes": size, "footer_sha256": hashlib.sha256(data[-size:]).hexdigest()}
+                expected["parts"] = parts_of(path)
             assert found.files[name] == expected
         assert found.entry["bytes"] == len(sealed) + sum(file["bytes"] for file in found.files.values())
         assert re.fullmatch(rf"{found.entry['number']:06d}-[0-9a-f]{{8}}", found.entry["id"])
@@ -534,13 +619,23 @@ def test_a_model_document_is_spelled_byte_for_byte_as_the_document_says(tmp_path
     assert ModelDocument.read(tmp_path) == document
 
 
-@pytest.mark.parametrize("path", ["store.json", "attention/random/model.json", "attention/random/manifest.json"])
+def test_a_document_is_never_written_with_a_number_that_is_none(tmp_path: Path) -> None:
+    for check in (float("nan"), float("inf")):
+        with pytest.raises(ValueError, match="JSON compliant"):
+            dataclasses.replace(model_document(tmp_path.name), check=check).write(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+SEALED = ["store.json", "attention/random/model.json", "attention/random/manifest.json"]
+
+
+@pytest.mark.parametrize("path", SEALED)
 def test_a_sealed_document_ends_with_its_seal(written: Path, path: str) -> None:
     data = (written / path).read_bytes()
     content = json.loads(data)
     digest = content.pop("sha256")
     assert data == sealed(content)
-    (stated,) = map(int, re.findall(r"ends with the (\d+) bytes", section("4")))
+    (stated,) = map(int, re.findall(r"the seal is the last (\d+) bytes", section("4")))
     assert data[-stated:] == f',\n  "sha256": "{digest}"\n}}\n'.encode()
 
 
@@ -549,6 +644,117 @@ def test_segment_json_is_spelled_the_same_way_without_a_seal(model: FormatModel)
         data = (found.directory / "segment.json").read_bytes()
         assert data == (spelled(json.loads(data)) + "\n").encode()
         assert "sha256" not in json.loads(data)
+
+
+def sealed_before(text: str, between: str = "", after: str = "") -> bytes:
+    """Any JSON object without its brace, and the seal with white space in it."""
+    digest = hashlib.sha256(f"{text}\n}}\n".encode()).hexdigest()
+    return f'{text},{between}"sha256":{between}"{digest}"{after}}}{after}'.encode()
+
+
+def in_other_forms(content: dict[str, Any]) -> dict[str, bytes]:
+    """A document as other writers of JSON lay it out, with a right seal."""
+    compact = json.dumps(content, separators=(",", ":"), ensure_ascii=False).removesuffix("}")
+    return {
+        "compact": sealed_before(compact),
+        "one line": sealed_before(json.dumps(content).removesuffix("}"), " ", "\n"),
+        "tabs": sealed_before(json.dumps(content, indent="\t").removesuffix("\n}"), "\n\t", "\n"),
+        "other line ends": sealed_before(json.dumps(content, indent=1)[:-2].replace("\n", "\r\n"), "\r\n", "\r\n"),
+        "reversed": sealed_before(json.dumps(dict(reversed(content.items()))).removesuffix("}")),
+        "spaced": sealed_before(compact + " \n ", " \t ", "  \n\n"),
+    }
+
+
+@pytest.mark.parametrize("path", SEALED)
+@pytest.mark.parametrize("form", in_other_forms({"version": 1}))
+def test_a_document_in_another_form_of_json_is_read_if_its_seal_holds(
+    written: Path, tmp_path: Path, path: str, form: str
+) -> None:
+    store = tmp_path / "copy"
+    shutil.copytree(written, store)
+    content = read(store / path)
+    del content["sha256"]
+    data = in_other_forms(content)[form]
+    assert data != (written / path).read_bytes()
+    (store / path).write_bytes(data)
+    before, after = FormatReader(written).models["random"], FormatReader(store).models["random"]
+    assert (after.document | {"sha256": ""}) == (before.document | {"sha256": ""})
+    assert after.manifest["segments"] == before.manifest["segments"]
+    opened, expected = attnstore.open(store), attnstore.open(written)
+    assert opened.document == expected.document
+    assert opened.model().document == expected.model().document
+    assert opened.model().manifest == expected.model().manifest
+    assert opened.attention("short").identical(expected.attention("short"))
+    # The seal is of bytes: another layout without another digest breaks it.
+    compact = json.dumps(json.loads((written / path).read_bytes()), separators=(",", ":"), ensure_ascii=False)
+    for broken in (compact.encode(), data.replace(b'"version"', b' "version"', 1)):
+        assert json.loads(broken)
+        (store / path).write_bytes(broken)
+        assert_refused(store, "breaks its seal", "does not have the digest")
+
+
+def assert_refused(store: Path, by_the_document: str, by_the_code: str) -> None:
+    """Both readers refuse the store, or its model, or one of its segments, when they come to it."""
+    with pytest.raises(RefusedError, match=by_the_document):
+        _ = FormatReader(store).models["random"].segments
+    with pytest.raises(StoreError, match=by_the_code):
+        _ = attnstore.open(store).model().segments
+
+
+@pytest.mark.parametrize("path", SEALED)
+def test_a_document_without_a_seal_at_its_end_is_refused(written: Path, tmp_path: Path, path: str) -> None:
+    store = tmp_path / "copy"
+    shutil.copytree(written, store)
+    content = read(store / path)
+    digest = content.pop("sha256")
+    capitals = (store / path).read_text(encoding="utf-8").replace(digest, digest.upper())
+    for data in (
+        spelled(content),
+        spelled({"sha256": digest, **content}),
+        spelled(content | {"sha256": None}),
+        capitals,
+    ):
+        (store / path).write_bytes(data.encode())
+        assert_refused(store, "is not sealed", "does not have the digest")
+
+
+#: Each with what the code says of it.
+VERSIONS: dict[str, tuple[Any, str]] = {
+    "true": (True, "no version number"),
+    "zero": (0, "no version number"),
+    "negative": (-1, "no version number"),
+    "not whole": (1.0, "no version number"),
+    "text": ("1", "no version number"),
+    "null": (None, "no version number"),
+    "newer": (2, "newer than the 1 that this attnstore reads: upgrade attnstore"),
+}
+
+
+@pytest.mark.parametrize("path", [*SEALED, "segment.json"])
+@pytest.mark.parametrize("version", [*VERSIONS, "none"])
+def test_a_document_of_another_version_or_none_is_refused_though_its_seal_holds(
+    written: Path, tmp_path: Path, path: str, version: str
+) -> None:
+    store = tmp_path / "copy"
+    shutil.copytree(written, store)
+    manifest = store / "attention" / "random" / "manifest.json"
+    file = store / path
+    if path == "segment.json":
+        file = manifest.parent / "segments" / read(manifest)["segments"][0]["id"] / path
+    content = read(file)
+    content.pop("sha256", None)
+    del content["version"]
+    value, said = VERSIONS.get(version, (None, "no version number"))
+    content |= {} if version == "none" else {"version": value}
+    if path == "segment.json":
+        file.write_text(spelled(content) + "\n", encoding="utf-8")
+        listed = read(manifest)
+        del listed["sha256"]
+        listed["segments"][0]["sha256"] = hashlib.sha256(file.read_bytes()).hexdigest()
+        manifest.write_bytes(sealed(listed))
+    else:
+        file.write_bytes(sealed(content))
+    assert_refused(store, "is of another version", said)
 
 
 @pytest.mark.parametrize(
@@ -603,6 +809,7 @@ JSON_TYPES: dict[str, Any] = {
     "object": dict,
     "array of strings": list,
     "array of objects": list,
+    "array of arrays": list,
     "array of arrays of strings": list,
 }
 
@@ -736,7 +943,7 @@ def test_the_document_lists_the_arrays_with_type_shape_grid_fill_value_and_codec
         k = min(CHUNK, pairs)
         sizes = {"L": LAYERS, "H": HEADS, "P": pairs, "C": 205, "R": residues, "k": k, "1": 1}
         sizes["⌈P/k⌉·k"] = -(-pairs // k) * k
-        assert {path.name for path in (found.directory / directory).iterdir()} == set(arrays)
+        assert {path.name for path in (found.directory / directory).iterdir()} == {*arrays, "zarr.json"}
         for name, row in arrays.items():
             array = found.array(f"{directory}/{name}")
             assert array.metadata["data_type"] == row["Data type"]

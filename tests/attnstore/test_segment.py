@@ -1,0 +1,246 @@
+"""Segments read back: any part of an array through either pipeline, and row groups of arcs, digest by digest."""
+
+import contextlib
+import itertools
+import json
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import attnstore
+from attnstore import codecs, layout, segment
+from attnstore.errors import StoreError
+from tests.synthetic import contents, random_proteins, write_store
+
+LAYERS, HEADS = 3, 4
+PIPELINES = ("zarrs", "zarr-python")
+SUMS = "SELECT sum(weight), sum(source), sum(target) FROM arcs"
+
+
+@pytest.fixture(scope="module")
+def proteins():
+    # 1026 pairs: two full chunks of 512, and one of 2.
+    return random_proteins(3, [21, 18, 15, 6], LAYERS, HEADS)
+
+
+@pytest.fixture(scope="module")
+def store(proteins, tmp_path_factory):
+    path = tmp_path_factory.mktemp("segment") / "store"
+    write_store(path, proteins, per_segment=len(proteins))
+    return path
+
+
+def forget():
+    """Nothing read before the damage may answer after it."""
+    segment.open_segment.cache_clear()
+    segment._check_part.cache_clear()
+
+
+@contextlib.contextmanager
+def damage(file, byte, mask):
+    """Flip bits of one byte of a file, and bring it back."""
+    content = file.read_bytes()
+    changed = bytearray(content)
+    changed[byte] ^= mask
+    file.write_bytes(changed)
+    forget()
+    try:
+        yield
+    finally:
+        file.write_bytes(content)
+        forget()
+
+
+# --- arrays
+
+WHOLE = slice(None)
+LAYER_INDICES = (0, 2, WHOLE, slice(1, 3), slice(1, 2), slice(0, 0))
+HEAD_INDICES = (0, 3, WHOLE, slice(0, 2), slice(2, 3), slice(2, 2))
+STRETCHES = ((0, None), (0, 1), (511, 513), (512, 1024), (5, 700), (1025, 1026), (1000, None), (7, 7))
+
+
+@pytest.mark.parametrize("pipeline", PIPELINES)
+def test_any_part_of_the_codes_is_that_part_of_what_was_written(store, proteins, monkeypatch, pipeline):
+    monkeypatch.setenv(codecs.PIPELINE_VARIABLE, pipeline)
+    forget()
+    (opened,) = attnstore.open(store).model().segments
+    written = contents(proteins).codes
+    assert written.shape == (LAYERS, HEADS, 1026)
+    for layer, head, (begin, end) in itertools.product(LAYER_INDICES, HEAD_INDICES, STRETCHES):
+        np.testing.assert_array_equal(
+            opened.codes(layer, head, begin, end), written[layer, head, begin:end],
+            err_msg=f"{layer}, {head}, {begin}:{end}", strict=True,
+        )  # fmt: skip
+    np.testing.assert_array_equal(opened.codes(1, WHOLE), written[1], strict=True)
+    np.testing.assert_array_equal(opened.codes(), written, strict=True)
+
+
+@pytest.mark.parametrize("name", ["received", "emitted", "special"])
+@pytest.mark.parametrize("pipeline", PIPELINES)
+def test_any_part_of_a_marginal_is_that_part_of_what_was_written(store, proteins, monkeypatch, pipeline, name):
+    monkeypatch.setenv(codecs.PIPELINE_VARIABLE, pipeline)
+    forget()
+    (opened,) = attnstore.open(store).model().segments
+    written = getattr(contents(proteins), name)
+    assert written.shape == (LAYERS, HEADS, 60)
+    for layer, head, (begin, end) in itertools.product(LAYER_INDICES, HEAD_INDICES, ((0, None), (21, 39), (59, 60))):
+        np.testing.assert_array_equal(
+            opened.marginal(name, layer, head, begin, end), written[layer, head, begin:end],
+            err_msg=f"{layer}, {head}, {begin}:{end}", strict=True,
+        )  # fmt: skip
+    np.testing.assert_array_equal(opened.marginal(name), written, strict=True)
+
+
+@pytest.mark.parametrize("pipeline", PIPELINES)
+def test_means_and_counts_of_bins_are_what_was_written(store, proteins, monkeypatch, pipeline):
+    monkeypatch.setenv(codecs.PIPELINE_VARIABLE, pipeline)
+    forget()
+    (opened,) = attnstore.open(store).model().segments
+    written = contents(proteins)
+    np.testing.assert_array_equal(opened.bin_mean, written.bin_mean, strict=True)
+    np.testing.assert_array_equal(opened.bin_count, written.bin_count, strict=True)
+
+
+@pytest.mark.parametrize("pipeline", PIPELINES)
+def test_attention_of_any_layers_and_heads_is_the_mean_of_each_weights_bin(store, proteins, monkeypatch, pipeline):
+    monkeypatch.setenv(codecs.PIPELINE_VARIABLE, pipeline)
+    forget()
+    opened, written = attnstore.open(store), contents(proteins)
+    means = np.take_along_axis(written.bin_mean, written.codes.astype(np.intp), axis=-1)
+    offset = written.proteins.pair_offset
+    for local, protein in enumerate(proteins):
+        expected = means[..., offset[local] : offset[local + 1]]
+        expected = expected.reshape(LAYERS, HEADS, protein.stored, protein.stored).swapaxes(-1, -2)
+        for layer, head in itertools.product((None, 0, 2), (None, 0, 3)):
+            index = tuple(WHOLE if value is None else value for value in (layer, head))
+            found = opened.attention(protein.id, layer, head)
+            np.testing.assert_array_equal(found.values, expected[index], strict=True)
+
+
+# --- arcs
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory):
+    """A store whose one file of arcs is too large to be digested whole when it is opened."""
+    path = tmp_path_factory.mktemp("large") / "store"
+    write_store(path, random_proteins(8, [110, 100, 90], LAYERS, HEADS, sharpness=2.5), per_segment=3)
+    (file,) = path.rglob("arcs.parquet")
+    assert file.stat().st_size > segment.SMALL_FILE
+    assert pq.read_metadata(file).num_row_groups == 3
+    return path
+
+
+def arcs_of(path, threshold=0.0):
+    forget()
+    (opened,) = attnstore.open(path).model().segments
+    return opened.arcs(threshold)
+
+
+def sums_of(path):
+    forget()
+    return attnstore.open(path).sql(SUMS).fetchall()
+
+
+def same(found: pa.Table, expected: pa.Table) -> bool:
+    return found.equals(expected) and found["weight"].to_numpy().tobytes() == expected["weight"].to_numpy().tobytes()
+
+
+def refused(ask) -> bool:
+    """True if it raises StoreError of one sentence; any other answer than before fails in `ask` itself."""
+    said = None
+    try:
+        ask()
+    except StoreError as error:
+        said = str(error)
+    assert said is None or ("arcs.parquet" in said and "\n" not in said)
+    return said is not None
+
+
+def seeded_bits(size: int) -> list[int]:
+    """Bits over a file, some in its magic, and some in its footer."""
+    rng = np.random.default_rng(20240609)
+    return [3, 21, *rng.integers(32, 8 * size, 60).tolist(), *rng.integers(8 * (size - 900), 8 * size, 8).tolist()]
+
+
+def test_a_flipped_bit_anywhere_in_large_arcs_is_refused_or_says_nothing_by_arcs_and_by_sql(large):
+    (file,) = large.rglob("arcs.parquet")
+    rows, sums = arcs_of(large), sums_of(large)
+    assert rows.num_rows > 10_000
+
+    def rows_are_the_same():
+        assert same(arcs_of(large), rows)
+
+    def sums_are_the_same():
+        # To the bit: float64 holds every sum of these float32 exactly, whatever their order.
+        assert sums_of(large) == sums
+
+    for bit in seeded_bits(file.stat().st_size):
+        with damage(file, bit // 8, 1 << bit % 8):
+            said = [refused(rows_are_the_same), refused(sums_are_the_same)]
+            # The magic at the start is in no part; whether a reader looks at it is its own affair.
+            assert all(said) or bit < 32, bit
+
+
+def test_a_damaged_page_header_of_large_arcs_is_refused(large):
+    # Parquet's own checksum is of a page's content: a header that counts otherwise moves values without a word.
+    (file,) = large.rglob("arcs.parquet")
+    metadata = pq.read_metadata(file)
+    starts = set()
+    for group, column in itertools.product(range(metadata.num_row_groups), range(metadata.num_columns)):
+        chunk = metadata.row_group(group).column(column)
+        starts |= {chunk.data_page_offset, chunk.dictionary_page_offset or chunk.data_page_offset}
+    for start in sorted(starts):
+        for byte in (start + 1, start + 3, start + 7, start + 13):
+            with damage(file, byte, 4):
+                assert refused(lambda: arcs_of(large)), byte
+                assert refused(lambda: sums_of(large)), byte
+
+
+def test_a_damaged_row_group_is_met_by_the_thresholds_that_need_it_and_by_no_other(large):
+    (file,) = large.rglob("arcs.parquet")
+    document = json.loads(next(large.rglob("segment.json")).read_bytes())
+    parts = document["files"]["arcs.parquet"]["parts"]
+    assert len(parts) == 4
+    # Row groups hold weights from 0.3, from 0.1 and from 0.05 on.
+    needed = {0.0: 3, 0.05: 3, 0.1: 2, 0.2: 2, 0.3: 1, 0.9: 1}
+    before = {threshold: arcs_of(large, threshold) for threshold in needed}
+    for group, (offset, size, _) in enumerate(parts[:-1]):
+        with damage(file, offset + size // 2, 1):
+            for threshold, rows in before.items():
+                forget()
+                if group < needed[threshold]:
+                    with pytest.raises(StoreError, match=f"bytes from {offset} do not have the digest"):
+                        arcs_of(large, threshold)
+                else:
+                    assert same(arcs_of(large, threshold), rows)
+            assert refused(lambda: sums_of(large))
+
+
+def test_large_proteins_are_checked_whole_when_they_are_opened(store, monkeypatch):
+    monkeypatch.setattr(segment, "SMALL_FILE", 0)
+    (file,) = store.rglob("proteins.parquet")
+    for byte in range(4, file.stat().st_size, 61):
+        with (
+            damage(file, byte, 64),
+            pytest.raises(StoreError, match=r"proteins\.parquet is damaged: bytes from \d+ do"),
+        ):
+            _ = attnstore.open(store).model().segments
+
+
+def test_codes_and_marginals_are_each_a_group_of_arrays(store, proteins):
+    import zarr
+
+    directory = next((store / layout.ATTENTION / "random" / layout.SEGMENTS).iterdir())
+    written = contents(proteins)
+    groups = {
+        "codes.zarr": {"codes": written.codes, "mean": written.bin_mean, "count": written.bin_count},
+        "marginals.zarr": {name: getattr(written, name) for name in ("received", "emitted", "special")},
+    }
+    for name, arrays in groups.items():
+        group = zarr.open_group(directory / name, mode="r")
+        assert sorted(group.array_keys()) == sorted(arrays)
+        for key, data in arrays.items():
+            np.testing.assert_array_equal(group[key][...], data, strict=True)
