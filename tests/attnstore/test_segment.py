@@ -119,6 +119,48 @@ def test_attention_of_any_layers_and_heads_is_the_mean_of_each_weights_bin(store
             np.testing.assert_array_equal(found.values, expected[index], strict=True)
 
 
+@pytest.mark.parametrize(
+    ("layer", "head", "begin", "end"),
+    [
+        (0, WHOLE, 0, None),
+        (WHOLE, WHOLE, 0, None),
+        (0, 1, 0, None),
+        (0, WHOLE, 3, 11),
+        (0, 2, 5, 30),
+        (0, 0, 512, None),
+    ],
+)
+@pytest.mark.parametrize("name", ["codes", "received", "special"])
+@pytest.mark.parametrize("pipeline", PIPELINES)
+def test_a_flipped_bit_in_a_large_shard_is_refused_by_any_read_that_decodes_it_or_says_nothing(
+    store, monkeypatch, pipeline, name, layer, head, begin, end
+):
+    # A compiled decoder may read a part of a shard, or of a chunk, and pass over the checksums on its way.
+    monkeypatch.setenv(codecs.PIPELINE_VARIABLE, pipeline)
+    monkeypatch.setattr(segment, "SMALL_FILE", 0)
+    (file,) = (path for path in store.rglob("c/0/0/0") if path.parts[-5] == name)
+
+    def ask():
+        forget()
+        (opened,) = attnstore.open(store).model().segments
+        which = (layer, head, begin, end)
+        return opened.codes(*which) if name == "codes" else opened.marginal(name, *which)
+
+    before = ask()
+    refusals = 0
+    for bit in np.random.default_rng(20240610).integers(0, 8 * file.stat().st_size, 40).tolist():
+        with damage(file, bit // 8, 1 << bit % 8):
+            said = None
+            try:
+                after = ask()
+            except StoreError as error:
+                said = str(error)
+            assert said is None or "is damaged" in said
+            refusals += said is not None
+            assert said is not None or after.tobytes() == before.tobytes(), bit
+    assert refusals > 0 or before.size == 0
+
+
 # --- arcs
 
 
