@@ -58,7 +58,7 @@ def check_version(content: Mapping[str, Any], path: Path) -> None:
 
 
 #: The last member of a document: the SHA-256 of the text before it, closed by a line feed, a brace and a line feed.
-_SEAL = re.compile(rb',\s*"sha256":\s*"([0-9a-f]{64})"\s*}\s*$')
+_SEAL = re.compile(rb',\s*"sha256"\s*:\s*"([0-9a-f]{64})"\s*}\s*$')
 
 
 def read_document(path: Path, what: str, check: Callable[[dict[str, Any]], None] = lambda _: None) -> dict[str, Any]:

@@ -323,12 +323,12 @@ class Segment:
         if name not in self._arrays:
             self._arrays[name] = codecs.open_array(self.directory / name)
         # zarrs reads an integer between slices wrongly: every dimension is kept, and dropped afterwards.
-        kept = tuple(slice(index, index + 1) if isinstance(index, int) else index for index in (layer, head))
+        kept = tuple(index if isinstance(index, slice) else slice(index, index + 1) for index in (layer, head))
         values = codecs.read(self._arrays[name], (*kept, slice(begin, end)), what)
         missing = np.isnan(values).any() if values.dtype.kind == "f" else (values == np.iinfo(values.dtype).max).any()
         if missing:
             raise StoreError(f"{what} is damaged (a chunk is missing): `attnstore verify` names what else is.")
-        return values[tuple(0 if isinstance(index, int) else ALL for index in (layer, head))]
+        return values[tuple(ALL if isinstance(index, slice) else 0 for index in (layer, head))]
 
     @cached_property
     def _arrays(self) -> dict[str, Any]:
@@ -373,7 +373,9 @@ class Segment:
 
 
 def _words(index: Index) -> str:
-    return str(index) if isinstance(index, int) else "all" if index == ALL else f"{index.start} to {index.stop}"
+    if not isinstance(index, slice):
+        return str(index)
+    return "all" if index == ALL else f"{index.start} to {index.stop}"
 
 
 def _damaged(path: Path, error: Exception) -> StoreError:
@@ -458,9 +460,12 @@ def recorded_files(directory: Path, entry: SegmentEntry) -> list[RecordedFile]:
     content = durable.parse_json(document, path, what)
     check_version(content, path)
     recorded = []
-    for relative, file in content["files"].items():
-        if os.path.isabs(relative) or ".." in Path(relative).parts:
-            raise StoreError(f"{path} names a file outside its segment: {relative}.")
-        parts = tuple(Part(*part) for part in file.get("parts", ()))
-        recorded.append(RecordedFile(relative, int(file["bytes"]), str(file["sha256"]), parts))
+    try:
+        for relative, file in content["files"].items():
+            if os.path.isabs(relative) or ".." in Path(relative).parts:
+                raise StoreError(f"{path} names a file outside its segment: {relative}.")
+            parts = tuple(Part(*part) for part in file.get("parts", ()))
+            recorded.append(RecordedFile(relative, int(file["bytes"]), str(file["sha256"]), parts))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise StoreError(f"{what} is damaged: {path} does not list files as it should ({error!r}).") from None
     return recorded

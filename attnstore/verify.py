@@ -57,6 +57,8 @@ def _catalog_problems(path: Path, document: StoreDocument) -> Iterator[str]:
         return
     try:
         catalog = current_catalog(path, document)
+        if catalog.name != document.catalog:
+            document = StoreDocument.read(path)  # replaced meanwhile
         if durable.sha256_file(catalog) != document.catalog_sha256:
             yield f"the catalog {catalog} does not have the digest it was written with."
         with contextlib.closing(connect(catalog)) as connection, catalog_errors(catalog):

@@ -234,13 +234,16 @@ def _one_at_a_time(store: Path) -> Iterator[None]:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         except OSError as error:
-            warnings.warn(
-                f"{store} lies on a file system without locks ({error.strerror}): add proteins one command at a time.",
-                stacklevel=2,
-            )
+            _warn_without_locks(store, error)
         yield
     finally:
         os.close(descriptor)
+
+
+def _warn_without_locks(path: Path, error: OSError) -> None:
+    warnings.warn(
+        f"{path} lies on a file system without locks ({error.strerror}): ingest by one command at a time.", stacklevel=3
+    )
 
 
 def _fill_catalog(
@@ -285,10 +288,12 @@ def _held(directory: Path) -> Iterator[None]:
     with open(directory / "lock", "a") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             raise StoreError(
                 f"model {directory.name} is being ingested by another process: wait for it, or stop it."
             ) from None
+        except OSError as error:
+            _warn_without_locks(directory, error)
         yield
 
 

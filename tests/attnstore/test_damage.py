@@ -48,6 +48,8 @@ def forget() -> None:
     """Nothing read before the damage may answer after it."""
     segment.open_segment.cache_clear()
     segment._check_part.cache_clear()
+    codecs._check_chunk.cache_clear()
+    codecs._shard_index.cache_clear()
     matrix._coordinates.cache_clear()
 
 

@@ -470,8 +470,7 @@ def test_a_store_on_a_file_system_without_locks_is_written_with_a_warning(tmp_pa
         summary = ingest(store, [fasta], model=str(tiny_esm), device="cpu")
     (said,) = {str(warning.message) for warning in caught if "file system" in str(warning.message)}
     assert said == (
-        f"{store} lies on a file system without locks ({os.strerror(errno.ENOLCK)}): "
-        "add proteins one command at a time."
+        f"{store} lies on a file system without locks ({os.strerror(errno.ENOLCK)}): ingest by one command at a time."
     )
     assert summary.proteins > 0
     assert attnstore.open(store).verify() == []
