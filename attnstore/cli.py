@@ -93,25 +93,7 @@ def info(store: Path, as_json: bool) -> None:
     from .store import open_store
 
     opened = open_store(store)
-    models: list[dict[str, Any]] = [
-        {
-            "name": model.name,
-            "source": model.document.source,
-            "architecture": model.document.architecture,
-            "layers": model.document.layers,
-            "heads": model.document.heads,
-            "precision": model.document.precision,
-            "max_residues": model.document.max_residues,
-            "proteins": sum(entry.proteins for entry in model.manifest.segments),
-            "residues": sum(entry.residues for entry in model.manifest.segments),
-            "entries": model.entries,
-            "arcs": sum(entry.arcs for entry in model.manifest.segments),
-            "segments": len(model.manifest.segments),
-            "bytes": sum(entry.bytes for entry in model.manifest.segments),
-            "skipped": len(model.manifest.skipped),
-        }
-        for model in opened.models.values()
-    ]
+    models: list[dict[str, Any]] = [model.summary() for model in opened.models.values()]
     document = opened.document
     if as_json:
         content = {"path": str(store), "proteins": document.proteins, "residues": document.residues, "models": models}

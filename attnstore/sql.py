@@ -129,29 +129,12 @@ def _create_arcs(connection: duckdb.DuckDBPyConnection, store: "Store") -> list[
 
 
 def _models(store: "Store") -> pa.Table:
-    rows = [
-        {
-            "model": model.name,
-            "source": model.document.source,
-            "architecture": model.document.architecture,
-            "layers": model.document.layers,
-            "heads": model.document.heads,
-            "precision": model.document.precision,
-            "max_residues": model.document.max_residues,
-            "proteins": sum(entry.proteins for entry in model.manifest.segments),
-            "residues": sum(entry.residues for entry in model.manifest.segments),
-            "entries": model.entries,
-            "arcs": sum(entry.arcs for entry in model.manifest.segments),
-            "bytes": sum(entry.bytes for entry in model.manifest.segments),
-            "skipped": len(model.manifest.skipped),
-        }
-        for model in store.models.values()
-    ]
     text, number = pa.string(), pa.int64()
-    kinds = [text, text, text, number, number, text, *[number] * 7]
-    names = ("model", "source", "architecture", "layers", "heads", "precision", "max_residues", "proteins",
-             "residues", "entries", "arcs", "bytes", "skipped")  # fmt: skip
-    return pa.Table.from_pylist(rows, schema=pa.schema(list(zip(names, kinds, strict=True))))
+    kinds = {"name": text, "source": text, "architecture": text, "layers": number, "heads": number, "precision": text}
+    counts = ("max_residues", "proteins", "residues", "entries", "arcs", "segments", "bytes", "skipped")
+    schema = pa.schema([*kinds.items(), *((name, number) for name in counts)])
+    rows = pa.Table.from_pylist([model.summary() for model in store.models.values()], schema=schema)
+    return rows.rename_columns({"name": "model"})
 
 
 def _skipped(store: "Store") -> pa.Table:

@@ -45,6 +45,26 @@ class Model:
         """Attention entries: layers × heads × pairs."""
         return self.document.layers * self.document.heads * sum(entry.pairs for entry in self.manifest.segments)
 
+    def summary(self) -> dict[str, str | int]:
+        """What the model is and what is committed of it: identity, shape and counts."""
+        document, segments = self.document, self.manifest.segments
+        return {
+            "name": document.name,
+            "source": document.source,
+            "architecture": document.architecture,
+            "layers": document.layers,
+            "heads": document.heads,
+            "precision": document.precision,
+            "max_residues": document.max_residues,
+            "proteins": sum(entry.proteins for entry in segments),
+            "residues": sum(entry.residues for entry in segments),
+            "entries": self.entries,
+            "arcs": sum(entry.arcs for entry in segments),
+            "segments": len(segments),
+            "bytes": sum(entry.bytes for entry in segments),
+            "skipped": len(self.manifest.skipped),
+        }
+
     @cached_property
     def codebook(self) -> Codebook:
         """Its codebook."""
