@@ -181,10 +181,13 @@ def alignment_text(result: "Alignment", frame: "pd.DataFrame", top: int) -> str:
     ]
     few = len(frame) - len(ranked)
     rule = "at most" if attributes["paper"] else "fewer than"
+    known = "" if attributes["paper"] else " with the predicate known"
     lines.append(
         f"{len(shown)} of {len(ranked)} ranked heads; "
-        f"{few} more have {rule} {attributes['min_arcs']} arcs and are not ranked."
+        f"{few} more have {rule} {attributes['min_arcs']} arcs{known} and are not ranked."
     )
+    if not frame["total"].any():
+        lines.append("No head has any arc with the predicate known: it is NULL, or nothing passes the where clause.")
     if not attributes["paper"] and attributes["form"] == "count":
         lines.append("Interval: 95 % bootstrap over proteins; p treats arcs as independent, which they are not.")
     return "\n".join(lines)
@@ -210,6 +213,8 @@ def _readable(frame: "pd.DataFrame", weighted: bool) -> "pd.DataFrame":
         "background": percent(frame["background"]),
         "enrichment": [f"{value:.1f}×" if value == value else "–" for value in frame["enrichment"]],
     }
+    if frame["unknown"].any():
+        columns["unknown"] = [number.format(value) for value in frame["unknown"]]
     if "share_min" in frame:
         bounds = zip(percent(frame["share_min"]), percent(frame["share_max"]), strict=True)
         columns["exact within"] = [f"{low} – {high}" for low, high in bounds]
@@ -224,12 +229,15 @@ def _readable(frame: "pd.DataFrame", weighted: bool) -> "pd.DataFrame":
 @_output_options
 def sql(store: Path, statement: str, form: str, output: Path | None) -> None:
     """Run one SELECT over proteins, members, residues, pairs, properties, arcs, heads, models and skipped."""
+    import pandas as pd
+
     from .sql import duckdb_errors
     from .store import open_store
 
     with duckdb_errors():
-        frame = open_store(store).sql(statement).df()
-    write_table(frame, form, output)
+        table = open_store(store).sql(statement).to_arrow_table()
+    # Arrow's types: pandas' own would turn large and missing integers into floats.
+    write_table(table.to_pandas(types_mapper=pd.ArrowDtype), form, output)
 
 
 @cli.command()
@@ -278,6 +286,6 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         click.echo(f"error: {error}", err=True)
         sys.exit(1)
     except (click.Abort, KeyboardInterrupt):
-        click.echo("interrupted: what was committed stays, and the same command goes on from there.", err=True)
+        click.echo("interrupted; an ingest keeps what it committed, and the same command goes on from there.", err=True)
         sys.exit(130)
     sys.exit(0)

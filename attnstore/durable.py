@@ -39,11 +39,6 @@ def json_bytes(content: Any) -> bytes:
     return (json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
-def read_json(path: Path, what: str) -> dict[str, Any]:
-    """Read a JSON object of a store; see :func:`parse_json`."""
-    return parse_json(read_bytes(path, what), path, what)
-
-
 def read_bytes(path: Path, what: str) -> bytes:
     """Read a file of a store; raises StoreError if it cannot be read."""
     try:

@@ -56,7 +56,7 @@ def _attribute(index: int | None) -> int | str:
 def _index(value: int | None, size: int, what: str) -> int | slice:
     if value is None:
         return slice(None)
-    if not 0 <= value < size:
+    if not isinstance(value, int | np.integer) or not 0 <= value < size:
         raise QueryError(f"there is no {what} {value}: they run from 0 to {size - 1}.")
     return int(value)
 

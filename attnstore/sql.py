@@ -163,19 +163,30 @@ def _heads(store: "Store") -> pa.Table:
             residues += segment.entry.residues
         layer, head = np.indices(shape).reshape(2, -1)
         entries = counts.sum(axis=-1)
-        at_least = {theta: counts[..., codebook.code_of(theta) :].sum(axis=-1) for theta in (0.05, 0.3)}
+        at_least = {theta: _counted(counts, codebook.code_of(theta)) for theta in (0.05, 0.3)}
         with np.errstate(invalid="ignore"):
             columns = {
                 "model": [model.name] * layer.size,
                 "layer": layer,
                 "head": head,
                 "entries": entries.ravel(),
-                "arcs_0_05": at_least[0.05].ravel(),
-                "arcs_0_3": at_least[0.3].ravel(),
+                "arcs_0_05": at_least[0.05],
+                "arcs_0_3": at_least[0.3],
                 "mean_weight": (weight / entries).ravel(),
                 "special": (special / residues if residues else special * np.nan).ravel(),
             }
         tables.append(pa.table(columns))
-    if not tables:
-        return pa.table({"model": pa.array([], pa.string())})
-    return pa.concat_tables(tables)
+    return pa.concat_tables([_HEADS.empty_table(), *(table.cast(_HEADS) for table in tables)])
+
+
+_HEADS = pa.schema(
+    [("model", pa.string()), *((name, pa.int64()) for name in ("layer", "head", "entries", "arcs_0_05", "arcs_0_3")),
+     ("mean_weight", pa.float64()), ("special", pa.float64())]
+)  # fmt: skip
+
+
+def _counted(counts: Any, code: int | None) -> pa.Array:
+    """Weights at or above a code, one number a head; NULL where the codebook has no such edge."""
+    if code is None:
+        return pa.nulls(counts[..., 0].size, pa.int64())
+    return pa.array(counts[..., code:].sum(axis=-1).ravel())

@@ -1,5 +1,6 @@
 """Result tables on their way out: as a table to look at, CSV, JSON or Parquet, to stdout or a file."""
 
+import decimal
 import math
 import sys
 from collections.abc import Sequence
@@ -40,15 +41,17 @@ def write_table(frame: "pd.DataFrame", form: str, output: Path | None, text: str
         content = _parquet(frame)
         if output is None and sys.stdout.isatty():
             raise AttnstoreError("Parquet is not for a terminal: give a file with -o, or pipe it.")
-    if output is None:
-        sys.stdout.flush()
-        sys.stdout.buffer.write(content)
-        sys.stdout.buffer.flush()
-        return
     try:
-        output.write_bytes(content)
+        if output is not None:
+            output.write_bytes(content)
+        else:
+            sys.stdout.flush()
+            sys.stdout.buffer.write(content)
+            sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        raise  # whoever was reading has seen enough
     except OSError as error:
-        raise AttnstoreError(f"{output} cannot be written: {error.strerror}.") from error
+        raise AttnstoreError(f"{output or 'standard output'} cannot be written: {error.strerror}.") from error
 
 
 def json_records(frame: "pd.DataFrame") -> str:
@@ -60,10 +63,19 @@ def json_records(frame: "pd.DataFrame") -> str:
 
 
 def _plain(value: Any) -> Any:
-    if hasattr(value, "item"):
-        value = value.item()
+    """A value as JSON knows it: NULL and NaN are None, exact integers stay exact, lists and structs are kept."""
+    import numpy as np
+
+    if isinstance(value, np.generic | np.ndarray):
+        value = value.tolist()
     if isinstance(value, float) and not math.isfinite(value):
         return None
+    if isinstance(value, decimal.Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    if isinstance(value, dict):
+        return {key: _plain(each) for key, each in value.items()}
     return None if value is None or type(value).__name__ in ("NAType", "NaTType") else value
 
 

@@ -80,6 +80,8 @@ def capture(sink: Sink) -> Iterator[_Calls]:
     The tensor is the forward pass's own: a sink reads it before it returns and does not change it. Forward passes
     are not nested and run in one thread at a time.
     """
+    if _current:
+        raise RuntimeError("a forward pass is being captured already: they are not nested, and run in one thread")
     calls = _Calls(sink)
     _current.append(calls)
     try:

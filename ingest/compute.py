@@ -8,7 +8,8 @@ import torch
 
 from ..codebook import Codebook
 from ..errors import ModelError
-from ..segment import LocalProteins, SegmentContents
+from ..segment import LocalProteins
+from ..segment_writer import SegmentContents
 from .language_model import LanguageModel
 from .plan import PlannedSegment
 from .quantise import Arcs, BadWeightError, Items, LayerTarget, Quantiser

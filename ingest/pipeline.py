@@ -29,7 +29,7 @@ from ..layout import (
     checked_name,
 )
 from ..progress import bar
-from ..segment import write_segment
+from ..segment_writer import write_segment
 from .compute import Protein, compute_segment
 from .language_model import LanguageModel, load
 from .plan import SEGMENT_ENTRIES, PlannedSegment, plan_segments, read_plan, write_plan
@@ -135,7 +135,8 @@ def ingest(
     if long not in ("truncate", "skip"):
         raise StoreError(f"long={long!r} is not one of 'truncate' and 'skip'.")
     path = Path(store)
-    model_name = checked_name(name or Path(os.path.expanduser(model)).name.replace(" ", "_"), "model name")
+    default_name = Path(os.path.expanduser(model)).name.replace(" ", "_")
+    model_name = checked_name(default_name if name is None else name, "model name")
     with _storage_errors(path), _store_directory(path):
         language_model = load(model, device=device, precision=precision)
         with _one_at_a_time(path):

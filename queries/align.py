@@ -82,8 +82,8 @@ def align(
         If what is read is damaged.
     """
     chosen = store.model(model)
-    if min_arcs < 0 or replicates < 1 or not 0 < level < 1:
-        raise QueryError("min_arcs is 0 or more, replicates at least 1, and level between 0 and 1.")
+    if min_arcs < 0 or replicates < 1 or not 0 < level < 1 or not 0 <= seed < 2**128:
+        raise QueryError("min_arcs and seed are 0 or more, replicates at least 1, and level between 0 and 1.")
     if not chosen.manifest.segments:
         raise QueryError(f"model {chosen.name} has nothing committed yet: run its ingest again.")
     with contextlib.closing(connect(store.catalog_path)) as connection:

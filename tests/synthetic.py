@@ -10,7 +10,8 @@ from attnstore.catalog import CatalogWriter, Structure
 from attnstore.codebook import DEFAULT
 from attnstore.ingest.quantise import Items, LayerTarget, Quantiser
 from attnstore.layout import ATTENTION, Manifest, ModelDocument, StoreDocument
-from attnstore.segment import LocalProteins, SegmentContents, write_segment
+from attnstore.segment import LocalProteins
+from attnstore.segment_writer import SegmentContents, write_segment
 
 LETTERS = "ACDEFGHIKLMNPQRSTVWY"
 

@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 import attnstore
+from attnstore import segment_writer
 from attnstore.durable import files_below, sha256_file
 from attnstore.errors import StoreError
 from attnstore.layout import Manifest
@@ -34,7 +35,7 @@ MANY = {f"2C{number:02d}_A": 14 + number for number in range(12)}
 FORKER = """
 import json, os, sys, time
 import attnstore.queries.align, torch, transformers.models.esm.modeling_esm, transformers.models.bert.modeling_bert
-from attnstore import layout, segment
+from attnstore import layout, segment_writer
 from attnstore.ingest import pipeline
 
 def slowed(function):
@@ -47,7 +48,8 @@ def slowed(function):
 
 pipeline._fill_catalog = slowed(pipeline._fill_catalog)
 pipeline.write_segment = slowed(pipeline.write_segment)
-segment._write_codes, segment._write_arcs = slowed(segment._write_codes), slowed(segment._write_arcs)
+segment_writer._write_codes, segment_writer._write_arcs = (
+    slowed(segment_writer._write_codes), slowed(segment_writer._write_arcs))
 layout.Manifest.write = slowed(layout.Manifest.write)
 load = pipeline.load
 def loaded(*arguments, **options):
@@ -194,19 +196,18 @@ def test_a_killed_ingest_keeps_what_it_committed_and_is_finished_by_the_same_cal
 
 @pytest.mark.parametrize("after", ["_write_proteins", "_write_codes", "_write_arcs", "_seal"])
 def test_a_segment_that_was_not_committed_is_cleared_by_the_next_run(tmp_path, tiny_esm, many, monkeypatch, after):
-    from attnstore import segment
 
     store = tmp_path / "store"
     ingest(store, tiny_esm, many[:3])
     before = committed(store)
-    step = getattr(segment, after)
+    step = getattr(segment_writer, after)
 
     def killed(*arguments: object) -> None:
         step(*arguments)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(segment, after, killed)
+        patch.setattr(segment_writer, after, killed)
         with pytest.raises(KeyboardInterrupt):
             ingest(store, tiny_esm, many[:5])
     assert committed(store) == before

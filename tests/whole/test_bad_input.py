@@ -17,7 +17,7 @@ import pytest
 
 import attnstore
 from attnstore import cli
-from attnstore.durable import files_below, read_json, replace_json
+from attnstore.durable import files_below, replace_json
 
 from ..models import CHAINS, HIDDEN, save_bert, save_esm, write_chains
 
@@ -292,13 +292,13 @@ def test_nan_attention_names_the_protein_and_the_layer_and_commits_nothing(tmp_p
 
 def newer(store: Path) -> str:
     path = store / "store.json"
-    replace_json(path, read_json(path, "store") | {"version": 2})
+    replace_json(path, json.loads(path.read_bytes()) | {"version": 2})
     return f"{path} is of format version 2, newer than the 1 that this attnstore reads: upgrade attnstore."
 
 
 def newer_model(store: Path) -> str:
     path = store / "attention" / "tiny_esm" / "model.json"
-    replace_json(path, read_json(path, "model") | {"version": 2})
+    replace_json(path, json.loads(path.read_bytes()) | {"version": 2})
     return f"{path} is of format version 2, newer than the 1 that this attnstore reads: upgrade attnstore."
 
 

@@ -367,3 +367,23 @@ def test_the_import_rules_see_what_they_forbid():
     assert "attnstore.errors" in imported(ROOT / "ingest" / "pipeline.py", everywhere=False)
     assert "attnstore.ingest.sources.text" in imported(ROOT / "ingest" / "sources" / "fasta.py", everywhere=False)
     assert "attnstore.queries.align.align" in imported(ROOT / "attnstore" / "store.py", everywhere=True)
+
+
+def test_sql_values_of_every_type_come_out_as_they_are(small_store, run):
+    statement = """
+        SELECT [1, 2] AS list, {'a': 1} AS struct, 170141183460469231731687303715884105727::HUGEINT AS huge,
+               DATE '2020-01-02' AS day, sum(length) AS total, NULL::INTEGER AS nothing, 0.5 AS half FROM proteins"""
+    (row,) = json.loads(run("sql", small_store, statement, "--format", "json"))
+    assert row == {
+        "list": [1, 2], "struct": {"a": 1}, "huge": 170141183460469231731687303715884105727, "day": "2020-01-02",
+        "total": sum(CHAINS.values()), "nothing": None, "half": 0.5,
+    }  # fmt: skip
+    assert b"[1, 2]" in run("sql", small_store, statement)
+
+
+def test_arcs_whose_predicate_is_unknown_are_shown(small_store, run):
+    # cgdms chains have no author numbers.
+    known_nowhere = run("align", small_store, "target.author_number > 0", "--min-arcs", 0)
+    assert b"No head has any arc with the predicate known" in known_nowhere
+    assert b"unknown" in known_nowhere
+    assert b"unknown" not in run("align", small_store, "target.aa = 'C'", "--min-arcs", 0)

@@ -20,7 +20,8 @@ from attnstore.catalog import CatalogWriter, Structure
 from attnstore.codebook import DEFAULT, TOP
 from attnstore.errors import StoreError
 from attnstore.layout import Manifest, ModelDocument, SegmentEntry, Skipped, StoreDocument
-from attnstore.segment import LocalProteins, SegmentContents, write_segment
+from attnstore.segment import LocalProteins
+from attnstore.segment_writer import SegmentContents, write_segment
 
 from .format_reader import FormatModel, FormatReader, FormatSegment, RefusedError, code_of, edges_of
 
