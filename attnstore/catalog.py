@@ -8,7 +8,7 @@ A reader keeps the file it opened.
 import contextlib
 import hashlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -20,7 +20,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from .durable import sha256_file, sync_directory, sync_file
-from .errors import SourceError, StoreError
+from .errors import SourceError, StoreError, first_line
 from .layout import StoreDocument
 
 #: Oldest DuckDB that reads a catalog of this format version.
@@ -139,7 +139,7 @@ class CatalogWriter:
             # A killed writer's: the caller sees to it that there is one writer at a time.
             for leftover in (*self._store.glob(".catalog.*.tmp*"), *self._store.glob(".store.json.*.tmp")):
                 leftover.unlink(missing_ok=True)
-            self._connection.execute(f"ATTACH '{_quoted(self._path)}' AS next (STORAGE_VERSION '{_STORAGE_VERSION}')")
+            self._connection.execute(f"ATTACH {literal(self._path)} AS next (STORAGE_VERSION '{_STORAGE_VERSION}')")
             self._connection.execute("USE next")
             self._connection.execute(_SCHEMA)
             self._connection.execute(
@@ -342,8 +342,9 @@ def _residue_rows(index: int, name: str, sequence: str, structure: Structure | N
     return pa.RecordBatch.from_arrays(columns, names=_RESIDUE_COLUMNS)
 
 
-def _quoted(path: Path) -> str:
-    return str(path).replace("'", "''")
+def literal(path: Path) -> str:
+    """A path as a string of DuckDB's SQL."""
+    return "'" + str(path).replace("'", "''") + "'"
 
 
 @contextlib.contextmanager
@@ -351,7 +352,7 @@ def _storage_errors(doing: str) -> Iterator[None]:
     try:
         yield
     except (duckdb.Error, OSError) as error:
-        raise StoreError(f"{doing} failed: {_first_line(error)}.") from error
+        raise StoreError(f"{doing} failed: {first_line(error).rstrip('.')}.") from error
 
 
 @contextlib.contextmanager
@@ -360,12 +361,7 @@ def catalog_errors(catalog: Path) -> Iterator[None]:
     try:
         yield
     except duckdb.Error as error:
-        raise StoreError(f"the catalog {catalog} is damaged: {_first_line(error)}.") from error
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0].rstrip(".") if lines else type(error).__name__
+        raise StoreError(f"the catalog {catalog} is damaged: {first_line(error).rstrip('.')}.") from error
 
 
 def current_catalog(store: Path, document: StoreDocument) -> Path:
@@ -385,17 +381,13 @@ def current_catalog(store: Path, document: StoreDocument) -> Path:
 def attach(connection: duckdb.DuckDBPyConnection, catalog: Path, name: str) -> None:
     """Attach a catalog read-only; raises StoreError if it is damaged."""
     with catalog_errors(catalog):
-        connection.execute(f"ATTACH '{_quoted(catalog)}' AS {name} (READ_ONLY)")
+        connection.execute(f"ATTACH {literal(catalog)} AS {name} (READ_ONLY)")
 
 
-def connect(
-    catalog: Path, *, configure: Callable[[duckdb.DuckDBPyConnection], None] | None = None
-) -> duckdb.DuckDBPyConnection:
+def connect(catalog: Path) -> duckdb.DuckDBPyConnection:
     """An in-memory DuckDB with the catalog's tables in its search path, attached read-only."""
     connection = duckdb.connect(":memory:")
     attach(connection, catalog, "catalog")
     with catalog_errors(catalog):
         connection.execute("USE catalog")
-    if configure is not None:
-        configure(connection)
     return connection

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .errors import StoreError
+from .errors import StoreError, first_line
 
 #: Environment variable that forces one of the two codec pipelines: "zarrs" or "zarr-python".
 PIPELINE_VARIABLE = "ATTNSTORE_CODEC_PIPELINE"
@@ -124,8 +124,7 @@ def read(array: Any, selection: tuple[Any, ...], what: str) -> npt.NDArray[Any]:
         _check_chunks(array, selection)
         return np.asarray(array[selection])
     except Exception as error:  # each pipeline has errors of its own for a damaged chunk
-        text = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise StoreError(f"{what} is damaged ({text}): `attnstore verify` names what else is.") from error
+        raise StoreError(f"{what} is damaged ({first_line(error)}): `attnstore verify` names what else is.") from error
 
 
 _ENTRY = struct.Struct("<QQ")

@@ -1,6 +1,12 @@
 """Errors that are the user's to mend: one sentence saying what, where, and the cure."""
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of another library's message, or its kind if it has none: what fits in a sentence."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
 class AttnstoreError(Exception):
     """Base of every error raised on purpose; the command line prints it without a traceback."""
 

@@ -245,6 +245,10 @@ class Manifest:
     segments: tuple[SegmentEntry, ...] = ()
     skipped: tuple[Skipped, ...] = ()
 
+    def total(self, count: str) -> int:
+        """Sum of 'proteins', 'residues', 'pairs', 'arcs' or 'bytes' over the committed segments."""
+        return sum(getattr(entry, count) for entry in self.segments)
+
     @classmethod
     def read(cls, directory: Path) -> "Manifest":
         """Read and check; raises StoreError. A model without manifest and segments has nothing committed."""

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from . import codecs, durable
-from .errors import StoreError
+from .errors import StoreError, first_line
 from .layout import SEGMENT_FILE, SEGMENTS, SegmentEntry, check_version, checked_name
 
 Array = npt.NDArray[Any]
@@ -72,6 +72,7 @@ class LocalProteins:
 
 
 def bytes_at(path: Path, offset: int, size: int) -> bytes:
+    """A stretch of a file."""
     with open(path, "rb") as file:
         file.seek(offset)
         return file.read(size)
@@ -200,8 +201,7 @@ def _words(index: Index) -> str:
 
 
 def _damaged(path: Path, error: Exception) -> StoreError:
-    text = str(error).splitlines()[0]
-    return StoreError(f"{path} is damaged ({text}): `attnstore verify` names what else is.")
+    return StoreError(f"{path} is damaged ({first_line(error)}): `attnstore verify` names what else is.")
 
 
 def _open_parquet(path: Path) -> pq.ParquetFile:

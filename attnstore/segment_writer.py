@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from . import codecs, durable
 from .codebook import FILL
-from .errors import StoreError
+from .errors import StoreError, first_line
 from .layout import SEGMENT_FILE, SEGMENTS, VERSION, SegmentEntry
 from .segment import ARC_SCHEMA, MARGINALS, Array, LocalProteins, bytes_at
 
@@ -77,7 +77,7 @@ def write_segment(model_directory: Path, number: int, contents: SegmentContents,
         return _seal(directory, number, contents)
     except (OSError, pa.ArrowException, RuntimeError) as error:
         # zarrs reports a full disk as a RuntimeError, Arrow as an OSError.
-        raise StoreError(f"segment {identity} could not be written: {str(error).splitlines()[0]}.") from error
+        raise StoreError(f"segment {identity} could not be written: {first_line(error)}.") from error
 
 
 def _write_proteins(path: Path, proteins: LocalProteins) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from . import catalog
-from .errors import QueryError
+from .errors import QueryError, first_line
 
 if TYPE_CHECKING:
     from .store import Store
@@ -48,11 +48,7 @@ def duckdb_errors() -> Iterator[None]:
     try:
         yield
     except duckdb.Error as error:
-        raise QueryError(_first_line(error)) from error
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0]
+        raise QueryError(first_line(error)) from error
 
 
 def _one_select(connection: duckdb.DuckDBPyConnection, statement: str) -> None:
@@ -66,17 +62,13 @@ def _one_select(connection: duckdb.DuckDBPyConnection, statement: str) -> None:
 
 def lock(connection: duckdb.DuckDBPyConnection, files: list[Path]) -> None:
     """Let a connection read the given files and nothing else, for good."""
-    paths = ", ".join(_literal(str(path)) for path in files)
+    paths = ", ".join(catalog.literal(path) for path in files)
     connection.execute("SET python_enable_replacements = false")
     connection.execute("SET autoinstall_known_extensions = false")
     connection.execute("SET autoload_known_extensions = false")
     connection.execute(f"SET allowed_paths = [{paths}]")
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
-
-
-def _literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
 
 
 def _create_tables(connection: duckdb.DuckDBPyConnection, store: "Store", wanted: set[str]) -> list[Path]:
@@ -120,7 +112,7 @@ def _create_arcs(connection: duckdb.DuckDBPyConnection, store: "Store") -> list[
     connection.register("incoming", pa.table({key: pa.array(columns[key], kind) for key, kind in types.items()}))
     connection.execute("CREATE TABLE arc_proteins AS FROM incoming")
     connection.unregister("incoming")
-    listed = ", ".join(_literal(str(path)) for path in files)
+    listed = ", ".join(catalog.literal(path) for path in files)
     connection.execute(
         "CREATE VIEW arcs AS SELECT p.model, p.id AS protein, a.layer, a.head, a.source, a.target, a.weight "
         f"FROM read_parquet([{listed}]) a JOIN arc_proteins p ON a.file_index = p.file AND a.protein = p.local"

@@ -43,11 +43,11 @@ class Model:
     @property
     def entries(self) -> int:
         """Attention entries: layers × heads × pairs."""
-        return self.document.layers * self.document.heads * sum(entry.pairs for entry in self.manifest.segments)
+        return self.document.layers * self.document.heads * self.manifest.total("pairs")
 
     def summary(self) -> dict[str, str | int]:
         """What the model is and what is committed of it: identity, shape and counts."""
-        document, segments = self.document, self.manifest.segments
+        document, manifest = self.document, self.manifest
         return {
             "name": document.name,
             "source": document.source,
@@ -56,13 +56,13 @@ class Model:
             "heads": document.heads,
             "precision": document.precision,
             "max_residues": document.max_residues,
-            "proteins": sum(entry.proteins for entry in segments),
-            "residues": sum(entry.residues for entry in segments),
+            "proteins": manifest.total("proteins"),
+            "residues": manifest.total("residues"),
             "entries": self.entries,
-            "arcs": sum(entry.arcs for entry in segments),
-            "segments": len(segments),
-            "bytes": sum(entry.bytes for entry in segments),
-            "skipped": len(self.manifest.skipped),
+            "arcs": manifest.total("arcs"),
+            "segments": len(manifest.segments),
+            "bytes": manifest.total("bytes"),
+            "skipped": len(manifest.skipped),
         }
 
     @cached_property

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 import transformers
 
-from ..errors import ModelError
+from ..errors import ModelError, first_line
 from .capture import IMPLEMENTATION, Sink, capture
 from .tokens import PROBE, ResidueTokens, residue_tokens
 
@@ -104,7 +104,7 @@ def choose_device(device: str) -> torch.device:
         chosen = torch.device(device)
         torch.empty(1, device=chosen)
     except (RuntimeError, AssertionError) as error:
-        raise ModelError(f"device {device!r} cannot be used here: {str(error).splitlines()[0]}") from None
+        raise ModelError(f"device {device!r} cannot be used here: {first_line(error)}") from None
     return chosen
 
 
@@ -141,7 +141,7 @@ def load(source: str, *, device: str = "auto", precision: str = "auto") -> Langu
             )
             tokenizer = transformers.AutoTokenizer.from_pretrained(source, trust_remote_code=False)
         except Exception as error:
-            raise ModelError(f"model {source} cannot be loaded: {_first_sentence(error)}") from error
+            raise ModelError(f"model {source} cannot be loaded: {first_line(error)}") from error
     missing = sorted(key for key in loaded["missing_keys"] if not key.startswith(_UNUSED))
     if missing:
         raise ModelError(
@@ -213,7 +213,7 @@ def _check_capture(module: Any, tokens: ResidueTokens) -> float:
             with capture(lambda _, weights: caught.append(weights.clone())):
                 module(**inputs)
     except (ValueError, TypeError, AttributeError, NotImplementedError) as error:
-        raise ModelError(f"{name} does not hand over its attention: {_first_sentence(error)}") from error
+        raise ModelError(f"{name} does not hand over its attention: {first_line(error)}") from error
     if not own or len(caught) != len(own):
         raise ModelError(
             f"{name} handed over {len(caught)} layers of attention where it has {len(own or ())}: "
@@ -263,8 +263,3 @@ def _quiet() -> Iterator[None]:
         logging.set_verbosity(verbosity)
         if bars:
             logging.enable_progress_bar()
-
-
-def _first_sentence(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0] if lines else type(error).__name__

@@ -326,16 +326,16 @@ def _run(
     catalog = current_catalog(store, StoreDocument.read(store))
     return Summary(
         model=document.name,
-        proteins=sum(segment.proteins for segment in manifest.segments),
-        residues=sum(segment.residues for segment in manifest.segments),
-        entries=document.layers * document.heads * sum(segment.pairs for segment in manifest.segments),
-        arcs=sum(segment.arcs for segment in manifest.segments),
+        proteins=manifest.total("proteins"),
+        residues=manifest.total("residues"),
+        entries=document.layers * document.heads * manifest.total("pairs"),
+        arcs=manifest.total("arcs"),
         skipped=len(manifest.skipped),
         truncated=sum(len(proteins[name].sequence) > proteins[name].stored for name in proteins),
         segments_written=len(pending),
         entries_written=entries_written,
         seconds=time.perf_counter() - started,
-        bytes=sum(segment.bytes for segment in manifest.segments) + catalog.stat().st_size,
+        bytes=manifest.total("bytes") + catalog.stat().st_size,
     )
 
 

@@ -12,7 +12,7 @@ from ..catalog import connect
 from ..errors import QueryError, StoreError
 from .background import divide
 from .expression import parse
-from .plan import Plan, Tier, check_background, choose_threshold, choose_tier
+from .plan import Plan, Tier, check_background, choose_threshold, choose_tier, one_end
 from .result import Alignment
 from .statistics import summarise
 from .tasks import Partial, run
@@ -95,13 +95,12 @@ def align(
         ]
         theta = choose_threshold(threshold, weighted)
         kind = check_background(background, paper)
-        ends = frozenset().union(*(clause.ends for clause in clauses)) - {"protein"}
         name, exact, reason = choose_tier(
             chosen.document,
             chosen.codebook,
             threshold=theta,
             weighted=weighted,
-            one_ended=len(ends) <= 1 and "pair" not in ends,
+            one_ended=one_end(clauses) is not None,
             background=kind,
             tier=tier,
         )

@@ -1,5 +1,6 @@
 """From a question to how it is answered: which tier of the store, and whether exactly or within bounds."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -59,10 +60,18 @@ class Plan:
     @property
     def end(self) -> str | None:
         """'source' or 'target' where predicate and where clause depend on that end alone; else None."""
-        ends = frozenset().union(*(clause.ends for clause in self.clauses)) - {"protein"}
-        if ends <= {"target"}:
-            return "target"
-        return "source" if ends == {"source"} else None
+        return one_end(self.clauses)
+
+
+def one_end(clauses: Iterable[Expression]) -> str | None:
+    """The one end, 'source' or 'target', that clauses depend on; None if both, or a quantity of the pair.
+
+    What depends on neither can be asked of either: 'target'.
+    """
+    ends = frozenset().union(*(clause.ends for clause in clauses)) - {"protein"}
+    if ends <= {"target"}:
+        return "target"
+    return "source" if ends == {"source"} else None
 
 
 def choose_threshold(threshold: float | str, weighted: bool) -> float:

@@ -17,7 +17,7 @@ from .background import Background, PooledBackground, ProteinBackground, Separat
 from .bootstrap import PoissonBootstrap, replicate_weights
 from .kernels import EXCLUDED, FALSE, GROUPS, NULL, TRUE
 from .pairs import PairCache, evaluate
-from .plan import Plan
+from .plan import Plan, one_end
 from .statistics import Counts
 from .vectors import ProteinVectors
 
@@ -237,7 +237,7 @@ def _paper_pairs(plan: Plan, groups: Array, length: int) -> tuple[int, int]:
     the pairs that pass it.
     """
     matrix = groups.reshape(length, length)
-    if len(plan.predicate.ends - {"protein"}) > 1 or "pair" in plan.predicate.ends:
+    if one_end((plan.predicate,)) is None:
         position = np.arange(length)
         far = np.abs(position[:, None] - position) >= PAPER_SEPARATION
         true, false = (int(np.count_nonzero((matrix == value) & far)) for value in (TRUE, FALSE))
