@@ -8,7 +8,8 @@ from pathlib import Path
 import click
 
 from . import fetch
-from .cli import alignment_text, summary_text
+from .cli.align import alignment_text
+from .cli.ingest import summary_text
 from .errors import AttnstoreError
 from .store import open_store
 

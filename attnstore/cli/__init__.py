@@ -1,0 +1,51 @@
+"""The command `attnstore`. Results go to stdout, progress and warnings to stderr.
+
+Exit status: 0, 1 for a task that failed, 2 for wrong usage.
+"""
+
+import logging
+import sys
+import warnings
+from typing import Any, NoReturn
+
+import click
+
+from .. import __version__
+from ..errors import AttnstoreError
+from .align import align
+from .ingest import demo, ingest
+from .stores import info, sql, verify
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@click.version_option(__version__, prog_name="attnstore")
+def cli() -> None:
+    """Ingest the attention of protein language models once; ask it anything afterwards."""
+
+
+for command in (ingest, info, align, sql, verify, demo):
+    cli.add_command(command)
+
+
+def _show_warning(message: Warning | str, *_: Any) -> None:
+    click.echo(f"warning: {message}", err=True)
+
+
+def main(arguments: list[str] | None = None) -> NoReturn:
+    """Entry point: errors that are the user's to mend become one line on stderr."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
+    warnings.showwarning = _show_warning  # type: ignore[assignment]
+    try:
+        cli(arguments, prog_name="attnstore", standalone_mode=False)
+    except click.exceptions.Exit as stop:
+        sys.exit(stop.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except AttnstoreError as error:
+        click.echo(f"error: {error}", err=True)
+        sys.exit(1)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted; an ingest keeps what it committed, and the same command goes on from there.", err=True)
+        sys.exit(130)
+    sys.exit(0)

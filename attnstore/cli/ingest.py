@@ -1,0 +1,67 @@
+"""``attnstore ingest`` and ``attnstore demo``: from files to a store."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..errors import AttnstoreError
+from .options import STORE
+
+if TYPE_CHECKING:
+    from ..ingest import Summary
+
+
+@click.command()
+@STORE
+@click.argument("inputs", nargs=-1, metavar="INPUT...", type=click.Path(path_type=Path))
+@click.option("--model", required=True, metavar="ID_OR_DIR", help="Hub id, or folder of a saved model.")
+@click.option("--name", help="The model's name in the store.  [default: last part of its id]")
+@click.option("--max-residues", type=click.IntRange(min=1), default=510, help="What a model sees of a protein at most.")
+@click.option(
+    "--long", type=click.Choice(["truncate", "skip"]), default="truncate", help="What to do with longer ones."
+)
+@click.option("--device", default="auto", help="auto, cpu, cuda, cuda:1, …")
+@click.option("--precision", type=click.Choice(["auto", "float32", "bfloat16", "float16"]), default="auto")
+@click.option("--batch-residues", type=click.IntRange(min=1), help="Residues in a batch.  [default: 2048; GPU: 16384]")
+@click.option("--limit", type=click.IntRange(min=1), help="Read only the first N records, for a trial.")
+@click.option("--keep-duplicates", is_flag=True, help="Ingest identical sequences apart.")
+def ingest(store: Path, inputs: tuple[Path, ...], **options: Any) -> None:
+    """Run a model over proteins and keep all its attention in STORE.
+
+    INPUT is a FASTA, PDB, mmCIF or cgdms file, plain or gzip, or a folder of them; without any, another model is
+    run over the proteins that STORE holds. The same command again goes on where it was stopped.
+    """
+    try:
+        from ..ingest import ingest as run
+    except ModuleNotFoundError as error:
+        raise AttnstoreError(
+            f"ingest needs {error.name}, which is not installed: pip install 'attnstore[ingest]'."
+        ) from error
+    click.echo(summary_text(run(store, inputs, progress=True, **options)))
+
+
+def summary_text(summary: "Summary") -> str:
+    """What an ingest ends with."""
+    lines = [
+        f"model        {summary.model}",
+        f"proteins     {summary.proteins:,}  ({summary.skipped:,} skipped, {summary.truncated:,} truncated)",
+        f"residues     {summary.residues:,}",
+        f"attention    {summary.entries:,} entries, {summary.arcs:,} arcs",
+        f"on disk      {summary.bytes / 1e6:,.1f} MB, {summary.bits_per_entry:.2f} bits per entry, all in",
+    ]
+    if summary.entries_written:
+        rate = f"{summary.entries_per_second / 1e6:,.1f} M entries/s"
+        lines.append(f"this run     {summary.segments_written} segments in {summary.seconds:.1f} s, {rate}")
+    else:
+        lines.append("this run     nothing to do: everything is there")
+    return "\n".join(lines)
+
+
+@click.command()
+@click.argument("store", type=click.Path(path_type=Path), default=Path("demo.attn"))
+def demo(store: Path) -> None:
+    """Ingest 2,204 real protein chains through a real model into STORE, and ask which heads follow contacts."""
+    from ..demo import run
+
+    run(store)
