@@ -2,7 +2,7 @@
 
 import contextlib
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import partial, reduce
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ from .plan import Plan, Tier, check_background, choose_threshold, choose_tier, o
 from .result import Alignment
 from .statistics import summarise
 from .tasks import Partial, run
-from .vectors import ProteinVectors, Vectors, evaluate_terms
+from .vectors import SegmentVectors, Vectors, catalog_columns, evaluate_terms
 
 if TYPE_CHECKING:
     import duckdb
@@ -87,9 +87,9 @@ def align(
     if not chosen.manifest.segments:
         raise QueryError(f"model {chosen.name} has nothing committed yet: run its ingest again.")
     with contextlib.closing(connect(store.catalog_path)) as connection:
-        columns = _columns(connection)
+        columns = catalog_columns(connection)
         clauses = [
-            parse(text, clause=name, residue_columns=columns["residues"], protein_columns=columns["proteins"])
+            parse(text, clause=name, columns=columns)
             for name, text in (("predicate", predicate), ("where", where))
             if text is not None
         ]
@@ -123,14 +123,6 @@ def align(
         _warn_unlike_the_paper(chosen)
     total = _execute(plan, chosen, vectors, index, progress)
     return _result(plan, chosen, total, threshold=theta, min_arcs=min_arcs, level=level)
-
-
-def _columns(connection: "duckdb.DuckDBPyConnection") -> dict[str, dict[str, str]]:
-    types: dict[str, dict[str, str]] = {}
-    for table in ("residues", "proteins"):
-        rows = connection.execute(f"DESCRIBE {table}").fetchall()
-        types[table] = {name: kind for name, kind, *_ in rows}
-    return types
 
 
 def _protein_index(connection: "duckdb.DuckDBPyConnection") -> dict[str, tuple[int, str]]:
@@ -188,7 +180,7 @@ def _bar(segments: int, progress: bool) -> Iterator[None]:
             yield
 
 
-def _vectors_of(segment: "Segment", vectors: Vectors, index: dict[str, tuple[int, str]]) -> Sequence[ProteinVectors]:
+def _vectors_of(segment: "Segment", vectors: Vectors, index: dict[str, tuple[int, str]]) -> SegmentVectors:
     proteins = segment.proteins
     found = []
     for name, sha256 in zip(proteins.id, proteins.sequence_sha256, strict=True):
@@ -198,8 +190,8 @@ def _vectors_of(segment: "Segment", vectors: Vectors, index: dict[str, tuple[int
                 f"segment {segment.directory.name} holds protein {name}, which the catalog does not hold with that "
                 "sequence: `attnstore verify` names what is damaged."
             )
-        found.append(vectors.of(place))
-    return found
+        found.append(place)
+    return vectors.select(found, proteins.stored)
 
 
 def _result(plan: Plan, model: "Model", total: Partial, *, threshold: float, min_arcs: int, level: float) -> Alignment:

@@ -19,7 +19,7 @@ import duckdb
 from sqlglot.dialects.duckdb import DuckDB
 from sqlglot.parsers.duckdb import DuckDBParser
 
-from .tree import QUANTITIES
+from .tree import QUANTITIES, Columns
 
 # Consistent according to DuckDB's catalogue, and yet not a property of the data.
 _DENIED = {
@@ -47,7 +47,7 @@ _REFUSED_CLASSES = {
     # The order of codes would follow the bytes, not the collation.
     "COLLATE": "COLLATE",
 }
-_TABLES = {"source", "target", "protein", "pair"}
+_TABLES = {"source", "target", "protein", "listed", "pair"}
 
 # DuckDB parses these as a different node than their spelling with NOT.
 _NEGATED = {
@@ -81,7 +81,8 @@ class PlainDuckDB(DuckDB):
 
     class Parser(DuckDBParser):
         FUNCTIONS: ClassVar = {
-            name: DuckDBParser.FUNCTIONS[name] for name in ("ABS", "COALESCE", "GREATEST", "IFNULL", "LEAST")
+            name: DuckDBParser.FUNCTIONS[name]
+            for name in ("ABS", "CEIL", "CEILING", "COALESCE", "FLOOR", "GREATEST", "IFNULL", "LEAST")
         }
 
 
@@ -294,13 +295,15 @@ def agree(tree: Any, other: Any) -> bool:
 
 
 @lru_cache(maxsize=8)
-def _binder(residues: tuple[tuple[str, str], ...], proteins: tuple[tuple[str, str], ...]) -> duckdb.DuckDBPyConnection:
+def _binder(columns: Columns) -> duckdb.DuckDBPyConnection:
     connection = _memory()
-    kinds = {"boolean": "BOOLEAN", "number": "DOUBLE", "string": "VARCHAR"}
-    pair = tuple((name, "INTEGER" if name == "separation" else kinds[kind]) for name, kind in QUANTITIES.items())
-    for table, columns in (("residues", residues), ("proteins", proteins), ("pair", pair)):
-        listed = ", ".join(f'"{name.replace(chr(34), chr(34) * 2)}" {kind}' for name, kind in columns)
-        connection.execute(f"CREATE TABLE {table} ({listed})")
+    kinds = {"boolean": "BOOLEAN", "number": "DOUBLE"}
+    pair = (("separation", "INTEGER"), *((name, kinds[kind]) for name, kind in QUANTITIES.items()))
+    tables = {"residues": columns.residues, "proteins": columns.proteins, "listed": columns.pairs, "pair": pair}
+    for table, listed in tables.items():
+        # Of pairs nothing may be known but which they are, and a table needs a column.
+        definitions = [f'"{name.replace(chr(34), chr(34) * 2)}" {kind}' for name, kind in listed] or ["nothing INTEGER"]
+        connection.execute(f"CREATE TABLE {table} ({', '.join(definitions)})")
     return connection
 
 
@@ -311,15 +314,15 @@ def _close() -> None:
     _binder.cache_clear()
 
 
-def types_of(sql: Sequence[str], residue_columns: Mapping[str, str], protein_columns: Mapping[str, str]) -> list[str]:
-    """DuckDB's types of expressions over source, target, protein and pair.
+def types_of(sql: Sequence[str], columns: Columns) -> list[str]:
+    """DuckDB's types of expressions over source, target, protein, listed and pair.
 
     Parameters
     ----------
     sql : sequence of str
-        Expressions over `source`, `target`, `protein` and `pair` columns.
-    residue_columns, protein_columns : mapping of str to str
-        Column names to DuckDB types.
+        Expressions over `source`, `target`, `protein` and `listed` columns, distances and contacts of `pair`.
+    columns : Columns
+        Of the catalog.
 
     Returns
     -------
@@ -332,8 +335,8 @@ def types_of(sql: Sequence[str], residue_columns: Mapping[str, str], protein_col
         DuckDB does not accept one of them.
     """
     listed = ", ".join(f"{one} AS c{number}" for number, one in enumerate(sql))
-    query = f"DESCRIBE SELECT {listed} FROM residues AS source, residues AS target, proteins AS protein, pair"
-    binder = _binder(tuple(residue_columns.items()), tuple(protein_columns.items()))
+    query = f"DESCRIBE SELECT {listed} FROM residues AS source, residues AS target, proteins AS protein, listed, pair"
+    binder = _binder(columns)
     try:
         with _lock:
             rows = binder.execute(query).fetchall()

@@ -1,6 +1,6 @@
 """From the text of a predicate or where clause to a tree of one-ended terms and pair-level operations.
 
-A clause is DuckDB SQL over `source.<column>`, `target.<column>`, `protein.<column>`, `separation`,
+A clause is DuckDB SQL over `source.<column>`, `target.<column>`, `protein.<column>`, `pair.<column>`, `separation`,
 `distance` (`distance_cb`), `distance_ca`, `contact` and `contact_ca`. Every maximal part of it that touches
 one end only stays SQL and is left to DuckDB; what is above those parts is evaluated on pairs and is
 therefore limited to the operations of `tree.Operation`.
@@ -10,7 +10,7 @@ computed in binary, and a NaN (0/0, infinity minus infinity) is a NULL. FLOAT re
 """
 
 import difflib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable
 
 import sqlglot
 from sqlglot import exp
@@ -19,7 +19,7 @@ from sqlglot.errors import SqlglotError
 from ..errors import QueryError
 from .dialect import PlainDuckDB, RefusalError, agree, check, check_columns, read, types_of
 from .split import Splitter
-from .tree import Expression
+from .tree import Columns, Expression
 
 _QUANTITY_NAMES = {
     "separation": "separation",
@@ -44,10 +44,8 @@ _COMPARE = {
 }
 
 
-def parse(
-    text: str, *, clause: str, residue_columns: Mapping[str, str], protein_columns: Mapping[str, str]
-) -> Expression:
-    """Read, check and split a clause.
+def parse(text: str, *, clause: str, columns: Columns) -> Expression:
+    """Read, check and split a condition.
 
     Parameters
     ----------
@@ -55,8 +53,8 @@ def parse(
         A DuckDB expression.
     clause : str
         What to call it in messages: "predicate" or "where".
-    residue_columns, protein_columns : mapping of str to str
-        Columns of the tables residues and proteins, with their DuckDB types.
+    columns : Columns
+        Of the catalog.
 
     Returns
     -------
@@ -72,7 +70,12 @@ def parse(
     try:
         if not text.strip():
             raise RefusalError("it is empty", "write a condition, e.g. contact")
-        return _parse(text, clause, residue_columns, protein_columns)
+        splitter, types = _resolved(text, columns)
+        if types[0] not in ("BOOLEAN", "NULL"):
+            example = _COMPARE.get(types[0].split("(")[0], "compare it, e.g. {} = 1")
+            name = text.strip() if isinstance(splitter.nodes[0], exp.Column) else f"({' '.join(text.split())})"
+            raise RefusalError(f"its type is {types[0]}, not BOOLEAN", example.format(name))
+        return Expression(text, clause, splitter.split(types))
     except RefusalError as refusal:
         problem, cure = refusal.args
         raise QueryError(f"{clause} {quoted(text)} cannot be answered: {problem}; {cure}") from refusal
@@ -88,19 +91,29 @@ def quoted(text: str) -> str:
     return f"`{line if len(line) <= 300 else line[:299] + '…'}`"
 
 
-def _parse(
-    text: str, clause: str, residue_columns: Mapping[str, str], protein_columns: Mapping[str, str]
-) -> Expression:
-    root = _syntax(text)
-    resolved = root.transform(_resolver(residue_columns, protein_columns))
+def parse_value(text: str, *, clause: str, columns: Columns) -> tuple[Expression, str]:
+    """Read, check and split an expression of any kind; parameters as those of `parse`.
+
+    Returns
+    -------
+    expression, type
+        The type is DuckDB's.
+
+    Raises
+    ------
+    RefusalError
+        It is not evaluated on pairs; the parts of it may be.
+    """
+    splitter, types = _resolved(text, columns)
+    return Expression(text, clause, splitter.split(types)), types[0]
+
+
+def _resolved(text: str, columns: Columns) -> tuple[Splitter, list[str]]:
+    """A clause ready to be split, and DuckDB's types of the splitter's nodes."""
+    resolved = _syntax(text).transform(_resolver(columns))
     check_columns(read(rendered(resolved)))
     splitter = Splitter(resolved)
-    found = types_of([rendered(node) for node in splitter.nodes], residue_columns, protein_columns)
-    if found[0] not in ("BOOLEAN", "NULL"):
-        example = _COMPARE.get(found[0].split("(")[0], "compare it, e.g. {} = 1")
-        name = text.strip() if isinstance(root, exp.Column) else f"({' '.join(text.split())})"
-        raise RefusalError(f"its type is {found[0]}, not BOOLEAN", example.format(name))
-    return Expression(text, clause, splitter.split(found))
+    return splitter, types_of([rendered(node) for node in splitter.nodes], columns)
 
 
 def rendered(node: exp.Expr) -> str:
@@ -124,16 +137,16 @@ def _syntax(text: str) -> exp.Expr:
     return trees[0]
 
 
-def _resolver(residue_columns: Mapping[str, str], protein_columns: Mapping[str, str]) -> Callable[[exp.Expr], exp.Expr]:
-    """A function that turns every column of a syntax tree into "<end or pair>"."<column as stored>"."""
-    tables = {"source": residue_columns, "target": residue_columns, "protein": protein_columns}
+def _resolver(columns: Columns) -> Callable[[exp.Expr], exp.Expr]:
+    """A function that turns every column of a syntax tree into "<end, listed or pair>"."<column as stored>"."""
+    tables = {name: columns.of(name) for name in ("source", "target", "protein", "pair")}
 
     def resolve(node: exp.Expr) -> exp.Expr:
         if not isinstance(node, exp.Column):
             return node
         parts = [part.name for part in node.parts]
         if len(parts) == 1:
-            return _bare(parts[0], residue_columns, protein_columns)
+            return _bare(parts[0], columns)
         end = parts[0].lower()
         if end not in tables:
             raise _unknown(f"table {parts[0]}", parts[0], list(tables), "tables")
@@ -142,7 +155,7 @@ def _resolver(residue_columns: Mapping[str, str], protein_columns: Mapping[str, 
         name = _stored(parts[1], tables[end])
         if name is None:
             raise _unknown(f"{end}.{parts[1]}", parts[1], list(tables[end]), f"columns of {end}", f"{end}.")
-        return _column(end, name)
+        return _column("listed" if end == "pair" else end, name)
 
     return resolve
 
@@ -151,12 +164,13 @@ def _column(table: str, name: str) -> exp.Column:
     return exp.column(name, table=table, quoted=True)
 
 
-def _stored(name: str, columns: Mapping[str, str]) -> str | None:
+def _stored(name: str, columns: Iterable[str]) -> str | None:
     """A column's name as it is stored; DuckDB's identifiers do not tell cases apart."""
     return next((column for column in columns if column.lower() == name.lower()), None)
 
 
-def _bare(name: str, residue_columns: Mapping[str, str], protein_columns: Mapping[str, str]) -> exp.Expr:
+def _bare(name: str, columns: Columns) -> exp.Expr:
+    residue_columns, protein_columns = columns.of("source"), columns.of("protein")
     lower = name.lower()
     if lower in _QUANTITY_NAMES:
         return _column("pair", _QUANTITY_NAMES[lower])
@@ -171,9 +185,9 @@ def _bare(name: str, residue_columns: Mapping[str, str], protein_columns: Mappin
     if column is not None:
         raise RefusalError(f"{name} is a column of proteins", f"say protein.{column}")
     names = list(_QUANTITY_NAMES) + list(_BARE)
-    columns = [f"{end}.{column}" for end in ("source", "target") for column in residue_columns]
-    columns += [f"protein.{column}" for column in protein_columns]
-    raise _unknown(name, name, names, "names", known=names + columns)
+    known = [f"{end}.{column}" for end in ("source", "target") for column in residue_columns]
+    known += [f"protein.{column}" for column in protein_columns]
+    raise _unknown(name, name, names, "names", known=names + known)
 
 
 def _unknown(

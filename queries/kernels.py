@@ -133,3 +133,39 @@ def contacts(x: Array, y: Array, z: Array, out: Array) -> None:
             row[i] = np.uint8(2) * np.uint8(square < limit) + np.uint8(square != square)
         for i in range(max(0, j - CONTACT_SEPARATION + 1), min(length, j + CONTACT_SEPARATION)):
             row[i] = FALSE
+
+
+@_compile
+def listed_distances(xyz: Array, first: Array, protein: Array, source: Array, target: Array, out: Array) -> None:
+    """Distances of listed pairs, float64 [pairs]; NaN where a coordinate is.
+
+    Parameters
+    ----------
+    xyz : float32 [residues, 3], of all proteins in turn
+    first : int64 [proteins], where each protein's residues begin
+    protein, source, target : integers [pairs]
+    """
+    for k in range(out.shape[0]):
+        begin = first[protein[k]]
+        i, j = begin + np.int64(source[k]), begin + np.int64(target[k])
+        dx = np.float64(xyz[i, 0]) - np.float64(xyz[j, 0])
+        dy = np.float64(xyz[i, 1]) - np.float64(xyz[j, 1])
+        dz = np.float64(xyz[i, 2]) - np.float64(xyz[j, 2])
+        out[k] = math.sqrt(dx * dx + dy * dy + dz * dz)
+
+
+@_compile
+def listed_contacts(xyz: Array, first: Array, protein: Array, source: Array, target: Array, out: Array) -> None:
+    """Kleene codes of "in contact" for listed pairs, uint8 [pairs]; parameters as above."""
+    limit = CONTACT_DISTANCE * CONTACT_DISTANCE
+    for k in range(out.shape[0]):
+        if abs(np.int64(source[k]) - np.int64(target[k])) < CONTACT_SEPARATION:
+            out[k] = FALSE
+        else:
+            begin = first[protein[k]]
+            i, j = begin + np.int64(source[k]), begin + np.int64(target[k])
+            dx = np.float64(xyz[i, 0]) - np.float64(xyz[j, 0])
+            dy = np.float64(xyz[i, 1]) - np.float64(xyz[j, 1])
+            dz = np.float64(xyz[i, 2]) - np.float64(xyz[j, 2])
+            square = dx * dx + dy * dy + dz * dz
+            out[k] = np.uint8(2) * np.uint8(square < limit) + np.uint8(square != square)

@@ -1,71 +1,75 @@
-"""Evaluates clauses on all ordered residue pairs of one protein.
+"""Evaluates clauses on residue pairs: on all ordered pairs of one protein, or on listed ones of a segment.
 
-Results are target-major Kleene codes: result[j, i] says of source i and target j FALSE 0, NULL 1 or TRUE 2,
-so that AND is the minimum, OR the maximum and NOT 2 − x. Inside, a value is kept as small as it is: a
-source term is [1, L], a target term [L, 1], a protein term or a constant [1, 1], a function of the
-separation alone [L], and only where they meet does anything of L² appear.
+Truth values are Kleene codes, FALSE 0, NULL 1, TRUE 2, so that AND is the minimum, OR the maximum and NOT 2 − x.
+On all pairs results are target-major, [j, i] being source i and target j. Inside, a value is kept as small as it is:
+a source term is [1, L], a target term [L, 1], a protein term or a constant [1, 1], a function of the separation
+alone [L], and only where they meet does anything of L² appear. On listed pairs every value is [pairs] or [1].
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import reduce
+from functools import cached_property, reduce
 from itertools import groupby
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .tree import (
-    ATOMS,
-    Expression,
-    Kind,
-    Leaf,
-    Node,
-    Operation,
-    Quantity,
-)
-from .vectors import ProteinVectors
+from .tree import ATOMS, Expression, Kind, Leaf, Node, Operation, Quantity
+from .vectors import ProteinVectors, SegmentVectors
 
 FALSE, NULL, TRUE = 0, 1, 2
 
 
 @dataclass(frozen=True, eq=False)
-class _Value:
-    """Values of one kind; `banded` ones are indexed by separation, others broadcast to [target, source]."""
+class Value:
+    """Values of one kind; `banded` ones are indexed by separation, others broadcast to the pairs."""
 
     kind: Kind
     data: NDArray[Any]
     banded: bool = False
 
 
-class PairCache:
-    """The pair quantities of one protein, each computed once however many clauses ask for it.
+class Pairs(Protocol):
+    """Some pairs, and what is known of them."""
+
+    #: Residues of the one protein; 0 where pairs are listed, since nothing is banded then.
+    length: int
+
+    def leaf(self, leaf: Leaf) -> Value: ...
+
+    def quantity(self, name: str) -> NDArray[Any]:
+        """A distance (float64, NaN for NULL) or contact (uint8 Kleene); not to be written."""
+
+
+class AllPairs:
+    """All ordered pairs of one protein; distances and contacts are computed once, however many clauses ask.
 
     Parameters
     ----------
     vectors : ProteinVectors
-        With the coordinates that the clauses need.
-    length : int
-        Residues to take from the start; fewer than the protein has if it was truncated.
-
-    Raises
-    ------
-    ValueError
-        `length` is not between 0 and the protein's.
+        With the terms and coordinates that the clauses need.
     """
 
-    def __init__(self, vectors: ProteinVectors, length: int) -> None:
-        if not 0 <= length <= vectors.length:
-            raise ValueError(f"length {length} is not within the protein's {vectors.length} residues")
-        self.vectors = vectors
-        self.length = length
+    def __init__(self, vectors: ProteinVectors) -> None:
+        self._vectors = vectors
+        self.length = vectors.length
         self._matrices: dict[str, NDArray[Any]] = {}
 
-    def matrix(self, name: str) -> NDArray[Any]:
-        """A distance (float64, NaN for NULL) or contact (uint8 Kleene) by name: [L, L], not to be written."""
+    def leaf(self, leaf: Leaf) -> Value:
+        values = self._vectors.values[leaf.term]
+        if leaf.end == "separation":
+            return Value(leaf.kind, values[: self.length], banded=True)
+        if leaf.end == "pair":
+            matrix = np.full(self.length**2, values[-1], values.dtype)
+            matrix[self._vectors.listed] = values[:-1]
+            return Value(leaf.kind, matrix.reshape(self.length, self.length))
+        return Value(leaf.kind, values[:, None] if leaf.end == "target" else values[None])
+
+    def quantity(self, name: str) -> NDArray[Any]:
         if name not in self._matrices:
             # One row per axis, contiguous, in double precision: what the inner loops read.
-            xyz = self.vectors.coordinates[ATOMS[name]][: self.length].T.astype(np.float64, order="C")
+            xyz = self._vectors.coordinates[ATOMS[name]].T.astype(np.float64, order="C")
             contact = name.startswith("contact")
             matrix = np.empty((self.length, self.length), dtype=np.uint8 if contact else np.float64)
             # Here, because importing numba takes longer than most questions that need no geometry.
@@ -78,71 +82,131 @@ class PairCache:
         return self._matrices[name]
 
 
-def evaluate(
-    expression: Expression, vectors: ProteinVectors, length: int, cache: PairCache | None = None
-) -> NDArray[np.uint8]:
-    """Kleene codes of a clause on the pairs of one protein.
+class ListedPairs:
+    """Pairs of a segment's proteins, given one by one, as arcs are.
+
+    Parameters
+    ----------
+    vectors : SegmentVectors
+        With the terms and coordinates that the clauses need.
+    protein, source, target : ndarray
+        Integers [pairs].
+    """
+
+    length = 0
+
+    def __init__(
+        self, vectors: SegmentVectors, protein: NDArray[Any], source: NDArray[Any], target: NDArray[Any]
+    ) -> None:
+        self._vectors = vectors
+        self._protein, self._source, self._target = protein, source, target
+        self._quantities: dict[str, NDArray[Any]] = {}
+
+    @cached_property
+    def _first(self) -> NDArray[np.int64]:
+        return self._vectors.residue_offset[:-1].take(self._protein)
+
+    @cached_property
+    def _separation(self) -> NDArray[np.int64]:
+        return np.abs(np.subtract(self._source, self._target, dtype=np.int64))
+
+    @cached_property
+    def _row(self) -> NDArray[np.int64]:
+        """Row of `listed` of each pair; −1, the last value, where it is not there."""
+        length = self._vectors.stored.take(self._protein)
+        place = self._vectors.pair_offset[:-1].take(self._protein) + self._target * length + self._source
+        listed = self._vectors.listed
+        if not len(listed):
+            return np.full(len(place), -1)
+        row = np.minimum(np.searchsorted(listed, place), len(listed) - 1)
+        return np.where(listed[row] == place, row, -1)
+
+    def leaf(self, leaf: Leaf) -> Value:
+        values = self._vectors.values[leaf.term]
+        if leaf.end == "constant":
+            return Value(leaf.kind, values)
+        if leaf.end == "source":
+            index = self._first + self._source
+        elif leaf.end == "target":
+            index = self._first + self._target
+        else:
+            index = {"protein": lambda: self._protein, "separation": lambda: self._separation}.get(
+                leaf.end, lambda: self._row
+            )()
+        return Value(leaf.kind, values.take(index))
+
+    def quantity(self, name: str) -> NDArray[Any]:
+        if name not in self._quantities:
+            from . import kernels
+
+            contact = name.startswith("contact")
+            values = np.empty(len(self._protein), np.uint8 if contact else np.float64)
+            kernel = kernels.listed_contacts if contact else kernels.listed_distances
+            xyz = self._vectors.coordinates[ATOMS[name]]
+            kernel(xyz, self._vectors.residue_offset, self._protein, self._source, self._target, values)
+            self._quantities[name] = values
+        return self._quantities[name]
+
+
+def evaluate(node: Node, pairs: Pairs) -> NDArray[Any]:
+    """Values of a tree on pairs.
+
+    Parameters
+    ----------
+    node : Node
+        Of an `Expression`.
+    pairs : Pairs
+        Whose vectors come from an `evaluate_terms` that was given that expression.
+
+    Returns
+    -------
+    ndarray
+        uint8 Kleene codes, float64 numbers (NaN for NULL) or int32 codes of strings (−1 for NULL), of a shape that
+        broadcasts to [target, source] or to the list of pairs. Not to be written.
+    """
+    value = _evaluate(node, pairs)
+    return _square(value, pairs.length)
+
+
+def truth(expression: Expression, vectors: ProteinVectors, pairs: AllPairs | None = None) -> NDArray[np.uint8]:
+    """Kleene codes of a condition on all pairs of one protein.
 
     Parameters
     ----------
     expression : Expression
         From `parse`.
     vectors : ProteinVectors
-        Of the protein, from an `evaluate_terms` that was given this expression.
-    length : int
-        L, the residues to take from the start.
-    cache : PairCache, optional
-        Of this protein and length, to share distances and contacts between clauses.
+        Of the protein.
+    pairs : AllPairs, optional
+        Of these vectors, to share distances and contacts between clauses.
 
     Returns
     -------
     ndarray
         uint8 [L, L], C order: [j, i] is target j, source i. The caller's own, to write to.
-
-    Raises
-    ------
-    ValueError
-        `length` is not within the protein, or the cache is of another protein or length.
     """
-    cache = PairCache(vectors, length) if cache is None else cache
-    if cache.length != length or cache.vectors is not vectors:
-        raise ValueError("the cache is of another protein or another length")
-    data = _square(_evaluate(expression.root, cache), length)
-    result = np.empty((length, length), dtype=np.uint8)
-    result[...] = data
+    result = np.empty((vectors.length, vectors.length), dtype=np.uint8)
+    result[...] = evaluate(expression.root, pairs or AllPairs(vectors))
     return result
 
 
-def _evaluate(node: Node, cache: PairCache) -> _Value:
+def _evaluate(node: Node, pairs: Pairs) -> Value:
     if isinstance(node, Leaf):
-        return _leaf(node, cache)
+        return pairs.leaf(node)
     if isinstance(node, Quantity):
-        if node.name == "separation":
-            return _Value("number", np.arange(cache.length, dtype=np.float64), banded=True)
-        return _Value(node.kind, cache.matrix(node.name))
-    operands = [_evaluate(operand, cache) for operand in node.operands]
+        return Value(node.kind, pairs.quantity(node.name))
+    operands = [_evaluate(operand, pairs) for operand in node.operands]
     if node.op in ("and", "or"):
-        return _fold(np.minimum if node.op == "and" else np.maximum, operands, cache.length)
-    arrays, banded = _together(operands, cache.length)
+        return _fold(np.minimum if node.op == "and" else np.maximum, operands, pairs.length)
+    arrays, banded = _together(operands, pairs.length)
     with np.errstate(all="ignore"):
         data = _operate(node, operands[0].kind, arrays)
         if node.single:
             data = data.astype(np.float32).astype(np.float64)
-    return _Value(node.kind, data, banded)
+    return Value(node.kind, data, banded)
 
 
-def _leaf(leaf: Leaf, cache: PairCache) -> _Value:
-    values = cache.vectors.values[leaf.term]
-    if leaf.end == "source":
-        values = values[None, : cache.length]
-    elif leaf.end == "target":
-        values = values[: cache.length, None]
-    else:
-        values = values[None]
-    return _Value(leaf.kind, values)
-
-
-def _square(value: _Value, length: int) -> NDArray[Any]:
+def _square(value: Value, length: int) -> NDArray[Any]:
     """Values that broadcast to [target, source]; banded ones as a view whose row j starts at |0 − j|."""
     if not value.banded or not length:
         return value.data if not value.banded else value.data.reshape(0, 1)
@@ -150,21 +214,21 @@ def _square(value: _Value, length: int) -> NDArray[Any]:
     return np.lib.stride_tricks.sliding_window_view(mirrored, length)[::-1]
 
 
-def _together(values: Sequence[_Value], length: int) -> tuple[list[NDArray[Any]], bool]:
+def _together(values: Sequence[Value], length: int) -> tuple[list[NDArray[Any]], bool]:
     """Arrays that broadcast with each other, and whether they are still indexed by separation."""
     if any(value.banded for value in values) and all(value.banded or value.data.size == 1 for value in values):
         return [value.data if value.banded else value.data.reshape(1) for value in values], True
     return [_square(value, length) for value in values], False
 
 
-def _fold(combine: Callable[..., Any], values: Sequence[_Value], length: int) -> _Value:
+def _fold(combine: Callable[..., Any], values: Sequence[Value], length: int) -> Value:
     """Combine truth values, those of one shape first, so that as little as possible is done on L²."""
 
-    def pair(left: _Value, right: _Value) -> _Value:
+    def pair(left: Value, right: Value) -> Value:
         (one, other), banded = _together([left, right], length)
-        return _Value("boolean", combine(one, other), banded)
+        return Value("boolean", combine(one, other), banded)
 
-    def extent(value: _Value) -> tuple[int, bool, tuple[int, ...]]:
+    def extent(value: Value) -> tuple[int, bool, tuple[int, ...]]:
         return value.data.size, value.banded, value.data.shape
 
     groups = groupby(sorted(values, key=extent), key=extent)
@@ -234,6 +298,8 @@ _ARITHMETIC: dict[str, Callable[..., Any]] = {
     "/": np.divide,
     "negate": np.negative,
     "abs": np.abs,
+    "floor": np.floor,
+    "ceil": np.ceil,
 }
 # Both ignore NULLs, as DuckDB does.
 _CHOICES: dict[tuple[Kind, str], Callable[..., Any]] = {

@@ -12,6 +12,8 @@ _TABLE_OF: dict[str, Table] = {
     "source": "residues",
     "target": "residues",
     "protein": "proteins",
+    "separation": "separations",
+    "listed": "pairs",
     "constant": "constant",
 }
 _COMPARISONS: dict[type[exp.Expr], str] = {
@@ -31,6 +33,7 @@ _CHOICES: dict[type[exp.Expr], str] = {
     exp.Greatest: "greatest",
     exp.Coalesce: "coalesce",
 }
+_STEPS: dict[type[exp.Expr], str] = {exp.Abs: "abs", exp.Neg: "negate", exp.Floor: "floor", exp.Ceil: "ceil"}
 _CONNECTIVES: dict[type[exp.Expr], str] = {exp.And: "and", exp.Or: "or"}
 _SUPPORTED = (
     *_CONNECTIVES,
@@ -42,23 +45,24 @@ _SUPPORTED = (
     exp.Is,
     exp.Between,
     exp.In,
-    exp.Neg,
-    exp.Abs,
+    *_STEPS,
 )
 _NUMBERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "FLOAT", "DOUBLE", "DECIMAL")
 _WORKS = (
     "AND, OR, NOT, comparisons, IS [NOT] DISTINCT FROM, BETWEEN, IN (…), IS [NOT] NULL, IS [NOT] TRUE,"
-    " IS [NOT] FALSE, + - * /, abs, least, greatest and coalesce; any other function works on one end alone"
+    " IS [NOT] FALSE, + - * /, abs, floor, ceil, least, greatest and coalesce;"
+    " any other function works on one end alone"
 )
 
 
 def _ends(root: exp.Expr) -> dict[int, frozenset[str]]:
-    """Tables ("source", "target", "protein", "pair") that each node touches, by the node's identity."""
+    """What each node touches, by its identity: an end, "separation", "pair" (a distance or contact), "listed"."""
     found: dict[int, frozenset[str]] = {}
     # Breadth-first backwards meets operands before operators, without recursion: a clause may be long.
     for node in reversed(list(root.bfs())):
         if isinstance(node, exp.Column):
-            found[id(node)] = frozenset({node.table})
+            is_separation = (node.table, node.name) == ("pair", "separation")
+            found[id(node)] = frozenset({"separation" if is_separation else node.table})
         else:
             found[id(node)] = frozenset().union(*(found[id(child)] for child in node.iter_expressions()))
     return found
@@ -70,7 +74,7 @@ class Splitter:
     Parameters
     ----------
     root : sqlglot.exp.Expr
-        Every column is "source", "target", "protein" or "pair" dot a name as stored.
+        Every column is "source", "target", "protein", "listed" or "pair" dot a name as stored.
 
     Attributes
     ----------
@@ -90,7 +94,7 @@ class Splitter:
                 self.nodes += node.iter_expressions()
 
     def split(self, types: Sequence[str]) -> Node:
-        """The tree of the whole, given DuckDB's types of `nodes`.
+        """The tree of the whole, of whatever kind it is, given DuckDB's types of `nodes`.
 
         Raises
         ------
@@ -98,7 +102,8 @@ class Splitter:
             Ends meet in an operation that pairs are not evaluated in, or in values of two kinds.
         """
         self._types = {id(node): found for node, found in zip(self.nodes, types, strict=True)}
-        return self._boolean(self.nodes[0])
+        root = self.nodes[0]
+        return self._tree(root, self._kind(root) or "boolean")
 
     def _is_mixed(self, node: exp.Expr) -> bool:
         ends = self._ends[id(node)]
@@ -154,10 +159,10 @@ class Splitter:
     def _tree(self, node: exp.Expr, kind: Kind) -> Node:
         if isinstance(node, exp.Paren):
             return self._tree(node.this, kind)
-        if isinstance(node, exp.Column) and node.table == "pair":
+        if isinstance(node, exp.Column) and self._ends[id(node)] == {"pair"}:
             return Quantity(node.name)
         if not self._is_mixed(node):
-            return _leaf(node, cast(End, next(iter(self._ends[id(node)]), "constant")), kind)
+            return _leaf(node, next(iter(self._ends[id(node)]), "constant"), kind)
         return self._operation(node, kind)
 
     def _operation(self, node: exp.Expr, kind: Kind) -> Node:
@@ -182,9 +187,8 @@ class Splitter:
             return self._choice(_CHOICES[type(node)], node, kind)
         if type(node) in _ARITHMETIC:
             return self._arithmetic(_ARITHMETIC[type(node)], node, (node.this, node.expression))
-        if isinstance(node, exp.Neg | exp.Abs):
-            op = "negate" if isinstance(node, exp.Neg) else "abs"
-            return self._arithmetic(op, node, (node.this,))
+        if type(node) in _STEPS and set(node.args) <= {"this"} | {key for key, value in node.args.items() if not value}:
+            return self._arithmetic(_STEPS[type(node)], node, (node.this,))
         raise RefusalError(
             f"{_shown(node)} mixes both ends of the pair in a way that is not supported", f"use {_WORKS}"
         )
@@ -260,9 +264,10 @@ def _single(node: Node) -> Node:
     return Operation("single", "number", (node,), single=True)
 
 
-def _leaf(node: exp.Expr, end: End, kind: Kind) -> Leaf:
+def _leaf(node: exp.Expr, touched: str, kind: Kind) -> Leaf:
     bare = node.transform(lambda one: exp.column(one.name, quoted=True) if isinstance(one, exp.Column) else one)
-    return Leaf(end, Term(_TABLE_OF[end], bare.sql(dialect=PlainDuckDB, comments=False), kind))
+    end = cast(End, "pair" if touched == "listed" else touched)
+    return Leaf(end, Term(_TABLE_OF[touched], bare.sql(dialect=PlainDuckDB, comments=False), kind))
 
 
 def _shown(node: exp.Expr) -> str:
@@ -273,6 +278,8 @@ def _shown(node: exp.Expr) -> str:
             return one
         if one.table == "pair":
             return exp.column(one.name.removesuffix("_cb"))
+        if one.table == "listed":
+            return exp.column(one.name, table="pair")
         return exp.column(one.name, table=one.table)
 
     return node.transform(plain).sql(dialect=PlainDuckDB, comments=False)

@@ -3,7 +3,6 @@
 A task gets the segment, the plan, and the vectors of the segment's proteins; it touches nothing else.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,10 +15,10 @@ from . import kernels
 from .background import Background, PooledBackground, ProteinBackground, SeparationBackground
 from .bootstrap import PoissonBootstrap, replicate_weights
 from .kernels import EXCLUDED, FALSE, GROUPS, NULL, TRUE
-from .pairs import PairCache, evaluate
+from .pairs import AllPairs, truth
 from .plan import Plan, one_end
 from .statistics import Counts
-from .vectors import ProteinVectors
+from .vectors import ProteinVectors, SegmentVectors
 
 Array = npt.NDArray[Any]
 
@@ -76,9 +75,7 @@ class _PerProtein:
     by_separation: Array
 
 
-def run(
-    plan: Plan, segment: Segment, codebook: Codebook, shape: tuple[int, int], vectors: Sequence[ProteinVectors]
-) -> Partial:
+def run(plan: Plan, segment: Segment, codebook: Codebook, shape: tuple[int, int], vectors: SegmentVectors) -> Partial:
     """Compute one segment's part.
 
     Parameters
@@ -95,7 +92,7 @@ def run(
         If what is read of the segment is damaged.
     """
     stored = segment.proteins.stored.tolist()
-    groups = [_groups(plan, protein, length) for protein, length in zip(vectors, stored, strict=True)]
+    groups = [_groups(plan, protein) for protein in vectors.proteins()]
     read = {"arcs": _from_arcs, "codes": _from_codes, "marginals": _from_marginals}[plan.tier]
     found = read(plan, segment, codebook, shape, groups)
     sums = found.sums if plan.weighted else found.arcs
@@ -107,7 +104,7 @@ def run(
         lower=None if found.lower is None else _counts(found.lower),
         upper=None if found.upper is None else _counts(found.upper),
         arcs=np.sum([found.arcs[..., group].sum(axis=0) for group in totals], axis=0),
-        background=_background(plan, segment, vectors, groups, sums, found.by_separation),
+        background=_background(plan, segment, groups, sums, found.by_separation),
         bootstrap=PoissonBootstrap.partial(sums[..., TRUE], denominators, weights),
         proteins=len(stored),
     )
@@ -118,12 +115,12 @@ def _counts(sums: Array) -> Counts:
     return Counts(true=total[..., TRUE], false=total[..., FALSE], unknown=total[..., NULL])
 
 
-def _groups(plan: Plan, vectors: ProteinVectors, length: int) -> Array:
+def _groups(plan: Plan, vectors: ProteinVectors) -> Array:
     """uint8 [length²], target-major: the predicate's Kleene code, or EXCLUDED."""
-    cache = PairCache(vectors, length)
-    groups = evaluate(plan.predicate, vectors, length, cache)
+    pairs = AllPairs(vectors)
+    groups = truth(plan.predicate, vectors, pairs)
     if plan.where is not None:
-        groups[evaluate(plan.where, vectors, length, cache) != TRUE] = EXCLUDED
+        groups[truth(plan.where, vectors, pairs) != TRUE] = EXCLUDED
     return groups.ravel()
 
 
@@ -204,7 +201,6 @@ def _from_marginals(
 def _background(
     plan: Plan,
     segment: Segment,
-    vectors: Sequence[ProteinVectors],
     groups: list[Array],
     sums: Array,
     by_separation: Array,

@@ -9,19 +9,18 @@ from dataclasses import dataclass
 from typing import Literal
 
 Kind = Literal["boolean", "number", "string"]
-End = Literal["source", "target", "protein", "constant"]
-Table = Literal["residues", "proteins", "constant"]
+End = Literal["source", "target", "protein", "separation", "pair", "constant"]
+Table = Literal["residues", "proteins", "separations", "pairs", "constant"]
 
-# What a pair has and neither of its residues has alone.
+# What follows from the coordinates of a pair's residues.
 QUANTITIES: dict[str, Kind] = {
-    "separation": "number",
     "distance_cb": "number",
     "distance_ca": "number",
     "contact_cb": "boolean",
     "contact_ca": "boolean",
 }
 
-# The atom whose coordinates a quantity is computed from; separation needs none.
+# The atom whose coordinates a quantity is computed from.
 ATOMS = {"distance_cb": "cb", "contact_cb": "cb", "distance_ca": "ca", "contact_ca": "ca"}
 
 CONTACT_SEPARATION = 6
@@ -32,7 +31,9 @@ CONTACT_DISTANCE = 8.0
 class Term:
     """DuckDB SQL over the bare columns of one table: evaluated once for every row of it.
 
-    A source and a target that ask the same thing share one term, which is why it does not name its end.
+    A source and a target that ask the same thing share one term, which is why it does not name its end. The table
+    `separations` has one column, `separation`, and a row for each that occurs; `pairs` has the pairs that someone
+    listed, with their properties.
     """
 
     table: Table
@@ -68,7 +69,7 @@ class Operation:
     """A pair-level operation on nodes.
 
     `op` is one of: and, or, not, =, <>, <, <=, >, >=, same, distinct (IS [NOT] DISTINCT FROM), is null,
-    is true, is false, +, -, *, /, negate, abs, least, greatest, coalesce, single (round to a FLOAT).
+    is true, is false, +, -, *, /, negate, abs, floor, ceil, least, greatest, coalesce, single (round to a FLOAT).
     `single` marks a result that DuckDB types as FLOAT and that is rounded to one.
     """
 
@@ -91,6 +92,25 @@ def leaves(node: Node) -> Iterator[Leaf | Quantity]:
 
 
 @dataclass(frozen=True)
+class Columns:
+    """Names of a catalog's columns with DuckDB's types, as pairs so that they serve as a key.
+
+    Attributes
+    ----------
+    residues, proteins : of these tables
+    pairs : the properties of listed pairs, without the columns that say which pair
+    """
+
+    residues: tuple[tuple[str, str], ...]
+    proteins: tuple[tuple[str, str], ...]
+    pairs: tuple[tuple[str, str], ...] = ()
+
+    def of(self, table: str) -> dict[str, str]:
+        """Columns of what a clause calls "source", "target", "protein" or "pair"."""
+        return dict({"protein": self.proteins, "pair": self.pairs}.get(table, self.residues))
+
+
+@dataclass(frozen=True)
 class Expression:
     """A clause that has been read, checked and split.
 
@@ -101,7 +121,7 @@ class Expression:
     clause : str
         What it is called in messages, "predicate" or "where".
     root : Node
-        A node of kind boolean.
+        Of kind boolean, where it is a condition.
     """
 
     text: str
@@ -111,8 +131,13 @@ class Expression:
     @property
     def ends(self) -> frozenset[str]:
         """Which of "source", "target", "protein" and "pair" it depends on; none for a constant."""
-        found = {"pair" if isinstance(leaf, Quantity) else leaf.end for leaf in leaves(self.root)}
-        return frozenset(found - {"constant"})
+        found = {leaf.end if isinstance(leaf, Leaf) else "pair" for leaf in leaves(self.root)}
+        return frozenset({"pair" if end == "separation" else end for end in found} - {"constant"})
+
+    @property
+    def kind(self) -> Kind:
+        """Of its values."""
+        return self.root.kind
 
     @property
     def terms(self) -> tuple[Term, ...]:

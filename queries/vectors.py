@@ -6,7 +6,7 @@ compare as their strings do. A NaN that is stored in a FLOAT or DOUBLE column is
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import duckdb
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ..errors import QueryError, StoreError
 from .dialect import reason
 from .expression import quoted
-from .tree import Expression, Term
+from .tree import Columns, Expression, Term
 
 _CONVERSIONS = {
     "boolean": "CAST(coalesce(CAST(CAST({} AS BOOLEAN) AS TINYINT) * 2, 1) AS UTINYINT)",
@@ -26,93 +26,149 @@ _CONVERSIONS = {
     "string": "CAST({} AS VARCHAR)",
 }
 
+#: Columns that say which pair a row of `pairs` is about.
+PAIR_KEYS = ("protein_index", "protein", "source", "target")
+
 
 @dataclass(frozen=True, eq=False)
-class ProteinVectors:
-    """What evaluating clauses on the pairs of one protein needs.
+class SegmentVectors:
+    """Evaluated terms for some proteins, one after the other: all that a segment's task needs of the catalog.
 
     Attributes
     ----------
-    length : int
-        Residues of the protein.
+    stored : ndarray
+        int64 [proteins], the residues that take part of each.
     values : mapping of Term to ndarray
-        Shape (length,) for a term over residues, (1,) for one over proteins and for a constant; uint8,
-        float64 or int32 by the term's kind.
+        uint8, float64 or int32 by the term's kind. Over residues: those of all proteins in turn; over proteins:
+        one each; over separations: from 0 to the longest; over pairs: one for each row of `listed`, then the
+        value of a pair that is not listed; a constant: one.
     coordinates : mapping of str to ndarray
-        float32 [length, 3] for each needed atom, "ca" or "cb"; NaN where missing.
+        float32 [residues, 3] for each needed atom, "ca" or "cb"; NaN where missing.
+    listed : ndarray
+        int64, increasing: the place of each listed pair, `pair_offset[protein] + target · stored + source`.
     """
+
+    stored: NDArray[np.int64]
+    values: Mapping[Term, NDArray[Any]]
+    coordinates: Mapping[str, NDArray[np.float32]]
+    listed: NDArray[np.int64]
+
+    @property
+    def residue_offset(self) -> NDArray[np.int64]:
+        """Where each protein's residues begin, and the last one's end."""
+        return np.concatenate([[0], np.cumsum(self.stored)])
+
+    @property
+    def pair_offset(self) -> NDArray[np.int64]:
+        """The same for pairs."""
+        return np.concatenate([[0], np.cumsum(self.stored**2)])
+
+    def proteins(self) -> list["ProteinVectors"]:
+        """Views of each protein's part."""
+        residues, pairs = self.residue_offset.tolist(), self.pair_offset.tolist()
+        rows = np.searchsorted(self.listed, pairs).tolist() if len(self.listed) else [0] * len(pairs)
+        found = []
+        for p, length in enumerate(self.stored.tolist()):
+            cuts: dict[str, Any] = {"residues": slice(residues[p], residues[p + 1]), "proteins": slice(p, p + 1)}
+            cuts["pairs"] = np.append(np.arange(rows[p], rows[p + 1]), -1)
+            values = {term: values[cuts.get(term.table, _ALL)] for term, values in self.values.items()}
+            xyz = {atom: points[cuts["residues"]] for atom, points in self.coordinates.items()}
+            found.append(ProteinVectors(length, values, xyz, self.listed[rows[p] : rows[p + 1]] - pairs[p]))
+        return found
+
+
+_ALL = slice(None)
+
+
+@dataclass(frozen=True, eq=False)
+class ProteinVectors:
+    """The same for one protein: `length` residues, and `listed` counted from its own first pair."""
 
     length: int
     values: Mapping[Term, NDArray[Any]]
     coordinates: Mapping[str, NDArray[np.float32]]
+    listed: NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
 class Vectors:
-    """Evaluated terms for a run of consecutive proteins, in the order of the catalog.
+    """Evaluated terms for all proteins of a catalog, in its order.
 
     Attributes
     ----------
-    first : int
-        protein_index of the first protein.
     offsets : ndarray
-        int64 [proteins + 1]: rows offsets[k] to offsets[k + 1] are the residues of protein first + k.
+        int64 [proteins + 1]: rows offsets[k] to offsets[k + 1] are the residues of the protein with index k.
     values : mapping of Term to ndarray
-        One value per residue, per protein, or one in all for a constant.
+        As in `SegmentVectors`, but for all proteins.
     coordinates : mapping of str to ndarray
         float32 [residues, 3] for each needed atom.
-    dictionary : pyarrow.Array or None
-        The sorted strings that codes index. None in a part that `between` cut out: pairs do not need it.
+    listed : ndarray
+        int64 [rows, 3]: protein_index, source and target of the rows of `pairs`, empty where no term asks for them.
+    dictionary : pyarrow.Array
+        The sorted strings that codes index.
     """
 
-    first: int
     offsets: NDArray[np.int64]
     values: Mapping[Term, NDArray[Any]]
     coordinates: Mapping[str, NDArray[np.float32]]
-    dictionary: pa.Array | None = None
+    listed: NDArray[np.int64]
+    dictionary: pa.Array
 
-    def between(self, start: int, stop: int) -> "Vectors":
-        """The part of proteins start ≤ protein_index < stop; pickles no more than that part.
-
-        Raises
-        ------
-        IndexError
-            These proteins are not all here.
-        """
-        low, high = start - self.first, stop - self.first
-        if not 0 <= low <= high < len(self.offsets):
-            raise IndexError(f"proteins {start} to {stop} are not among these vectors")
-        rows = slice(int(self.offsets[low]), int(self.offsets[high]))
-        return replace(
-            self,
-            first=start,
-            offsets=self.offsets[low : high + 1] - self.offsets[low],
-            values=self._cut(rows, slice(low, high)),
-            coordinates={atom: xyz[rows] for atom, xyz in self.coordinates.items()},
-            dictionary=None,
-        )
-
-    def of(self, protein_index: int) -> ProteinVectors:
-        """The vectors of one protein, as views.
+    def select(self, proteins: Sequence[int], stored: Sequence[int]) -> SegmentVectors:
+        """The part of some proteins, by index, each cut to its first `stored` residues.
 
         Raises
         ------
-        IndexError
-            The protein is not here.
+        ValueError
+            A protein has fewer residues than that.
         """
-        at = protein_index - self.first
-        if not 0 <= at < len(self.offsets) - 1:
-            raise IndexError(f"protein {protein_index} is not among these vectors")
-        rows = slice(int(self.offsets[at]), int(self.offsets[at + 1]))
-        return ProteinVectors(
-            rows.stop - rows.start,
-            self._cut(rows, slice(at, at + 1)),
+        index, lengths = np.asarray(proteins, np.int64), np.asarray(stored, np.int64)
+        if np.any(lengths < 0) or np.any(lengths > self.offsets[index + 1] - self.offsets[index]):
+            raise ValueError("a protein has fewer residues than are asked for")
+        begins = np.concatenate([[0], np.cumsum(lengths)])
+        rows = np.arange(begins[-1]) + np.repeat(self.offsets[index] - begins[:-1], lengths)
+        listed, places = self._listed(index, lengths)
+        longest = int(lengths.max(initial=0))
+        cuts: dict[str, Any] = {
+            "residues": rows,
+            "proteins": index,
+            "separations": slice(longest),
+            "pairs": np.append(listed, -1),
+            "constant": _ALL,
+        }
+        return SegmentVectors(
+            lengths,
+            {term: values[cuts[term.table]] for term, values in self.values.items()},
             {atom: xyz[rows] for atom, xyz in self.coordinates.items()},
+            places,
         )
 
-    def _cut(self, rows: slice, proteins: slice) -> dict[Term, NDArray[Any]]:
-        cuts = {"residues": rows, "proteins": proteins, "constant": slice(None)}
-        return {term: values[cuts[term.table]] for term, values in self.values.items()}
+    def _listed(
+        self, index: NDArray[np.int64], lengths: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Rows of `listed` that lie within the proteins, and their places, by increasing place."""
+        if not len(self.listed):
+            return np.zeros(0, np.int64), np.zeros(0, np.int64)
+        local = np.full(len(self.offsets) - 1, -1, np.int64)
+        local[index] = np.arange(len(index))
+        protein, source, target = self.listed.T
+        at = local[protein]
+        length = lengths[at]
+        rows = np.flatnonzero((at >= 0) & (source < length) & (target < length))
+        pair_offset = np.concatenate([[0], np.cumsum(lengths**2)])
+        places = pair_offset[at[rows]] + target[rows] * length[rows] + source[rows]
+        order = np.argsort(places, kind="stable")
+        return rows[order], places[order]
+
+
+def catalog_columns(connection: duckdb.DuckDBPyConnection) -> Columns:
+    """The columns of a catalog's tables."""
+    found = {
+        table: tuple((name, kind) for name, kind, *_ in connection.execute(f"DESCRIBE {table}").fetchall())
+        for table in ("residues", "proteins", "pairs")
+    }
+    properties = tuple(column for column in found["pairs"] if column[0] not in PAIR_KEYS)
+    return Columns(found["residues"], found["proteins"], properties)
 
 
 def evaluate_terms(connection: duckdb.DuckDBPyConnection, expressions: Iterable[Expression]) -> Vectors:
@@ -122,7 +178,7 @@ def evaluate_terms(connection: duckdb.DuckDBPyConnection, expressions: Iterable[
     ----------
     connection : duckdb.DuckDBPyConnection
         A catalog with the tables `proteins` and `residues`, stored in the order of protein_index and of
-        (protein_index, pos).
+        (protein_index, pos), and `pairs`.
     expressions : iterable of Expression
         From `parse`, for the columns of this catalog.
 
@@ -134,18 +190,21 @@ def evaluate_terms(connection: duckdb.DuckDBPyConnection, expressions: Iterable[
     Raises
     ------
     QueryError
-        A term fails on the data, as a cast of 'abc' to INTEGER does.
+        A term fails on the data, as a cast of 'abc' to INTEGER does, or a pair is listed twice.
     StoreError
         The tables are not in their order, or do not belong together.
     """
     expressions = list(expressions)
     asked = {term: expression for expression in expressions for term in expression.terms}
+    offsets = _offsets(connection)
+    longest = int(np.diff(offsets).max(initial=0))
     # Truth values and numbers are final as they arrive; strings wait for the common dictionary.
     values: dict[Term, NDArray[Any]] = {}
     strings: dict[Term, pa.ChunkedArray] = {}
-    for table in ("residues", "proteins", "constant"):
+    for table in dict.fromkeys(term.table for term in asked):
         terms = [term for term in asked if term.table == table]
-        columns = _evaluate(connection, table, terms, lambda term: asked[term]) if terms else []
+        source = _from(connection, table, longest)
+        columns = _evaluate(connection, source, terms, lambda term: asked[term])
         for term, column in zip(terms, columns, strict=True):
             if term.kind == "string":
                 strings[term] = column
@@ -154,19 +213,37 @@ def evaluate_terms(connection: duckdb.DuckDBPyConnection, expressions: Iterable[
     codes, dictionary = _factorise(strings)
     atoms = sorted({atom for expression in expressions for atom in expression.atoms})
     coordinates = {atom: _coordinates(connection, atom) for atom in atoms}
-    return Vectors(0, _offsets(connection), values | codes, coordinates, dictionary)
+    listed = _listed_pairs(connection) if any(term.table == "pairs" for term in asked) else np.zeros((0, 3), np.int64)
+    return Vectors(offsets, values | codes, coordinates, listed, dictionary)
+
+
+def _from(connection: duckdb.DuckDBPyConnection, table: str, longest: int) -> str:
+    """FROM clause of a table in which no column holds a NaN, which DuckDB orders above all numbers."""
+    if table == "constant":
+        return ""
+    if table == "separations":
+        return f" FROM (SELECT CAST(range AS INTEGER) AS separation FROM range({longest}))"
+    columns = connection.execute(f"DESCRIBE {table}").fetchall()
+    replaced = ", ".join(
+        f"nullif({_identifier(name)}, CAST('NaN' AS {kind})) AS {_identifier(name)}"
+        for name, kind, *_ in columns
+        if kind in ("FLOAT", "DOUBLE")
+    )
+    rows = f"(SELECT * REPLACE ({replaced}) FROM {table})" if replaced else table
+    if table == "pairs":
+        rows = f"(FROM {rows} UNION ALL BY NAME SELECT NULL AS protein_index)"  # the last: of a pair not listed
+    return f" FROM {rows}"
 
 
 def _evaluate(
     connection: duckdb.DuckDBPyConnection,
-    table: str,
+    source: str,
     terms: Sequence[Term],
     asked_by: Callable[[Term], Expression],
 ) -> list[pa.ChunkedArray]:
     selected = ", ".join(
         f"{_CONVERSIONS[term.kind].format(f'({term.sql})')} AS c{number}" for number, term in enumerate(terms)
     )
-    source = "" if table == "constant" else f" FROM {_without_nan(connection, table)}"
     try:
         return _columns(connection, f"SELECT {selected}{source}")
     except duckdb.Error as error:
@@ -177,7 +254,7 @@ def _evaluate(
                 f" ({reason(error)}); use TRY_CAST or guard the part that fails"
             ) from error
         # One query for all terms reads the table once; only a failure has to be told apart.
-        return [column for term in terms for column in _evaluate(connection, table, [term], asked_by)]
+        return [column for term in terms for column in _evaluate(connection, source, [term], asked_by)]
 
 
 def _columns(connection: duckdb.DuckDBPyConnection, query: str) -> list[pa.ChunkedArray]:
@@ -185,15 +262,12 @@ def _columns(connection: duckdb.DuckDBPyConnection, query: str) -> list[pa.Chunk
     return list(table.columns)
 
 
-def _without_nan(connection: duckdb.DuckDBPyConnection, table: str) -> str:
-    """A FROM clause of a table in which no column holds a NaN, which DuckDB orders above all numbers."""
-    columns = connection.execute(f"DESCRIBE {table}").fetchall()
-    replaced = ", ".join(
-        f"nullif({_identifier(name)}, CAST('NaN' AS {kind})) AS {_identifier(name)}"
-        for name, kind, *_ in columns
-        if kind in ("FLOAT", "DOUBLE")
-    )
-    return f"(SELECT * REPLACE ({replaced}) FROM {table})" if replaced else table
+def _listed_pairs(connection: duckdb.DuckDBPyConnection) -> NDArray[np.int64]:
+    columns = _columns(connection, "SELECT protein_index::BIGINT, source::BIGINT, target::BIGINT FROM pairs")
+    rows = np.stack([_numpy(column) for column in columns], axis=1)
+    if len(np.unique(rows, axis=0)) < len(rows):
+        raise QueryError("the table pairs lists a pair twice, so that its properties are ambiguous")
+    return rows
 
 
 def _identifier(name: str) -> str:

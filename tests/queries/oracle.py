@@ -1,5 +1,6 @@
 """An independent answer: DuckDB's own, on the table of all pairs."""
 
+import random
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -7,7 +8,8 @@ import duckdb
 import numpy as np
 
 from attnstore.queries.expression import parse
-from attnstore.queries.pairs import PairCache, evaluate
+from attnstore.queries.pairs import AllPairs, ListedPairs, evaluate, truth
+from attnstore.queries.tree import Columns
 from attnstore.queries.vectors import evaluate_terms
 
 RESIDUES = {
@@ -34,6 +36,8 @@ PROTEINS = {
     "level": "INTEGER",
     "soluble": "BOOLEAN",
 }
+
+COLUMNS = Columns(tuple(RESIDUES.items()), tuple(PROTEINS.items()))
 
 # NaN is how a coordinate is missing in the catalog; a pair without one has no distance.
 _DISTANCE = (
@@ -100,15 +104,25 @@ def answer(connection: Any, text: str, protein_index: int, length: int) -> np.nd
 
 
 def ours(connection: Any, texts: Sequence[str], lengths: Mapping[int, int]) -> list[dict[int, np.ndarray]]:
-    """The same by attnstore: for each text, protein_index to codes, for proteins cut to `lengths`."""
-    expressions = [
-        parse(text, clause="predicate", residue_columns=RESIDUES, protein_columns=PROTEINS) for text in texts
-    ]
+    """The same by attnstore: for each text, protein_index to codes, for proteins cut to `lengths`.
+
+    Evaluated twice, on all pairs at once and on the same pairs listed in another order, which must agree.
+    """
+    expressions = [parse(text, clause="predicate", columns=COLUMNS) for text in texts]
     vectors = evaluate_terms(connection, expressions)
     found: list[dict[int, np.ndarray]] = [{} for _ in texts]
-    for index, length in lengths.items():
-        protein = vectors.of(index)
-        cache = PairCache(protein, length)
+    selected = vectors.select(list(lengths), list(lengths.values()))
+    for index, protein in zip(lengths, selected.proteins(), strict=True):
+        pairs = AllPairs(protein)
         for expression, codes in zip(expressions, found, strict=True):
-            codes[index] = evaluate(expression, protein, length, cache)
+            codes[index] = truth(expression, protein, pairs)
+    places = [(p, i, j) for p, length in enumerate(lengths.values()) for i in range(length) for j in range(length)]
+    random.Random(0).shuffle(places)
+    protein, source, target = np.array(places, np.uint32).reshape(-1, 3).T
+    listed = ListedPairs(selected, protein, source, target)
+    for expression, codes in zip(expressions, found, strict=True):
+        values = np.broadcast_to(evaluate(expression.root, listed), len(places))
+        for p, index in enumerate(lengths):
+            own = protein == p
+            np.testing.assert_array_equal(codes[index][target[own], source[own]], values[own])
     return found

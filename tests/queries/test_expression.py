@@ -7,7 +7,7 @@ from sqlglot import exp
 from attnstore.errors import QueryError
 from attnstore.queries import dialect
 from attnstore.queries.expression import parse
-from attnstore.queries.tree import Leaf, Operation, Quantity, Term
+from attnstore.queries.tree import Columns, Leaf, Operation, Quantity, Term
 
 RESIDUES = {
     "pos": "INTEGER",
@@ -22,10 +22,11 @@ RESIDUES = {
     "scores": "INTEGER[]",
 }
 PROTEINS = {"id": "VARCHAR", "length": "INTEGER", "sequence": "VARCHAR", "class": "VARCHAR"}
+COLUMNS = Columns(tuple(RESIDUES.items()), tuple(PROTEINS.items()))
 
 
 def read(text, clause="predicate"):
-    return parse(text, clause=clause, residue_columns=RESIDUES, protein_columns=PROTEINS)
+    return parse(text, clause=clause, columns=COLUMNS)
 
 
 # Each with what the message must say: the problem and the cure.
@@ -118,7 +119,7 @@ REFUSALS = [
     ("distance IS TRUE", ["distance is a number where a boolean"]),
     ("source.aa = target.x", ["source.aa and target.x are a number and a string", "one kind"]),
     ("contact = 1", ["contact and 1 are a boolean and a number", "TRUE or FALSE"]),
-    ("separation = '5'", ["number and a string", "quotes off numbers"]),
+    ("distance = '5'", ["number and a string", "quotes off numbers"]),
     ("source.day < target.day", ["source.day of type DATE cannot meet the other end", "cast it"]),
     ("source.scores = target.scores", ["type INTEGER[] cannot meet the other end"]),
     ("(source.x, target.x) IN ((1, 2))", ["cannot meet the other end"]),
@@ -126,7 +127,7 @@ REFUSALS = [
     ("source.aa || target.aa = 'CC'", ["source.aa || target.aa mixes both ends", "AND, OR, NOT", "greatest"]),
     ("concat(source.aa, target.aa) = 'CC'", ["mixes both ends", "works on one end alone"]),
     ("source.aa LIKE target.aa", ["mixes both ends"]),
-    ("separation % 2 = 0", ["separation % 2 mixes", "+ - * /"]),
+    ("distance % 2 = 0", ["distance % 2 mixes", "+ - * /"]),
     ("sqrt(distance) < 2", ["mixes both ends"]),
     ("CASE WHEN contact THEN source.flag END", ["mixes both ends"]),
     ("CAST(contact AS INTEGER) = 1", ["mixes both ends"]),
@@ -224,7 +225,7 @@ def test_a_string_that_looks_like_sql_stays_a_string():
         ("contact", {"contact_cb"}, {"cb"}),
         ("distance < 8 OR distance_cb < 7", {"distance_cb"}, {"cb"}),
         ("contact_ca AND distance_cb < 4", {"contact_ca", "distance_cb"}, {"ca", "cb"}),
-        ("separation = 1", {"separation"}, set()),
+        ("separation = 1", set(), set()),
         ("source.flag", set(), set()),
     ],
 )

@@ -13,12 +13,18 @@ from attnstore.compiled import compiled
 from attnstore.errors import QueryError, StoreError
 from attnstore.queries import kernels
 from attnstore.queries.expression import parse
-from attnstore.queries.pairs import PairCache, evaluate
+from attnstore.queries.pairs import AllPairs, truth
+from attnstore.queries.tree import Columns
 from attnstore.queries.vectors import evaluate_terms
 
-from .oracle import PROTEINS, RESIDUES, answer, catalog, expand, ours
+from .oracle import COLUMNS, answer, catalog, expand, ours
 
 NAN = float("nan")
+
+
+def one(vectors, index, length):
+    """Vectors of one protein."""
+    return vectors.select([index], [length]).proteins()[0]
 
 
 def build(seed: int, lengths: tuple[int, ...] = (13, 1, 9)):
@@ -262,13 +268,9 @@ def test_floats_are_rounded_where_duckdb_rounds_them(text):
         f" ([0.1, 0.3, 0.2, 0.7, NULL][i + 1])::FLOAT AS x, {coordinates} FROM range(5) AS t(i)"
     )
     expand(connection)
-    expression = parse(
-        text,
-        clause="where",
-        residue_columns={"pos": "INTEGER", "x": "FLOAT"},
-        protein_columns={"id": "VARCHAR"},
-    )
-    codes = evaluate(expression, evaluate_terms(connection, [expression]).of(0), 5)
+    columns = Columns((("pos", "INTEGER"), ("x", "FLOAT")), (("id", "VARCHAR"),))
+    expression = parse(text, clause="where", columns=columns)
+    codes = truth(expression, one(evaluate_terms(connection, [expression]), 0, 5))
     np.testing.assert_array_equal(codes, answer(connection, text, 0, 5))
 
 
@@ -362,7 +364,7 @@ def test_random_clauses_agree_with_duckdb(catalogs, text, which):
 
 
 def expression_of(text):
-    return parse(text, clause="predicate", residue_columns=RESIDUES, protein_columns=PROTEINS)
+    return parse(text, clause="predicate", columns=COLUMNS)
 
 
 def test_target_is_the_first_axis(connection):
@@ -399,7 +401,8 @@ def test_a_contact_is_strictly_below_eight(x, code):
 
 def test_not_a_number_is_null_across_the_ends(connection):
     # DuckDB has NaN above all numbers, here it is unknown: 0/0 at pair level, and a NaN that is stored.
-    found = ours(connection, ["separation / 0 > 1", "separation / 0 = 'inf'::DOUBLE"], {0: 13})
+    between = "abs(source.pos - target.pos)"
+    found = ours(connection, [f"{between} / 0 > 1", f"{between} / 0 = 'inf'::DOUBLE"], {0: 13})
     diagonal = np.eye(13, dtype=bool)
     for codes in found:
         assert (codes[0][diagonal] == 1).all()
@@ -408,27 +411,21 @@ def test_not_a_number_is_null_across_the_ends(connection):
 
 def test_matrices_are_computed_once_and_results_are_the_callers_own(connection):
     expressions = [expression_of("contact"), expression_of("contact AND source.flag")]
-    protein = evaluate_terms(connection, expressions).of(0)
-    cache = PairCache(protein, 13)
-    first = evaluate(expressions[0], protein, 13, cache)
-    matrix = cache.matrix("contact_cb")
+    protein = one(evaluate_terms(connection, expressions), 0, 13)
+    pairs = AllPairs(protein)
+    first = truth(expressions[0], protein, pairs)
+    matrix = pairs.quantity("contact_cb")
     first[...] = 2
-    again = evaluate(expressions[0], protein, 13, cache)
-    assert cache.matrix("contact_cb") is matrix
+    again = truth(expressions[0], protein, pairs)
+    assert pairs.quantity("contact_cb") is matrix
     assert not matrix.flags.writeable
     assert set(np.unique(again)) == {0, 1, 2}
 
 
-def test_a_cache_of_something_else_is_refused(connection):
-    expression = expression_of("contact")
-    vectors = evaluate_terms(connection, [expression])
-    protein = vectors.of(0)
-    with pytest.raises(ValueError, match="another"):
-        evaluate(expression, protein, 12, PairCache(protein, 13))
-    with pytest.raises(ValueError, match="another"):
-        evaluate(expression, protein, 9, PairCache(vectors.of(2), 9))
-    with pytest.raises(ValueError, match="not within"):
-        evaluate(expression, protein, 14)
+def test_more_residues_than_a_protein_has_are_refused(connection):
+    vectors = evaluate_terms(connection, [expression_of("contact")])
+    with pytest.raises(ValueError, match="fewer residues"):
+        vectors.select([0], [14])
 
 
 def test_equal_terms_of_both_ends_are_evaluated_once(connection):
@@ -454,20 +451,15 @@ def test_a_part_holds_its_proteins_alone_and_answers_the_same(connection):
     text = "contact OR source.label = target.label OR protein.level = source.score OR separation = 3"
     expression = expression_of(text)
     vectors = evaluate_terms(connection, [expression])
-    part = pickle.loads(pickle.dumps(vectors.between(1, 3)))
-    assert part.offsets.tolist() == [0, 1, 10]
-    assert all(len(values) in (10, 2, 1) for values in part.values.values())
-    for index, length in ((1, 1), (2, 9)):
-        codes = evaluate(pickle.loads(pickle.dumps(expression)), part.of(index), length)
+    part = pickle.loads(pickle.dumps(vectors.select([2, 1], [7, 1])))
+    assert part.residue_offset.tolist() == [0, 7, 8]
+    assert part.pair_offset.tolist() == [0, 49, 50]
+    assert {term.table: len(values) for term, values in part.values.items()} == {
+        "residues": 8, "proteins": 2, "separations": 7
+    }  # fmt: skip
+    for protein, index, length in zip(part.proteins(), (2, 1), (7, 1), strict=True):
+        codes = truth(pickle.loads(pickle.dumps(expression)), protein)
         np.testing.assert_array_equal(codes, answer(connection, text, index, length))
-    for outside in (0, 3):
-        with pytest.raises(IndexError):
-            part.of(outside)
-    with pytest.raises(IndexError):
-        part.between(0, 2)
-    with pytest.raises(IndexError):
-        part.between(2, 4)
-    assert part.between(2, 3).of(2).length == 9
 
 
 def test_failures_on_the_data_quote_the_clause_that_fails(connection):
@@ -494,8 +486,8 @@ def test_a_protein_without_residues_has_no_pairs():
     residues = [{"protein_index": index, "protein": f"p{index}", "pos": 0} for index in (0, 2)]
     expression = expression_of("separation = 0 OR contact")
     vectors = evaluate_terms(catalog(proteins, residues), [expression])
-    assert evaluate(expression, vectors.of(1), 0).shape == (0, 0)
-    assert evaluate(expression, vectors.of(2), 1).tolist() == [[2]]
+    assert truth(expression, one(vectors, 1, 0)).shape == (0, 0)
+    assert truth(expression, one(vectors, 2, 1)).tolist() == [[2]]
 
 
 def test_an_empty_catalog_has_no_values():
