@@ -36,10 +36,14 @@ def relation(store: "Store", statement: str) -> duckdb.DuckDBPyRelation:
     _one_select(connection, statement)
     with duckdb_errors():
         wanted = {name.lower() for name in connection.get_table_names(statement)}
-    files = _create_tables(connection, store, wanted)
-    lock(connection, files)
+    open_tables(connection, store, wanted)
     with duckdb_errors():
         return connection.sql(statement)
+
+
+def open_tables(connection: duckdb.DuckDBPyConnection, store: "Store", wanted: set[str]) -> None:
+    """Make those tables of a store that are named, in an empty in-memory DuckDB, and lock it in for good."""
+    lock(connection, _create_tables(connection, store, wanted))
 
 
 @contextlib.contextmanager

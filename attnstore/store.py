@@ -1,7 +1,7 @@
 """A store, open for reading: its models, its matrices, and the questions one can ask it."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,8 +15,11 @@ from .segment import Segment, open_segment
 
 if TYPE_CHECKING:
     import duckdb
+    import pyarrow as pa
     import xarray as xr
 
+    from .queries.contact_result import ContactEvaluation, ContactMap
+    from .queries.query_result import Result
     from .queries.result import Alignment
 
 
@@ -170,6 +173,27 @@ class Store:
 
         return relation(self, statement)
 
+    def query(self, sql: str, **options: Any) -> "Result":
+        """Answer one SELECT over the virtual table `attention` and the store's other tables; a pandas frame.
+
+        See :func:`attnstore.queries.query.query` for the language, the options and what comes back.
+        """
+        from .queries.query import query
+
+        return query(self, sql, **options)
+
+    def stream(self, sql: str, **options: Any) -> "pa.RecordBatchReader":
+        """The same answer in Arrow batches, found while they are read; see :func:`attnstore.queries.query.stream`."""
+        from .queries.query import stream
+
+        return stream(self, sql, **options)
+
+    def explain(self, sql: str, **options: Any) -> str:
+        """How :meth:`query` would answer, in words; see :func:`attnstore.queries.query.explain`."""
+        from .queries.query import explain
+
+        return explain(self, sql, **options)
+
     def align(self, predicate: str, **options: Any) -> "Alignment":
         """Share of each head's attention that goes to pairs where a predicate is true.
 
@@ -180,6 +204,19 @@ class Store:
 
         with catalog_errors(self.path / str(self.document.catalog)):
             return align(self, predicate, **options)
+
+    def contacts(
+        self, proteins: "str | Sequence[str] | None" = None, **options: Any
+    ) -> "ContactMap | ContactEvaluation":
+        """Contacts predicted from attention: the map of one protein, or precision over several, or all.
+
+        See :func:`attnstore.queries.contacts.contacts` for the options and what comes back.
+        """
+        from .catalog import catalog_errors
+        from .queries.contacts import contacts
+
+        with catalog_errors(self.path / str(self.document.catalog)):
+            return contacts(self, proteins, **options)
 
     def verify(self) -> list[str]:
         """Check every digest, checksum and count; returns a sentence for each thing that is damaged."""

@@ -10,6 +10,7 @@ import atexit
 import json
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache
@@ -99,7 +100,7 @@ class Functions:
     alias_of: Mapping[str, str]
 
 
-_lock = threading.Lock()
+_lock = threading.RLock()
 
 
 def _memory() -> duckdb.DuckDBPyConnection:
@@ -117,6 +118,13 @@ def _memory() -> duckdb.DuckDBPyConnection:
 @lru_cache(maxsize=1)
 def _parser() -> duckdb.DuckDBPyConnection:
     return _memory()
+
+
+@contextmanager
+def locked_parser() -> Iterator[duckdb.DuckDBPyConnection]:
+    """A DuckDB without data or access to any, to parse with; one thread at a time."""
+    with _lock:
+        yield _parser()
 
 
 @lru_cache(maxsize=1)
@@ -166,9 +174,8 @@ def read(sql: str) -> Any:
     """
     # The line break ends a trailing comment, which would otherwise swallow the parenthesis.
     with _lock:
-        row = _parser().execute("SELECT json_serialize_sql(?::VARCHAR)", [f"SELECT ({sql}\n)"]).fetchone()
-    assert row is not None
-    tree = json.loads(row[0])
+        ((text,),) = _parser().execute("SELECT json_serialize_sql(?::VARCHAR)", [f"SELECT ({sql}\n)"]).fetchall()
+    tree = json.loads(text)
     if tree["error"]:
         raise RefusalError(f"DuckDB cannot parse it ({tree['error_message']})", "write one SQL expression")
     statements = tree["statements"]
@@ -177,15 +184,16 @@ def read(sql: str) -> Any:
     return statements[0]["node"]["select_list"][0]
 
 
-def _walk(value: Any) -> Iterator[dict[str, Any]]:
+def walk(value: Any) -> Iterator[dict[str, Any]]:
+    """Every expression in a tree of DuckDB's parser."""
     if isinstance(value, dict):
         if "class" in value:
             yield value
         for child in value.values():
-            yield from _walk(child)
+            yield from walk(child)
     elif isinstance(value, list):
         for child in value:
-            yield from _walk(child)
+            yield from walk(child)
 
 
 def check(tree: Any) -> None:
@@ -203,7 +211,7 @@ def check(tree: Any) -> None:
         that is unknown, reads outside data, or does not always answer the same.
     """
     known = functions()
-    for node in _walk(tree):
+    for node in walk(tree):
         if node["class"] in _REFUSED_CLASSES:
             raise RefusalError(
                 f"it uses {_REFUSED_CLASSES[node['class']]}",
@@ -234,7 +242,7 @@ def check(tree: Any) -> None:
 
 def check_columns(tree: Any) -> None:
     """Refuse what DuckDB takes for a column but sqlglot for something else, such as CURRENT_DATE."""
-    for node in _walk(tree):
+    for node in walk(tree):
         if node["class"] == "COLUMN_REF":
             names = node["column_names"]
             if len(names) != 2 or names[0].lower() not in _TABLES:
@@ -299,12 +307,26 @@ def _binder(columns: Columns) -> duckdb.DuckDBPyConnection:
     connection = _memory()
     kinds = {"boolean": "BOOLEAN", "number": "DOUBLE"}
     pair = (("separation", "INTEGER"), *((name, kinds[kind]) for name, kind in QUANTITIES.items()))
-    tables = {"residues": columns.residues, "proteins": columns.proteins, "listed": columns.pairs, "pair": pair}
+    short = tuple((name.removesuffix("_cb"), kind) for name, kind in pair if name.endswith("_cb"))
+    tables = {
+        "residues": columns.residues,
+        "proteins": columns.proteins,
+        "listed": columns.pairs,
+        "pair": pair,
+        "entries": (*_ENTRY, *pair, *short),
+    }
     for table, listed in tables.items():
         # Of pairs nothing may be known but which they are, and a table needs a column.
         definitions = [f'"{name.replace(chr(34), chr(34) * 2)}" {kind}' for name, kind in listed] or ["nothing INTEGER"]
         connection.execute(f"CREATE TABLE {table} ({', '.join(definitions)})")
     return connection
+
+
+#: Columns of `attention` that name no property.
+_ENTRY = (
+    ("model", "VARCHAR"), ("protein", "VARCHAR"), ("layer", "INTEGER"), ("head", "INTEGER"), ("source", "INTEGER"),
+    ("target", "INTEGER"), ("weight", "FLOAT"), ("reverse_weight", "FLOAT"),
+)  # fmt: skip
 
 
 @atexit.register
@@ -334,12 +356,20 @@ def types_of(sql: Sequence[str], columns: Columns) -> list[str]:
     RefusalError
         DuckDB does not accept one of them.
     """
+    return _types(sql, "residues AS source, residues AS target, proteins AS protein, listed, pair", columns)
+
+
+def attention_types(sql: Sequence[str], columns: Columns) -> list[str]:
+    """DuckDB's types of expressions of a block: bare columns are qualified by `attention`; raises as `types_of`."""
+    tables = "entries AS attention, residues AS source, residues AS target, proteins AS protein, listed AS pair"
+    return _types(sql, tables, columns)
+
+
+def _types(sql: Sequence[str], tables: str, columns: Columns) -> list[str]:
     listed = ", ".join(f"{one} AS c{number}" for number, one in enumerate(sql))
-    query = f"DESCRIBE SELECT {listed} FROM residues AS source, residues AS target, proteins AS protein, listed, pair"
-    binder = _binder(columns)
     try:
         with _lock:
-            rows = binder.execute(query).fetchall()
+            rows = _binder(columns).execute(f"DESCRIBE SELECT {listed} FROM {tables}").fetchall()
     except duckdb.Error as error:
         raise RefusalError(f"DuckDB does not accept it ({reason(error)})", "correct it") from error
     return [str(row[1]).strip('"') for row in rows]

@@ -21,7 +21,7 @@ from .dialect import PlainDuckDB, RefusalError, agree, check, check_columns, rea
 from .split import Splitter
 from .tree import Columns, Expression
 
-_QUANTITY_NAMES = {
+QUANTITY_NAMES = {
     "separation": "separation",
     "distance": "distance_cb",
     "distance_cb": "distance_cb",
@@ -30,7 +30,7 @@ _QUANTITY_NAMES = {
     "contact_cb": "contact_cb",
     "contact_ca": "contact_ca",
 }
-_BARE = {"protein": "id", "source": "pos", "target": "pos"}
+BARE = {"protein": "id", "source": "pos", "target": "pos"}
 _ELSEWHERE = {
     "weight": "a weight is no property of a pair: use threshold=… instead",
     "layer": "heads are told apart in the result: select the layer there",
@@ -105,7 +105,14 @@ def parse_value(text: str, *, clause: str, columns: Columns) -> tuple[Expression
         It is not evaluated on pairs; the parts of it may be.
     """
     splitter, types = _resolved(text, columns)
-    return Expression(text, clause, splitter.split(types)), types[0]
+    try:
+        return Expression(text, clause, splitter.split(types)), types[0]
+    except RefusalError:
+        if not splitter.is_one_ended:
+            raise
+        # A date, a list: its text tells as much apart, and is cast back.
+        as_text, found = _resolved(f"CAST(({text}) AS VARCHAR)", columns)
+        return Expression(text, clause, as_text.split(found)), types[0]
 
 
 def _resolved(text: str, columns: Columns) -> tuple[Splitter, list[str]]:
@@ -172,10 +179,10 @@ def _stored(name: str, columns: Iterable[str]) -> str | None:
 def _bare(name: str, columns: Columns) -> exp.Expr:
     residue_columns, protein_columns = columns.of("source"), columns.of("protein")
     lower = name.lower()
-    if lower in _QUANTITY_NAMES:
-        return _column("pair", _QUANTITY_NAMES[lower])
-    if lower in _BARE:
-        return _column(lower, _BARE[lower])
+    if lower in QUANTITY_NAMES:
+        return _column("pair", QUANTITY_NAMES[lower])
+    if lower in BARE:
+        return _column(lower, BARE[lower])
     if lower in _ELSEWHERE:
         raise RefusalError(f"{name} is not part of the language", _ELSEWHERE[lower])
     column = _stored(name, residue_columns)
@@ -184,7 +191,7 @@ def _bare(name: str, columns: Columns) -> exp.Expr:
     column = _stored(name, protein_columns)
     if column is not None:
         raise RefusalError(f"{name} is a column of proteins", f"say protein.{column}")
-    names = list(_QUANTITY_NAMES) + list(_BARE)
+    names = list(QUANTITY_NAMES) + list(BARE)
     known = [f"{end}.{column}" for end in ("source", "target") for column in residue_columns]
     known += [f"protein.{column}" for column in protein_columns]
     raise _unknown(name, name, names, "names", known=names + known)

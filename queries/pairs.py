@@ -103,8 +103,14 @@ class ListedPairs:
         self._quantities: dict[str, NDArray[Any]] = {}
 
     @cached_property
-    def _first(self) -> NDArray[np.int64]:
+    def _first(self) -> NDArray[Any]:
         return self._vectors.residue_offset[:-1].take(self._protein)
+
+    def _own(self, end: str) -> NDArray[Any]:
+        """Where the value of a pair stands that is neither its source's nor its target's."""
+        if end == "protein":
+            return self._protein
+        return self._separation if end == "separation" else self._row
 
     @cached_property
     def _separation(self) -> NDArray[np.int64]:
@@ -130,9 +136,7 @@ class ListedPairs:
         elif leaf.end == "target":
             index = self._first + self._target
         else:
-            index = {"protein": lambda: self._protein, "separation": lambda: self._separation}.get(
-                leaf.end, lambda: self._row
-            )()
+            index = self._own(leaf.end)
         return Value(leaf.kind, values.take(index))
 
     def quantity(self, name: str) -> NDArray[Any]:

@@ -105,6 +105,11 @@ class Splitter:
         root = self.nodes[0]
         return self._tree(root, self._kind(root) or "boolean")
 
+    @property
+    def is_one_ended(self) -> bool:
+        """Whether the whole is one term."""
+        return not self._is_mixed(self.nodes[0])
+
     def _is_mixed(self, node: exp.Expr) -> bool:
         ends = self._ends[id(node)]
         return len(ends) > 1 or ("pair" in ends and not isinstance(node, exp.Column))

@@ -114,7 +114,7 @@ class Vectors:
     listed: NDArray[np.int64]
     dictionary: pa.Array
 
-    def select(self, proteins: Sequence[int], stored: Sequence[int]) -> SegmentVectors:
+    def select(self, proteins: Sequence[int], stored: Sequence[int] | NDArray[np.int64]) -> SegmentVectors:
         """The part of some proteins, by index, each cut to its first `stored` residues.
 
         Raises

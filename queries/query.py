@@ -1,0 +1,292 @@
+"""SQL over attention: a statement to plans, plans to cells or rows, those to the answer."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import duckdb
+import pyarrow as pa
+
+from ..catalog import catalog_errors
+from ..errors import AttnstoreError, QueryError
+from ..sql import duckdb_errors, open_tables
+from .answer import Index, cells_of, create, rows_of
+from .block import Question, take_apart
+from .block_plan import BlockPlan, plan_block, working_memory
+from .cells import Tier
+from .dialect import RefusalError
+from .explain import explained
+from .expression import quoted
+from .fallback import over_arcs
+from .query_result import Result, provenance, whole_numbers
+from .statement import ATTENTION, Statement, read_statement, render_statement
+from .tree import Columns
+from .vectors import catalog_columns
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+    from ..store import Store
+
+
+@dataclass(frozen=True, eq=False)
+class Session:
+    """A statement on its way: where it is asked, and how.
+
+    Attributes
+    ----------
+    store, statement, connection : the connection is locked in, and holds what blocks were answered with
+    columns, index : of the catalog
+    questions : one a block
+    tier, memory_limit, scheduler, progress : as asked for
+    """
+
+    store: "Store"
+    statement: Statement
+    connection: duckdb.DuckDBPyConnection
+    columns: Columns
+    index: Index
+    questions: tuple[Question, ...]
+    tier: Tier | None
+    memory_limit: int
+    scheduler: "str | Client | None"
+    progress: bool
+
+
+def query(
+    store: "Store",
+    sql: str,
+    *,
+    tier: Tier | None = None,
+    memory_limit: int | str | None = None,
+    scheduler: "str | Client | None" = None,
+    progress: bool = False,
+) -> Result:
+    """Answer one SELECT of DuckDB's SQL over the virtual table `attention` and the store's other tables.
+
+    `attention` has a row for every model, protein, layer, head, source and target, with the columns `weight`,
+    `reverse_weight`, `separation`, `distance`, `distance_ca`, `contact`, `contact_ca`, `source.…`, `target.…`,
+    `protein.…` and `pair.…`; ``docs/queries.md`` is the reference.
+
+    Parameters
+    ----------
+    store : Store
+    sql : exactly one SELECT
+    tier : 'pairs', 'marginals', 'arcs' or 'codes', to force one on every block
+    memory_limit : bytes, or e.g. '4GB', that cells, rows and DuckDB may take; None for half of the machine's memory
+    scheduler : None for threads, or the address or `distributed.Client` of a Dask cluster
+    progress : draw a progress bar on standard error
+
+    Returns
+    -------
+    Result
+        A pandas frame. Where weights come from codes, columns that follow from sums or extremes of weights have
+        bounds beside them at the end, `<name>_min` and `<name>_max`, within which the exact value lies.
+
+    Raises
+    ------
+    QueryError
+        It cannot be answered; the message quotes the part and names the cure.
+    StoreError
+        What is read is damaged.
+    """
+    with _session(store, sql, tier, memory_limit, scheduler, progress) as session:
+        told = _answer_blocks(session, stream=False)
+        table = whole_numbers(_run(session, told).to_arrow_table())
+        return Result.of(table, _attributes(session, told))
+
+
+def stream(
+    store: "Store", sql: str, *, tier: Tier | None = None, memory_limit: int | str | None = None
+) -> pa.RecordBatchReader:
+    """The same answer in batches: of rows of `attention`, however many, no more are found than are read.
+
+    Parameters as those of `query`; what was asked is in the metadata of the schema, as JSON under `attnstore`.
+    """
+    stack = contextlib.ExitStack()
+    session = stack.enter_context(_session(store, sql, tier, memory_limit, None, False))
+    told = _answer_blocks(session, stream=True)
+    relation = _run(session, told)
+    reader = relation.to_arrow_reader()
+    return pa.RecordBatchReader.from_batches(reader.schema, _until_closed(reader, stack))
+
+
+def _until_closed(reader: pa.RecordBatchReader, stack: contextlib.ExitStack) -> Iterator[pa.RecordBatch]:
+    with stack, _told_errors():
+        yield from reader
+
+
+def explain(store: "Store", sql: str, *, tier: Tier | None = None, memory_limit: int | str | None = None) -> str:
+    """How a statement would be answered, in words, without answering it; parameters as those of `query`."""
+    with _session(store, sql, tier, memory_limit, None, False) as session:
+        told = [
+            _told(session, number, _plan(session, question, run=False))
+            for number, question in enumerate(session.questions)
+        ]
+        outer = "the rest, by DuckDB: everything outside of the blocks, HAVING, ORDER BY, LIMIT"
+        return "\n".join([*told, outer] if told else ["no block asks of attention: all of it by DuckDB"])
+
+
+@contextlib.contextmanager
+def _session(
+    store: "Store",
+    sql: str,
+    tier: Tier | None,
+    memory_limit: int | str | None,
+    scheduler: "str | Client | None",
+    progress: bool,
+) -> Iterator[Session]:
+    limit = parse_memory(memory_limit)
+    statement = read_statement(sql)
+    connection = duckdb.connect(":memory:", config={"memory_limit": f"{limit}B", "preserve_insertion_order": "true"})
+    try:
+        with catalog_errors(store.path / str(store.document.catalog)):
+            with duckdb_errors():
+                wanted = {name.lower() for name in connection.get_table_names(sql)}
+            # Which columns there are has to be known before it is known whether arcs are needed.
+            columns = _columns_of(store)
+            questions = tuple(take_apart(statement, block, columns) for block in statement.blocks)
+            if any(question.fallback for question in questions):
+                wanted.add("arcs")
+            open_tables(connection, store, wanted)
+            rows = connection.execute("SELECT id, protein_index, sequence_sha256 FROM proteins").fetchall()
+            index = {name: (place, sha256) for name, place, sha256 in rows}
+        yield Session(store, statement, connection, columns, index, questions, tier, limit, scheduler, progress)
+    finally:
+        connection.close()
+
+
+def _columns_of(store: "Store") -> Columns:
+    from ..catalog import connect
+
+    with contextlib.closing(connect(store.catalog_path)) as connection:
+        return catalog_columns(connection)
+
+
+def parse_memory(limit: int | str | None) -> int:
+    """Bytes from a number or from text such as '4GB'; None is half of the machine's memory.
+
+    Raises
+    ------
+    QueryError
+        It is neither.
+    """
+    if limit is None:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+    text = str(limit).strip().upper().removesuffix("B").removesuffix("I")
+    factor = {"K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}.get(text[-1:], 1)
+    try:
+        size = int(float(text.rstrip("KMGT")) * factor)
+    except ValueError:
+        size = 0
+    if size <= 0:
+        raise QueryError(f"memory limit {limit!r} is not a size: write e.g. 4GB.")
+    return size
+
+
+def _plan(session: Session, question: Question, *, run: bool) -> BlockPlan | None:
+    """How a block is answered; None where DuckDB does, over arcs."""
+    if question.fallback is not None:
+        return None
+    return plan_block(session.store, session.connection, session.statement, question, tier=session.tier, run=run)
+
+
+def _told(session: Session, number: int, plan: BlockPlan | None) -> str:
+    memory = working_memory(plan) if plan else 0
+    return explained(
+        session.statement, number, plan, session.questions[number].fallback or "", (memory, session.memory_limit)
+    )
+
+
+def _answer_blocks(session: Session, *, stream: bool) -> "list[Answered]":
+    """Answer every block, and put what it was answered with into its place in the statement."""
+    return [_answer(session, number, question, stream) for number, question in enumerate(session.questions)]
+
+
+@dataclass(frozen=True, eq=False)
+class Answered:
+    """What is told of an answered block: its plan in words, models, and approximate columns."""
+
+    plan: str
+    models: tuple[str, ...]
+    approximate: tuple[str, ...]
+
+
+def _answer(session: Session, number: int, question: Question, stream: bool) -> Answered:
+    block, name = question.block, f"__block{number}"
+    plan = _plan(session, question, run=True)
+    told = _told(session, number, plan)
+    if plan is None:
+        _check_fallback(session, question)
+        try:
+            node = over_arcs(question, session.columns)
+        except RefusalError as refusal:
+            problem, cure = refusal.args
+            raise QueryError(f"the query cannot be answered: {question.fallback}, and {problem}; {cure}.") from refusal
+        block.node.update(node)
+        return Answered(told, tuple(session.store.models), ())
+    if question.rows:
+        streamed = stream and block.place == "select"
+        create(session.connection, name, rows_of(plan, session.index), plan, stream=streamed)
+    else:
+        need = working_memory(plan)
+        if need > session.memory_limit:
+            raise QueryError(
+                f"the query may need {need / 1e9:.3g} GB for its groups, and the limit is "
+                f"{session.memory_limit / 1e9:.3g} GB: group by fewer or coarser properties, or raise memory_limit."
+            )
+        cells = cells_of(plan, session.index, scheduler=session.scheduler, progress=session.progress)
+        create(session.connection, name, cells, plan, stream=False)
+    bounds = not plan.exact and block.place != "value"
+    block.node.update(question.rewritten(name, bounds))
+    models = tuple(one.model.name for one in plan.models)
+    return Answered(told, models, () if plan.exact else question.approximate())
+
+
+def _check_fallback(session: Session, question: Question) -> None:
+    """Raise QueryError unless all weights asked for are in the arcs."""
+    from .query_plan import needs
+
+    if session.tier not in (None, "arcs"):
+        raise QueryError(f"the tier {session.tier} cannot answer this: {question.fallback}.")
+    floor = max(model.document.arc_floor for model in session.store.models.values())
+    if needs(question).least < floor:
+        raise QueryError(
+            f"the query cannot be answered: {question.fallback}, and DuckDB answers over arcs, which begin at "
+            f"{floor:g}: add weight >= {floor:g} or more to WHERE, or use count, sum, avg, min, max or weighted_avg."
+        )
+
+
+def _run(session: Session, answered: "list[Answered]") -> duckdb.DuckDBPyRelation:
+    sql = render_statement(session.statement.tree)
+    if f'"table_name": "{ATTENTION}"' in str(session.statement.tree).replace("'", '"'):
+        raise QueryError(
+            f"{quoted(session.statement.sql)} cannot be answered: attention stands where it is not understood; "
+            "put it into a subquery or CTE of its own."
+        )
+    with _told_errors():
+        return session.connection.sql(sql)
+
+
+@contextlib.contextmanager
+def _told_errors() -> Iterator[None]:
+    """DuckDB's errors as one sentence; ours, where they passed through DuckDB, as they were."""
+    try:
+        with duckdb_errors():
+            yield
+    except QueryError as error:
+        cause: BaseException | None = error
+        while cause is not None:
+            if isinstance(cause, AttnstoreError) and cause is not error:
+                raise cause from None
+            cause = cause.__cause__ or cause.__context__
+        raise
+
+
+def _attributes(session: Session, answered: "list[Answered]") -> dict[str, object]:
+    plan = "\n".join(one.plan for one in answered)
+    models = list(dict.fromkeys(name for one in answered for name in one.models))
+    approximate = [name for one in answered for name in one.approximate]
+    return provenance(session.store, session.statement.sql, plan, models, approximate)

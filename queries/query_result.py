@@ -1,0 +1,149 @@
+"""What a query comes back as: a pandas frame that knows what was asked, of what, and how it was answered."""
+
+import decimal
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import pyarrow as pa
+
+from ..errors import QueryError
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from ..store import Store
+
+_TYPES = {
+    pa.int8(): pd.Int8Dtype(), pa.int16(): pd.Int16Dtype(), pa.int32(): pd.Int32Dtype(), pa.int64(): pd.Int64Dtype(),
+    pa.uint8(): pd.UInt8Dtype(), pa.uint16(): pd.UInt16Dtype(), pa.uint32(): pd.UInt32Dtype(),
+    pa.uint64(): pd.UInt64Dtype(), pa.float32(): pd.Float32Dtype(), pa.float64(): pd.Float64Dtype(),
+    pa.bool_(): pd.BooleanDtype(),
+}  # fmt: skip
+
+#: Key of a file's metadata under which what was asked stands, as JSON.
+METADATA = "attnstore"
+
+
+class Result(pd.DataFrame):
+    """A pandas frame of nullable types: a NULL is `pd.NA`, an integer stays one.
+
+    `attrs` holds what was asked and how it was answered: `sql`, `plan`, `store`, `catalog`, `models`, `approximate`
+    (columns that are known within bounds) and `versions`.
+    """
+
+    _metadata = ("_table",)
+
+    @classmethod
+    def of(cls, table: pa.Table, attributes: Mapping[str, Any]) -> "Result":
+        """From an Arrow table, whose types are kept."""
+        frame = cls(table.to_pandas(types_mapper=_TYPES.get))
+        frame.attrs.update(attributes)
+        object.__setattr__(frame, "_table", table)
+        return frame
+
+    @property
+    def _constructor(self) -> Any:
+        # What is cut out of a result or computed from it is a frame as any other.
+        return pd.DataFrame
+
+    @property
+    def plan(self) -> str:
+        """How it was answered, as `explain` says it."""
+        return str(self.attrs["plan"])
+
+    def df(self) -> pd.DataFrame:
+        """The same as a plain pandas frame."""
+        return pd.DataFrame(self)
+
+    def to_arrow(self) -> pa.Table:
+        """The same as an Arrow table, of DuckDB's types, with `attrs` in the metadata of its schema."""
+        table: pa.Table = object.__getattribute__(self, "_table")
+        return table.replace_schema_metadata({METADATA: json.dumps(self.attrs)})
+
+    def to_xarray(self) -> "xr.Dataset":  # type: ignore[misc]
+        """The same over the dimensions layer and head (and model), where it has a row for each.
+
+        Raises
+        ------
+        QueryError
+            If it has no such columns, or several rows of one head.
+        """
+        dimensions = [name for name in ("model", "layer", "head") if name in self.columns]
+        if "layer" not in dimensions or "head" not in dimensions:
+            raise QueryError("to_xarray() needs the columns layer and head: group by both.")
+        if self.duplicated(dimensions).any():
+            others = "', '".join(str(name) for name in self.columns if name not in dimensions)
+            raise QueryError(f"to_xarray() needs one row a head, and here '{others}' tell several apart.")
+        plain = pd.DataFrame({name: _plain(self[name]) for name in self.columns})
+        dataset = plain.set_index(dimensions).to_xarray()
+        return dataset.assign_attrs({key: _attribute(value) for key, value in self.attrs.items()})
+
+    def save(self, path: str | Path) -> None:
+        """Write to a file, with `attrs` in its metadata: .parquet, or, of a row a head, .nc (NetCDF) or .zarr.
+
+        Raises
+        ------
+        QueryError
+            If the ending is another.
+        """
+        path = Path(path)
+        if path.suffix == ".parquet":
+            import pyarrow.parquet as pq
+
+            pq.write_table(self.to_arrow(), path)
+        elif path.suffix == ".nc":
+            self.to_xarray().to_netcdf(path, engine="scipy")
+        elif path.suffix == ".zarr":
+            self.to_xarray().to_zarr(path, mode="w", consolidated=False)
+        else:
+            raise QueryError(f"{path} cannot be written: its name has to end in .parquet, .nc or .zarr.")
+
+
+def _plain(column: "pd.Series[Any]") -> Any:
+    """A column as NumPy knows it: NULLs of numbers are NaN."""
+    if column.isna().any() and pd.api.types.is_numeric_dtype(column):
+        return column.astype("Float64").to_numpy(dtype=float, na_value=float("nan"))
+    return column.to_numpy()
+
+
+def _attribute(value: Any) -> Any:
+    return value if isinstance(value, str | int | float) else json.dumps(value)
+
+
+def whole_numbers(table: pa.Table) -> pa.Table:
+    """DuckDB's sums of integers are 128 bits wide, which pandas knows as decimals: as int64 where they fit."""
+    for at, field in enumerate(table.schema):
+        if pa.types.is_decimal(field.type) and field.type.scale == 0:
+            try:
+                table = table.set_column(at, field.name, table.column(at).cast(pa.int64()))
+            except (pa.ArrowInvalid, decimal.InvalidOperation):
+                continue
+    return table
+
+
+def provenance(store: "Store", sql: str, plan: str, models: list[str], approximate: list[str]) -> dict[str, Any]:
+    """What a result says of where it comes from."""
+    import duckdb
+
+    from .. import __version__
+
+    return {
+        "sql": sql,
+        "plan": plan,
+        "store": str(store.path),
+        "catalog": store.document.catalog,
+        "catalog_sha256": store.document.catalog_sha256,
+        "models": {
+            name: {
+                "weights_sha256": store.models[name].document.weights_sha256,
+                "source": store.models[name].document.source,
+                "segments": {entry.id: entry.sha256 for entry in store.models[name].manifest.segments},
+            }
+            for name in models
+        },
+        "approximate": approximate,
+        "versions": {"attnstore": __version__, "duckdb": duckdb.__version__},
+    }

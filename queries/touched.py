@@ -1,0 +1,94 @@
+"""What parts of `attention` an expression of a block touches."""
+
+import difflib
+from typing import Literal
+
+from .dialect import RefusalError
+from .expression import BARE, QUANTITY_NAMES
+from .statement import ATTENTION, Tree, children, replace_children
+from .tree import Columns
+
+#: "head" is the model, the layer and the head; "alias" an output column of the block itself.
+Part = Literal["weight", "reverse", "head", "protein", "pair", "alias"]
+
+_WEIGHTS: dict[str, Part] = {"weight": "weight", "reverse_weight": "reverse"}
+_HEAD = ("model", "layer", "head")
+#: What `*` stands for.
+ROW = ("model", "protein", "layer", "head", "source", "target", "weight")
+
+
+def part_of(node: Tree, columns: Columns, aliases: frozenset[str]) -> Part:
+    """The part that a column belongs to.
+
+    Parameters
+    ----------
+    node : a COLUMN_REF, without the alias of `attention`
+    columns : of the catalog
+    aliases : the block's output columns, in lower case
+
+    Raises
+    ------
+    RefusalError
+        There is no such column.
+    """
+    names = node["column_names"]
+    first = names[0].lower()
+    if len(names) == 1:
+        if first in _WEIGHTS:
+            return _WEIGHTS[first]
+        if first in _HEAD:
+            return "head"
+        if first == "protein":
+            return "protein"
+        if first in BARE or first in QUANTITY_NAMES:
+            return "pair"
+        if first in aliases:
+            return "alias"
+        raise _unknown(names[0], columns)
+    if first == "protein":
+        return "protein"
+    if first in ("source", "target", "pair"):
+        return "pair"
+    raise RefusalError(
+        f"there is no {'.'.join(names)}", "the properties of attention are source.…, target.…, protein.… and pair.…"
+    )
+
+
+def _unknown(name: str, columns: Columns) -> RefusalError:
+    residues, proteins = columns.of("source"), columns.of("protein")
+    for column in residues:
+        if column.lower() == name.lower():
+            return RefusalError(f"{name} has no end", f"say source.{column} or target.{column}")
+    for column in proteins:
+        if column.lower() == name.lower():
+            return RefusalError(f"{name} is a column of proteins", f"say protein.{column}")
+    own = [*ROW, "reverse_weight", *QUANTITY_NAMES]
+    far = [f"{end}.{column}" for end in ("source", "target") for column in residues]
+    far += [f"protein.{column}" for column in proteins]
+    close = difflib.get_close_matches(name.lower(), [*own, *far], n=1, cutoff=0.5)
+    hint = f"did you mean {close[0]}? The" if close else "the"
+    return RefusalError(
+        f"there is no {name}", f"{hint} columns are {', '.join(own)}, source.…, target.…, protein.… and pair.…"
+    )
+
+
+def touched(node: Tree, columns: Columns, aliases: frozenset[str]) -> frozenset[Part]:
+    """All parts that an expression touches, subqueries left out; raises as `part_of` does."""
+    if node["class"] == "COLUMN_REF":
+        return frozenset({part_of(node, columns, aliases)})
+    found: frozenset[Part] = frozenset()
+    for child in children(node):
+        found |= touched(child, columns, aliases)
+    return found
+
+
+def has_subquery(node: Tree) -> bool:
+    """Whether there is a subquery anywhere below."""
+    return node["class"] == "SUBQUERY" or any(has_subquery(child) for child in children(node))
+
+
+def qualified(node: Tree) -> Tree:
+    """The same expression with bare columns qualified by `attention`."""
+    if node["class"] == "COLUMN_REF" and len(node["column_names"]) == 1:
+        return {**node, "column_names": [ATTENTION, *node["column_names"]]}
+    return replace_children(node, qualified)
