@@ -1,5 +1,7 @@
 """Errors that are the user's to mend: one sentence saying what, where, and the cure."""
 
+from pathlib import Path
+
 
 def first_line(error: BaseException) -> str:
     """The first line of another library's message, or its kind if it has none: what fits in a sentence."""
@@ -13,6 +15,11 @@ class AttnstoreError(Exception):
 
 class StoreError(AttnstoreError):
     """A store that is missing, damaged, of another version, or not a store."""
+
+
+def damaged(path: Path, error: BaseException) -> StoreError:
+    """What to raise where a file of a segment cannot be read as it was written."""
+    return StoreError(f"{path} is damaged ({first_line(error)}): `attnstore verify` names what else is.")
 
 
 class SourceError(AttnstoreError):

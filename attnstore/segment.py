@@ -5,7 +5,7 @@ chunks and pages are checked when they are read, once.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -16,9 +16,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from . import codecs, durable
-from .errors import StoreError, first_line
+from . import durable
+from .errors import StoreError, damaged
 from .layout import SEGMENT_FILE, SEGMENTS, SegmentEntry, check_version, checked_name
+from .shards import ShardedArray
 
 Array = npt.NDArray[Any]
 
@@ -114,6 +115,25 @@ class Segment:
             np.array(columns["stored"], np.int64),
         )
 
+    def chunks(
+        self, layer: Index = ALL, head: Index = ALL, begin: int = 0, end: int | None = None
+    ) -> Iterator[tuple[int, int, int, Array]]:
+        """The same codes as of :meth:`codes`, as they lie on disk: nothing but a chunk is in memory at a time.
+
+        Yields
+        ------
+        layer, head, begin, codes
+            By layer, head and pair; uint8 of the pairs of one head from `begin` on, read-only. Where one array ends
+            and the next begins has nothing to do with proteins.
+
+        Raises
+        ------
+        StoreError
+            If a chunk is missing or fails its checksum.
+        """
+        for (at, h, first), codes in self._array("codes.zarr/codes").parts(_selection(layer, head, begin, end)):
+            yield at, h, first, codes[0, 0]
+
     def codes(self, layer: Index = ALL, head: Index = ALL, begin: int = 0, end: int | None = None) -> Array:
         """Codes of pairs ``begin : end``, uint8; dimensions as selected from [layer, head, pair].
 
@@ -130,30 +150,27 @@ class Segment:
         """'received', 'emitted' or 'special' of residues ``begin : end``, float32; raises as :meth:`codes` does."""
         return self._read(f"marginals.zarr/{name}", layer, head, begin, end)
 
-    @cached_property
+    @property
     def bin_mean(self) -> Array:
         """Mean weight of each code, float32 [layer, head, code]; 0 where the code does not occur."""
-        return self._read("codes.zarr/mean")
+        return _read_bins(self, "mean")
 
-    @cached_property
+    @property
     def bin_count(self) -> Array:
         """Number of weights of each code, uint32 [layer, head, code]."""
-        return self._read("codes.zarr/count")
+        return _read_bins(self, "count")
 
     def _read(self, name: str, layer: Index = ALL, head: Index = ALL, begin: int = 0, end: int | None = None) -> Array:
-        what = f"{name}, layer {_words(layer)}, head {_words(head)}, of segment {self.directory.name}"
-        if name not in self._arrays:
-            self._arrays[name] = codecs.open_array(self.directory / name)
-        # zarrs reads an integer between slices wrongly: every dimension is kept, and dropped afterwards.
-        kept = tuple(index if isinstance(index, slice) else slice(index, index + 1) for index in (layer, head))
-        values = codecs.read(self._arrays[name], (*kept, slice(begin, end)), what)
-        missing = np.isnan(values).any() if values.dtype.kind == "f" else (values == np.iinfo(values.dtype).max).any()
-        if missing:
-            raise StoreError(f"{what} is damaged (a chunk is missing): `attnstore verify` names what else is.")
+        values = self._array(name).read(_selection(layer, head, begin, end))
         return values[tuple(ALL if isinstance(index, slice) else 0 for index in (layer, head))]
 
+    def _array(self, name: str) -> ShardedArray:
+        if name not in self._arrays:
+            self._arrays[name] = ShardedArray.open(self.directory / name)
+        return self._arrays[name]
+
     @cached_property
-    def _arrays(self) -> dict[str, Any]:
+    def _arrays(self) -> dict[str, ShardedArray]:
         return {}
 
     @property
@@ -166,13 +183,29 @@ class Segment:
         for part in self.arc_parts:
             _check_part(self.arcs_path, part)
 
-    def arcs(self, threshold: float, columns: Sequence[str] = ARC_SCHEMA.names) -> pa.Table:
-        """Arcs whose row group may hold weights ≥ threshold; the caller compares the weights themselves.
+    def arcs(self, threshold: float, columns: Sequence[str] = ARC_SCHEMA.names, heads: Array | None = None) -> pa.Table:
+        """The arcs of :meth:`arc_groups` in one table."""
+        chosen = pa.schema([ARC_SCHEMA.field(name) for name in columns])
+        return pa.concat_tables([chosen.empty_table(), *self.arc_groups(threshold, columns, heads)])
 
-        Returns
-        -------
+    def arc_groups(
+        self, threshold: float, columns: Sequence[str] = ARC_SCHEMA.names, heads: Array | None = None
+    ) -> Iterator[pa.Table]:
+        """Arcs with weight ≥ threshold, at most a row group at a time; what cannot hold any is not read.
+
+        Weights, by far the largest column, are read only where asked for or needed: not for the counts at a threshold
+        of 0.3, 0.1 or the arc floor, at which row groups are cut.
+
+        Parameters
+        ----------
+        threshold : compared as float32
+        columns : those wanted of ``ARC_SCHEMA``
+        heads : bool [layers, heads], True for those wanted; None for all
+
+        Yields
+        ------
         pyarrow.Table
-            The columns asked for.
+            The columns wanted, each in one piece; rows by band of weight, layer, head, protein, source and target.
 
         Raises
         ------
@@ -180,35 +213,56 @@ class Segment:
             If a row group does not have its digest.
         """
         theta = np.float32(threshold)
-        weight = ARC_SCHEMA.get_field_index("weight")
         with _open_parquet(self.arcs_path) as file:
-            groups = []
             for group in range(file.metadata.num_row_groups):
-                statistics = file.metadata.row_group(group).column(weight).statistics
-                if statistics is None or not statistics.has_min_max or np.float32(statistics.max) >= theta:
-                    _check_part(self.arcs_path, self.arc_parts[group])
-                    groups.append(group)
-            try:
-                return file.read_row_groups(groups, columns=list(columns), use_threads=False)
-            except (OSError, pa.ArrowException) as error:
-                raise _damaged(self.arcs_path, error) from error
+                least, most = _range(file, group, "weight")
+                if not np.float32(most) >= theta:
+                    continue
+                if heads is not None:
+                    (layer, last_layer), (head, last_head) = (_range(file, group, name) for name in ("layer", "head"))
+                    among = heads[layer : last_layer + 1, head : last_head + 1]
+                    if not among.any():
+                        continue
+                _check_part(self.arcs_path, self.arc_parts[group])
+                by_weight = not np.float32(least) >= theta
+                by_head = heads is not None and not among.all()
+                needed = ["weight"] * by_weight + ["layer", "head"] * by_head
+                try:
+                    table = file.read_row_group(group, list(dict.fromkeys([*columns, *needed])), use_threads=False)
+                except (OSError, pa.ArrowException) as error:
+                    raise damaged(self.arcs_path, error) from error
+                if by_weight:
+                    table = table.filter(pa.array(table["weight"].to_numpy() >= theta))
+                if heads is not None and by_head:
+                    table = table.filter(pa.array(heads[table["layer"].to_numpy(), table["head"].to_numpy()]))
+                yield table.select(columns)
 
 
-def _words(index: Index) -> str:
-    if not isinstance(index, slice):
-        return str(index)
-    return "all" if index == ALL else f"{index.start} to {index.stop}"
+@lru_cache(maxsize=16)
+def _read_bins(segment: Segment, name: str) -> Array:
+    """Few are kept, for a query asks head by head: those of all segments grow with the data."""
+    return segment._read(f"codes.zarr/{name}")
 
 
-def _damaged(path: Path, error: Exception) -> StoreError:
-    return StoreError(f"{path} is damaged ({first_line(error)}): `attnstore verify` names what else is.")
+def _range(file: pq.ParquetFile, group: int, column: str) -> tuple[Any, Any]:
+    """Least and largest value in a row group: as recorded, or else any."""
+    statistics = file.metadata.row_group(group).column(ARC_SCHEMA.get_field_index(column)).statistics
+    if statistics is None or not statistics.has_min_max:
+        return (-np.inf, np.inf) if column == "weight" else (0, 1 << 16)
+    return statistics.min, statistics.max
+
+
+def _selection(layer: Index, head: Index, begin: int, end: int | None) -> tuple[slice, slice, slice]:
+    """Slices throughout: a layer or head alone is one of length 1."""
+    layer, head = (index if isinstance(index, slice) else slice(index, index + 1) for index in (layer, head))
+    return layer, head, slice(begin, end)
 
 
 def _open_parquet(path: Path) -> pq.ParquetFile:
     try:
         return pq.ParquetFile(path, page_checksum_verification=True)
     except (OSError, pa.ArrowException) as error:
-        raise _damaged(path, error) from error
+        raise damaged(path, error) from error
 
 
 def _read_parquet(path: Path) -> pa.Table:
@@ -216,7 +270,7 @@ def _read_parquet(path: Path) -> pa.Table:
         try:
             return file.read(use_threads=False)
         except (OSError, pa.ArrowException) as error:
-            raise _damaged(path, error) from error
+            raise damaged(path, error) from error
 
 
 @lru_cache(maxsize=1024)

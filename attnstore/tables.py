@@ -2,6 +2,7 @@
 
 import decimal
 import math
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ from .errors import AttnstoreError
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
 FORMATS = ("table", "csv", "json", "parquet")
 
@@ -52,6 +54,36 @@ def write_table(frame: "pd.DataFrame", form: str, output: Path | None, text: str
         raise  # whoever was reading has seen enough
     except OSError as error:
         raise AttnstoreError(f"{output or 'standard output'} cannot be written: {error.strerror}.") from error
+
+
+def write_batches(batches: "pa.RecordBatchReader", form: str, output: Path | None) -> None:
+    """Write a table batch by batch as 'csv' or 'parquet', as it comes; otherwise as :func:`write_table`.
+
+    A file appears whole or not at all.
+    """
+    import pyarrow as pa
+    import pyarrow.csv
+    import pyarrow.parquet
+
+    if form == "parquet" and output is None and sys.stdout.isatty():
+        raise AttnstoreError("Parquet is not for a terminal: give a file with -o, or pipe it.")
+    unfinished = output.with_name(f".{output.name}.{os.getpid()}.tmp") if output is not None else None
+    try:
+        sys.stdout.flush()
+        with open(unfinished, "wb") if unfinished is not None else os.fdopen(os.dup(1), "wb") as file:
+            make = pa.csv.CSVWriter if form == "csv" else pa.parquet.ParquetWriter
+            with make(file, batches.schema) as writer:
+                for batch in batches:
+                    writer.write_batch(batch)
+        if unfinished is not None:
+            os.replace(unfinished, str(output))
+    except BrokenPipeError:
+        raise  # whoever was reading has seen enough
+    except OSError as error:
+        raise AttnstoreError(f"{output or 'standard output'} cannot be written: {error.strerror}.") from error
+    finally:
+        if unfinished is not None:
+            unfinished.unlink(missing_ok=True)
 
 
 def json_records(frame: "pd.DataFrame") -> str:

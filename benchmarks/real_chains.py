@@ -13,8 +13,8 @@ SIDECHAINNET = Package(
 _ANNOTATIONS = "full_protein_dssp_annotations.json"
 
 
-def write_chains(path: Path, count: int, *, shortest: int = 100, longest: int = 510, seed: int = 0) -> None:
-    """Write `count` different chains, drawn with a seed, as FASTA."""
+def read_chains(count: int, *, shortest: int = 100, longest: int = 510, seed: int = 0) -> dict[str, str]:
+    """Sequences of `count` different chains by name, drawn with a seed."""
     folder = unpacked(SIDECHAINNET, "sidechainnet", {f"sidechainnet/resources/{_ANNOTATIONS}": _ANNOTATIONS})
     chains = json.loads((folder / _ANNOTATIONS).read_text())
     by_sequence = {
@@ -23,4 +23,9 @@ def write_chains(path: Path, count: int, *, shortest: int = 100, longest: int = 
         if shortest <= len(chain["Sequence"]) <= longest and set(chain["Sequence"]) <= set("ACDEFGHIKLMNPQRSTVWY")
     }
     drawn = random.Random(seed).sample(sorted(by_sequence), count)
-    path.write_text("".join(f">{by_sequence[sequence]}\n{sequence}\n" for sequence in drawn))
+    return {by_sequence[sequence]: sequence for sequence in drawn}
+
+
+def write_chains(path: Path, count: int) -> None:
+    """Write such chains as FASTA."""
+    path.write_text("".join(f">{name}\n{sequence}\n" for name, sequence in read_chains(count).items()))

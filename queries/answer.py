@@ -20,13 +20,14 @@ from .steps import Bands, type_of, values
 Index = dict[str, tuple[int, str]]
 
 
-def cells_of(plan: BlockPlan, index: Index, **options: Any) -> pa.Table:
+def cells_of(plan: BlockPlan, index: Index, memory_limit: int, **options: Any) -> pa.Table:
     """Count all segments and put the cells of all models into one table.
 
     Parameters
     ----------
     plan : BlockPlan
     index : place and digest of each protein of the catalog, by id
+    memory_limit : bytes that the cells of one segment may take
     options : of `execute`
 
     Raises
@@ -39,7 +40,7 @@ def cells_of(plan: BlockPlan, index: Index, **options: Any) -> pa.Table:
         tasks = []
         for segment in model.model.segments:
             vectors, group = of_segment(plan, segment, index)
-            tasks.append(partial(cell_tasks.run, model.scan, segment, vectors, group))
+            tasks.append(partial(cell_tasks.run, model.scan, segment, vectors, group, memory_limit))
         parts.append(_table(plan, model, execute(tasks, CellTable.combine, **options)))
     if not parts:
         return pa.schema([(name, kind) for name, kind in _schema(plan)]).empty_table()

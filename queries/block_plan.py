@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from ..errors import QueryError, StoreError
+from ..sql import duckdb_errors
 from .block import Question
 from .cells import MeasureCode, Scan, Tier, columns_of
 from .dialect import RefusalError
@@ -150,12 +151,15 @@ def _heads(
     shapes = {name: (model.document.layers, model.document.heads) for name, model in committed.items()}
     rows = [(name, *place) for name, shape in shapes.items() for place in np.ndindex(shape)]
     model, layer, head = zip(*rows, strict=True)
-    columns = {"model": pa.array(model), "layer": pa.array(layer, pa.int32()), "head": pa.array(head, pa.int32())}
+    columns = {
+        "number": pa.array(range(len(rows))), "model": pa.array(model), "layer": pa.array(layer, pa.int32()),
+        "head": pa.array(head, pa.int32()),
+    }  # fmt: skip
     connection.register("__heads", pa.table(columns))
     passing = np.ones(len(rows), bool)
     for condition in question.heads:
         if condition not in undecided:
-            passing &= _true(connection, select(condition, "__heads AS attention", question.block.scope))
+            passing &= _passing(connection, "number", "__heads AS attention", condition, question, len(passing))
     if not passing.any():
         shown = " AND ".join(render(condition) for condition in question.heads)
         held = "; ".join(f"{name}: layers 0–{a - 1}, heads 0–{b - 1}" for name, (a, b) in shapes.items())
@@ -177,8 +181,8 @@ def _proteins(
     passing = np.ones(count, bool)
     for condition in question.proteins:
         if condition not in undecided:
-            source = "(SELECT * FROM proteins ORDER BY protein_index) AS protein"
-            passing &= _true(connection, select(_of_id(condition), source, question.block.scope))
+            number = "protein.protein_index"
+            passing &= _passing(connection, number, "proteins AS protein", _of_id(condition), question, count)
     return passing
 
 
@@ -189,11 +193,15 @@ def _of_id(node: Tree) -> Tree:
     return replace_children(node, _of_id)
 
 
-def _true(connection: duckdb.DuckDBPyConnection, sql: str) -> npt.NDArray[np.bool_]:
-    from ..sql import duckdb_errors
-
+def _passing(
+    connection: duckdb.DuckDBPyConnection, number: str, source: str, condition: Tree, question: Question, count: int
+) -> npt.NDArray[np.bool_]:
+    """Which of the rows of a table, by number, satisfy a condition."""
+    passing = np.zeros(count, bool)
     with duckdb_errors():
-        return np.array([row[0] is True for row in connection.execute(sql).fetchall()], bool)
+        rows = connection.execute(select(number, source, condition, question.block.scope)).fetchall()
+    passing[[number for (number,) in rows]] = True
+    return passing
 
 
 def _scan(

@@ -138,7 +138,9 @@ def reducer(column: str) -> np.ufunc:
     return {"minimum": np.minimum, "low": np.minimum, "maximum": np.maximum, "high": np.maximum}.get(what, np.add)
 
 
-def run(scan: Scan, segment: "Segment", vectors: SegmentVectors, protein_group: Array) -> CellTable:
+def run(
+    scan: Scan, segment: "Segment", vectors: SegmentVectors, protein_group: Array, memory_limit: int
+) -> CellTable:
     """Count one segment.
 
     Parameters
@@ -147,11 +149,12 @@ def run(scan: Scan, segment: "Segment", vectors: SegmentVectors, protein_group: 
     segment : Segment
     vectors : of the segment's proteins, in its order
     protein_group : int64 [proteins], in which group of proteins each is; −1 for those that take no part
+    memory_limit : bytes that the cells may take
 
     Raises
     ------
     QueryError
-        A key is no whole number.
+        A key is no whole number, or there are more cells than fit the memory.
     StoreError
         What is read of the segment is damaged.
     """
@@ -162,8 +165,16 @@ def run(scan: Scan, segment: "Segment", vectors: SegmentVectors, protein_group: 
     of_protein[protein_group >= 0] = local
     read = {"arcs": _from_arcs, "codes": _from_codes, "marginals": _from_residues, "pairs": _from_residues}
     if scan.tier == "pairs" and scan.end is None:
-        return _from_pairs(scan, segment, vectors, present, of_protein)
-    return read[scan.tier](scan, segment, vectors, present, of_protein)
+        found = _from_pairs(scan, segment, vectors, present, of_protein)
+    else:
+        found = read[scan.tier](scan, segment, vectors, present, of_protein)
+    size = found.id.nbytes + sum(values.nbytes for values in found.columns.values())
+    if size > memory_limit:
+        raise QueryError(
+            f"the groups of one segment alone take {size / 1e9:.3g} GB: group by fewer or coarser properties, or "
+            "raise memory_limit."
+        )
+    return found
 
 
 class _Counted:

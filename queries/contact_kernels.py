@@ -14,13 +14,12 @@ _compile = compiled()
 
 
 @_compile
-def corrected_map(
-    codes: Array, length: int, values: Array, first: Array, second: Array, apc: bool, out: Array
-) -> None:
+def corrected_map(codes: Array, length: int, values: Array, first: Array, second: Array, apc: bool, out: Array) -> None:
     """The symmetrised map of one head at chosen pairs, less its average product where asked.
 
     F_ij = α_ij + α_ji; corrected, F_ij − F_i· F_·j / F_··, a dot being the sum over all residues, itself and its
-    neighbours included (Dunn, Wahl & Gloor 2008; Rao et al. 2021, section 3.4).
+    neighbours included (Dunn, Wahl & Gloor 2008, "Mutual information without the influence of phylogeny or entropy
+    dramatically improves residue contact prediction"; Rao et al. 2021).
 
     Parameters
     ----------

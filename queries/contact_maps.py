@@ -16,9 +16,10 @@ Array = npt.NDArray[Any]
 #: A layer and a head of it.
 Head = tuple[int, int]
 
-#: Ranges of separation: 6 and more, 6–11, 12–23, 24 and more, the bounds being CASP's.
-RANGES = ("all", "short", "medium", "long")
+#: Ranges of separation, and how they are called: 6 and more, 6–11, 12–23, 24 and more; the bounds are CASP's.
+RANGES = {"all": "separation ≥ 6", "short": "short range", "medium": "medium range", "long": "long range"}
 _LIMITS = (12, 24)
+
 #: How long the lists of best pairs are: L divided by these.
 TOPS = {"L": 1, "L/2": 2, "L/5": 5}
 
@@ -184,9 +185,7 @@ class Ranking:
 
     def combine(self, other: "Ranking") -> "Ranking":
         """That of both tasks' proteins."""
-        return Ranking(
-            self.sums + other.sums, self.proteins + other.proteins, self.bootstrap.combine(other.bootstrap)
-        )
+        return Ranking(self.sums + other.sums, self.proteins + other.proteins, self.bootstrap.combine(other.bootstrap))
 
     def mean(self) -> Array:
         """Mean over proteins, float64 [layers, heads, ranges, tops]; NaN in a range where no protein has a contact."""
@@ -204,20 +203,15 @@ def rank(part: Part, shape: Head, apc: bool, by: Head, replicates: int, seed: in
     """
     pairs, lengths = part.pairs(), part.lengths()
     heads = list(np.ndindex(shape))
-    sums = np.zeros((len(heads), len(RANGES), len(TOPS)))
-    ranked = np.zeros((len(pairs), len(heads)))
+    found = np.empty((len(pairs), len(heads), len(RANGES), len(TOPS)))
     for number, place, scores in maps(part.segment, heads, part.local, pairs, apc):
-        found = precision(scores, pairs[place], lengths[place])
-        sums[number] += np.nan_to_num(found)
-        ranked[place, number] = found[by]
+        found[place, number] = precision(scores, pairs[place], lengths[place])
+    found = np.nan_to_num(found).reshape(len(pairs), *shape, *found.shape[2:])
     known = np.array([wanted.contacts > 0 for wanted in pairs])
-    values = np.nan_to_num(ranked).reshape(-1, *shape)
+    ranked = found[(..., *by)]
+    counted = np.broadcast_to(known[:, by[0], None, None], ranked.shape)
     weights = replicate_weights(part.clusters, replicates, seed)
-    return Ranking(
-        sums.reshape(*shape, len(RANGES), len(TOPS)),
-        known.sum(axis=0),
-        PoissonBootstrap.partial(values, np.broadcast_to(known[:, by[0], None, None], values.shape), weights),
-    )
+    return Ranking(found.sum(axis=0), known.sum(axis=0), PoissonBootstrap.partial(ranked, counted, weights))
 
 
 @dataclass(frozen=True, eq=False)

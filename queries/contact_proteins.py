@@ -109,17 +109,15 @@ def roster(store: "Store", model: "Model", cluster_by: str) -> Roster:
         rows = connection.execute(
             f"SELECT id, protein_index, sequence_sha256, CAST({column} AS VARCHAR) FROM proteins ORDER BY protein_index"
         ).fetchall()
-    sequences = {
-        name: sha256
-        for segment in model.segments
-        for name, sha256 in zip(segment.proteins.id, segment.proteins.sequence_sha256, strict=True)
-    }
-    held = [(name, index, cluster) for name, index, sha256, cluster in rows if sequences.pop(name, None) == sha256]
-    if sequences:
-        raise StoreError(
-            f"the segments of model {model.name} hold protein {next(iter(sequences))}, which the catalog does not hold "
-            "with that sequence: `attnstore verify` names what is damaged."
-        )
+    sequences = {name: sha256 for name, _, sha256, _ in rows}
+    for segment in model.segments:
+        for name, sha256 in zip(segment.proteins.id, segment.proteins.sequence_sha256, strict=True):
+            if sequences.get(name) != sha256:
+                raise StoreError(
+                    f"segment {segment.directory.name} holds protein {name}, which the catalog does not hold with "
+                    "that sequence: `attnstore verify` names what is damaged."
+                )
+    held = [(name, index, cluster) for name, index, _, cluster in rows if name in model.places]
     return Roster(
         store,
         model,
@@ -139,7 +137,7 @@ def choose(
     span: str,
     apart_from: Sequence[str],
 ) -> tuple[str, ...]:
-    """The proteins to choose heads, or fit a regression, on.
+    """The proteins to choose heads, or fit a regression, on, in the order of the catalog.
 
     Parameters
     ----------
@@ -148,41 +146,27 @@ def choose(
     seed : of the draw
     atom : 'cb' or 'ca'
     span : the range in which each must have a known contact
-    apart_from : proteins with whose clusters the chosen must share none
+    apart_from : proteins of whose clusters none is drawn
 
     Raises
     ------
     QueryError
-        If that cannot be done.
+        If there are none, or fewer than asked for.
     """
-    kept_apart = roster.clusters_of(apart_from)
-    if isinstance(select, int | np.integer) and not isinstance(select, bool):
-        return _draw(roster, int(select), np.random.default_rng(seed), atom, span, kept_apart)
+    if isinstance(select, int):
+        return _draw(roster, select, np.random.default_rng(seed), atom, span, roster.clusters_of(apart_from))
     if isinstance(select, str):
         names = _matching(roster, select)
-        names = [name for name, pairs in _labelled(roster, names, atom, span) if pairs]
+        names = [name for name, labelled in _labelled(roster, names, atom, span) if labelled]
     else:
         names = list(select)
         roster.check(names)
         for name, labelled in _labelled(roster, names, atom, span):
             if not labelled:
-                raise QueryError(f"protein {name} of select has no known contact at {_words(span)}: leave it out.")
+                raise QueryError(f"protein {name} of select has no known contact at {RANGES[span]}: leave it out.")
     if not names:
-        raise QueryError(f"select leaves no protein with a known contact at {_words(span)}: widen it.")
-    for name in apart_from:
-        if roster.cluster[name] in roster.clusters_of(names):
-            raise QueryError(
-                f"protein {name} is {_shared(roster, name, names)}: evaluating on it would flatter; "
-                "leave it out here or there."
-            )
-    return tuple(names)
-
-
-def _shared(roster: Roster, name: str, chosen: Sequence[str]) -> str:
-    if name in chosen:
-        return "among those that select chooses on"
-    other = next(each for each in chosen if roster.cluster[each] == roster.cluster[name])
-    return f"of the same {roster.cluster_by} as {other}, which select chooses on"
+        raise QueryError(f"select leaves no protein with a known contact at {RANGES[span]}: widen it.")
+    return tuple(sorted(names, key=roster.index.__getitem__))
 
 
 def _draw(
@@ -191,7 +175,6 @@ def _draw(
     if number < 1:
         raise QueryError(f"select draws at least 1 protein, not {number}.")
     drawn: list[str] = []
-    used = set(used)
     names = list(roster.index)
     order = [names[place] for place in rng.permutation(len(names))]
     # By batches: few proteins lack contacts, and most need not be looked at.
@@ -202,9 +185,9 @@ def _draw(
                 drawn.append(name)
                 used.add(roster.cluster[name])
                 if len(drawn) == number:
-                    return tuple(drawn)
+                    return tuple(sorted(drawn, key=roster.index.__getitem__))
     raise QueryError(
-        f"select asks for {number} proteins of different clusters with a known contact at {_words(span)}, "
+        f"select asks for {number} proteins of different clusters with a known contact at {RANGES[span]}, "
         f"and there are {len(drawn)}: ask for fewer."
     )
 
@@ -225,32 +208,26 @@ def _labelled(roster: Roster, names: Sequence[str], atom: str, span: str) -> Ite
     for name in names:
         segment, local = roster.model.places[name]
         pairs = labelled_pairs(found[name][: int(segment.proteins.stored[local])])
-        yield name, bool(pairs.contacts[RANGES.index(span)])
+        yield name, bool(pairs.contacts[list(RANGES).index(span)])
 
 
-def _words(span: str) -> str:
-    return "separation ≥ 6" if span == "all" else f"{span} range"
+def keep_apart(roster: Roster, proteins: Sequence[str], chosen: Sequence[str]) -> None:
+    """Raise QueryError if a protein is not held, or is of a cluster that was chosen on."""
+    roster.check(proteins)
+    taken = {roster.cluster[name]: name for name in chosen}
+    for name in proteins:
+        other = taken.get(roster.cluster[name])
+        if other is not None:
+            shared = "itself one that" if name in chosen else f"of the same {roster.cluster_by} as {other}, on which"
+            raise QueryError(
+                f"protein {name} is {shared} heads or coefficients were chosen on: leave it out here, or out of select."
+            )
 
 
-def evaluated(roster: Roster, proteins: Sequence[str] | None, chosen: Sequence[str]) -> tuple[list[str], int]:
-    """The proteins to evaluate on, and how many were left out for being of a cluster that was chosen on.
-
-    Raises
-    ------
-    QueryError
-        If a protein that was asked for is of such a cluster, or none is left.
-    """
+def remaining(roster: Roster, chosen: Sequence[str]) -> list[str]:
+    """The proteins of clusters that were not chosen on; raises QueryError if there is none."""
     taken = roster.clusters_of(chosen)
-    if proteins is not None:
-        roster.check(proteins)
-        for name in proteins:
-            if roster.cluster[name] in taken:
-                raise QueryError(
-                    f"protein {name} is {_shared(roster, name, chosen)}: evaluating on it would flatter; leave it out."
-                )
-        names = list(proteins)
-    else:
-        names = [name for name in roster.index if roster.cluster[name] not in taken]
+    names = [name for name in roster.index if roster.cluster[name] not in taken]
     if not names:
-        raise QueryError("no protein is left to evaluate on: select fewer, or name some.")
-    return names, len(roster.index) - len(names) if proteins is None else 0
+        raise QueryError("every protein is of a cluster that was chosen on: select fewer.")
+    return names

@@ -1,6 +1,7 @@
 """SQL over attention: a statement to plans, plans to cells or rows, those to the answer."""
 
 import contextlib
+import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from .dialect import RefusalError
 from .explain import explained
 from .expression import quoted
 from .fallback import over_arcs
-from .query_result import Result, provenance, whole_numbers
+from .query_result import METADATA, Result, provenance, whole_numbers
 from .statement import ATTENTION, Statement, read_statement, render_statement
 from .tree import Columns
 from .vectors import catalog_columns
@@ -93,29 +94,43 @@ def query(
         What is read is damaged.
     """
     with _session(store, sql, tier, memory_limit, scheduler, progress) as session:
-        told = _answer_blocks(session, stream=False)
-        table = whole_numbers(_run(session, told).to_arrow_table())
-        return Result.of(table, _attributes(session, told))
+        answered = _answer_blocks(session, stream=False)
+        with _told_errors():
+            table = whole_numbers(_run(session).to_arrow_table())
+        return Result.of(table, _attributes(session, answered))
 
 
 def stream(
-    store: "Store", sql: str, *, tier: Tier | None = None, memory_limit: int | str | None = None
+    store: "Store",
+    sql: str,
+    *,
+    tier: Tier | None = None,
+    memory_limit: int | str | None = None,
+    scheduler: "str | Client | None" = None,
+    progress: bool = False,
 ) -> pa.RecordBatchReader:
     """The same answer in batches: of rows of `attention`, however many, no more are found than are read.
 
     Parameters as those of `query`; what was asked is in the metadata of the schema, as JSON under `attnstore`.
     """
     stack = contextlib.ExitStack()
-    session = stack.enter_context(_session(store, sql, tier, memory_limit, None, False))
-    told = _answer_blocks(session, stream=True)
-    relation = _run(session, told)
-    reader = relation.to_arrow_reader()
-    return pa.RecordBatchReader.from_batches(reader.schema, _until_closed(reader, stack))
+    with contextlib.ExitStack() as stack:
+        session = stack.enter_context(_session(store, sql, tier, memory_limit, scheduler, progress))
+        answered = _answer_blocks(session, stream=True)
+        with _told_errors():
+            reader = _run(session).to_arrow_reader()
+        attributes = json.dumps(_attributes(session, answered))
+        schema = reader.schema.with_metadata({METADATA: attributes})
+        # From here on the reader closes what it reads from.
+        return pa.RecordBatchReader.from_batches(schema, _until_closed(reader, schema, stack.pop_all()))
 
 
-def _until_closed(reader: pa.RecordBatchReader, stack: contextlib.ExitStack) -> Iterator[pa.RecordBatch]:
+def _until_closed(
+    reader: pa.RecordBatchReader, schema: pa.Schema, stack: contextlib.ExitStack
+) -> Iterator[pa.RecordBatch]:
     with stack, _told_errors():
-        yield from reader
+        for batch in reader:
+            yield batch.replace_schema_metadata(schema.metadata)
 
 
 def explain(store: "Store", sql: str, *, tier: Tier | None = None, memory_limit: int | str | None = None) -> str:
@@ -143,8 +158,7 @@ def _session(
     connection = duckdb.connect(":memory:", config={"memory_limit": f"{limit}B", "preserve_insertion_order": "true"})
     try:
         with catalog_errors(store.path / str(store.document.catalog)):
-            with duckdb_errors():
-                wanted = {name.lower() for name in connection.get_table_names(sql)}
+            wanted = statement.tables
             # Which columns there are has to be known before it is known whether arcs are needed.
             columns = _columns_of(store)
             questions = tuple(take_apart(statement, block, columns) for block in statement.blocks)
@@ -237,12 +251,14 @@ def _answer(session: Session, number: int, question: Question, stream: bool) -> 
                 f"the query may need {need / 1e9:.3g} GB for its groups, and the limit is "
                 f"{session.memory_limit / 1e9:.3g} GB: group by fewer or coarser properties, or raise memory_limit."
             )
-        cells = cells_of(plan, session.index, scheduler=session.scheduler, progress=session.progress)
+        options = {"scheduler": session.scheduler, "progress": session.progress}
+        cells = cells_of(plan, session.index, session.memory_limit, **options)
         create(session.connection, name, cells, plan, stream=False)
     bounds = not plan.exact and block.place != "value"
+    approximate = () if plan.exact else question.approximate()
     block.node.update(question.rewritten(name, bounds))
     models = tuple(one.model.name for one in plan.models)
-    return Answered(told, models, () if plan.exact else question.approximate())
+    return Answered(told, models, approximate)
 
 
 def _check_fallback(session: Session, question: Question) -> None:
@@ -259,15 +275,14 @@ def _check_fallback(session: Session, question: Question) -> None:
         )
 
 
-def _run(session: Session, answered: "list[Answered]") -> duckdb.DuckDBPyRelation:
+def _run(session: Session) -> duckdb.DuckDBPyRelation:
     sql = render_statement(session.statement.tree)
-    if f'"table_name": "{ATTENTION}"' in str(session.statement.tree).replace("'", '"'):
+    if ATTENTION in session.statement.tables:
         raise QueryError(
             f"{quoted(session.statement.sql)} cannot be answered: attention stands where it is not understood; "
             "put it into a subquery or CTE of its own."
         )
-    with _told_errors():
-        return session.connection.sql(sql)
+    return session.connection.sql(sql)
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from ..codebook import Codebook
 from ..errors import QueryError
 from .block import Question
-from .cells import Scan, Tier
+from .cells import FREE_SIZE, Scan, Tier
 from .plan import one_end
 from .steps import Bands, cut, values
 from .tree import Expression, Leaf
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from ..store import Model
 
 TIERS: tuple[Tier, ...] = ("pairs", "marginals", "arcs", "codes")
+
+#: Values that a number computed from both ends is taken to have, when memory is estimated.
+FREE_VALUES = 1024
 
 #: Attention entries a second on two cores, by tier; what docs/performance.md measures, rounded down.
 RATES: dict[Tier, float] = {"pairs": 40e9, "marginals": 20e9, "arcs": 8e9, "codes": 0.8e9}
@@ -193,13 +196,13 @@ def most_cells(scan: Scan, lengths: npt.NDArray[np.int64], *, by_protein: bool) 
         if isinstance(key.node, Leaf) and key.node.end in sizes:
             sizes[key.node.end] *= key.size
         else:
-            others *= key.size
+            others *= min(key.size, FREE_VALUES) if key.size == FREE_SIZE else key.size
 
     def combinations(length: int) -> int:
         per_end = int(np.prod([min(size, length) for size in sizes.values()], dtype=object))
         return min(per_end * others, length * length)
 
     each = [combinations(int(length)) for length in lengths]
-    groups = sum(each) if by_protein else min(scan.groups, sum(each))
+    groups = sum(each) if by_protein else min(combinations(1 << 20), sum(each))
     *_, bands, reverse = scan.shape
     return int(scan.heads.sum()) * groups * bands * reverse

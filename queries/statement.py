@@ -68,6 +68,21 @@ class Statement:
         text = self.sql.encode()[begin : begin + size].decode(errors="replace")
         return text if size and text.strip() else render(node)
 
+    @property
+    def tables(self) -> set[str]:
+        """Names after FROM, in lower case; those of CTEs among them."""
+        found: set[str] = set()
+        waiting: list[Any] = [self.tree]
+        while waiting:
+            value = waiting.pop()
+            if isinstance(value, dict):
+                if value.get("type") == "BASE_TABLE":
+                    found.add(value["table_name"].lower())
+                waiting += value.values()
+            elif isinstance(value, list):
+                waiting += value
+        return found
+
     def asks_attention(self, part: Tree, block: Block) -> bool:
         """Whether what a condition of a block compares with follows from other blocks."""
         return bool(block.scope) or f'"table_name": "{ATTENTION}"' in json.dumps(part).lower()
@@ -134,9 +149,9 @@ def _parsed(sql: str) -> Tree:
     return json.loads(text)["statements"][0]["node"]  # type: ignore[no-any-return]
 
 
-def select(item: Tree, source: str, scope: tuple[Tree, ...]) -> str:
-    """SQL of a SELECT of one expression, with the CTEs that it may name."""
-    node = {**_parsed(f"SELECT 1 FROM {source}"), "select_list": [item], "cte_map": {"map": list(scope)}}
+def select(column: str, source: str, condition: Tree, scope: tuple[Tree, ...]) -> str:
+    """SQL of a SELECT of one column under a condition, with the CTEs that the condition may name."""
+    node = {**_parsed(f"SELECT {column} FROM {source}"), "where_clause": condition, "cte_map": {"map": list(scope)}}
     return render_statement(statement_of(node))
 
 

@@ -13,7 +13,9 @@ import click
 from .. import __version__
 from ..errors import AttnstoreError
 from .align import align
+from .contacts import contacts
 from .ingest import demo, ingest
+from .query import query
 from .stores import info, sql, verify
 
 
@@ -23,7 +25,7 @@ def cli() -> None:
     """Ingest the attention of protein language models once; ask it anything afterwards."""
 
 
-for command in (ingest, info, align, sql, verify, demo):
+for command in (ingest, info, align, query, contacts, sql, verify, demo):
     cli.add_command(command)
 
 

@@ -1,4 +1,4 @@
-"""Segments read back: any part of an array through either pipeline, and row groups of arcs, digest by digest."""
+"""Segments read back: any part of an array, whichever pipeline wrote it, and row groups of arcs, digest by digest."""
 
 import contextlib
 import itertools
@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import attnstore
-from attnstore import codecs, segment
+from attnstore import codecs, segment, segment_writer
 from attnstore.errors import StoreError
 from tests.synthetic import contents, random_proteins, write_store
 
@@ -25,10 +25,12 @@ def proteins():
     return random_proteins(3, [21, 18, 15, 6], LAYERS, HEADS)
 
 
-@pytest.fixture(scope="module")
-def store(proteins, tmp_path_factory):
+@pytest.fixture(scope="module", params=PIPELINES)
+def store(request, proteins, tmp_path_factory):
     path = tmp_path_factory.mktemp("segment") / "store"
-    write_store(path, proteins, per_segment=len(proteins))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(codecs.PIPELINE_VARIABLE, request.param)
+        write_store(path, proteins, per_segment=len(proteins))
     return path
 
 
@@ -36,8 +38,6 @@ def forget():
     """Nothing read before the damage may answer after it."""
     segment.open_segment.cache_clear()
     segment._check_part.cache_clear()
-    codecs._check_chunk.cache_clear()
-    codecs._shard_index.cache_clear()
 
 
 @contextlib.contextmanager
@@ -63,10 +63,7 @@ HEAD_INDICES = (0, 3, WHOLE, slice(0, 2), slice(2, 3), slice(2, 2))
 STRETCHES = ((0, None), (0, 1), (511, 513), (512, 1024), (5, 700), (1025, 1026), (1000, None), (7, 7))
 
 
-@pytest.mark.parametrize("pipeline", PIPELINES)
-def test_any_part_of_the_codes_is_that_part_of_what_was_written(store, proteins, monkeypatch, pipeline):
-    monkeypatch.setenv(codecs.PIPELINE_VARIABLE, pipeline)
-    forget()
+def test_any_part_of_the_codes_is_that_part_of_what_was_written(store, proteins):
     (opened,) = attnstore.open(store).model().segments
     written = contents(proteins).codes
     assert written.shape == (LAYERS, HEADS, 1026)
@@ -79,11 +76,39 @@ def test_any_part_of_the_codes_is_that_part_of_what_was_written(store, proteins,
     np.testing.assert_array_equal(opened.codes(), written, strict=True)
 
 
+@pytest.mark.parametrize("layer", LAYER_INDICES)
+@pytest.mark.parametrize(("begin", "end"), STRETCHES)
+def test_chunks_are_the_codes_of_one_head_after_the_other_in_stretches_of_at_most_a_chunk(
+    store, proteins, layer, begin, end
+):
+    (opened,) = attnstore.open(store).model().segments
+    written = contents(proteins).codes
+    for head in HEAD_INDICES:
+        found = np.full(written.shape, 255, np.uint8)
+        places = []
+        for at, h, first, codes in opened.chunks(layer, head, begin, end):
+            assert codes.dtype == np.uint8
+            assert codes.ndim == 1
+            assert first // 512 == (first + codes.size - 1) // 512
+            found[at, h, first : first + codes.size] = codes
+            places.append((at, h, first))
+        kept = tuple(index if isinstance(index, slice) else slice(index, index + 1) for index in (layer, head))
+        chosen = (*kept, slice(begin, end))
+        expected = np.full(written.shape, 255, np.uint8)
+        expected[chosen] = written[chosen]
+        np.testing.assert_array_equal(found, expected)
+        assert places == sorted(set(places))
+
+
+def test_chunks_that_outlive_the_next_are_not_overwritten(store, proteins):
+    (opened,) = attnstore.open(store).model().segments
+    written = contents(proteins).codes
+    for layer, head, begin, codes in list(opened.chunks()):
+        np.testing.assert_array_equal(codes, written[layer, head, begin : begin + codes.size])
+
+
 @pytest.mark.parametrize("name", ["received", "emitted", "special"])
-@pytest.mark.parametrize("pipeline", PIPELINES)
-def test_any_part_of_a_marginal_is_that_part_of_what_was_written(store, proteins, monkeypatch, pipeline, name):
-    monkeypatch.setenv(codecs.PIPELINE_VARIABLE, pipeline)
-    forget()
+def test_any_part_of_a_marginal_is_that_part_of_what_was_written(store, proteins, name):
     (opened,) = attnstore.open(store).model().segments
     written = getattr(contents(proteins), name)
     assert written.shape == (LAYERS, HEADS, 60)
@@ -95,20 +120,14 @@ def test_any_part_of_a_marginal_is_that_part_of_what_was_written(store, proteins
     np.testing.assert_array_equal(opened.marginal(name), written, strict=True)
 
 
-@pytest.mark.parametrize("pipeline", PIPELINES)
-def test_means_and_counts_of_bins_are_what_was_written(store, proteins, monkeypatch, pipeline):
-    monkeypatch.setenv(codecs.PIPELINE_VARIABLE, pipeline)
-    forget()
+def test_means_and_counts_of_bins_are_what_was_written(store, proteins):
     (opened,) = attnstore.open(store).model().segments
     written = contents(proteins)
     np.testing.assert_array_equal(opened.bin_mean, written.bin_mean, strict=True)
     np.testing.assert_array_equal(opened.bin_count, written.bin_count, strict=True)
 
 
-@pytest.mark.parametrize("pipeline", PIPELINES)
-def test_attention_of_any_layers_and_heads_is_the_mean_of_each_weights_bin(store, proteins, monkeypatch, pipeline):
-    monkeypatch.setenv(codecs.PIPELINE_VARIABLE, pipeline)
-    forget()
+def test_attention_of_any_layers_and_heads_is_the_mean_of_each_weights_bin(store, proteins):
     opened, written = attnstore.open(store), contents(proteins)
     means = np.take_along_axis(written.bin_mean, written.codes.astype(np.intp), axis=-1)
     offset = written.proteins.pair_offset
@@ -133,12 +152,9 @@ def test_attention_of_any_layers_and_heads_is_the_mean_of_each_weights_bin(store
     ],
 )
 @pytest.mark.parametrize("name", ["codes", "received", "special"])
-@pytest.mark.parametrize("pipeline", PIPELINES)
 def test_a_flipped_bit_in_a_large_shard_is_refused_by_any_read_that_decodes_it_or_says_nothing(
-    store, monkeypatch, pipeline, name, layer, head, begin, end
+    store, monkeypatch, name, layer, head, begin, end
 ):
-    # A compiled decoder may read a part of a shard, or of a chunk, and pass over the checksums on its way.
-    monkeypatch.setenv(codecs.PIPELINE_VARIABLE, pipeline)
     monkeypatch.setattr(segment, "SMALL_FILE", 0)
     (file,) = (path for path in store.rglob("c/0/0/0") if path.parts[-5] == name)
 
@@ -272,3 +288,76 @@ def test_large_proteins_are_checked_whole_when_they_are_opened(store, monkeypatc
             pytest.raises(StoreError, match=r"proteins\.parquet is damaged: bytes from \d+ do"),
         ):
             _ = attnstore.open(store).model().segments
+
+
+@pytest.fixture(scope="module")
+def cut(proteins, tmp_path_factory):
+    """A store whose arcs lie in row groups of at most 20, several to a head, and what was written of them."""
+    path = tmp_path_factory.mktemp("cut") / "store"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(segment_writer, "_ARC_ROWS", 20)
+        write_store(path, proteins, per_segment=len(proteins))
+    (opened,) = attnstore.open(path).model().segments
+    assert pq.read_metadata(opened.arcs_path).num_row_groups > 50
+    return opened, contents(proteins).arcs
+
+
+def some_heads(seed):
+    rng = np.random.default_rng(seed)
+    one, layer, none = (np.zeros((LAYERS, HEADS), bool) for _ in range(3))
+    one[2, 1] = layer[1] = True
+    return [None, one, layer, none, ~one, *(rng.random((LAYERS, HEADS)) < 0.3 for _ in range(5))]
+
+
+@pytest.mark.parametrize("columns", [segment.ARC_SCHEMA.names, ["target", "source"], ["weight"], ["head"]])
+@pytest.mark.parametrize(
+    "threshold", [0.0, 0.05, 0.07, 0.1, float(np.nextafter(np.float32(0.1), 1)), 0.25, 0.3, 0.9, 2.0]
+)
+def test_arcs_are_those_at_or_above_the_threshold_of_the_heads_asked_for(cut, threshold, columns):
+    opened, written = cut
+    for heads in some_heads(5):
+        chosen = written["weight"] >= np.float32(threshold)
+        if heads is not None:
+            chosen &= heads[written["layer"], written["head"]]
+        found = opened.arcs(threshold, columns, heads)
+        assert found.schema.names == list(columns)
+        rows = sorted(zip(*(found[name].to_pylist() for name in columns), strict=True))
+        assert rows == sorted(zip(*(written[name][chosen].tolist() for name in columns), strict=True))
+
+
+def test_arcs_of_a_row_group_come_in_one_piece_and_in_order(cut):
+    opened, _ = cut
+    key = ["layer", "head", "protein", "source", "target"]
+    for table in opened.arc_groups(0.07, heads=some_heads(1)[1]):
+        assert table.num_rows <= 20
+        assert all(column.num_chunks <= 1 for column in table.columns)
+        rows = list(zip(*(table[name].to_pylist() for name in key), strict=True))
+        assert rows == sorted(rows)
+
+
+def test_only_the_row_groups_and_weights_that_may_matter_are_read(cut, monkeypatch):
+    opened, written = cut
+    read = []
+    plain = pq.ParquetFile.read_row_group
+
+    def recorded(file, group, columns, **options):
+        read.append((group, set(columns)))
+        return plain(file, group, columns=columns, **options)
+
+    monkeypatch.setattr(pq.ParquetFile, "read_row_group", recorded)
+    one = np.zeros((LAYERS, HEADS), bool)
+    one[1, 2] = True
+    opened.arcs(0.1, ["source"])
+    whole = len(read)
+    assert all(columns == {"source"} for _, columns in read)
+    read.clear()
+    opened.arcs(0.1, ["source"], one)
+    # The head's own, and in each of two bands one at either end of its layer.
+    of_head = (written["weight"] >= np.float32(0.1)) & (written["layer"] == 1) & (written["head"] == 2)
+    assert 0 < len(read) <= of_head.sum() // 20 + 8 < whole // 2
+    read.clear()
+    opened.arcs(0.2, ["source"])
+    assert {"weight" in columns for _, columns in read} == {False, True}
+    read.clear()
+    opened.arcs(0.0, heads=np.zeros((LAYERS, HEADS), bool))
+    assert read == []

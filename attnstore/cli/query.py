@@ -1,0 +1,54 @@
+"""``attnstore query``: SQL over attention."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ..tables import write_batches, write_table
+from .options import STORE, output_options
+
+
+@click.command()
+@STORE
+@click.argument("statement", metavar="SQL")
+@click.option("--explain", "explained", is_flag=True, help="Say how it would be answered, and do not answer it.")
+@click.option("--tier", type=click.Choice(["pairs", "marginals", "arcs", "codes"]), help="Read this tier.")
+@click.option("--memory-limit", metavar="SIZE", help="What it may take, e.g. 4GB.  [default: half of the memory]")
+@click.option("--scheduler", metavar="ADDRESS", help="Of a Dask cluster, e.g. tcp://host:8786.  [default: threads]")
+@output_options
+def query(
+    store: Path,
+    statement: str,
+    explained: bool,
+    tier: Any,
+    memory_limit: str | None,
+    scheduler: str | None,
+    form: str,
+    output: Path | None,
+) -> None:
+    """Answer one SELECT over attention and the other tables of STORE.
+
+    For example "SELECT layer, head, avg(contact) AS share, count(*) AS arcs FROM attention WHERE weight >= 0.3 AND
+    separation >= 6 GROUP BY ALL ORDER BY share DESC LIMIT 10".
+    """
+    from ..store import open_store
+
+    opened = open_store(store)
+    if explained:
+        click.echo(opened.explain(statement, tier=tier, memory_limit=memory_limit))
+        return
+    options: dict[str, Any] = {
+        "tier": tier, "memory_limit": memory_limit, "scheduler": scheduler, "progress": sys.stderr.isatty(),
+    }  # fmt: skip
+    if form in ("csv", "parquet"):
+        batches = opened.stream(statement, **options)
+        write_batches(batches, form, output)
+        approximate = json.loads(batches.schema.metadata[b"attnstore"])["approximate"]
+    else:
+        result = opened.query(statement, **options)
+        write_table(result.df(), form, output)
+        approximate = result.attrs["approximate"]
+    for name in approximate:
+        click.echo(f"{name} is approximate: the exact value lies from {name}_min to {name}_max.", err=True)
