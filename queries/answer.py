@@ -1,6 +1,6 @@
 """What tasks found, as tables that DuckDB says the rest of the statement over."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -8,16 +8,16 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
+from ..errors import AttnstoreError
 from . import cells as cell_tasks
 from . import rows as row_tasks
 from .block_plan import BlockPlan, ModelPlan, of_segment
 from .cells import CellTable
-from .encode import Encoded
 from .execute import execute
 from .rewrite import Cells
 from .steps import Bands, type_of, values
 
-Index = dict[str, tuple[int, str]]
+Index = Mapping[str, tuple[int, str]]
 
 
 def cells_of(plan: BlockPlan, index: Index, memory_limit: int, **options: Any) -> pa.Table:
@@ -127,10 +127,21 @@ def create(connection: duckdb.DuckDBPyConnection, name: str, incoming: Any, plan
         connection.unregister(f"{name}_incoming")
 
 
-def rows_of(plan: BlockPlan, index: Index) -> pa.RecordBatchReader:
-    """Rows of all models and segments, found while they are read."""
+def rows_of(plan: BlockPlan, index: Index, failures: list[AttnstoreError]) -> pa.RecordBatchReader:
+    """Rows of all models and segments, found while they are read.
+
+    What fails then is noted in `failures`, since DuckDB, which reads, passes on no more than its text.
+    """
     schema = pa.schema(list(_row_schema(plan)))
-    return pa.RecordBatchReader.from_batches(schema, _batches(plan, index, schema))
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        try:
+            yield from _batches(plan, index, schema)
+        except AttnstoreError as error:
+            failures.append(error)
+            raise
+
+    return pa.RecordBatchReader.from_batches(schema, batches())
 
 
 def _row_schema(plan: BlockPlan) -> Iterator[tuple[str, pa.DataType]]:
@@ -157,14 +168,12 @@ def _batches(plan: BlockPlan, index: Index, schema: pa.Schema) -> Iterator[pa.Re
                     "head": pa.array(batch["head"], pa.int32()),
                 }
                 for number, one in enumerate(plan.keys):
-                    columns[one.key.column] = _decoded(one, batch[f"__code{number}"])
+                    values = batch[f"__key{number}"]
+                    numbers = one.code.kind == "number"
+                    columns[one.key.column] = pa.array(values, mask=np.isnan(values)) if numbers else one.decode(values)
                 for name in sorted(plan.question.cells.sums):
                     for side in _sides(plan):
                         # An arc's weight is its own bound, where another model's part has some.
                         found = batch.get(name + side, batch[name])
                         columns[name + side] = pa.array(found, pa.float32())
                 yield pa.RecordBatch.from_pydict(columns, schema=schema)
-
-
-def _decoded(one: Encoded, codes: Any) -> pa.Array:
-    return one.decode(codes)

@@ -1,6 +1,7 @@
 """A block's question put to a store: which heads and proteins take part, and what is read of which model."""
 
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -235,7 +236,7 @@ def _scan(
 
 
 def of_segment(
-    plan: BlockPlan, segment: "Segment", index: dict[str, tuple[int, str]]
+    plan: BlockPlan, segment: "Segment", index: Mapping[str, tuple[int, str]]
 ) -> tuple[SegmentVectors, npt.NDArray[np.int64]]:
     """Vectors and groups of a segment's proteins.
 

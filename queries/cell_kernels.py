@@ -19,19 +19,44 @@ _compile = compiled()
 
 
 @_compile
-def histogram(codes: Array, groups: Array, result: Array) -> None:
-    """Add every pair to result [group, code]; groups without a place of their own go to the last row.
+def count_ranges(codes: Array, groups: Array, low: Array, high: Array, counts: Array) -> None:
+    """Add the number of pairs of each group whose codes lie in each range to counts [group, range].
 
     Parameters
     ----------
     codes : uint8 [pairs]
-    groups : int32 [pairs], −1 for pairs that take no part
-    result : int64 [groups + 1, 256]
+    groups : uint8 [pairs]; those beyond the last row of counts take no part
+    low, high : uint8 [ranges], both inclusive
+    counts : int64 [groups, ranges]
     """
-    last = result.shape[0] - 1
+    for g in range(counts.shape[0]):
+        for r in range(low.shape[0]):
+            first, last, total = low[r], high[r], 0
+            # Comparing without a branch and without a table: the compiler makes vector instructions of it.
+            for k in range(codes.shape[0]):
+                total += (codes[k] >= first) & (codes[k] <= last) & (groups[k] == g)
+            counts[g, r] += total
+
+
+@_compile
+def histogram(codes: Array, groups: Array, result: Array) -> None:
+    """Add every pair to result [group, code].
+
+    Parameters
+    ----------
+    codes : uint8 [pairs]
+    groups : unsigned [pairs], below the number of groups; the last is of those that take no part
+    result : int64 [groups, 256]
+    """
+    # Two tables in turn, since neighbouring pairs often fall into the same place.
+    size = result.shape[0]
+    table = np.zeros((2, size * 256), np.uint32)
     for k in range(codes.shape[0]):
-        group = groups[k]
-        result[last if group < 0 else group, codes[k]] += 1
+        table[k & 1, np.int64(groups[k]) * 256 + codes[k]] += np.uint32(1)
+    for group in range(size):
+        for code in range(256):
+            at = group * 256 + code
+            result[group, code] += np.int64(table[0, at]) + np.int64(table[1, at])
 
 
 @_compile
@@ -133,30 +158,34 @@ def transpose_pairs(codes: Array, offset: Array, length: Array, result: Array) -
 def places(
     layer: Array,
     head: Array,
+    protein: Array,
     weight: Array,
     groups: Array,
+    of_protein: Array,
     row: Array,
     lower: Array,
     taken: Array,
     size: int,
     result: Array,
 ) -> None:
-    """Place of each arc: (row of its head · groups + group) · bands + band.
+    """Place of each arc: ((row of its head · groups of proteins + that of its own) · size + group) · bands + band.
 
     Parameters
     ----------
-    layer, head, weight : of the arcs
-    groups : int64 [arcs], −1 for arcs that take no part
+    layer, head, protein, weight : of the arcs
+    groups : integers [arcs] or [1], −1 for arcs that take no part
+    of_protein : int64 [proteins], group of each, −1 for those that take no part; the last one is their number
     row : int64 [layers, heads], −1 for heads that take no part
     lower : float32 [bands], first weight of each band
     taken : bool [bands]
     size : number of groups
     result : int64 [arcs]
     """
-    bands = lower.shape[0]
+    bands, proteins = lower.shape[0], of_protein[-1]
+    alike = groups.shape[0] == 1
     for k in range(weight.shape[0]):
-        r, group = row[layer[k], head[k]], groups[k]
-        if r < 0 or group < 0:
+        r, group, p = row[layer[k], head[k]], np.int64(groups[0 if alike else k]), of_protein[protein[k]]
+        if r < 0 or group < 0 or p < 0:
             result[k] = -1
         else:
             w = weight[k]
@@ -167,7 +196,7 @@ def places(
                     below = middle
                 else:
                     above = middle
-            result[k] = (r * size + group) * bands + below if taken[below] else -1
+            result[k] = ((r * proteins + p) * size + group) * bands + below if taken[below] else -1
 
 
 @_compile

@@ -1,7 +1,8 @@
 """One segment's cells: pairs of each head counted by keys and band of weight; and how two segments' combine."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import reduce
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -22,6 +23,8 @@ Tier = Literal["pairs", "marginals", "arcs", "codes"]
 
 #: Up to so many groups a histogram of code × group stays in the cache, and is the faster.
 _HISTOGRAM_GROUPS = 1024
+#: Up to so many counts the codes are passed over once for each, by vector instructions, and that is the fastest.
+_RANGES = 16
 #: Groups up to this number are counted in arrays as long as it; beyond, only those that occur get a place.
 _DENSE = 1 << 16
 #: Whole numbers that a key may take which is no property but computed from two.
@@ -138,9 +141,7 @@ def reducer(column: str) -> np.ufunc:
     return {"minimum": np.minimum, "low": np.minimum, "maximum": np.maximum, "high": np.maximum}.get(what, np.add)
 
 
-def run(
-    scan: Scan, segment: "Segment", vectors: SegmentVectors, protein_group: Array, memory_limit: int
-) -> CellTable:
+def run(scan: Scan, segment: "Segment", vectors: SegmentVectors, protein_group: Array, memory_limit: int) -> CellTable:
     """Count one segment.
 
     Parameters
@@ -227,9 +228,11 @@ def columns_of(scan: Scan) -> dict[str, type]:
 
 def group_of(scan: Scan, pairs: Pairs) -> Array:
     """Group of pairs by their keys, int64, of a shape that broadcasts to the pairs; −1 where WHERE is not TRUE."""
-    group: Array = np.zeros(1, np.int64) if isinstance(pairs, ListedPairs) else np.zeros((1, 1), np.int64)
+    kind = np.int32 if scan.groups < 1 << 31 else np.int64
+    group: Array = np.zeros(1 if isinstance(pairs, ListedPairs) else (1, 1), kind)
     for key in scan.keys:
-        group = group * key.size + key_codes(key, pairs)
+        codes = key_codes(key, pairs)
+        group = group * kind(key.size) + codes if group.any() else codes
     for condition in scan.where:
         group = np.where(evaluate(condition, pairs) == TRUE, group, -1)
     return group
@@ -238,9 +241,9 @@ def group_of(scan: Scan, pairs: Pairs) -> Array:
 def key_codes(key: KeyCode, pairs: Pairs) -> Array:
     values = evaluate(key.node, pairs)
     if key.kind == "boolean":
-        return values.astype(np.int64)
+        return values.astype(np.int32)
     if key.kind == "string":
-        return values.astype(np.int64) + 1
+        return values + np.int32(1)
     with np.errstate(invalid="ignore"):
         whole = (values == np.floor(values)) & (values > _LEAST) & (values < _MOST)
     if not (whole | np.isnan(values)).all():
@@ -248,7 +251,7 @@ def key_codes(key: KeyCode, pairs: Pairs) -> Array:
             "a number computed from both ends of a pair is grouped by, and is no whole number everywhere: "
             "bin it, e.g. floor(distance / 2)."
         )
-    return np.where(np.isnan(values), 0, np.nan_to_num(values) - _LEAST).astype(np.int64)
+    return np.where(np.isnan(values), 0, np.nan_to_num(values) - _LEAST).astype(np.int32)
 
 
 def key_values(key: KeyCode, codes: Array) -> Array:
@@ -272,11 +275,16 @@ def _flat_groups(scan: Scan, vectors: SegmentVectors, present: Array, of_protein
     return _placed(scan, groups, of_pair, present)
 
 
+def _ids(scan: Scan, present: Array) -> Array:
+    """Ids of all groups of some groups of proteins, without the head and the bands."""
+    return (present[:, None] * scan.groups + np.arange(scan.groups)).ravel()
+
+
 def _placed(scan: Scan, groups: Array, of_protein: Array, present: Array) -> tuple[_Counted, Array]:
     """Groups by keys and of proteins, made one, and each pair's place among those; −1 stays −1."""
     size = scan.groups
     if len(present) * size <= _DENSE:
-        ids = (present[:, None] * size + np.arange(size)).ravel()
+        ids = _ids(scan, present)
         places = np.where(groups < 0, -1, of_protein * size + groups)
     else:
         whole = np.where(groups < 0, -1, present[of_protein] * size + groups)
@@ -295,15 +303,25 @@ def _from_codes(
     band = band_of_codes(scan.bands, scan.taken, scan.codebook)
     measured = _measured(scan, vectors, of_protein)
     simple = scan.reverse is None and not measured and len(counted.groups) <= _HISTOGRAM_GROUPS
+    weighed = bool(scan.sums or scan.extremes)
+    counted_only = simple and not weighed and len(counted.groups) * counted.bands <= _RANGES
+    if simple:
+        # A group of their own for pairs that take no part; the smaller the type, the faster.
+        groups = np.where(groups < 0, len(counted.groups), groups).astype(
+            np.uint8 if len(counted.groups) < 256 else np.uint16
+        )
+    ranges = _ranges(band)
     edges = np.zeros((3, 256))
     edges[1, : scan.codebook.size], edges[2, : scan.codebook.size] = scan.codebook.lower, scan.codebook.upper
     parts = []
     for layer in np.flatnonzero(scan.heads.any(axis=1)).tolist():
         for head in np.flatnonzero(scan.heads[layer]).tolist():
             values = edges.copy()
-            if scan.sums or scan.extremes or measured:
+            if weighed or measured:
                 values[0, : scan.codebook.size] = segment.bin_mean[layer, head]
-            if simple:
+            if counted_only:
+                found = _of_ranges(counted, segment.chunks(layer, head), groups, ranges)
+            elif simple:
                 table = np.zeros((len(counted.groups) + 1, 256), np.int64)
                 for *_, begin, codes in segment.chunks(layer, head):
                     kernels.histogram(codes, groups[begin : begin + len(codes)], table)
@@ -323,6 +341,31 @@ def band_of_codes(bands: Bands, taken: Array | None, codebook: "Codebook") -> Ar
     if taken is not None:
         band[band >= 0] = np.where(taken[band[band >= 0]], band[band >= 0], -1)
     return band
+
+
+def _ranges(band: Array) -> tuple[Array, Array, Array]:
+    """Bands that take part, with the first and last code of each: the codes of a band lie together."""
+    taken = np.unique(band[band >= 0])
+    low = np.array([np.flatnonzero(band == one)[0] for one in taken], np.uint8)
+    high = np.array([np.flatnonzero(band == one)[-1] for one in taken], np.uint8)
+    return taken, low, high
+
+
+def _of_ranges(
+    counted: _Counted,
+    chunks: Iterator[tuple[int, int, int, Array]],
+    groups: Array,
+    ranges: tuple[Array, Array, Array],
+) -> dict[str, Array]:
+    from . import cell_kernels as kernels
+
+    taken, low, high = ranges
+    counts = np.zeros((len(counted.groups), len(taken)), np.int64)
+    for *_, begin, codes in chunks:
+        kernels.count_ranges(codes, groups[begin : begin + len(codes)], low, high, counts)
+    found = np.zeros((len(counted.groups), counted.bands), np.int64)
+    found[:, taken] = counts
+    return {"__n": found.ravel()}
 
 
 def _of_histogram(scan: Scan, counted: _Counted, table: Array, values: Array, band: Array) -> dict[str, Array]:
@@ -374,14 +417,14 @@ def _of_pairs(
             found[f"__{column}_minimum{side}"] = values[which][most[0]]
             found[f"__{column}_maximum{side}"] = values[which][most[1]]
     for own, measure in measured.items():
-        known, total = np.zeros(size, np.int64), np.zeros(size)
+        known, summed = np.zeros(size, np.int64), np.zeros(size)
         low, high = np.full(size, np.inf), np.full(size, -np.inf)
         weighted, weight = np.zeros((2, 3, size))
         kernels.measure_codes(
-            codes, reverse, groups, band, reverse_band, *shape, values, measure, known, total, low, high, weighted,
+            codes, reverse, groups, band, reverse_band, *shape, values, measure, known, summed, low, high, weighted,
             weight,
         )  # fmt: skip
-        found |= {f"{own}_n": known, f"{own}_sum": total, f"{own}_low": low, f"{own}_high": high}
+        found |= {f"{own}_n": known, f"{own}_sum": summed, f"{own}_low": low, f"{own}_high": high}
         for which, side in enumerate(_SIDES):
             found[f"{own}_weighted{side}"], found[f"{own}_weight{side}"] = weighted[which], weight[which]
     return found
@@ -405,52 +448,73 @@ def _from_arcs(scan: Scan, segment: "Segment", vectors: SegmentVectors, present:
 
     row = np.where(scan.heads, np.arange(scan.heads.size).reshape(scan.heads.shape), -1)
     threshold = scan.bands.lower[np.argmax(scan.taken)]
-    parts: list[CellTable] = []
-    everywhere = scan.heads.all()
-    for arcs in segment.arc_groups(threshold, heads=None if everywhere else scan.heads):
+    size = scan.heads.size * len(present) * scan.groups * len(scan.bands.lower)
+    numbered = np.append(of_protein, len(present))
+    empty = _Counted(scan, np.zeros(0, np.int64)).table([])
+    dense = size <= _DENSE * 16
+    counted = _Counted(scan, _ids(scan, present)) if dense else None
+    totals = _Totals(scan, size) if dense else None
+    sparse: list[CellTable] = []
+    for arcs in segment.arc_groups(threshold, heads=None if scan.heads.all() else scan.heads):
         layer, head, protein, source, target, weight = (column.to_numpy() for column in arcs.columns)
         pairs = ListedPairs(vectors, protein, source, target)
-        groups = np.broadcast_to(group_of(scan, pairs), len(weight))
-        own = of_protein.take(protein)
-        counted, places = _placed(scan, np.where(own < 0, -1, groups), own, present)
-        size = scan.heads.size * counted.size
         at = np.empty(len(weight), np.int64)
         kernels.places(
-            layer, head, weight, places.astype(np.int64), row, scan.bands.lower, scan.taken, len(counted.groups), at
-        )
-        if size > 4 * len(at) + _DENSE:
-            taken, inverse = np.unique(at, return_inverse=True)
-            if len(taken) and taken[0] < 0:
-                taken, inverse = taken[1:], inverse - 1
-            at, size = inverse.astype(np.int64), len(taken)
-        else:
-            taken = np.arange(size)
-        found = _of_arcs(scan, pairs, at, weight, size)
-        full = np.flatnonzero(found["__n"])
-        heads, within = np.divmod(taken[full], max(counted.size, 1))
-        ids = counted.ids(heads, within)
-        parts.append(counted.table([(ids, {name: found[name][full] for name in columns_of(scan)})]))
-    total = _Counted(scan, np.zeros(0, np.int64)).table([])
-    for part in parts:
-        total = total.combine(part)
-    return total
+            layer, head, protein, weight, group_of(scan, pairs), numbered, row, scan.bands.lower, scan.taken,
+            scan.groups, at,
+        )  # fmt: skip
+        if totals is not None:
+            totals.add(pairs, at, weight)
+            continue
+        # Too many places for an array of all of them: those that occur are numbered.
+        occurring, inverse = np.unique(at, return_inverse=True)
+        if len(occurring) and occurring[0] < 0:
+            occurring, inverse = occurring[1:], inverse - 1
+        part = _Totals(scan, len(occurring))
+        part.add(pairs, inverse.astype(np.int64), weight)
+        bands = len(scan.bands.lower)
+        heads, within = np.divmod(occurring, len(present) * scan.groups * bands)
+        group, band = np.divmod(within, bands)
+        local, own = np.divmod(group, scan.groups)
+        ids = ((heads * scan.protein_groups + present[local]) * scan.groups + own) * bands + band
+        sparse.append(CellTable(ids, part.columns()))
+    if totals is not None and counted is not None:
+        full = np.flatnonzero(totals.found["__n"])
+        heads, within = np.divmod(full, counted.size)
+        return counted.table([(counted.ids(heads, within), totals.columns(full))])
+    return reduce(CellTable.combine, sparse, empty)
 
 
-def _of_arcs(scan: Scan, pairs: ListedPairs, at: Array, weight: Array, size: int) -> dict[str, Array]:
-    from . import cell_kernels as kernels
+class _Totals:
+    """Flat arrays of cells that arcs are added to, row group after row group."""
 
-    counts, sums, low, high = np.zeros(size, np.int64), np.zeros(size), np.full(size, np.inf), np.zeros(size)
-    kernels.count_arcs(at, weight, counts, sums, low, high)
-    found = {"__n": counts, "__weight_sum": sums, "__weight_minimum": low, "__weight_maximum": high}
-    for measure in scan.measures:
-        values = np.broadcast_to(evaluate(measure.node, pairs), len(weight)).astype(np.float64)
-        known, (total, weighted, alpha) = np.zeros(size, np.int64), np.zeros((3, size))
-        least, most = np.full(size, np.inf), np.full(size, -np.inf)
-        kernels.measure_arcs(at, weight, values, known, total, least, most, weighted, alpha)
-        own = measure.column
-        found |= {f"{own}_n": known, f"{own}_sum": total, f"{own}_low": least, f"{own}_high": most}
-        found |= {f"{own}_weighted": weighted, f"{own}_weight": alpha}
-    return found
+    def __init__(self, scan: Scan, size: int) -> None:
+        self._scan = scan
+        self.found: dict[str, Array] = {
+            "__n": np.zeros(size, np.int64), "__weight_sum": np.zeros(size),
+            "__weight_minimum": np.full(size, np.inf), "__weight_maximum": np.zeros(size),
+        }  # fmt: skip
+        for measure in scan.measures:
+            own = measure.column
+            self.found |= {f"{own}_n": np.zeros(size, np.int64), f"{own}_low": np.full(size, np.inf)}
+            self.found |= {f"{own}_{what}": np.zeros(size) for what in ("sum", "weighted", "weight")}
+            self.found[f"{own}_high"] = np.full(size, -np.inf)
+
+    def add(self, pairs: ListedPairs, at: Array, weight: Array) -> None:
+        """Add arcs at their places, −1 for those that take no part."""
+        from . import cell_kernels as kernels
+
+        found = self.found
+        names = ("__n", "__weight_sum", "__weight_minimum", "__weight_maximum")
+        kernels.count_arcs(at, weight, *(found[name] for name in names))
+        for measure in self._scan.measures:
+            values = np.broadcast_to(evaluate(measure.node, pairs), len(weight)).astype(np.float64)
+            whats = ("n", "sum", "low", "high", "weighted", "weight")
+            kernels.measure_arcs(at, weight, values, *(found[f"{measure.column}_{what}"] for what in whats))
+
+    def columns(self, at: Array | slice = slice(None)) -> dict[str, Array]:
+        """The columns wanted, of some places."""
+        return {name: self.found[name][at] for name in columns_of(self._scan)}
 
 
 def _from_pairs(

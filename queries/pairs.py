@@ -113,11 +113,12 @@ class ListedPairs:
         return self._separation if end == "separation" else self._row
 
     @cached_property
-    def _separation(self) -> NDArray[np.int64]:
-        return np.abs(np.subtract(self._source, self._target, dtype=np.int64))
+    def _separation(self) -> NDArray[Any]:
+        separation: NDArray[Any] = np.abs(np.subtract(self._source, self._target, dtype=np.int64))
+        return separation
 
     @cached_property
-    def _row(self) -> NDArray[np.int64]:
+    def _row(self) -> NDArray[Any]:
         """Row of `listed` of each pair; −1, the last value, where it is not there."""
         length = self._vectors.stored.take(self._protein)
         place = self._vectors.pair_offset[:-1].take(self._protein) + self._target * length + self._source

@@ -4,7 +4,7 @@ import contextlib
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import duckdb
@@ -13,7 +13,7 @@ import pyarrow as pa
 from ..catalog import catalog_errors
 from ..errors import AttnstoreError, QueryError
 from ..sql import duckdb_errors, open_tables
-from .answer import Index, cells_of, create, rows_of
+from .answer import cells_of, create, rows_of
 from .block import Question, take_apart
 from .block_plan import BlockPlan, plan_block, working_memory
 from .cells import Tier
@@ -23,8 +23,7 @@ from .expression import quoted
 from .fallback import over_arcs
 from .query_result import METADATA, Result, provenance, whole_numbers
 from .statement import ATTENTION, Statement, read_statement, render_statement
-from .tree import Columns
-from .vectors import catalog_columns
+from .vectors import Directory, directory
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -39,21 +38,22 @@ class Session:
     Attributes
     ----------
     store, statement, connection : the connection is locked in, and holds what blocks were answered with
-    columns, index : of the catalog
+    known : of the catalog
     questions : one a block
     tier, memory_limit, scheduler, progress : as asked for
+    failures : what went wrong while DuckDB was reading rows
     """
 
     store: "Store"
     statement: Statement
     connection: duckdb.DuckDBPyConnection
-    columns: Columns
-    index: Index
+    known: Directory
     questions: tuple[Question, ...]
     tier: Tier | None
     memory_limit: int
     scheduler: "str | Client | None"
     progress: bool
+    failures: list[AttnstoreError] = field(default_factory=list)
 
 
 def query(
@@ -95,7 +95,7 @@ def query(
     """
     with _session(store, sql, tier, memory_limit, scheduler, progress) as session:
         answered = _answer_blocks(session, stream=False)
-        with _told_errors():
+        with _told_errors(session):
             table = whole_numbers(_run(session).to_arrow_table())
         return Result.of(table, _attributes(session, answered))
 
@@ -113,22 +113,21 @@ def stream(
 
     Parameters as those of `query`; what was asked is in the metadata of the schema, as JSON under `attnstore`.
     """
-    stack = contextlib.ExitStack()
     with contextlib.ExitStack() as stack:
         session = stack.enter_context(_session(store, sql, tier, memory_limit, scheduler, progress))
         answered = _answer_blocks(session, stream=True)
-        with _told_errors():
+        with _told_errors(session):
             reader = _run(session).to_arrow_reader()
         attributes = json.dumps(_attributes(session, answered))
         schema = reader.schema.with_metadata({METADATA: attributes})
         # From here on the reader closes what it reads from.
-        return pa.RecordBatchReader.from_batches(schema, _until_closed(reader, schema, stack.pop_all()))
+        return pa.RecordBatchReader.from_batches(schema, _until_closed(session, reader, schema, stack.pop_all()))
 
 
 def _until_closed(
-    reader: pa.RecordBatchReader, schema: pa.Schema, stack: contextlib.ExitStack
+    session: Session, reader: pa.RecordBatchReader, schema: pa.Schema, stack: contextlib.ExitStack
 ) -> Iterator[pa.RecordBatch]:
-    with stack, _told_errors():
+    with stack, _told_errors(session):
         for batch in reader:
             yield batch.replace_schema_metadata(schema.metadata)
 
@@ -159,24 +158,14 @@ def _session(
     try:
         with catalog_errors(store.path / str(store.document.catalog)):
             wanted = statement.tables
-            # Which columns there are has to be known before it is known whether arcs are needed.
-            columns = _columns_of(store)
-            questions = tuple(take_apart(statement, block, columns) for block in statement.blocks)
+            known = directory(store.catalog_path)
+            questions = tuple(take_apart(statement, block, known.columns) for block in statement.blocks)
             if any(question.fallback for question in questions):
                 wanted.add("arcs")
             open_tables(connection, store, wanted)
-            rows = connection.execute("SELECT id, protein_index, sequence_sha256 FROM proteins").fetchall()
-            index = {name: (place, sha256) for name, place, sha256 in rows}
-        yield Session(store, statement, connection, columns, index, questions, tier, limit, scheduler, progress)
+        yield Session(store, statement, connection, known, questions, tier, limit, scheduler, progress)
     finally:
         connection.close()
-
-
-def _columns_of(store: "Store") -> Columns:
-    from ..catalog import connect
-
-    with contextlib.closing(connect(store.catalog_path)) as connection:
-        return catalog_columns(connection)
 
 
 def parse_memory(limit: int | str | None) -> int:
@@ -235,7 +224,7 @@ def _answer(session: Session, number: int, question: Question, stream: bool) -> 
     if plan is None:
         _check_fallback(session, question)
         try:
-            node = over_arcs(question, session.columns)
+            node = over_arcs(question, session.known.columns)
         except RefusalError as refusal:
             problem, cure = refusal.args
             raise QueryError(f"the query cannot be answered: {question.fallback}, and {problem}; {cure}.") from refusal
@@ -243,7 +232,9 @@ def _answer(session: Session, number: int, question: Question, stream: bool) -> 
         return Answered(told, tuple(session.store.models), ())
     if question.rows:
         streamed = stream and block.place == "select"
-        create(session.connection, name, rows_of(plan, session.index), plan, stream=streamed)
+        with _told_errors(session):
+            reader = rows_of(plan, session.known.proteins, session.failures)
+            create(session.connection, name, reader, plan, stream=streamed)
     else:
         need = working_memory(plan)
         if need > session.memory_limit:
@@ -252,7 +243,7 @@ def _answer(session: Session, number: int, question: Question, stream: bool) -> 
                 f"{session.memory_limit / 1e9:.3g} GB: group by fewer or coarser properties, or raise memory_limit."
             )
         options = {"scheduler": session.scheduler, "progress": session.progress}
-        cells = cells_of(plan, session.index, session.memory_limit, **options)
+        cells = cells_of(plan, session.known.proteins, session.memory_limit, **options)
         create(session.connection, name, cells, plan, stream=False)
     bounds = not plan.exact and block.place != "value"
     approximate = () if plan.exact else question.approximate()
@@ -286,17 +277,14 @@ def _run(session: Session) -> duckdb.DuckDBPyRelation:
 
 
 @contextlib.contextmanager
-def _told_errors() -> Iterator[None]:
+def _told_errors(session: Session) -> Iterator[None]:
     """DuckDB's errors as one sentence; ours, where they passed through DuckDB, as they were."""
     try:
         with duckdb_errors():
             yield
-    except QueryError as error:
-        cause: BaseException | None = error
-        while cause is not None:
-            if isinstance(cause, AttnstoreError) and cause is not error:
-                raise cause from None
-            cause = cause.__cause__ or cause.__context__
+    except QueryError:
+        if session.failures:
+            raise session.failures[0] from None
         raise
 
 

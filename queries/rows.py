@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .cells import Scan, band_of_codes, group_of, key_codes
-from .pairs import AllPairs, ListedPairs
+from .pairs import AllPairs, ListedPairs, evaluate
 from .vectors import SegmentVectors
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 Array = npt.NDArray[Any]
 
-#: layer, head, protein (local index), the codes of the keys, and the weights' columns.
+#: layer, head, protein (local index), the keys, and the weights' columns.
 Batch = Mapping[str, Array]
 
 
@@ -35,7 +35,7 @@ def rows(
     Yields
     ------
     Batch
-        Columns `layer`, `head`, `protein`, `__code0` and on, one for each key, and for "weight" and "reverse_weight"
+        Columns `layer`, `head`, `protein`, `__key0` and on, codes or numbers, one for each key, and for "weight" and "reverse_weight"
         as far as they are wanted themselves and, from codes, `_min` and `_max`.
 
     Raises
@@ -51,7 +51,9 @@ def _batch(scan: Scan, pairs: ListedPairs, keep: Array, columns: dict[str, Array
     size = len(keep)
     found = {name: values[keep] for name, values in columns.items()}
     for number, key in enumerate(scan.keys):
-        found[f"__code{number}"] = np.broadcast_to(key_codes(key, pairs), size)[keep]
+        # A number of both ends has no codes, and a row has no need of them.
+        values = evaluate(key.node, pairs) if key.kind == "number" else key_codes(key, pairs)
+        found[f"__key{number}"] = np.broadcast_to(values, size)[keep]
     return found
 
 

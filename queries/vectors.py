@@ -5,9 +5,12 @@ strings are int32 codes into one sorted dictionary of all terms, −1 for NULL, 
 compare as their strings do. A NaN that is stored in a FLOAT or DOUBLE column is read as NULL.
 """
 
+import contextlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import duckdb
 import numpy as np
@@ -15,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from ..catalog import catalog_errors, connect
 from ..errors import QueryError, StoreError
 from .dialect import reason
 from .expression import quoted
@@ -159,6 +163,32 @@ class Vectors:
         places = pair_offset[at[rows]] + target[rows] * length[rows] + source[rows]
         order = np.argsort(places, kind="stable")
         return rows[order], places[order]
+
+
+class Directory(NamedTuple):
+    """What a catalog has: its columns, and place and sequence digest of each protein by id."""
+
+    columns: Columns
+    proteins: Mapping[str, tuple[int, str]]
+
+
+def directory(catalog: Path) -> Directory:
+    """The directory of a catalog's file, read once: a catalog does not change.
+
+    Raises
+    ------
+    StoreError
+        The catalog is damaged.
+    """
+    status = catalog.stat()
+    return _directory(catalog, status.st_mtime_ns, status.st_size)
+
+
+@lru_cache(maxsize=8)
+def _directory(catalog: Path, changed: int, size: int) -> Directory:
+    with contextlib.closing(connect(catalog)) as connection, catalog_errors(catalog):
+        rows = connection.execute("SELECT id, protein_index, sequence_sha256 FROM proteins").fetchall()
+        return Directory(catalog_columns(connection), {name: (index, sha256) for name, index, sha256 in rows})
 
 
 def catalog_columns(connection: duckdb.DuckDBPyConnection) -> Columns:
