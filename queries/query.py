@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from ..store import Store
 
 
+_LEAST_MEMORY = 64 << 20
+
+
 @dataclass(frozen=True, eq=False)
 class Session:
     """A statement on its way: where it is asked, and how.
@@ -154,7 +157,9 @@ def _session(
 ) -> Iterator[Session]:
     limit = parse_memory(memory_limit)
     statement = read_statement(sql)
-    connection = duckdb.connect(":memory:", config={"memory_limit": f"{limit}B", "preserve_insertion_order": "true"})
+    # Below that DuckDB does not even open a catalog.
+    config = {"memory_limit": f"{max(limit, _LEAST_MEMORY)}B"}
+    connection = duckdb.connect(":memory:", config=config)
     try:
         with catalog_errors(store.path / str(store.document.catalog)):
             wanted = statement.tables
