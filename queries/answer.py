@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from ..errors import AttnstoreError
-from . import cells as cell_tasks
+from . import count
 from . import rows as row_tasks
 from .block_plan import BlockPlan, ModelPlan, of_segment
 from .cells import CellTable
@@ -40,7 +40,7 @@ def cells_of(plan: BlockPlan, index: Index, memory_limit: int, **options: Any) -
         tasks = []
         for segment in model.model.segments:
             vectors, group = of_segment(plan, segment, index)
-            tasks.append(partial(cell_tasks.run, model.scan, segment, vectors, group, memory_limit))
+            tasks.append(partial(count.run, model.scan, segment, vectors, group, memory_limit))
         parts.append(_table(plan, model, execute(tasks, CellTable.combine, **options)))
     if not parts:
         return pa.schema([(name, kind) for name, kind in _schema(plan)]).empty_table()

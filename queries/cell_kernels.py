@@ -19,22 +19,23 @@ _compile = compiled()
 
 
 @_compile
-def count_ranges(codes: Array, groups: Array, low: Array, high: Array, counts: Array) -> None:
-    """Add the number of pairs of each group whose codes lie in each range to counts [group, range].
+def count_ranges(codes: Array, groups: Array, wanted: Array, low: Array, high: Array, counts: Array) -> None:
+    """Add the number of pairs of each group whose codes lie in each range to counts.
 
     Parameters
     ----------
     codes : uint8 [pairs]
-    groups : uint8 [pairs]; those beyond the last row of counts take no part
+    groups, wanted : of one unsigned type; of each pair [pairs], and those to count
     low, high : uint8 [ranges], both inclusive
-    counts : int64 [groups, ranges]
+    counts : int64 [wanted, ranges]
     """
-    for g in range(counts.shape[0]):
+    for g in range(wanted.shape[0]):
+        group = wanted[g]
         for r in range(low.shape[0]):
             first, last, total = low[r], high[r], 0
             # Comparing without a branch and without a table: the compiler makes vector instructions of it.
             for k in range(codes.shape[0]):
-                total += (codes[k] >= first) & (codes[k] <= last) & (groups[k] == g)
+                total += (codes[k] >= first) & (codes[k] <= last) & (groups[k] == group)
             counts[g, r] += total
 
 
@@ -64,6 +65,7 @@ def count_codes(
     codes: Array,
     reverse: Array,
     groups: Array,
+    size: int,
     band: Array,
     reverse_band: Array,
     bands: int,
@@ -81,7 +83,7 @@ def count_codes(
     Parameters
     ----------
     codes, reverse : uint8 [pairs], of a pair and of the pair the other way round
-    groups : int32 [pairs], −1 for pairs that take no part
+    groups : unsigned [pairs], `size` or more for pairs that take no part
     band, reverse_band : int16 [256], of each code, −1 for codes that take no part
     values, reverse_values : float64 [3, 256], mean, lower and upper edge of each code
     counts : int64 [cells]
@@ -91,7 +93,7 @@ def count_codes(
     for k in range(codes.shape[0]):
         c, r, group = codes[k], reverse[k], groups[k]
         b, rb = band[c], reverse_band[r]
-        if group >= 0 and b >= 0 and rb >= 0:
+        if group < size and b >= 0 and rb >= 0:
             at = (np.int64(group) * bands + b) * reverse_bands + rb
             counts[at] += 1
             for which in range(3):
@@ -108,6 +110,7 @@ def measure_codes(
     codes: Array,
     reverse: Array,
     groups: Array,
+    size: int,
     band: Array,
     reverse_band: Array,
     bands: int,
@@ -131,7 +134,7 @@ def measure_codes(
     for k in range(codes.shape[0]):
         c, group, v = codes[k], groups[k], measure[k]
         b, rb = band[c], reverse_band[reverse[k]]
-        if group >= 0 and b >= 0 and rb >= 0 and v == v:
+        if group < size and b >= 0 and rb >= 0 and v == v:
             at = (np.int64(group) * bands + b) * reverse_bands + rb
             known[at] += 1
             sums[at] += v
@@ -161,6 +164,7 @@ def places(
     protein: Array,
     weight: Array,
     groups: Array,
+    passing: Array,
     of_protein: Array,
     row: Array,
     lower: Array,
@@ -173,7 +177,8 @@ def places(
     Parameters
     ----------
     layer, head, protein, weight : of the arcs
-    groups : integers [arcs] or [1], −1 for arcs that take no part
+    groups : integers [arcs], or [1] where they are alike
+    passing : bool, of the same shape or [1], whether arcs take part
     of_protein : int64 [proteins], group of each, −1 for those that take no part; the last one is their number
     row : int64 [layers, heads], −1 for heads that take no part
     lower : float32 [bands], first weight of each band
@@ -182,10 +187,10 @@ def places(
     result : int64 [arcs]
     """
     bands, proteins = lower.shape[0], of_protein[-1]
-    alike = groups.shape[0] == 1
+    one_group, one_passing = groups.shape[0] == 1, passing.shape[0] == 1
     for k in range(weight.shape[0]):
-        r, group, p = row[layer[k], head[k]], np.int64(groups[0 if alike else k]), of_protein[protein[k]]
-        if r < 0 or group < 0 or p < 0:
+        r, group, p = row[layer[k], head[k]], np.int64(groups[0 if one_group else k]), of_protein[protein[k]]
+        if r < 0 or p < 0 or not passing[0 if one_passing else k]:
             result[k] = -1
         else:
             w = weight[k]

@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from .cells import FREE_SIZE, KeyCode, key_values
+from .cells import KeyCode
+from .groups import FREE_SIZE, key_values
 from .rewrite import Key
 from .tree import Leaf, Term
 from .vectors import Vectors
@@ -36,7 +37,7 @@ class Encoded:
         if self.code.kind == "boolean":
             return pa.array(codes == 2, mask=codes == 1)
         if self.values is None:
-            numbers = key_values(self.code, codes)
+            numbers = key_values(codes)
             return pa.array(numbers, mask=np.isnan(numbers))
         return self.values.take(pa.array(codes - 1, mask=codes == 0))
 

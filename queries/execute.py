@@ -50,23 +50,31 @@ def _tree(parts: list[Any], join: Callable[..., Any]) -> Any:
 
 
 def _on_threads(tasks: Sequence[Callable[[], T]], combine: Callable[[T, T], T], progress: bool) -> T:
-    import dask
     from dask.callbacks import Callback
+    from dask.threaded import get
+    from threadpoolctl import threadpool_limits
 
     from ..progress import bar
 
-    # Called without arguments: Dask would walk through and hash every array it is given.
-    parts = [dask.delayed(task, pure=False, name="task")() for task in tasks]
-    root = _tree(parts, dask.delayed(_Fold(combine), pure=False, name="combine"))
+    # A graph of our own: dask.compute would import distributed, where it is installed, for a third of a second.
+    graph: dict[Any, Any] = {("task", number): (task,) for number, task in enumerate(tasks)}
+    fold = _Fold(combine)
+
+    def join(*keys: Any) -> Any:
+        key = "combine", len(graph)
+        graph[key] = (fold, *keys)
+        return key
+
+    root = _tree(list(graph), join)
     with bar(len(tasks), "segment", shown=progress, leave=False) as counted:
 
         def advance(key: Any, *_: Any) -> None:
-            if str(key).startswith("task"):
+            if key[0] == "task":
                 counted.update()
 
-        with Callback(posttask=advance):
-            (total,) = dask.compute(root, scheduler="threads")
-    return total  # type: ignore[no-any-return]
+        # A task has a core: matrix products that each start threads for all cores get in each other's way.
+        with Callback(posttask=advance), threadpool_limits(1, user_api="blas"):
+            return get(graph, root)  # type: ignore[no-any-return]
 
 
 class _Fold:
@@ -106,7 +114,7 @@ def _on_cluster(client: "Client", tasks: Sequence[Callable[[], T]], combine: Cal
     root = _tree(list(parts), lambda *futures: client.submit(fold, *futures, pure=False))
     try:
         with bar(len(tasks), "segment", shown=progress, leave=False) as counted:
-            for future in as_completed(parts):
+            for future in as_completed(parts, loop=client.loop):
                 counted.update()
                 if future.status == "error":
                     break

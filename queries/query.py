@@ -158,8 +158,8 @@ def _session(
     limit = parse_memory(memory_limit)
     statement = read_statement(sql)
     # Below that DuckDB does not even open a catalog.
-    config = {"memory_limit": f"{max(limit, _LEAST_MEMORY)}B"}
-    connection = duckdb.connect(":memory:", config=config)
+    memory = f"{max(limit, _LEAST_MEMORY)}B"
+    connection = duckdb.connect(":memory:", config={"memory_limit": memory})
     try:
         with catalog_errors(store.path / str(store.document.catalog)):
             wanted = statement.tables

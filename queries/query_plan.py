@@ -9,7 +9,8 @@ import numpy.typing as npt
 from ..codebook import Codebook
 from ..errors import QueryError
 from .block import Question
-from .cells import FREE_SIZE, Scan, Tier
+from .cells import Scan, Tier
+from .groups import FREE_SIZE
 from .plan import one_end
 from .steps import Bands, cut, values
 from .tree import Expression, Leaf

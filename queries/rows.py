@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from .cells import Scan, band_of_codes, group_of, key_codes
+from .cells import Scan
+from .count_codes import band_of_codes
+from .groups import group_of, key_codes
 from .pairs import AllPairs, ListedPairs, evaluate
 from .vectors import SegmentVectors
 
@@ -35,8 +37,8 @@ def rows(
     Yields
     ------
     Batch
-        Columns `layer`, `head`, `protein`, `__key0` and on, codes or numbers, one for each key, and for "weight" and "reverse_weight"
-        as far as they are wanted themselves and, from codes, `_min` and `_max`.
+        Columns `layer`, `head`, `protein`, `__key0` and on, codes or numbers, one for each key, and for "weight" and
+        "reverse_weight" as far as they are wanted themselves and, from codes, `_min` and `_max`.
 
     Raises
     ------
@@ -70,7 +72,8 @@ def _from_arcs(scan: Scan, segment: "Segment", vectors: SegmentVectors, taking_p
 
 def _passes(scan: Scan, pairs: ListedPairs | AllPairs) -> Array:
     bare = replace(scan, keys=())
-    return group_of(bare, pairs) >= 0
+    _, passing = group_of(bare, pairs)
+    return np.ones(1, bool) if passing is None else passing
 
 
 def _from_codes(scan: Scan, segment: "Segment", vectors: SegmentVectors, taking_part: Array) -> Iterator[Batch]:

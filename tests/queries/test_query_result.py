@@ -135,9 +135,9 @@ def test_a_cluster_gives_the_same_numbers(store):
 
 
 def test_more_than_the_memory_holds_is_refused_before_anything_is_read(store, monkeypatch):
-    from attnstore.queries import cells
+    from attnstore.queries import count
 
-    monkeypatch.setattr(cells, "run", lambda *_: pytest.fail("it was started"))
+    monkeypatch.setattr(count, "run", lambda *_: pytest.fail("it was started"))
     with pytest.raises(QueryError, match=r"may need .* GB .* limit is .* memory_limit"):
         store.query("SELECT protein, source, target, count(*) FROM attention GROUP BY ALL", memory_limit="1kB")
     with pytest.raises(QueryError, match="'much' is not a size"):
