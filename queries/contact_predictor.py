@@ -12,8 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import QueryError
-from .contact_maps import RANGES, TOPS, Head, Precisions, Ranking, features, labelled_pairs, measure, rank
+from .contact_maps import RANGES, TOPS, Head, labelled_pairs
 from .contact_proteins import Roster
+from .contact_tasks import Precisions, Ranking, features, measure, rank
 from .execute import execute
 
 if TYPE_CHECKING:

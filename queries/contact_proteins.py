@@ -11,7 +11,8 @@ import pyarrow as pa
 
 from ..catalog import connect
 from ..errors import QueryError, StoreError
-from .contact_maps import RANGES, Part, labelled_pairs
+from .contact_maps import RANGES, labelled_pairs
+from .contact_tasks import Part
 
 if TYPE_CHECKING:
     from ..store import Model, Store

@@ -10,10 +10,11 @@ import xarray as xr
 
 from .. import __version__
 from ..errors import QueryError
-from .contact_maps import RANGES, TOPS, Pairs, Precisions, Ranking, combined, measure, rank, sizes
+from .contact_maps import RANGES, TOPS, Pairs, combined, sizes
 from .contact_predictor import METHODS, C, ContactPredictor, best_heads, logistic, one_head
 from .contact_proteins import ATOMS, Roster, choose, keep_apart, remaining, roster
 from .contact_result import ContactEvaluation, ContactMap
+from .contact_tasks import Precisions, Ranking, measure, rank
 from .execute import execute
 
 if TYPE_CHECKING:

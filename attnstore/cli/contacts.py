@@ -1,0 +1,143 @@
+"""``attnstore contacts``: contacts predicted from attention, and how good the prediction is."""
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..tables import aligned, write_table
+from .options import STORE, output_options
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ..queries.contact_result import ContactEvaluation, ContactMap
+
+
+@click.command()
+@STORE
+@click.argument("protein", required=False)
+@click.option(
+    "--method", type=click.Choice(["head", "topk", "logistic"]), default="topk", help="How maps are combined."
+)
+@click.option("--layer", type=int, help="With --head, of --method head: this head.")
+@click.option("--head", type=int, help="With --layer; without both --method head chooses the best and lists all.")
+@click.option("-k", "--k", type=int, help="Heads of --method topk; without it chosen on the selected proteins.")
+@click.option("--c", type=float, help="Inverse strength of the L1 penalty of --method logistic; without it 0.15.")
+@click.option("--no-apc", is_flag=True, help="Leave out the average product correction.")
+@click.option(
+    "--select", metavar="N|SQL", help="Proteins to choose on: a number to draw, or a condition; without it 10."
+)
+@click.option("--seed", type=click.IntRange(min=0), default=0, help="Of the draw and of the bootstrap.")
+@click.option("--cluster-by", metavar="COLUMN", default="protein", help="Clusters that are never on both sides.")
+@click.option("--rank-range", type=click.Choice(["all", "short", "medium", "long"]), help="What heads are ranked by.")
+@click.option("--rank-top", type=click.Choice(["L", "L/2", "L/5"]), help="What heads are ranked by.")
+@click.option("--atom", type=click.Choice(["cb", "ca"]), default="cb", help="Less than 8 Å apart is a contact.")
+@click.option("--model", help="Which model, where the store has several.")
+@click.option("--top", type=click.IntRange(min=1), help="Contacts of PROTEIN, else L; heads shown, else 10.")
+@click.option("--scheduler", metavar="ADDRESS", help="Of a Dask cluster; threads without it.")
+@output_options
+def contacts(
+    store: Path,
+    protein: str | None,
+    no_apc: bool,
+    select: str | None,
+    top: int | None,
+    form: str,
+    output: Path | None,
+    **options: Any,
+) -> None:
+    """Predict the contacts of PROTEIN or, without it, measure the prediction on every protein not chosen on.
+
+    With --method head and no head given, csv, json and parquet hold the ranking of all heads.
+    """
+    from ..queries.contact_result import ContactMap
+    from ..store import open_store
+
+    ranked = protein is None and options["method"] == "head" and options["layer"] is None
+    if top is not None and protein is None and not ranked:
+        raise click.UsageError("--top says how many contacts of a PROTEIN, or heads, are listed: here is neither.")
+    chosen: int | str | None = int(select) if select is not None and select.strip().isdecimal() else select
+    result = open_store(store).contacts(protein, apc=not no_apc, select=chosen, progress=sys.stderr.isatty(), **options)
+    if isinstance(result, ContactMap):
+        frame = result.to_table(top)
+        write_table(frame, form, output, map_text(result, frame))
+    else:
+        frame = result.heads if ranked else result.to_table()
+        write_table(frame, form, output, evaluation_text(result, 10 if top is None else top))
+
+
+def map_text(result: "ContactMap", frame: "pd.DataFrame") -> str:
+    """The predicted contacts of one protein, to be read by people."""
+    known = frame["contact"].dropna()
+    truth = f"{known.sum()} of the {len(known)} whose distance is known are contacts"
+    shown = frame.assign(score=_digits(frame["score"], ".4f"), distance=_digits(frame["distance"], ".1f"))
+    if not len(known):
+        truth, shown = "no distance is known", shown.drop(columns=["distance", "contact"])
+    heading = f"{result.attrs['protein']}: the {len(frame)} best-scored pairs six or more apart; {truth}"
+    return "\n".join([heading, *_method(result.attrs), "", aligned(shown, left=["contact"])])
+
+
+def evaluation_text(result: "ContactEvaluation", top: int) -> str:
+    """Precision by range and, where every head was evaluated, the best of them, to be read by people."""
+    attributes = result.attrs
+    left_out = attributes["left_out"]
+    without = f", {left_out:,} left out because their cluster was chosen on" if left_out else ""
+    frame = result.to_table()
+    shown = frame[["range", "top"]].assign(
+        precision=_percent(frame["precision"]),
+        interval=[f"{low} – {high}" for low, high in zip(_percent(frame["low"]), _percent(frame["high"]), strict=True)],
+        random=_percent(frame["random"]),
+        proteins=frame["proteins"],
+        exhausted=frame["exhausted"],
+    )
+    lines = [
+        f"Precision of predicted contacts over {result.sizes['protein']:,} proteins{without}",
+        *_method(attributes),
+        "",
+        aligned(shown.rename(columns={"interval": f"{attributes['level']:.0%} interval"})),
+        "",
+        "proteins: with a known contact in the range; exhausted: of them, with no more pairs than the list asks for.",
+        f"Interval: bootstrap over clusters, by {attributes['cluster_by']}.",
+    ]
+    if "head_precision" in result:
+        lines += ["", _heads(result, top)]
+    return "\n".join(lines)
+
+
+def _heads(result: "ContactEvaluation", top: int) -> str:
+    frame = result.heads.head(top)
+    shown = frame[["layer", "head"]].assign(
+        precision=_percent(frame["precision"]),
+        interval=[f"{low} – {high}" for low, high in zip(_percent(frame["low"]), _percent(frame["high"]), strict=True)],
+        chosen=_percent(frame["chosen"]),
+        alignment=_percent(frame["alignment"]),
+        arcs=frame["arcs"],
+    )
+    names = {"interval": f"{result.attrs['level']:.0%} interval", "chosen": "on the selected"}
+    heading = f"Heads by {result.attrs['ranked_by']}, {len(frame)} of {result.sizes['layer'] * result.sizes['head']}"
+    note = "alignment: the share of its arcs (α ≥ 0.3, six or more apart) that are contacts."
+    return "\n".join([heading, "", aligned(shown.rename(columns=names)), "", note])
+
+
+def _method(attributes: dict[str, Any]) -> list[str]:
+    heads = attributes["heads"].split()
+    named = ", ".join(heads[:10]) + (f" and {len(heads) - 10} more" if len(heads) > 10 else "")
+    how = {"head": "head {}", "topk": "mean of heads {}", "logistic": "logistic regression on heads {}"}
+    chosen = len(json.loads(attributes["chosen_on"]))
+    ranked = f" by {attributes['ranked_by']}" if "ranked_by" in attributes else ""
+    return [
+        f"model {attributes['model']}, {how[attributes['method']].format(named)} (layer-head, from 0), "
+        + ("corrected by the average product" if attributes["apc"] else "not corrected"),
+        f"chosen on {chosen} proteins{ranked}" if chosen else "a given head, chosen on nothing here",
+    ]
+
+
+def _percent(values: "pd.Series[float]") -> list[str]:
+    return ["–" if value != value else f"{value:.1%}" for value in values]
+
+
+def _digits(values: "pd.Series[float]", form: str) -> list[str]:
+    return ["" if value != value else format(value, form) for value in values.to_numpy(float, na_value=float("nan"))]
