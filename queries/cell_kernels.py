@@ -176,7 +176,7 @@ def places(
 
     Parameters
     ----------
-    layer, head, protein, weight : of the arcs
+    layer, head, protein, weight : of the arcs; without weights all lie in the last band
     groups : integers [arcs], or [1] where they are alike
     passing : bool, of the same shape or [1], whether arcs take part
     of_protein : int64 [proteins], group of each, −1 for those that take no part; the last one is their number
@@ -188,20 +188,31 @@ def places(
     """
     bands, proteins = lower.shape[0], of_protein[-1]
     one_group, one_passing = groups.shape[0] == 1, passing.shape[0] == 1
-    for k in range(weight.shape[0]):
+    weighed = weight.shape[0] > 0
+    for k in range(layer.shape[0]):
         r, group, p = row[layer[k], head[k]], np.int64(groups[0 if one_group else k]), of_protein[protein[k]]
         if r < 0 or p < 0 or not passing[0 if one_passing else k]:
             result[k] = -1
         else:
-            w = weight[k]
-            below, above = 0, bands
-            while above - below > 1:
-                middle = (below + above) // 2
-                if w >= lower[middle]:
-                    below = middle
-                else:
-                    above = middle
+            below = bands - 1
+            if weighed:
+                w = weight[k]
+                below, above = 0, bands
+                while above - below > 1:
+                    middle = (below + above) // 2
+                    if w >= lower[middle]:
+                        below = middle
+                    else:
+                        above = middle
             result[k] = ((r * proteins + p) * size + group) * bands + below if taken[below] else -1
+
+
+@_compile
+def count_places(place: Array, counts: Array) -> None:
+    """Add the number of arcs of each cell to counts."""
+    for k in range(place.shape[0]):
+        if place[k] >= 0:
+            counts[place[k]] += 1
 
 
 @_compile

@@ -33,10 +33,11 @@ def from_arcs(scan: Scan, segment: "Segment", vectors: SegmentVectors, present: 
         threshold, [*columns, "weight"] if weighed else columns, None if scan.heads.all() else scan.heads
     ):
         layer, head, protein, source, target = (arcs[name].to_numpy() for name in columns)
-        weight = arcs["weight"].to_numpy() if weighed else np.full(len(layer), threshold)
+        # An array that is empty says that all lie in the one band.
+        weight = arcs["weight"].to_numpy() if weighed else np.empty(0, np.float32)
         pairs = ListedPairs(vectors, protein, source, target)
         group, passing = group_of(scan, pairs)
-        at = np.empty(len(weight), np.int64)
+        at = np.empty(len(layer), np.int64)
         kernels.places(
             layer, head, protein, weight, group, _ALL if passing is None else passing, numbered, row,
             scan.bands.lower, scan.taken, scan.groups, at,
@@ -86,6 +87,9 @@ class _Totals:
         from . import cell_kernels as kernels
 
         found = self.found
+        if not len(weight):
+            kernels.count_places(at, found["__n"])
+            return
         names = ("__n", "__weight_sum", "__weight_minimum", "__weight_maximum")
         kernels.count_arcs(at, weight, *(found[name] for name in names))
         for measure in self._scan.measures:

@@ -136,6 +136,20 @@ def contacts(x: Array, y: Array, z: Array, out: Array) -> None:
 
 
 @_compile
+def listed_by_residue(values: Array, first: Array, protein: Array, position: Array, out: Array) -> None:
+    """Values of one end of listed pairs; first int64 [proteins], where each protein's residues begin."""
+    for k in range(out.shape[0]):
+        out[k] = values[first[protein[k]] + np.int64(position[k])]
+
+
+@_compile
+def listed_by_separation(values: Array, source: Array, target: Array, out: Array) -> None:
+    """Values, by separation, of listed pairs."""
+    for k in range(out.shape[0]):
+        out[k] = values[abs(np.int64(source[k]) - np.int64(target[k]))]
+
+
+@_compile
 def listed_distances(xyz: Array, first: Array, protein: Array, source: Array, target: Array, out: Array) -> None:
     """Distances of listed pairs, float64 [pairs]; NaN where a coordinate is.
 

@@ -103,21 +103,6 @@ class ListedPairs:
         self._quantities: dict[str, NDArray[Any]] = {}
 
     @cached_property
-    def _first(self) -> NDArray[Any]:
-        return self._vectors.residue_offset[:-1].take(self._protein)
-
-    def _own(self, end: str) -> NDArray[Any]:
-        """Where the value of a pair stands that is neither its source's nor its target's."""
-        if end == "protein":
-            return self._protein
-        return self._separation if end == "separation" else self._row
-
-    @cached_property
-    def _separation(self) -> NDArray[Any]:
-        separation: NDArray[Any] = np.abs(np.subtract(self._source, self._target, dtype=np.int64))
-        return separation
-
-    @cached_property
     def _row(self) -> NDArray[Any]:
         """Row of `listed` of each pair; −1, the last value, where it is not there."""
         length = self._vectors.stored.take(self._protein)
@@ -132,13 +117,17 @@ class ListedPairs:
         values = self._vectors.values[leaf.term]
         if leaf.end == "constant":
             return Value(leaf.kind, values)
-        if leaf.end == "source":
-            index = self._first + self._source
-        elif leaf.end == "target":
-            index = self._first + self._target
+        if leaf.end in ("protein", "pair"):
+            return Value(leaf.kind, values.take(self._protein if leaf.end == "protein" else self._row))
+        from . import kernels
+
+        found = np.empty(len(self._protein), values.dtype)
+        if leaf.end == "separation":
+            kernels.listed_by_separation(values, self._source, self._target, found)
         else:
-            index = self._own(leaf.end)
-        return Value(leaf.kind, values.take(index))
+            end = self._source if leaf.end == "source" else self._target
+            kernels.listed_by_residue(values, self._vectors.residue_offset, self._protein, end, found)
+        return Value(leaf.kind, found)
 
     def quantity(self, name: str) -> NDArray[Any]:
         if name not in self._quantities:

@@ -1,5 +1,6 @@
 """``attnstore query``: SQL over attention."""
 
+import json
 import sys
 from pathlib import Path
 from typing import Any
