@@ -191,19 +191,16 @@ def most_cells(scan: Scan, lengths: npt.NDArray[np.int64], *, by_protein: bool) 
     lengths : residues of every protein
     by_protein : whether proteins are told apart
     """
-    sizes = {"source": 1, "target": 1, "separation": 1}
-    others = 1
+    sizes = {"source": 1.0, "target": 1.0, "separation": 1.0}
+    others = 1.0
     for key in scan.keys:
         if isinstance(key.node, Leaf) and key.node.end in sizes:
             sizes[key.node.end] *= key.size
         else:
             others *= min(key.size, FREE_VALUES) if key.size == FREE_SIZE else key.size
-
-    def combinations(length: int) -> int:
-        per_end = int(np.prod([min(size, length) for size in sizes.values()], dtype=object))
-        return min(per_end * others, length * length)
-
-    each = [combinations(int(length)) for length in lengths]
-    groups = sum(each) if by_protein else min(combinations(1 << 20), sum(each))
+    # A protein has no more combinations of one end's properties than residues, and of all no more than pairs.
+    length = lengths.astype(np.float64)
+    each = np.minimum(np.prod([np.minimum(size, length) for size in sizes.values()], axis=0) * others, length**2)
+    groups = each.sum() if by_protein else min(float(np.prod([*sizes.values(), others])), each.sum())
     *_, bands, reverse = scan.shape
-    return int(scan.heads.sum()) * groups * bands * reverse
+    return int(scan.heads.sum() * groups * bands * reverse)

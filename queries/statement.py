@@ -9,6 +9,7 @@ import copy
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import duckdb
@@ -144,9 +145,14 @@ def table(sql: str) -> Tree:
 
 
 def _parsed(sql: str) -> Tree:
+    return json.loads(_serialised(sql))["statements"][0]["node"]  # type: ignore[no-any-return]
+
+
+@lru_cache(maxsize=1 << 12)
+def _serialised(sql: str) -> str:
     with locked_parser() as parser:
         ((text,),) = parser.execute("SELECT json_serialize_sql(?::VARCHAR)", [sql]).fetchall()
-    return json.loads(text)["statements"][0]["node"]  # type: ignore[no-any-return]
+    return str(text)
 
 
 def select(column: str, source: str, condition: Tree, scope: tuple[Tree, ...]) -> str:
