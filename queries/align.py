@@ -2,27 +2,33 @@
 
 import contextlib
 import warnings
-from collections.abc import Iterator
-from functools import partial, reduce
+from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..catalog import connect
 from ..errors import QueryError, StoreError
-from .background import divide
+from .clusters import Clusters, assign, held_out, read_keys
+from .curve import at_thresholds, check_bootstrap, choose_curve_tier, first_code, thresholds
+from .execute import execute
 from .expression import parse
-from .plan import Plan, Tier, check_background, choose_threshold, choose_tier, one_end
+from .measure import Measure, check_measure
+from .plan import Plan, Tier, choose_threshold, choose_tier, one_end
 from .result import Alignment
-from .statistics import summarise
-from .tasks import Partial, run
-from .vectors import SegmentVectors, Vectors, catalog_columns, evaluate_terms
+from .samples import Halves, Sample
+from .statistics import summarise, summarise_halves
+from .tasks import run, run_curve
+from .vectors import catalog_columns, evaluate_terms
 
 if TYPE_CHECKING:
     import duckdb
+    from distributed import Client
 
     from ..segment import Segment
     from ..store import Model, Store
+    from .tree import Expression
 
 #: The paper's truncation: 512 tokens, two of them special.
 PAPER_RESIDUES = 510
@@ -33,16 +39,20 @@ def align(
     predicate: str,
     *,
     where: str | None = None,
-    threshold: float | str = "auto",
+    threshold: float | str | None = "auto",
     weighted: bool = False,
     background: str = "eligible",
     paper: bool = False,
     model: str | None = None,
+    average: str = "micro",
+    cluster_by: str = "protein",
+    split: bool = False,
     min_arcs: int = 100,
     level: float = 0.95,
-    replicates: int = 1000,
+    replicates: int | None = None,
     seed: int = 0,
     tier: Tier | None = None,
+    scheduler: "str | Client | None" = None,
     progress: bool = False,
 ) -> Alignment:
     """Measure how each head's attention aligns with a property of residue pairs.
@@ -57,22 +67,38 @@ def align(
     predicate : f, an SQL condition over ``source.*``, ``target.*``, ``protein.*``, ``separation``, ``distance``,
         ``distance_ca``, ``contact`` and ``contact_ca``
     where : pairs for which this is not true take no part
-    threshold : θ; 'auto' is 0.3 in the count form and none in the weighted form
+    threshold : θ; 'auto' is 0.3 in the count form and none in the weighted form; None is every edge of the
+        codebook and 0, in one pass: the curve of the share against the threshold
     weighted : the weighted form
     background : 'eligible' (all pairs that pass `where`), 'separation' (matched to each head's separations),
-        'protein' (matched to the proteins that hold its arcs) or 'paper'
+        'protein' (matched to the proteins that hold its arcs), 'paper', or 'none', without which there is no
+        enrichment and no test
     paper : the paper's form: unknown counts as false, its background, Wald intervals at 0.05/m
     model : name; may be left out where the store has one
+    average : 'micro', the ratio of sums over all proteins, or 'macro', the mean over clusters of a cluster's own
+        share, in which each counts once; it has a background and a bootstrap interval in kind, and no test
+        (see :class:`~attnstore.queries.macro.MacroAverage`)
+    cluster_by : what the bootstrap draws, `average` averages and `split` divides: 'protein', or a column of
+        proteins, such as a sequence cluster, so that homologous families count once; where it is NULL a
+        protein stands alone
+    split : rank heads on one half of the clusters and report them on the other, for a head picked as the largest
+        of many on the same data looks better than it is (see
+        :func:`~attnstore.queries.statistics.summarise_halves`)
     min_arcs : a head with fewer known arcs is marked, not ranked (`paper`: with as many or fewer)
     level : confidence of the Wilson and bootstrap intervals
-    replicates, seed : of the bootstrap over proteins
-    tier : 'marginals', 'arcs' or 'codes', to force one
+    replicates : of the bootstrap over clusters; 0 for none; by default 1,000 at one threshold, and none for a curve,
+        of which every replicate is as large as the curve
+    seed : of the bootstrap and of the halves
+    tier : 'marginals', 'arcs' or 'codes', to force one; a curve from arcs begins at the arc floor
+    scheduler : a Dask client or a scheduler's address, to spread the segments over a cluster that sees the
+        store under the same path; by default threads
     progress : draw a progress bar on standard error
 
     Returns
     -------
     Alignment
-        An `xarray.Dataset` over (layer, head); what was asked stands in its attributes.
+        An `xarray.Dataset` over (layer, head), of a curve (threshold, layer, head); what was asked stands in its
+        attributes. A curve has no tests: thresholds that were scanned ask for another correction than heads.
 
     Raises
     ------
@@ -82,8 +108,20 @@ def align(
         If what is read is damaged.
     """
     chosen = store.model(model)
-    if min_arcs < 0 or replicates < 1 or not 0 < level < 1 or not 0 <= seed < 2**128:
-        raise QueryError("min_arcs and seed are 0 or more, replicates at least 1, and level between 0 and 1.")
+    curve = threshold is None
+    measure = check_measure(
+        curve=curve,
+        weighted=weighted,
+        paper=paper,
+        background=background,
+        average=average,
+        cluster_by=cluster_by,
+        split=split,
+        min_arcs=min_arcs,
+        level=level,
+        replicates=replicates,
+        seed=seed,
+    )
     if not chosen.manifest.segments:
         raise QueryError(f"model {chosen.name} has nothing committed yet: run its ingest again.")
     with contextlib.closing(connect(store.catalog_path)) as connection:
@@ -93,36 +131,66 @@ def align(
             for name, text in (("predicate", predicate), ("where", where))
             if text is not None
         ]
-        theta = choose_threshold(threshold, weighted)
-        kind = check_background(background, paper)
-        name, exact, reason = choose_tier(
-            chosen.document,
-            chosen.codebook,
-            threshold=theta,
-            weighted=weighted,
-            one_ended=one_end(clauses) is not None,
-            background=kind,
-            tier=tier,
-        )
-        plan = Plan(
-            predicate=clauses[0],
-            where=clauses[1] if where is not None else None,
-            threshold=theta,
-            weighted=weighted,
-            paper=paper,
-            background=kind,
-            tier=name,
-            exact=exact,
-            reason=reason,
-            replicates=replicates,
-            seed=seed,
-        )
+        plan = _plan(chosen, measure, clauses, threshold, tier)
+        keys = read_keys(connection, cluster_by)
         vectors = evaluate_terms(connection, clauses)
         index = _protein_index(connection)
     if paper:
         _warn_unlike_the_paper(chosen)
-    total = _execute(plan, chosen, vectors, index, progress)
-    return _result(plan, chosen, total, threshold=theta, min_arcs=min_arcs, level=level)
+    places = [_places(segment, index) for segment in chosen.segments]
+    clusters = assign(keys, places)
+    _check_halves(measure, clusters)
+    shape = chosen.document.layers, chosen.document.heads
+    arguments = [
+        (plan, measure, segment, chosen.codebook, shape, vectors.select(place, segment.proteins.stored.tolist()), own)
+        for segment, place, own in zip(chosen.segments, places, clusters, strict=True)
+    ]
+    if curve:
+        curves = [partial(run_curve, *each) for each in arguments]
+        sample = at_thresholds(execute(curves, Sample.combine, scheduler=scheduler, progress=progress))
+        return _result(plan, measure, chosen, clusters, sample, summarise(sample, measure, tests=False))
+    halves = execute(
+        [partial(run, *each) for each in arguments], Halves.combine, scheduler=scheduler, progress=progress
+    )
+    return _result(plan, measure, chosen, clusters, halves.reported, summarise_halves(halves, measure))
+
+
+def _plan(
+    model: "Model", measure: Measure, clauses: "list[Expression]", threshold: float | str | None, tier: Tier | None
+) -> Plan:
+    document, codebook, weighted = model.document, model.codebook, measure.weighted
+    # All that reading needs to know of the background.
+    background: Any = "separation" if measure.background == "separation" else "eligible"
+    if threshold is None:
+        name, reason = choose_curve_tier(codebook, document.arc_floor, weighted=weighted, tier=tier)
+        exact = not weighted or name == "arcs"
+        first = first_code(codebook, document.arc_floor, name)
+        theta = float(codebook.lower[first])
+        check_bootstrap(measure, (codebook.size - first) * document.layers * document.heads)
+    else:
+        theta = choose_threshold(threshold, weighted)
+        name, exact, reason = choose_tier(
+            document,
+            codebook,
+            threshold=theta,
+            weighted=weighted,
+            one_ended=one_end(clauses) is not None,
+            background=background,
+            tier=tier,
+        )
+    return Plan(
+        predicate=clauses[0],
+        where=clauses[1] if len(clauses) > 1 else None,
+        threshold=theta,
+        weighted=weighted,
+        paper=measure.paper,
+        background=background,
+        tier=name,
+        exact=exact,
+        reason=reason,
+        replicates=measure.replicates,
+        seed=measure.seed,
+    )
 
 
 def _protein_index(connection: "duckdb.DuckDBPyConnection") -> dict[str, tuple[int, str]]:
@@ -140,47 +208,8 @@ def _warn_unlike_the_paper(model: "Model") -> None:
         )
 
 
-def _execute(
-    plan: Plan, model: "Model", vectors: Vectors, index: dict[str, tuple[int, str]], progress: bool
-) -> Partial:
-    """One Dask task per segment, combined as a tree."""
-    import dask
-
-    codebook, shape = model.codebook, (model.document.layers, model.document.heads)
-    parts = []
-    for segment in model.segments:
-        arguments = (plan, segment, codebook, shape, _vectors_of(segment, vectors, index))
-        # Closed over rather than passed: Dask would walk through and hash every array.
-        parts.append(dask.delayed(partial(run, *arguments), pure=False)())
-    while len(parts) > 1:
-        parts = [dask.delayed(_combine, pure=False)(*parts[first : first + 8]) for first in range(0, len(parts), 8)]
-    with _bar(len(model.segments), progress):
-        (total,) = dask.compute(parts[0], scheduler="threads")
-    assert isinstance(total, Partial)
-    return total
-
-
-def _combine(*parts: Partial) -> Partial:
-    return reduce(Partial.combine, parts)
-
-
-@contextlib.contextmanager
-def _bar(segments: int, progress: bool) -> Iterator[None]:
-    from dask.callbacks import Callback
-
-    from ..progress import bar
-
-    with bar(segments, "segment", shown=progress, leave=False) as counted:
-
-        def advance(key: Any, *_: Any) -> None:
-            if str(key).startswith("run"):
-                counted.update()
-
-        with Callback(posttask=advance):
-            yield
-
-
-def _vectors_of(segment: "Segment", vectors: Vectors, index: dict[str, tuple[int, str]]) -> SegmentVectors:
+def _places(segment: "Segment", index: dict[str, tuple[int, str]]) -> list[int]:
+    """protein_index of the segment's proteins."""
     proteins = segment.proteins
     found = []
     for name, sha256 in zip(proteins.id, proteins.sequence_sha256, strict=True):
@@ -191,42 +220,71 @@ def _vectors_of(segment: "Segment", vectors: Vectors, index: dict[str, tuple[int
                 "sequence: `attnstore verify` names what is damaged."
             )
         found.append(place)
-    return vectors.select(found, proteins.stored)
+    return found
 
 
-def _result(plan: Plan, model: "Model", total: Partial, *, threshold: float, min_arcs: int, level: float) -> Alignment:
-    statistics: dict[str, Any] = summarise(
-        total.counts,
-        total.background,
-        total.bootstrap,
-        paper=plan.paper,
-        min_arcs=min_arcs,
-        level=level,
-        arcs=total.arcs,
-    )
-    if total.lower is not None and total.upper is not None:
-        low, high = total.lower, total.upper
-        statistics["share_min"] = divide(low.true, low.true + high.total(paper=plan.paper) - high.true)
-        statistics["share_max"] = divide(high.true, high.true + low.total(paper=plan.paper) - low.true)
-    layers, heads = total.arcs.shape
+def _keys(clusters: Sequence[Clusters]) -> list[str]:
+    """The key of every cluster that the segments hold, once."""
+    return sorted({key for each in clusters for key in each.keys})
+
+
+def _check_halves(measure: Measure, clusters: Sequence[Clusters]) -> None:
+    """Refuse to split what does not fall into two halves."""
+    if not measure.split:
+        return
+    keys = _keys(clusters)
+    reported = int(held_out(keys, measure.seed).sum())
+    if reported in (0, len(keys)):
+        number = "is 1 cluster" if len(keys) == 1 else f"are {len(keys)} clusters"
+        raise QueryError(
+            f"split=True leaves one half empty: with cluster_by={measure.cluster_by!r} there {number}; "
+            "ask without it, or with another seed."
+        )
+
+
+def _result(
+    plan: Plan,
+    measure: Measure,
+    model: "Model",
+    clusters: Sequence[Clusters],
+    sample: Sample,
+    statistics: dict[str, Any],
+) -> Alignment:
+    keys = _keys(clusters)
+    reported = int(held_out(keys, measure.seed).sum()) if measure.split else len(keys)
+    attributes: dict[str, Any] = {
+        "predicate": plan.predicate.text,
+        "where": plan.where.text if plan.where is not None else "",
+        "model": model.name,
+        "form": "weighted" if measure.weighted else "count",
+        "paper": int(measure.paper),
+        "background": measure.background,
+        "average": measure.average,
+        "cluster_by": measure.cluster_by,
+        "clusters": reported,
+        "split": int(measure.split),
+        "min_arcs": measure.min_arcs,
+        "level": measure.level,
+        "replicates": measure.replicates,
+        "seed": measure.seed,
+        "proteins": sample.proteins,
+        "tier": plan.tier,
+        "tier_reason": plan.reason,
+        "exact": int(plan.exact),
+    }
+    if measure.split:
+        attributes["selection_clusters"] = len(keys) - reported
+        attributes["selection_proteins"] = sum(len(each.keys) for each in clusters) - sample.proteins
+    layers, heads = sample.arcs.shape[-2:]
+    coordinates = {"layer": np.arange(layers), "head": np.arange(heads)}
+    if sample.arcs.ndim == 3:
+        first = model.codebook.code_of(plan.threshold)
+        assert first is not None
+        coordinates = {"threshold": thresholds(model.codebook, first), **coordinates}
+    else:
+        attributes["threshold"] = float(f"{plan.threshold:.7g}")
     return Alignment(
-        {name: (("layer", "head"), values) for name, values in statistics.items()},
-        coords={"layer": np.arange(layers), "head": np.arange(heads)},
-        attrs={
-            "predicate": plan.predicate.text,
-            "where": plan.where.text if plan.where is not None else "",
-            "threshold": float(f"{threshold:.7g}"),
-            "model": model.name,
-            "form": "weighted" if plan.weighted else "count",
-            "paper": int(plan.paper),
-            "background": plan.background,
-            "min_arcs": min_arcs,
-            "level": level,
-            "replicates": plan.replicates,
-            "seed": plan.seed,
-            "proteins": total.proteins,
-            "tier": plan.tier,
-            "tier_reason": plan.reason,
-            "exact": int(plan.exact),
-        },
+        {name: (tuple(coordinates), values) for name, values in statistics.items()},
+        coords=coordinates,
+        attrs=attributes,
     )

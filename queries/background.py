@@ -85,10 +85,10 @@ class ProteinBackground:
     Attributes
     ----------
     expected
-        Σ_p n[p,h]·b[p], float64 [layers, heads]. A sum of fractions, so the order of combining may show
-        in the last bits.
+        Σ_p n[p,h]·b[p], float64 [layers, heads] (of a curve: thresholds before them). A sum of fractions,
+        so the order of combining may show in the last bits.
     arcs
-        Σ_p n[p,h], int64 (float64 in weighted form) [layers, heads].
+        Σ_p n[p,h], int64 (float64 in weighted form), of the same shape.
     """
 
     kind: ClassVar[Literal["protein"]] = "protein"
@@ -96,13 +96,13 @@ class ProteinBackground:
     arcs: NDArray[Any]
 
     def __post_init__(self) -> None:
-        if self.expected.ndim != 2 or self.expected.shape != self.arcs.shape:
+        if self.expected.shape != self.arcs.shape:
             raise ValueError(f"need [layers, heads] twice, not {self.expected.shape} and {self.arcs.shape}")
 
     @classmethod
-    def empty(cls, layers: int, heads: int, *, weighted: bool = False) -> Self:
+    def empty(cls, *shape: int, weighted: bool = False) -> Self:
         """Return the partial of no proteins, neutral in `combine`."""
-        return cls(np.zeros((layers, heads)), np.zeros((layers, heads), np.float64 if weighted else np.int64))
+        return cls(np.zeros(shape), np.zeros(shape, np.float64 if weighted else np.int64))
 
     @classmethod
     def partial(cls, arcs_per_protein: ArrayLike, pairs_true: ArrayLike, pairs_known: ArrayLike) -> Self:
@@ -111,7 +111,7 @@ class ProteinBackground:
         Parameters
         ----------
         arcs_per_protein
-            Arcs with f known (or their Σα), [proteins, layers, heads].
+            Arcs with f known (or their Σα), [proteins, layers, heads] or [proteins, thresholds, …].
         pairs_true, pairs_known
             Pairs that pass WHERE with f TRUE, and with f known, [proteins].
 
@@ -122,7 +122,7 @@ class ProteinBackground:
         """
         arcs = _tally(arcs_per_protein)
         true, known = np.asarray(pairs_true), np.asarray(pairs_known)
-        if arcs.ndim != 3 or not true.shape == known.shape == arcs.shape[:1]:
+        if arcs.ndim < 1 or not true.shape == known.shape == arcs.shape[:1]:
             raise ValueError(
                 f"need [proteins, layers, heads] and twice [proteins], not {arcs.shape}, {true.shape} and {known.shape}"
             )
@@ -143,7 +143,7 @@ class ProteinBackground:
         return type(self)(self.expected + other.expected, self.arcs + other.arcs)
 
     def finalise(self) -> NDArray[np.float64]:
-        """Return the background of every head, float64 [layers, heads]; NaN where a head has no arcs."""
+        """Return the background of every head, float64; NaN where a head has no arcs."""
         return divide(self.expected, self.arcs)
 
 

@@ -1,9 +1,10 @@
-"""Bootstrap of a head's share over whole proteins, in pieces that never meet.
+"""Bootstrap of a head's share over whole clusters of proteins, in pieces that never meet.
 
 The arcs of one protein are not independent of one another, so an interval that treats them as coin
-tosses is too narrow. The bootstrap draws whole proteins instead. The classical bootstrap fixes the number
-of draws, so it has to see every protein before it can draw; the Poisson bootstrap gives each protein an
-independent Poisson(1) weight per replicate, and a task can therefore work on its own proteins alone.
+tosses is too narrow. The bootstrap draws whole proteins instead, or whole families of them. The classical
+bootstrap fixes the number of draws, so it has to see every protein before it can draw; the Poisson bootstrap
+gives each cluster an independent Poisson(1) weight per replicate, and a task can therefore work on its own
+proteins alone.
 """
 
 from __future__ import annotations
@@ -13,13 +14,17 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal, localcontext
+from functools import cache, lru_cache
 from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 _PERSON = b"attnstore-boot/1"
-_SEED_BYTES = 16
+SEED_BYTES = 16
+
+#: Identities of clusters are below this.
+_NONE = np.iinfo(np.int64).max
 
 
 def _poisson_thresholds() -> NDArray[np.uint64]:
@@ -42,7 +47,71 @@ def _poisson_thresholds() -> NDArray[np.uint64]:
 _THRESHOLDS = _poisson_thresholds()
 
 
-def replicate_weights(keys: Sequence[str], replicates: int, seed: int) -> NDArray[np.uint8]:
+@cache
+def _poisson_table() -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    """Return the weight that the upper 16 bits of a number stand for, and whether the lower ones can raise it."""
+    first = np.arange(1 << 16, dtype=np.uint64) << np.uint64(48)
+    least, most = (
+        np.searchsorted(_THRESHOLDS, first + np.uint64(rest), side="right").astype(np.uint8)
+        for rest in (0, (1 << 48) - 1)
+    )
+    return least, least < most
+
+
+def _poisson(uniform: NDArray[np.uint64]) -> NDArray[np.uint8]:
+    """Return how many thresholds are ≤ each number: a binary search, but for the few it is needed for, by table."""
+    least, undecided = _poisson_table()
+    upper = uniform >> np.uint64(48)
+    weights: NDArray[np.uint8] = least[upper]
+    searched = undecided[upper]
+    weights[searched] = np.searchsorted(_THRESHOLDS, uniform[searched], side="right")
+    return weights
+
+
+@dataclass(frozen=True, eq=False)
+class ReplicateWeights:
+    """What each cluster weighs in each replicate.
+
+    Attributes
+    ----------
+    weights : uint8 [replicates, proteins], at most 20: the thresholds resolve no rarer weight
+    identities : int64 [proteins], from 0; equal where the clusters are
+    """
+
+    weights: NDArray[np.uint8]
+    identities: NDArray[np.int64]
+
+
+# As many as the segments of a store of 8 G entries: the next question is mostly one of the same store.
+@lru_cache(maxsize=64)
+def _cached_weights(keys: tuple[str, ...], replicates: int, seed: int) -> ReplicateWeights:
+    prefix = seed.to_bytes(SEED_BYTES, "little")
+    # One generator, set anew for every key: making one costs more than drawing from it.
+    generator = np.random.Philox(0)
+    zero = np.zeros(4, np.uint64)
+    raw = np.empty((len(keys), replicates), np.uint64)
+    digests = [hashlib.blake2b(prefix + key.encode(), digest_size=16, person=_PERSON).digest() for key in keys]
+    words = np.frombuffer(b"".join(digests), "<u8").astype(np.uint64).reshape(len(keys), 2)
+    for row, state in zip(raw, words, strict=True):
+        generator.state = {
+            "bit_generator": "Philox",
+            "state": {
+                "counter": zero,
+                "key": state,
+            },
+            "buffer": zero,
+            "buffer_pos": 4,  # an empty buffer
+            "has_uint32": 0,
+            "uinteger": 0,
+        }
+        row[:] = generator.random_raw(replicates)
+    found = ReplicateWeights(_poisson(raw).T, (words[:, 0] >> np.uint64(2)).astype(np.int64))
+    # Handed out again for the same question.
+    found.weights.flags.writeable = found.identities.flags.writeable = False
+    return found
+
+
+def replicate_weights(keys: Sequence[str], replicates: int, seed: int) -> ReplicateWeights:
     """Draw the Poisson(1) weight of every cluster in every replicate.
 
     The weights of a cluster derive from `seed` and its key alone, whatever the task, process, order or
@@ -54,6 +123,9 @@ def replicate_weights(keys: Sequence[str], replicates: int, seed: int) -> NDArra
        al. 2011) with its counter at zero; its r-th output u_r serves replicate r;
     3. the weight is the inverse of the Poisson(1) distribution at u_r / 2⁶⁴: the number of k with
        floor(2⁶⁴·P(W ≤ k)) ≤ u_r.
+
+    A cluster's identity is the upper 62 bits of the first word: so wide that two clusters of a store share one
+    with a probability below 10⁻⁶ among a million, and then the worst is an interval withheld.
 
     Only the raw outputs of Philox are used: NumPy keeps those fixed between versions, and does not
     promise it of the distributions it builds upon them.
@@ -69,8 +141,8 @@ def replicate_weights(keys: Sequence[str], replicates: int, seed: int) -> NDArra
 
     Returns
     -------
-    ndarray of uint8, shape [B, len(keys)]
-        At most 20: the thresholds resolve no rarer weight.
+    ReplicateWeights
+        [B, len(keys)]; not to be written to.
 
     Raises
     ------
@@ -79,81 +151,69 @@ def replicate_weights(keys: Sequence[str], replicates: int, seed: int) -> NDArra
     """
     if replicates < 1:
         raise ValueError(f"replicates must be at least 1, not {replicates}")
-    if not 0 <= seed < 2 ** (8 * _SEED_BYTES):
+    if not 0 <= seed < 2 ** (8 * SEED_BYTES):
         raise ValueError(f"seed must lie in [0, 2**128), not {seed}")
-    prefix = seed.to_bytes(_SEED_BYTES, "little")
-    # One generator, set anew for every key: making one costs more than drawing from it.
-    generator = np.random.Philox(0)
-    zero = np.zeros(4, np.uint64)
-    weights = np.empty((len(keys), replicates), dtype=np.uint8)
-    for row, key in zip(weights, keys, strict=True):
-        digest = hashlib.blake2b(prefix + key.encode(), digest_size=16, person=_PERSON).digest()
-        generator.state = {
-            "bit_generator": "Philox",
-            "state": {
-                "counter": zero,
-                "key": np.frombuffer(digest, "<u8").astype(np.uint64),
-            },
-            "buffer": zero,
-            "buffer_pos": 4,  # an empty buffer
-            "has_uint32": 0,
-            "uinteger": 0,
-        }
-        row[:] = np.searchsorted(_THRESHOLDS, generator.random_raw(replicates), side="right")
-    return weights.T
+    return _cached_weights(tuple(keys), replicates, seed)
 
 
 @dataclass(frozen=True, eq=False)
 class PoissonBootstrap:
-    """Replicate sums of a ratio, resampled over proteins with Poisson(1) weights.
+    """Replicate sums of a ratio, resampled over clusters of proteins with Poisson(1) weights.
 
     In replicate r the share of a head is Σ_p w[r,p]·true[p] / Σ_p w[r,p]·total[p], w[r,p] ~ Poisson(1)
-    independently. Being a ratio, it does not feel that Σ_p w[r,p] varies between replicates, which is
-    where the Poisson bootstrap and the classical one differ. Memory does not grow with the proteins.
+    independently between clusters and one within. Being a ratio, it does not feel that Σ_p w[r,p] varies
+    between replicates, which is where the Poisson bootstrap and the classical one differ. Memory does not
+    grow with the proteins.
 
     Sources: Hanley & MacGibbon 2006, "Creating non-parametric bootstrap samples using Poisson
     frequencies"; Chamandy, Muralidharan, Najmi & Naidu 2012, "Estimating uncertainty for massive data
-    streams". Intervals: Efron & Tibshirani 1993, "An introduction to the bootstrap", §13.3.
+    streams"; of clusters: Davison & Hinkley 1997, "Bootstrap methods and their application", §3.8.
+    Intervals: Efron & Tibshirani 1993, "An introduction to the bootstrap", §13.3.
 
     Attributes
     ----------
     numer, denom
-        float64 [replicates, layers, heads]. From counts they hold integers, exact below 2⁵³, so that
-        the order of combining cannot show; from weights they are exact to rounding.
-    proteins
-        int64 [layers, heads], the proteins with a total above 0 in the head.
+        float64 [replicates, …], … being mostly layers and heads. From counts they hold integers, exact
+        below 2⁵³, so that the order of combining cannot show; from weights they are exact to rounding.
+    lowest, highest
+        int64 […], the smallest and the largest identity of a cluster with a total above 0 in the head.
+        They differ just where two clusters or more have one.
     """
 
     numer: NDArray[np.float64]
     denom: NDArray[np.float64]
-    proteins: NDArray[np.int64]
+    lowest: NDArray[np.int64]
+    highest: NDArray[np.int64]
 
     def __post_init__(self) -> None:
-        if self.numer.ndim != 3 or not self.numer.shape == self.denom.shape == (
-            self.numer.shape[:1] + self.proteins.shape
+        one = self.numer.shape[1:]
+        if (
+            self.numer.ndim < 1
+            or self.numer.shape != self.denom.shape
+            or not self.lowest.shape == (self.highest.shape) == (one)
         ):
             raise ValueError(
-                "numer and denom must be [replicates, layers, heads] and proteins [layers, heads], not "
-                f"{self.numer.shape}, {self.denom.shape} and {self.proteins.shape}"
+                "numer and denom must be [replicates, layers, heads], lowest and highest [layers, heads], not "
+                f"{self.numer.shape}, {self.denom.shape}, {self.lowest.shape} and {self.highest.shape}"
             )
 
     @classmethod
-    def empty(cls, replicates: int, layers: int, heads: int) -> Self:
+    def empty(cls, replicates: int, *shape: int) -> Self:
         """Return the partial of no proteins, neutral in `combine`."""
-        shape = (replicates, layers, heads)
-        return cls(np.zeros(shape), np.zeros(shape), np.zeros(shape[1:], np.int64))
+        none = np.zeros((replicates, *shape))
+        return cls(none, none, np.full(shape, _NONE), np.full(shape, np.int64(-1)))
 
     @classmethod
-    def partial(cls, true_per_protein: ArrayLike, total_per_protein: ArrayLike, weights: NDArray[np.uint8]) -> Self:
+    def partial(cls, true_per_protein: ArrayLike, total_per_protein: ArrayLike, weights: ReplicateWeights) -> Self:
         """Sum the proteins of one task into every replicate.
 
         Parameters
         ----------
         true_per_protein, total_per_protein
-            Numerator and denominator of the share, [proteins, layers, heads], counts or Σα. In the
-            paper's form the total holds the arcs where the predicate is unknown, too.
+            Numerator and denominator of the share, [proteins, …], counts or Σα. In the paper's form the
+            total holds the arcs where the predicate is unknown, too.
         weights
-            From `replicate_weights`, [replicates, proteins].
+            From `replicate_weights`, for the clusters of these proteins.
 
         Raises
         ------
@@ -161,21 +221,21 @@ class PoissonBootstrap:
             If the shapes do not fit.
         """
         true, total = np.asarray(true_per_protein), np.asarray(total_per_protein)
-        if true.ndim != 3 or true.shape != total.shape:
+        if true.ndim < 1 or true.shape != total.shape:
             raise ValueError(f"need [proteins, layers, heads] twice, not {true.shape} and {total.shape}")
-        proteins, layers, heads = true.shape
-        if weights.ndim != 2 or weights.shape[1] != proteins:
-            raise ValueError(f"need [replicates, {proteins}] weights, not {list(weights.shape)}")
-        # float64 and not int64, as only floats have a fast matrix product.
-        factors = weights.astype(np.float64)
-
-        def replicate_sums(values: NDArray[np.generic]) -> NDArray[np.float64]:
-            flat = values.reshape(proteins, layers * heads).astype(np.float64)
-            sums: NDArray[np.float64] = (factors @ flat).reshape(len(factors), layers, heads)
-            return sums
-
-        contributing = np.count_nonzero(total > 0, axis=0).astype(np.int64)
-        return cls(replicate_sums(true), replicate_sums(total), contributing)
+        if weights.weights.shape[1] != len(true):
+            raise ValueError(f"need weights of {len(true)} proteins, not of {weights.weights.shape[1]}")
+        # float64 and not int64, as only floats have a fast matrix product; one product rather than two.
+        values = np.stack([true, total], axis=1).astype(np.float64)
+        sums = np.tensordot(weights.weights.astype(np.float64), values, axes=1)
+        identities = weights.identities.reshape(-1, *(1 for _ in true.shape[1:]))
+        counted = total > 0
+        return cls(
+            sums[:, 0],
+            sums[:, 1],
+            np.where(counted, identities, _NONE).min(axis=0, initial=_NONE),
+            np.where(counted, identities, -1).max(axis=0, initial=-1),
+        )
 
     def combine(self, other: Self) -> Self:
         """Return the partial of both tasks' proteins; the tasks must not share any.
@@ -187,20 +247,25 @@ class PoissonBootstrap:
         """
         if self.numer.shape != other.numer.shape:
             raise ValueError(f"cannot combine shapes {self.numer.shape} and {other.numer.shape}")
-        return type(self)(self.numer + other.numer, self.denom + other.denom, self.proteins + other.proteins)
+        return type(self)(
+            self.numer + other.numer,
+            self.denom + other.denom,
+            np.minimum(self.lowest, other.lowest),
+            np.maximum(self.highest, other.highest),
+        )
 
     def finalise(self, level: float = 0.95) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return the percentile interval of the replicate shares.
 
         Its ends are the quantiles (1 − level)/2 and (1 + level)/2 of the replicate ratios, with linear
-        interpolation (Efron & Tibshirani 1993, eq. 13.5). Replicates that drew no protein of the head
+        interpolation (Efron & Tibshirani 1993, eq. 13.5). Replicates that drew no cluster of the head
         have no ratio and are left out.
 
         Returns
         -------
         low, high
-            float64 [layers, heads]; NaN where fewer than two proteins contribute, since one protein
-            says nothing of how proteins differ.
+            float64 […]; NaN where fewer than two clusters contribute, since one cluster says nothing of
+            how clusters differ.
 
         Raises
         ------
@@ -223,6 +288,6 @@ class PoissonBootstrap:
             lower = np.take_along_axis(ratio, below[None], axis=0)[0]
             upper = np.take_along_axis(ratio, above[None], axis=0)[0]
             value: NDArray[np.float64] = lower + (upper - lower) * (position - below)
-            return np.where(self.proteins >= 2, value, math.nan)
+            return np.where(self.lowest < self.highest, value, math.nan)
 
         return quantile((1 - level) / 2), quantile((1 + level) / 2)

@@ -6,7 +6,6 @@ same data give the same picture. Nothing here touches pyplot or leaves a setting
 
 from __future__ import annotations
 
-import io
 import math
 import pathlib
 import textwrap
@@ -28,11 +27,22 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from ..errors import QueryError
+from .figure import (
+    BACKGROUND,
+    KINDS,
+    SMALL,
+    TEXT,
+    TICKS,
+    TITLE,
+    NotebookFigure,
+    interval_of,
+    interval_words,
+    question,
+)
 
 _COLOUR_MAP = "YlGnBu"
 _BAR = "#2c7fb8"
 _ERROR = "#1a1a1a"
-_BACKGROUND = "#c1440e"
 _UNRANKED: dict[str, Any] = {
     "facecolor": "#f0f0f0",
     "edgecolor": "#b8b8b8",
@@ -40,10 +50,7 @@ _UNRANKED: dict[str, Any] = {
     "linewidth": 0.0,
 }
 
-_TEXT, _SMALL, _TITLE = 8.0, 7.0, 9.0  # points
-_TICKS: dict[str, Any] = {"labelsize": _SMALL, "length": 2, "width": 0.6, "pad": 2}
 _DPI = 300
-_SCREEN_DPI = 110
 
 # Inches around the panels: room for text of a fixed size, whatever the number of heads.
 _LEFT, _GAP, _RIGHT = 0.62, 0.25, 0.50
@@ -58,34 +65,21 @@ _METADATA: dict[str, dict[str, None]] = {
     ".pdf": {"CreationDate": None, "Creator": None, "Producer": None},
 }
 
-_KINDS = {
-    "eligible": "all eligible pairs",
-    "paper": "as in Vig et al. 2021",
-    "protein": "matched by protein",
-    "separation": "matched by separation",
-}
-
-
-class NotebookFigure(Figure):
-    """A figure that a notebook shows by itself, without pyplot and its state."""
-
-    def _repr_png_(self) -> bytes:
-        buffer = io.BytesIO()
-        self.savefig(buffer, format="png", dpi=_SCREEN_DPI)
-        return buffer.getvalue()
-
-
 _Box = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
 class _Heads:
-    """What is drawn, [layers, heads] in percent; `shown` are the ranked heads that have a share."""
+    """What is drawn, [layers, heads] in percent; `shown` are the ranked heads that have a share.
+
+    The best head of a layer has the largest `order`: its share, or of a split its place in the other half.
+    """
 
     share: NDArray[np.float64]
     low: NDArray[np.float64]
     high: NDArray[np.float64]
     background: NDArray[np.float64]
+    order: NDArray[Any]
     shown: NDArray[np.bool_]
     layers: NDArray[np.int64]
     heads: NDArray[np.int64]
@@ -103,9 +97,14 @@ class _Heads:
 
         share = values("share") * 100.0
         shown = values("ranked").astype(bool) & np.isfinite(share)
-        low, high = values("bootstrap_low") * 100.0, values("bootstrap_high") * 100.0
-        background = values("background") * 100.0
-        return cls(share, low, high, background, shown, labels("layer"), labels("head"))
+        interval = interval_of(dataset)
+        low, high = values(f"{interval}_low") * 100.0, values(f"{interval}_high") * 100.0
+        # Without one there is no line, and nothing to state.
+        background = (
+            values("background") * 100.0 if dataset.attrs["background"] != "none" else np.full(share.shape, math.nan)
+        )
+        order = -values("selection_rank") if "selection_rank" in dataset else share
+        return cls(share, low, high, background, order, shown, labels("layer"), labels("head"))
 
 
 @dataclass(frozen=True)
@@ -158,17 +157,19 @@ def plot_heads(
 
     On the left a heat map, layers downwards from the first, heads across. On the right, on the same rows,
     the largest share among the ranked heads of each layer, with the bootstrap interval of that very head
-    (it does not allow for the head's having been picked as the largest), its number, and the background as
-    a dashed line: if that varies between heads, its median over the ranked heads (over all, if none is).
+    (it does not allow for the head's having been picked as the largest; of a split the head is the one that was
+    largest in the other half, and it does), its number, and the background as a dashed line: if that varies
+    between heads, its median over the ranked heads (over all, if none is).
     Heads that are not ranked are hatched and take no part in the colours, the bars or the line.
 
     Parameters
     ----------
     dataset
-        With the dimensions ``layer`` and ``head``, the variables ``share``, ``ranked``, ``background``,
-        ``bootstrap_low`` and ``bootstrap_high``, and the attributes ``predicate``, ``where``,
-        ``threshold``, ``model``, ``form`` ('count' or 'weighted'), ``background`` (its kind),
-        ``min_arcs`` and ``proteins``; ``level``, the confidence of the interval, is 0.95 if absent. If
+        With the dimensions ``layer`` and ``head``, the variables ``share``, ``ranked``, ``background`` (unless
+        its kind is 'none'), ``bootstrap_low`` and ``bootstrap_high`` or, without them, ``wilson_low`` and
+        ``wilson_high``, and the attributes ``predicate``, ``where``, ``threshold`` (or a coordinate of that
+        name), ``model``, ``form`` ('count' or 'weighted'), ``background`` (its kind), ``min_arcs`` and
+        ``proteins``; ``level``, the confidence of the interval, is 0.95 if absent, ``cluster_by`` 'protein'. If
         the dataset has ``wald_low``, it is in the paper's form, whose heads are ranked with *more than*
         ``min_arcs`` arcs, and the legend says so. Integer coordinates ``layer`` and ``head``, if there,
         are the numbers shown; otherwise they count from 0.
@@ -191,7 +192,7 @@ def plot_heads(
         If the dataset lacks a variable.
     """
     heads = _Heads.of(dataset, one_based=one_based)
-    text = _default_title(dataset.attrs) if title is None else title
+    text = question(dataset) if title is None else title
     size = None if figure is None else (figure.get_figwidth(), figure.get_figheight())
     layout = _Layout.choose(heads, text, size)
     if figure is None:
@@ -202,19 +203,16 @@ def plot_heads(
     bars = figure.add_axes(right, sharey=heat)
     corner = _LEFT / layout.width, 1 - 0.12 / layout.height
     # Not as mathematics: a predicate may well contain dollar signs.
-    figure.text(*corner, layout.title, size=_TITLE, va="top", linespacing=1.25, parse_math=False)
+    figure.text(*corner, layout.title, size=TITLE, va="top", linespacing=1.25, parse_math=False)
     mesh = _draw_heat(heat, heads, layout, one_based=one_based)
     if heads.shown.any():  # else the colours have no scale
         _draw_colour_bar(figure, mesh, layout, str(dataset.attrs["form"]))
-    _draw_bars(bars, heads, layout)
-    _draw_background(bars, heads, layout, str(dataset.attrs["background"]))
+    split = "selection_rank" in dataset
+    _draw_bars(bars, heads, layout, "held-out share of the best head" if split else "largest share in the layer")
+    if dataset.attrs["background"] != "none":
+        _draw_background(bars, heads, layout, str(dataset.attrs["background"]))
     _draw_legend(figure, heads, layout, dataset)
     return figure
-
-
-def _default_title(attrs: dict[Any, Any]) -> str:
-    where = f" where {attrs['where']}" if attrs.get("where") else ""
-    return f"{attrs['predicate']}{where}\n{attrs['model']}, attention ≥ {attrs['threshold']:g}"
 
 
 def _ticks(labels: NDArray[np.int64], cell: float, room: float) -> NDArray[np.intp]:
@@ -250,9 +248,9 @@ def _draw_heat(axes: Axes, heads: _Heads, layout: _Layout, *, one_based: bool) -
     down = _ticks(heads.layers, layout.panel_height / layers, 0.13)
     axes.set_xticks(across, [str(n) for n in heads.heads[across]])
     axes.set_yticks(down, [str(n) for n in heads.layers[down]])
-    axes.set_xlabel(f"head (heads and layers count from {int(one_based)})", size=_TEXT, labelpad=2)
-    axes.set_ylabel("layer", size=_TEXT, labelpad=3)
-    axes.tick_params(**_TICKS)
+    axes.set_xlabel(f"head (heads and layers count from {int(one_based)})", size=TEXT, labelpad=2)
+    axes.set_ylabel("layer", size=TEXT, labelpad=3)
+    axes.tick_params(**TICKS)
     for spine in axes.spines.values():
         spine.set_linewidth(0.6)
     return mesh
@@ -263,26 +261,26 @@ def _draw_colour_bar(figure: Figure, mesh: ScalarMappable, layout: _Layout, form
     axes = figure.add_axes(layout.box(_LEFT, _BELOW - 0.60, width, 0.10))
     bar = figure.colorbar(mesh, cax=axes, orientation="horizontal")
     axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
-    axes.tick_params(**_TICKS)
+    axes.tick_params(**TICKS)
     bar.outline.set_linewidth(0.6)
     if bar.solids is not None:
         bar.solids.set_edgecolor("face")  # or viewers of svg and pdf show seams
     what = "attention weight" if form == "weighted" else "arcs"
-    bar.set_label(f"share of {what} with the property (%)", size=_TEXT, labelpad=2)
+    bar.set_label(f"share of {what} with the property (%)", size=TEXT, labelpad=2)
 
 
-def _draw_bars(axes: Axes, heads: _Heads, layout: _Layout) -> None:
-    axes.tick_params(**_TICKS)
+def _draw_bars(axes: Axes, heads: _Heads, layout: _Layout, what: str) -> None:
+    axes.tick_params(**TICKS)
     axes.tick_params(axis="y", left=False, labelleft=False)
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_linewidth(0.6)
     axes.grid(axis="x", color="#e3e3e3", linewidth=0.6)
     axes.set_axisbelow(True)
-    axes.set_xlabel("largest share in the layer (%)", size=_TEXT, labelpad=2)
+    axes.set_xlabel(f"{what} (%)", size=TEXT, labelpad=2)
     axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
 
     rows = np.flatnonzero(heads.shown.any(axis=1))
-    best = np.where(heads.shown, heads.share, -math.inf).argmax(axis=1)[rows]
+    best = np.where(heads.shown, heads.order, -math.inf).argmax(axis=1)[rows]
     share, low, high = heads.share[rows, best], heads.low[rows, best], heads.high[rows, best]
     backgrounds = _compared_backgrounds(heads)
     median = [np.median(backgrounds)] if backgrounds.size else []
@@ -304,12 +302,12 @@ def _draw_bars(axes: Axes, heads: _Heads, layout: _Layout) -> None:
     )
     if cell >= 0.09 and rows.size:
         beside = axes.get_yaxis_transform()
-        axes.text(1.02, 1.0 + 0.05 / layout.panel_height, "head", transform=axes.transAxes, size=_SMALL)
-        size = min(_SMALL, cell * 60)
+        axes.text(1.02, 1.0 + 0.05 / layout.panel_height, "head", transform=axes.transAxes, size=SMALL)
+        size = min(SMALL, cell * 60)
         for row, number in zip(rows.tolist(), heads.heads[best], strict=True):
             axes.text(1.02, row, str(number), transform=beside, size=size, va="center_baseline")
     if not rows.size:
-        axes.text(0.5, 0.5, "no head is ranked", transform=axes.transAxes, size=_TEXT, ha="center")
+        axes.text(0.5, 0.5, "no head is ranked", transform=axes.transAxes, size=TEXT, ha="center")
 
 
 def _compared_backgrounds(heads: _Heads) -> NDArray[np.float64]:
@@ -321,7 +319,7 @@ def _draw_background(axes: Axes, heads: _Heads, layout: _Layout, kind: str) -> N
     values = _compared_backgrounds(heads)
     if values.size:
         level = float(np.median(values))
-        axes.axvline(level, color=_BACKGROUND, linewidth=1.1, linestyle=(0, (4, 2)))
+        axes.axvline(level, color=BACKGROUND, linewidth=1.1, linestyle=(0, (4, 2)))
         at = level / axes.get_xlim()[1]
         varies = not np.allclose(values, level, rtol=1e-9, atol=0.0)
         stated = f"background {level:.3g} %" + (", median of heads" if varies else "")
@@ -330,10 +328,10 @@ def _draw_background(axes: Axes, heads: _Heads, layout: _Layout, kind: str) -> N
     axes.text(
         at,
         1.0 + 0.05 / layout.panel_height,
-        f"{stated}\n{_KINDS.get(kind, kind)}",
+        f"{stated}\n{KINDS.get(kind, kind)}",
         transform=axes.transAxes,
-        size=_SMALL,
-        color=_BACKGROUND,
+        size=SMALL,
+        color=BACKGROUND,
         ha="left" if at < 0.3 else "right" if at > 0.65 else "center",
         va="bottom",
         linespacing=1.15,
@@ -343,10 +341,9 @@ def _draw_background(axes: Axes, heads: _Heads, layout: _Layout, kind: str) -> N
 def _draw_legend(figure: Figure, heads: _Heads, layout: _Layout, dataset: xr.Dataset) -> None:
     attrs = dataset.attrs
     entries: list[tuple[Artist, str]] = []
-    if heads.shown.any():
-        level = 100 * float(attrs.get("level", 0.95))
+    if np.isfinite(heads.low[heads.shown]).any():
         bar = Line2D([], [], color=_ERROR, linewidth=0.8, marker="|", markersize=4)
-        entries.append((bar, f"{level:g} % bootstrap over {int(attrs['proteins']):,} proteins"))
+        entries.append((bar, interval_words(dataset)))
     hidden = int(np.count_nonzero(~heads.shown))
     if hidden:
         least = int(attrs["min_arcs"])
@@ -354,15 +351,14 @@ def _draw_legend(figure: Figure, heads: _Heads, layout: _Layout, dataset: xr.Dat
             reason = f"{least:,} arcs or fewer"
         else:
             reason = f"fewer than {least:,} arcs" if least > 1 else "no arcs"
+        reason += " in a half" if "selection_rank" in dataset else ""
         share = "all heads" if hidden == heads.shown.size else f"{hidden:,} of {heads.shown.size:,} heads"
         entries.append((Patch(**_UNRANKED), f"{reason}: {share}"))
     if entries:
         corner = (layout.bar_left - 0.02) / layout.width, (_BELOW - 0.46) / layout.height
         spacing = {"handlelength": 1.6, "handletextpad": 0.6, "borderpad": 0.0, "borderaxespad": 0.0}
         artists, texts = zip(*entries, strict=True)
-        figure.legend(
-            artists, texts, loc="upper left", bbox_to_anchor=corner, fontsize=_SMALL, frameon=False, **spacing
-        )
+        figure.legend(artists, texts, loc="upper left", bbox_to_anchor=corner, fontsize=SMALL, frameon=False, **spacing)
 
 
 def check_suffix(path: str | PathLike[str]) -> str:

@@ -1,9 +1,11 @@
-"""One segment's part of an alignment: what a task computes, and how two parts combine.
+"""One segment's part of an alignment: what a task computes.
 
-A task gets the segment, the plan, and the vectors of the segment's proteins; it touches nothing else.
+A task gets the segment, the plan, the measure, and vectors and clusters of the segment's proteins; it touches
+nothing else.
 """
 
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -12,53 +14,20 @@ import numpy.typing as npt
 from ..codebook import Codebook
 from ..segment import Segment
 from . import kernels
-from .background import Background, PooledBackground, ProteinBackground, SeparationBackground
-from .bootstrap import PoissonBootstrap, replicate_weights
+from .background import SeparationBackground
+from .clusters import Clusters, held_out
+from .histograms import Sums, histograms
 from .kernels import EXCLUDED, FALSE, GROUPS, NULL, TRUE
+from .measure import Measure
 from .pairs import AllPairs, truth
 from .plan import Plan, one_end
-from .statistics import Counts
+from .samples import Counts, Halves, Reading, Sample
 from .vectors import ProteinVectors, SegmentVectors
 
 Array = npt.NDArray[Any]
 
 #: What the paper calls apart: pairs nearer than this are no contacts and no part of its background.
 PAPER_SEPARATION = 6
-
-
-@dataclass(frozen=True, eq=False)
-class Partial:
-    """What a task hands back; independent of the number of proteins in it.
-
-    Attributes
-    ----------
-    counts : arcs, or sums of weights, by the value of the predicate
-    lower, upper : bounds of those sums; None where they are exact
-    arcs : int64 [layers, heads]
-        Arcs in the denominator.
-    background, bootstrap : their partials
-    proteins : number of proteins
-    """
-
-    counts: Counts
-    lower: Counts | None
-    upper: Counts | None
-    arcs: Array
-    background: Background
-    bootstrap: PoissonBootstrap
-    proteins: int
-
-    def combine(self, other: "Partial") -> "Partial":
-        """The part of both tasks' proteins."""
-        return Partial(
-            self.counts.combine(other.counts),
-            None if self.lower is None or other.lower is None else self.lower.combine(other.lower),
-            None if self.upper is None or other.upper is None else self.upper.combine(other.upper),
-            self.arcs + other.arcs,
-            self.background.combine(other.background),  # type: ignore[arg-type]
-            self.bootstrap.combine(other.bootstrap),
-            self.proteins + other.proteins,
-        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,16 +44,25 @@ class _PerProtein:
     by_separation: Array
 
 
-def run(plan: Plan, segment: Segment, codebook: Codebook, shape: tuple[int, int], vectors: SegmentVectors) -> Partial:
+def run(
+    plan: Plan,
+    measure: Measure,
+    segment: Segment,
+    codebook: Codebook,
+    shape: tuple[int, int],
+    vectors: SegmentVectors,
+    clusters: Clusters,
+) -> Halves:
     """Compute one segment's part.
 
     Parameters
     ----------
-    plan : Plan
+    plan : how it is read
+    measure : what is computed
     segment : Segment
     codebook : Codebook
     shape : layers, heads
-    vectors : those of the segment's proteins, in its order
+    vectors, clusters : those of the segment's proteins, in its order
 
     Raises
     ------
@@ -95,24 +73,64 @@ def run(plan: Plan, segment: Segment, codebook: Codebook, shape: tuple[int, int]
     groups = [_groups(plan, protein) for protein in vectors.proteins()]
     read = {"arcs": _from_arcs, "codes": _from_codes, "marginals": _from_marginals}[plan.tier]
     found = read(plan, segment, codebook, shape, groups)
-    sums = found.sums if plan.weighted else found.arcs
-    totals = (FALSE, NULL, TRUE) if plan.paper else (FALSE, TRUE)
-    denominators = sum(sums[..., group] for group in totals)
-    weights = replicate_weights(segment.proteins.id, plan.replicates, plan.seed)
-    return Partial(
-        counts=_counts(sums),
-        lower=None if found.lower is None else _counts(found.lower),
-        upper=None if found.upper is None else _counts(found.upper),
-        arcs=np.sum([found.arcs[..., group].sum(axis=0) for group in totals], axis=0),
-        background=_background(plan, segment, groups, sums, found.by_separation),
-        bootstrap=PoissonBootstrap.partial(sums[..., TRUE], denominators, weights),
-        proteins=len(stored),
+    separation = None
+    if measure.background == "separation":
+        by_separation = found.by_separation
+        if measure.split:
+            # Arcs by separation are not told apart by protein: read again, without the half that is not reported.
+            reported = held_out(clusters.keys, measure.seed)
+            groups = [g if kept else np.full_like(g, EXCLUDED) for g, kept in zip(groups, reported, strict=True)]
+            by_separation = read(plan, segment, codebook, shape, groups).by_separation
+        separation = _separation_background(groups, stored, by_separation)
+    true, known = _pairs(plan, measure, groups, stored)
+    reading = Reading(
+        arcs=_counts(found.arcs),
+        sums=_counts(found.sums if measure.weighted else found.arcs),
+        low=None if found.lower is None else _counts(found.lower),
+        high=None if found.upper is None else _counts(found.upper),
+        pairs_true=true,
+        pairs_known=known,
+        separation=separation,
     )
+    return Halves.partial(measure, reading, clusters)
 
 
-def _counts(sums: Array) -> Counts:
-    total = sums.sum(axis=0)
-    return Counts(true=total[..., TRUE], false=total[..., FALSE], unknown=total[..., NULL])
+def run_curve(
+    plan: Plan,
+    measure: Measure,
+    segment: Segment,
+    codebook: Codebook,
+    shape: tuple[int, int],
+    vectors: SegmentVectors,
+    clusters: Clusters,
+) -> Sample:
+    """Compute one segment's part of a curve: a sample of the arcs of each code, [codes, layers, heads].
+
+    Parameters and errors are those of `run`; codes begin with that of the plan's threshold.
+    """
+    groups = [_groups(plan, protein) for protein in vectors.proteins()]
+    true, known = _pairs(plan, measure, groups, segment.proteins.stored.tolist())
+    apart = measure.background == "protein" or measure.replicates > 0
+
+    def sample(rows: Array, arcs: Array, sums: Sums | None) -> Sample:
+        reading = Reading(
+            arcs=_counts(arcs),
+            sums=_counts(arcs if sums is None else sums.mean),
+            low=None if sums is None or sums.low is None else _counts(sums.low),
+            high=None if sums is None or sums.high is None else _counts(sums.high),
+            pairs_true=None if true is None else true[rows],
+            pairs_known=None if known is None else known[rows],
+            separation=None,
+        )
+        return Sample.partial(measure, reading, clusters.take(rows))
+
+    found = histograms(plan, segment, codebook, shape, groups, proteins_apart=apart)
+    return reduce(Sample.combine, (sample(*block) for block in found))
+
+
+def _counts(groups: Array) -> Counts:
+    """Counts from an array whose last axis is the group."""
+    return Counts(true=groups[..., TRUE], false=groups[..., FALSE], unknown=groups[..., NULL])
 
 
 def _groups(plan: Plan, vectors: ProteinVectors) -> Array:
@@ -198,31 +216,24 @@ def _from_marginals(
     return _PerProtein(counts, sums, None, None, np.zeros((*shape, 0)))
 
 
-def _background(
-    plan: Plan,
-    segment: Segment,
-    groups: list[Array],
-    sums: Array,
-    by_separation: Array,
-) -> Background:
-    stored = segment.proteins.stored.tolist()
-    if plan.background == "paper":
-        true, known = map(
-            sum, zip(*(_paper_pairs(plan, g, n) for g, n in zip(groups, stored, strict=True)), strict=True)
-        )
-        return PooledBackground("paper", true, known)
-    if plan.background == "separation":
-        pairs = np.zeros((GROUPS, max(stored)), np.int64)
-        for group, length in zip(groups, stored, strict=True):
-            kernels.pairs_by_separation(group, length, pairs)
-        return SeparationBackground.partial(by_separation, pairs[TRUE], pairs[TRUE] + pairs[FALSE])
+def _pairs(
+    plan: Plan, measure: Measure, groups: list[Array], stored: list[int]
+) -> tuple[Array, Array] | tuple[None, None]:
+    """Pairs TRUE and pairs counted of each protein's background, int64 [proteins]; None where it needs none."""
+    if measure.background in ("none", "separation"):
+        return None, None
+    if measure.background == "paper":
+        pairs = np.array([_paper_pairs(plan, g, n) for g, n in zip(groups, stored, strict=True)], np.int64)
+        return pairs[:, 0], pairs[:, 1]
     counted = np.array([np.bincount(group, minlength=GROUPS) for group in groups])
-    if plan.background == "protein":
-        return ProteinBackground.partial(
-            sums[..., TRUE] + sums[..., FALSE], counted[:, TRUE], counted[:, TRUE] + counted[:, FALSE]
-        )
-    true, false = int(counted[:, TRUE].sum()), int(counted[:, FALSE].sum())
-    return PooledBackground("eligible", true, true + false)
+    return counted[:, TRUE], counted[:, TRUE] + counted[:, FALSE]
+
+
+def _separation_background(groups: list[Array], stored: list[int], by_separation: Array) -> SeparationBackground:
+    pairs = np.zeros((GROUPS, max(stored)), np.int64)
+    for group, length in zip(groups, stored, strict=True):
+        kernels.pairs_by_separation(group, length, pairs)
+    return SeparationBackground.partial(by_separation, pairs[TRUE], pairs[TRUE] + pairs[FALSE])
 
 
 def _paper_pairs(plan: Plan, groups: Array, length: int) -> tuple[int, int]:

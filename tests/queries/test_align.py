@@ -228,12 +228,16 @@ def test_a_model_is_named_where_there_are_several(proteins, tmp_path):
     [
         ({"threshold": 1.5}, "threshold"),
         ({"threshold": "high"}, "threshold"),
-        ({"background": "none"}, "background"),
+        ({"background": "nothing"}, "background"),
         ({"background": "protein", "paper": True}, "paper"),
         ({"tier": "tape"}, "tier"),
         ({"tier": "marginals"}, "marginals hold sums"),
         ({"min_arcs": -1}, "min_arcs"),
-        ({"replicates": 0}, "replicates"),
+        ({"replicates": -1}, "replicates"),
+        ({"replicates": 2.5}, "whole numbers"),
+        ({"seed": 2**128}, "seed"),
+        ({"level": 1}, "level"),
+        ({"level": "high"}, "level"),
         ({"where": "weight > 0.1"}, "threshold="),
     ],
 )

@@ -282,8 +282,54 @@ def test_order_of_dimensions_does_not_matter() -> None:
 
 
 def test_a_dataset_that_is_no_result_is_refused() -> None:
-    with pytest.raises(QueryError, match="bootstrap_low"):
-        plot_heads(result(3, 3).drop_vars("bootstrap_low"))
+    for name in ("share", "ranked", "background", "bootstrap_high"):
+        with pytest.raises(QueryError, match=f"'{name}'"):
+            plot_heads(result(3, 3).drop_vars(name))
+    with pytest.raises(QueryError, match="wilson_low"):
+        plot_heads(result(3, 3).drop_vars(["bootstrap_low", "bootstrap_high"]))
+
+
+def test_without_a_bootstrap_the_interval_is_wilsons_and_says_so() -> None:
+    data = result(4, 5, hidden=0)
+    renamed = data.rename({"bootstrap_low": "wilson_low", "bootstrap_high": "wilson_high"})
+    assert "95 % Wilson interval" in texts(plot_heads(renamed))
+    one, other = (panels(plot_heads(each))[1].findobj(LineCollection)[0] for each in (data, renamed))
+    np.testing.assert_array_equal(one.get_segments(), other.get_segments())
+    nowhere = renamed.assign(wilson_low=renamed.wilson_low * np.nan, wilson_high=renamed.wilson_high * np.nan)
+    assert not any("interval" in text for text in texts(plot_heads(nowhere)))
+
+
+def test_clusters_are_named_where_the_bootstrap_drew_them() -> None:
+    data = result(4, 5)
+    data.attrs |= {"cluster_by": "family", "clusters": 57}
+    assert "95 % bootstrap over 57 clusters by family" in texts(plot_heads(data))
+
+
+def test_without_a_background_there_is_no_line_and_no_word_of_it() -> None:
+    figure = plot_heads(result(4, 5, kind="none").drop_vars("background"))
+    assert background_line(figure) is None
+    assert not any("background" in text for text in texts(figure))
+
+
+def test_bars_of_a_split_are_of_the_heads_that_led_the_other_half() -> None:
+    data = result(3, 6, hidden=0)
+    rank = np.random.default_rng(5).permutation(18).reshape(3, 6) + 1
+    data["selection_rank"] = (("layer", "head"), rank)
+    _, bars = panels(plot_heads(data))
+    assert bars.get_xlabel() == "held-out share of the best head (%)"
+    best = rank.argmin(axis=1)
+    assert list(best) != list(data.share.to_numpy().argmax(axis=1))
+    widths = {round(bar.get_y() + bar.get_height() / 2): bar.get_width() for bar in bars.patches}
+    for layer, head in enumerate(best):
+        assert widths[layer] == pytest.approx(100 * float(data.share[layer, head]))
+    data["ranked"][0, 0] = False
+    assert any("in a half" in text for text in texts(plot_heads(data)))
+
+
+def test_a_threshold_picked_out_of_a_curve_is_named() -> None:
+    data = result(3, 3).assign_coords(threshold=0.05)
+    del data.attrs["threshold"]
+    assert any("attention ≥ 0.05" in text for text in texts(plot_heads(data)))
 
 
 @pytest.mark.parametrize("suffix", [".png", ".svg", ".pdf", ".PNG"])

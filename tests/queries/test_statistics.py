@@ -19,16 +19,11 @@ from statsmodels.stats.proportion import proportion_confint, proportions_ztest
 
 from attnstore.queries.background import PooledBackground, ProteinBackground, SeparationBackground
 from attnstore.queries.bootstrap import PoissonBootstrap, replicate_weights
-from attnstore.queries.statistics import (
-    Counts,
-    benjamini_hochberg,
-    bonferroni,
-    one_sample_test,
-    summarise,
-    two_proportion_test,
-    wald_interval,
-    wilson_interval,
-)
+from attnstore.queries.intervals import wald_interval, wilson_interval
+from attnstore.queries.measure import Measure
+from attnstore.queries.samples import Counts, Sample
+from attnstore.queries.significance import benjamini_hochberg, bonferroni, one_sample_test, two_proportion_test
+from attnstore.queries.statistics import summarise
 
 LAYERS, HEADS, REPLICATES = 2, 3, 40
 
@@ -149,6 +144,8 @@ def test_what_does_not_fit_is_refused() -> None:
         Counts(ints, ints, ints.astype(float))
     with pytest.raises(ValueError, match="layers, heads"):
         Counts(ints, ints, ints[:1])
+    with pytest.raises(ValueError, match="layers, heads"):
+        Counts(ints[0], ints[0], ints[0])
     with pytest.raises(ValueError, match="cannot combine"):
         Counts.empty(2, 3).combine(Counts.empty(2, 3, weighted=True))
     with pytest.raises(ValueError, match="cannot combine"):
@@ -166,7 +163,7 @@ def test_what_does_not_fit_is_refused() -> None:
     with pytest.raises(ValueError, match="cannot combine"):
         SeparationBackground.empty(2, 3).combine(SeparationBackground.empty(3, 2))
     with pytest.raises(ValueError, match="weights"):
-        PoissonBootstrap.partial(np.zeros((4, 2, 3)), np.zeros((4, 2, 3)), np.zeros((9, 3), np.uint8))
+        PoissonBootstrap.partial(np.zeros((4, 2, 3)), np.zeros((4, 2, 3)), replicate_weights(["a", "b"], 9, 0))
     with pytest.raises(ValueError, match="cannot combine"):
         PoissonBootstrap.empty(9, 2, 3).combine(PoissonBootstrap.empty(8, 2, 3))
 
@@ -239,33 +236,35 @@ def test_replicate_weights_follow_their_specification() -> None:
     key = int.from_bytes(digest.digest(), "little")
     uniform = [raw / 2**64 for raw in np.random.Philox(key=key).random_raw(500).tolist()]
     expected = stats.poisson(1).ppf(uniform)
-    np.testing.assert_array_equal(replicate_weights(["Å1"], 500, 7)[:, 0], expected)
+    np.testing.assert_array_equal(replicate_weights(["Å1"], 500, 7).weights[:, 0], expected)
 
 
 def test_replicate_weights_depend_on_seed_and_key_only() -> None:
     keys = [f"protein {n}" for n in range(20)]
-    weights = replicate_weights(keys, 64, 11)
+    weights = replicate_weights(keys, 64, 11).weights
     assert weights.dtype == np.uint8
     assert weights.shape == (64, 20)
-    np.testing.assert_array_equal(replicate_weights(keys[::-1], 64, 11), weights[:, ::-1])
-    np.testing.assert_array_equal(replicate_weights(keys[5:6], 64, 11), weights[:, 5:6])
-    np.testing.assert_array_equal(replicate_weights(keys, 17, 11), weights[:17])
-    assert not np.array_equal(replicate_weights(keys, 64, 12), weights)
+    np.testing.assert_array_equal(replicate_weights(keys[::-1], 64, 11).weights, weights[:, ::-1])
+    np.testing.assert_array_equal(replicate_weights(keys[5:6], 64, 11).weights, weights[:, 5:6])
+    np.testing.assert_array_equal(replicate_weights(keys, 17, 11).weights, weights[:17])
+    assert not np.array_equal(replicate_weights(keys, 64, 12).weights, weights)
     assert len({column.tobytes() for column in weights.T}) == 20
-    assert replicate_weights([], 64, 11).shape == (64, 0)
+    assert replicate_weights([], 64, 11).weights.shape == (64, 0)
 
 
 def test_replicate_weights_are_the_same_in_another_process() -> None:
     code = (
-        "from attnstore.queries.bootstrap import replicate_weights as w;print(w(['1abc.A', '2xyz.B'], 30, 5).tolist())"
+        "from attnstore.queries.bootstrap import replicate_weights as draw;"
+        "found = draw(['1abc.A', '2xyz.B'], 30, 5); print(found.weights.tolist(), found.identities.tolist())"
     )
     # A process of its own hashes strings with a salt of its own.
     output = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
-    assert output.strip() == str(replicate_weights(["1abc.A", "2xyz.B"], 30, 5).tolist())
+    found = replicate_weights(["1abc.A", "2xyz.B"], 30, 5)
+    assert output.strip() == f"{found.weights.tolist()} {found.identities.tolist()}"
 
 
 def test_replicate_weights_are_poisson_and_independent() -> None:
-    weights = replicate_weights([f"k{n}" for n in range(400)], 500, 0)
+    weights = replicate_weights([f"k{n}" for n in range(400)], 500, 0).weights
     observed = np.bincount(np.minimum(weights, 6).ravel(), minlength=7)
     expected = stats.poisson(1).pmf(np.arange(7))
     expected[6] = stats.poisson(1).sf(5)
@@ -297,27 +296,27 @@ def test_replicate_sums_and_interval_against_loops(weighted: bool) -> None:
         for head in range(HEADS):
             ratios = []
             for r in range(REPLICATES):
-                numer = sum(int(weights[r, p]) * proteins.true[p, layer, head] for p in range(5))
-                denom = sum(int(weights[r, p]) * proteins.known[p, layer, head] for p in range(5))
+                numer = sum(int(weights.weights[r, p]) * proteins.true[p, layer, head] for p in range(5))
+                denom = sum(int(weights.weights[r, p]) * proteins.known[p, layer, head] for p in range(5))
                 assert bootstrap.numer[r, layer, head] == pytest.approx(numer)
                 assert bootstrap.denom[r, layer, head] == pytest.approx(denom)
                 if denom > 0:
                     ratios.append(numer / denom)
             empty_replicates += REPLICATES - len(ratios)
             contributing = sum(proteins.known[p, layer, head] > 0 for p in range(5))
-            assert bootstrap.proteins[layer, head] == contributing
+            assert (bootstrap.lowest[layer, head] < bootstrap.highest[layer, head]) == (contributing > 1)
             if contributing < 2:
                 assert math.isnan(low[layer, head])
                 assert math.isnan(high[layer, head])
             else:
                 expected = np.quantile(ratios, [0.05, 0.95])
                 np.testing.assert_allclose([low[layer, head], high[layer, head]], expected)
-    assert bootstrap.proteins[0, 0] == 1
+    assert bootstrap.lowest[0, 0] == bootstrap.highest[0, 0] == weights.identities[2]
     assert empty_replicates > 0
 
 
 def test_interval_where_nothing_was_ever_drawn_is_nan() -> None:
-    bootstrap = PoissonBootstrap(np.zeros((3, 1, 1)), np.zeros((3, 1, 1)), np.array([[2]]))
+    bootstrap = PoissonBootstrap(np.zeros((3, 1, 1)), np.zeros((3, 1, 1)), np.array([[1]]), np.array([[2]]))
     assert np.isnan(bootstrap.finalise()).all()
     with pytest.raises(ValueError, match="level"):
         bootstrap.finalise(1.0)
@@ -477,11 +476,18 @@ COUNTS = Counts(
 )
 
 
+def summary(counts: Counts, background: Any = None, bootstrap: Any = None, *, arcs: Any = None, **options: Any) -> Any:
+    """What comes of these sums, as a sample of no particular number of proteins."""
+    measure = Measure(weighted=counts.weighted, **options)
+    arcs = counts.total(paper=measure.paper) if arcs is None else arcs
+    return summarise(Sample(counts, None, None, arcs, background, bootstrap, None, 0), measure)
+
+
 def test_summary_of_counts() -> None:
     background = PooledBackground("eligible", 300, 1000)
     proteins = Proteins(6, 2)
     bootstrap = proteins.partials(list(range(6)))[1]
-    result = summarise(COUNTS, background, bootstrap, level=0.8)
+    result = summary(COUNTS, background, bootstrap, level=0.8)
     assert set(result) == NAMES
     assert all(values.shape == (2, 3) for values in result.values())
     np.testing.assert_array_equal(result["total"], [[100, 99, 100], [100, 101, 0]])
@@ -502,16 +508,41 @@ def test_summary_of_counts() -> None:
 
 def test_summary_against_a_background_of_each_head() -> None:
     arcs = np.array([[[100, 99, 100], [100, 101, 0]]])
-    result = summarise(COUNTS, ProteinBackground.partial(arcs, [25], [100]))
+    result = summary(COUNTS, ProteinBackground.partial(arcs, [25], [100]))
     np.testing.assert_array_equal(result["background"], [[0.25, 0.25, 0.25], [0.25, 0.25, math.nan]])
     z, p = proportions_ztest(40, 100, value=0.25, prop_var=0.25)
     assert (result["z"][0, 0], result["p"][0, 0]) == pytest.approx((z, p))
-    assert np.isnan(result["bootstrap_low"]).all()
+
+
+def test_what_was_not_asked_for_is_absent() -> None:
+    without = {
+        "background",
+        "enrichment",
+        "z",
+        "p",
+        "p_bonferroni",
+        "p_bh",
+        "log10_p",
+        "bootstrap_low",
+        "bootstrap_high",
+    }
+    assert set(summary(COUNTS)) == NAMES - without
+    sample = Sample(COUNTS, None, None, COUNTS.total(), PooledBackground("eligible", 3, 10), None, None, 0)
+    assert set(summarise(sample, Measure(), tests=False)) == NAMES - without | {"background", "enrichment"}
+
+
+def test_only_heads_that_may_be_ranked_count_in_the_corrections() -> None:
+    sample = Sample(COUNTS, None, None, COUNTS.total(), PooledBackground("eligible", 300, 1000), None, None, 0)
+    among = np.array([[True, True, False], [True, False, True]])
+    result = summarise(sample, Measure(), among=among)
+    np.testing.assert_array_equal(result["ranked"], [[True, False, False], [True, False, False]])
+    np.testing.assert_allclose(result["p_bonferroni"][0, 0], min(1, 2 * result["p"][0, 0]))
 
 
 def test_summary_in_the_form_of_the_paper() -> None:
-    result = summarise(COUNTS, PooledBackground("paper", 3, 10), paper=True)
-    assert set(result) == NAMES | {"wald_low", "wald_high"}
+    background = PooledBackground("paper", 3, 10)
+    result = summary(COUNTS, background, paper=True)
+    assert set(result) == NAMES - {"bootstrap_low", "bootstrap_high"} | {"wald_low", "wald_high"}
     np.testing.assert_array_equal(result["total"], [[100, 100, 102], [100, 106, 0]])
     # More than 100 arcs: exactly 100 are not enough.
     np.testing.assert_array_equal(result["ranked"], [[False, False, True], [False, True, False]])
@@ -519,41 +550,39 @@ def test_summary_in_the_form_of_the_paper() -> None:
     expected = proportion_confint(50, 106, alpha=0.05 / 2, method="normal")
     assert (result["wald_low"][1, 1], result["wald_high"][1, 1]) == pytest.approx(expected)
     assert np.isnan(result["wald_low"][~result["ranked"]]).all()
-    nothing = summarise(COUNTS, PooledBackground("paper", 3, 10), paper=True, min_arcs=10**6)
+    nothing = summary(COUNTS, background, paper=True, min_arcs=10**6)
     for name in ("wald_low", "wald_high", "p_bonferroni", "p_bh"):
         assert np.isnan(nothing[name]).all()
 
 
+def test_wald_intervals_of_a_curve_count_the_heads_of_each_threshold() -> None:
+    one, other = COUNTS, Counts(COUNTS.true * 0 + 60, COUNTS.false * 0 + 50, COUNTS.unknown * 0)
+    both = Counts(*(np.stack([getattr(c, name) for c in (one, other)]) for name in ("true", "false", "unknown")))
+    result = summary(both, PooledBackground("paper", 3, 10), paper=True)
+    for place, counts in enumerate((one, other)):
+        alone = summary(counts, PooledBackground("paper", 3, 10), paper=True)
+        for name in ("wald_low", "wald_high", "ranked", "wilson_low"):
+            np.testing.assert_array_equal(result[name][place], alone[name])
+
+
 def test_summary_of_weights() -> None:
     weighted = Counts(*(0.5 * values.astype(float) for values in (COUNTS.true, COUNTS.false, COUNTS.unknown)))
-    result = summarise(weighted, PooledBackground("eligible", 3, 10), paper=True, min_arcs=40)
+    arcs = COUNTS.total()
+    result = summary(weighted, PooledBackground("eligible", 3, 10), paper=True, min_arcs=40, arcs=arcs)
     np.testing.assert_array_equal(result["share"], COUNTS.share(paper=True))
     assert result["count"].dtype == np.float64
     undefined = {"z", "p", "log10_p", "p_bonferroni", "p_bh"}
     undefined |= {"wilson_low", "wilson_high", "wald_low", "wald_high"}
     for name in undefined:
         assert np.isnan(result[name]).all(), name
-    by_weight = summarise(weighted, PooledBackground("eligible", 3, 10))
-    assert not by_weight["ranked"].any()
-    arcs = COUNTS.total()
-    by_number = summarise(weighted, PooledBackground("eligible", 3, 10), arcs=arcs)
-    np.testing.assert_array_equal(by_number["ranked"], arcs >= 100)
+    # By numbers of arcs, not by sums of their weights.
+    np.testing.assert_array_equal(
+        summary(weighted, PooledBackground("eligible", 3, 10), arcs=arcs)["ranked"], arcs >= 100
+    )
 
 
 def test_enrichment_over_nothing_is_nan() -> None:
-    assert np.isnan(summarise(COUNTS, PooledBackground("eligible", 0, 10))["enrichment"]).all()
-
-
-def test_summary_refuses_what_does_not_fit() -> None:
-    background = PooledBackground("eligible", 3, 10)
-    with pytest.raises(ValueError, match="background"):
-        summarise(COUNTS, ProteinBackground.empty(1, 1))
-    with pytest.raises(ValueError, match="bootstrap"):
-        summarise(COUNTS, background, PoissonBootstrap.empty(9, 1, 1))
-    with pytest.raises(ValueError, match="arcs"):
-        summarise(COUNTS, background, arcs=np.array([[1]]))
-    with pytest.raises(ValueError, match="level"):
-        summarise(COUNTS, background, level=95)
+    assert np.isnan(summary(COUNTS, PooledBackground("eligible", 0, 10))["enrichment"]).all()
 
 
 @pytest.mark.filterwarnings("error")
@@ -565,6 +594,6 @@ def test_emptiness_raises_no_warning() -> None:
         ProteinBackground.empty(2, 2),
         SeparationBackground.empty(2, 2),
     ):
-        result = summarise(counts, background, bootstrap, paper=True)
+        result = summary(counts, background, bootstrap, paper=True)
         assert np.isnan(result["share"]).all()
         assert not result["ranked"].any()

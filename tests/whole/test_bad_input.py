@@ -432,7 +432,7 @@ def test_a_plot_of_unknown_suffix_is_refused_before_the_question_is_answered(tmp
     ("options", "name"),
     [
         (("--threshold", "abc"), "--threshold"),
-        (("--background", "none"), "--background"),
+        (("--background", "guess"), "--background"),
         (("--tier", "guess"), "--tier"),
         (("--format", "xml"), "--format"),
         (("--top", "0"), "--top"),

@@ -1,0 +1,57 @@
+"""What the figures of heads and of curves share: type sizes, colours, and the question in words."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from matplotlib.figure import Figure
+
+BACKGROUND = "#c1440e"
+
+TEXT, SMALL, TITLE = 8.0, 7.0, 9.0  # points
+TICKS: dict[str, Any] = {"labelsize": SMALL, "length": 2, "width": 0.6, "pad": 2}
+_SCREEN_DPI = 110
+
+KINDS = {
+    "eligible": "all eligible pairs",
+    "paper": "as in Vig et al. 2021",
+    "protein": "matched by protein",
+    "separation": "matched by separation",
+}
+
+
+class NotebookFigure(Figure):
+    """A figure that a notebook shows by itself, without pyplot and its state."""
+
+    def _repr_png_(self) -> bytes:
+        buffer = io.BytesIO()
+        self.savefig(buffer, format="png", dpi=_SCREEN_DPI)
+        return buffer.getvalue()
+
+
+def question(dataset: xr.Dataset) -> str:
+    """What was asked, in two lines; a threshold picked out of a curve is a coordinate."""
+    attrs = dataset.attrs
+    where = f" where {attrs['where']}" if attrs.get("where") else ""
+    threshold = attrs.get("threshold", dataset.coords.get("threshold"))
+    at = "" if threshold is None or np.ndim(threshold) else f", attention ≥ {float(threshold):g}"
+    return f"{attrs['predicate']}{where}\n{attrs['model']}{at}"
+
+
+def interval_of(dataset: xr.Dataset) -> str:
+    """The interval to draw, 'bootstrap' or, where there is none, 'wilson'."""
+    return "bootstrap" if "bootstrap_low" in dataset else "wilson"
+
+
+def interval_words(dataset: xr.Dataset) -> str:
+    """That interval in words."""
+    attrs = dataset.attrs
+    level = f"{100 * float(attrs.get('level', 0.95)):g} %"
+    if interval_of(dataset) == "wilson":
+        return f"{level} Wilson interval"
+    if attrs.get("cluster_by", "protein") == "protein":
+        return f"{level} bootstrap over {int(attrs['proteins']):,} proteins"
+    return f"{level} bootstrap over {int(attrs['clusters']):,} clusters by {attrs['cluster_by']}"

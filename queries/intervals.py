@@ -1,0 +1,59 @@
+"""Intervals of a proportion that take arcs for independent draws, for all heads at once."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from statsmodels.stats.proportion import proportion_confint
+
+Floats = NDArray[np.float64]
+
+
+def wilson_interval(true: ArrayLike, total: ArrayLike, alpha: ArrayLike = 0.05) -> tuple[Floats, Floats]:
+    """Return the score interval of a proportion at confidence 1 − alpha.
+
+    (p + z²/2n ± z·√(p(1 − p)/n + z²/4n²)) / (1 + z²/n), with z the 1 − alpha/2 quantile of the normal
+    distribution (Wilson 1927, "Probable inference, the law of succession, and statistical inference").
+
+    Returns
+    -------
+    low, high
+        float64, within [0, 1]; NaN where the total is 0.
+
+    Raises
+    ------
+    ValueError
+        If alpha is not between 0 and 1.
+    """
+    return _interval(true, total, alpha, "wilson")
+
+
+def wald_interval(true: ArrayLike, total: ArrayLike, alpha: ArrayLike = 0.05) -> tuple[Floats, Floats]:
+    """Return the Wald interval of a proportion, p ± z·√(p(1 − p)/n), cut at 0 and 1.
+
+    That of Vig et al. 2021, who take alpha = 0.05/m, m the number of heads with more than 100 arcs. It
+    collapses to a point at p = 0 and p = 1; elsewhere `wilson_interval` is to be preferred.
+
+    Returns
+    -------
+    low, high
+        float64, within [0, 1]; NaN where the total is 0.
+
+    Raises
+    ------
+    ValueError
+        If alpha is not between 0 and 1.
+    """
+    return _interval(true, total, alpha, "normal")
+
+
+def _interval(true: ArrayLike, total: ArrayLike, alpha: ArrayLike, method: str) -> tuple[Floats, Floats]:
+    level = np.asarray(alpha, np.float64)
+    if not ((level > 0) & (level < 1)).all():
+        raise ValueError(f"alpha must lie between 0 and 1, not {level}")
+    successes = np.asarray(true, np.float64)
+    trials = np.asarray(total, np.float64)
+    low, high = proportion_confint(successes, np.where(trials > 0, trials, math.nan), alpha=level, method=method)
+    return np.asarray(low, np.float64), np.asarray(high, np.float64)

@@ -1,0 +1,255 @@
+"""What is summed over proteins, and combines over tasks: arcs by the value of the predicate, and samples of them.
+
+An arc is an ordered pair of residues whose weight in a head is at least the threshold and which passes WHERE.
+Arrays are [layers, heads]; of single proteins, [proteins, layers, heads]; of a curve, [thresholds, layers, heads].
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .background import Background, PooledBackground, ProteinBackground, SeparationBackground, divide
+from .bootstrap import PoissonBootstrap, replicate_weights
+from .clusters import Clusters, held_out
+from .macro import MacroAverage
+from .measure import Measure
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Counts:
+    """Arcs of every head by what the predicate f says of them.
+
+    Attributes
+    ----------
+    true, false, unknown
+        Arcs where f is TRUE, FALSE and NULL, [layers, heads], or of each protein, [proteins, layers, heads]:
+        numbers of arcs, int64 and exact, or in weighted form sums of their weights Σα, float64. All three of
+        one form; the dtype says which.
+    """
+
+    true: NDArray[Any]
+    false: NDArray[Any]
+    unknown: NDArray[Any]
+
+    def __post_init__(self) -> None:
+        arrays = (self.true, self.false, self.unknown)
+        if self.true.ndim < 2 or len({array.shape for array in arrays}) != 1:
+            raise ValueError(f"need [layers, heads] three times, not {[array.shape for array in arrays]}")
+        if {array.dtype for array in arrays} not in ({np.dtype(np.int64)}, {np.dtype(np.float64)}):
+            raise ValueError(f"need int64 or float64 three times, not {[str(a.dtype) for a in arrays]}")
+
+    @classmethod
+    def empty(cls, *shape: int, weighted: bool = False) -> Self:
+        """Return the counts of no proteins, neutral in `combine`."""
+        dtype = np.float64 if weighted else np.int64
+        return cls(*(np.zeros(shape, dtype) for _ in range(3)))
+
+    @property
+    def weighted(self) -> bool:
+        """Whether these are sums of weights."""
+        return self.true.dtype == np.float64
+
+    def take(self, chosen: NDArray[np.bool_]) -> Self:
+        """Return those of some of the proteins."""
+        return type(self)(self.true[chosen], self.false[chosen], self.unknown[chosen])
+
+    def summed(self) -> Self:
+        """Return the sums over the first axis, that of proteins."""
+        return type(self)(self.true.sum(axis=0), self.false.sum(axis=0), self.unknown.sum(axis=0))
+
+    def combine(self, other: Self) -> Self:
+        """Return the counts of both tasks' proteins.
+
+        Raises
+        ------
+        ValueError
+            If the two differ in layers or heads, or one is weighted and the other is not.
+        """
+        if self.true.shape != other.true.shape or self.weighted != other.weighted:
+            raise ValueError(
+                f"cannot combine {self.true.dtype} {self.true.shape} and {other.true.dtype} {other.true.shape}"
+            )
+        return type(self)(self.true + other.true, self.false + other.false, self.unknown + other.unknown)
+
+    def rest(self, *, paper: bool = False) -> NDArray[Any]:
+        """Return false; in the paper's form, which takes unknown for false, + unknown."""
+        rest: NDArray[Any] = self.false + self.unknown if paper else self.false
+        return rest
+
+    def total(self, *, paper: bool = False) -> NDArray[Any]:
+        """Return true + rest."""
+        total: NDArray[Any] = self.true + self.rest(paper=paper)
+        return total
+
+    def share(self, *, paper: bool = False) -> Floats:
+        """Return true / total, float64; NaN where the total is 0.
+
+        Vig et al. 2021, Eq. 1: p_α(f) = Σ_x Σ_i Σ_j f(i,j)·1[α_ij > θ] / Σ_x Σ_i Σ_j 1[α_ij > θ] with
+        θ = 0.3, here with α_ij ≥ θ and, but for the paper's form, over the arcs with f known. In weighted
+        form α_ij stands beside both indicators.
+        """
+        return divide(self.true, self.total(paper=paper))
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """What reading a segment gives of its proteins, from whichever tier.
+
+    Attributes
+    ----------
+    arcs
+        Numbers of arcs, [proteins, layers, heads]; of a curve [proteins, codes, layers, heads], with one row for
+        all proteins where nothing needs them apart.
+    sums
+        What the share is of: in weighted form Σα, else the same numbers.
+    low, high
+        Bounds of those sums; None where they are exact.
+    pairs_true, pairs_known
+        Pairs of the background, int64 [proteins]; None where it is of kind 'separation' or 'none'.
+    separation
+        The background of that kind, of the proteins that are reported; else None.
+    """
+
+    arcs: Counts
+    sums: Counts
+    low: Counts | None
+    high: Counts | None
+    pairs_true: NDArray[np.int64] | None
+    pairs_known: NDArray[np.int64] | None
+    separation: SeparationBackground | None
+
+    def take(self, chosen: NDArray[np.bool_]) -> Reading:
+        """Return what was read of some of the proteins."""
+        return Reading(
+            self.arcs.take(chosen),
+            self.sums.take(chosen),
+            None if self.low is None else self.low.take(chosen),
+            None if self.high is None else self.high.take(chosen),
+            None if self.pairs_true is None else self.pairs_true[chosen],
+            None if self.pairs_known is None else self.pairs_known[chosen],
+            self.separation,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """All that is summed over some proteins; independent of their number.
+
+    Attributes
+    ----------
+    counts : arcs, or sums of weights, by the value of the predicate
+    low, high : bounds of those sums; None where they are exact
+    arcs : int64 [layers, heads], arcs in the denominator
+    background, bootstrap : of the ratio of sums; None where not asked for
+    macro : the mean of clusters' shares, with background and bootstrap of its own; None where not asked for
+    proteins : number of them
+    """
+
+    counts: Counts
+    low: Counts | None
+    high: Counts | None
+    arcs: NDArray[np.int64]
+    background: Background | None
+    bootstrap: PoissonBootstrap | None
+    macro: MacroAverage | None
+    proteins: int
+
+    @classmethod
+    def partial(cls, measure: Measure, reading: Reading, clusters: Clusters) -> Self:
+        """Sum the proteins of one task."""
+        sums, paper = reading.sums, measure.paper
+        macro = measure.average == "macro"
+        bootstrap = None
+        if measure.replicates and not macro:
+            weights = replicate_weights(clusters.keys, measure.replicates, measure.seed)
+            bootstrap = PoissonBootstrap.partial(sums.true, sums.total(paper=paper), weights)
+        return cls(
+            counts=sums.summed(),
+            low=None if reading.low is None else reading.low.summed(),
+            high=None if reading.high is None else reading.high.summed(),
+            arcs=reading.arcs.total(paper=paper).sum(axis=0),
+            background=None if macro else _background(measure, reading),
+            bootstrap=bootstrap,
+            macro=_macro(measure, reading, clusters) if macro else None,
+            proteins=len(clusters.keys),
+        )
+
+    def combine(self, other: Self) -> Self:
+        """Return the sums of both tasks' proteins."""
+
+        def both(name: str) -> Any:
+            mine, theirs = getattr(self, name), getattr(other, name)
+            return None if mine is None else mine.combine(theirs)
+
+        return type(self)(
+            self.counts.combine(other.counts),
+            both("low"),
+            both("high"),
+            self.arcs + other.arcs,
+            both("background"),
+            both("bootstrap"),
+            both("macro"),
+            self.proteins + other.proteins,
+        )
+
+
+def _background(measure: Measure, reading: Reading) -> Background | None:
+    if measure.background == "none":
+        return None
+    if measure.background == "separation":
+        return reading.separation
+    assert reading.pairs_true is not None
+    assert reading.pairs_known is not None
+    if measure.background == "protein":
+        return ProteinBackground.partial(reading.sums.total(), reading.pairs_true, reading.pairs_known)
+    return PooledBackground(measure.background, int(reading.pairs_true.sum()), int(reading.pairs_known.sum()))
+
+
+def _macro(measure: Measure, reading: Reading, clusters: Clusters) -> MacroAverage:
+    values: dict[str, NDArray[Any]] = {"true": reading.sums.true, "total": reading.sums.total()}
+    if reading.low is not None and reading.high is not None:
+        values |= {
+            "low_true": reading.low.true,
+            "low_rest": reading.low.rest(),
+            "high_true": reading.high.true,
+            "high_rest": reading.high.rest(),
+        }
+    if reading.pairs_true is not None and reading.pairs_known is not None and measure.background != "none":
+        values |= {"expected": reading.pairs_true, "matched": reading.pairs_known}
+        if measure.background == "protein":
+            share = divide(reading.pairs_true, reading.pairs_known)[:, None, None]
+            matched = np.where(np.isfinite(share), values["total"], 0)
+            values |= {"expected": np.where(np.isfinite(share), share, 0.0) * matched, "matched": matched}
+    return MacroAverage.partial(clusters, values, measure.replicates, measure.seed)
+
+
+@dataclass(frozen=True, eq=False)
+class Halves:
+    """The sample that is reported and, where heads are ranked on another, that one."""
+
+    reported: Sample
+    selection: Sample | None
+
+    @classmethod
+    def partial(cls, measure: Measure, reading: Reading, clusters: Clusters) -> Self:
+        """Sum the proteins of one task, each in its half."""
+        if not measure.split:
+            return cls(Sample.partial(measure, reading, clusters), None)
+        reported = held_out(clusters.keys, measure.seed)
+        return cls(
+            Sample.partial(measure, reading.take(reported), clusters.take(reported)),
+            Sample.partial(measure.of_selection, reading.take(~reported), clusters.take(~reported)),
+        )
+
+    def combine(self, other: Self) -> Self:
+        """Return the halves of both tasks' proteins."""
+        selection = None
+        if self.selection is not None and other.selection is not None:
+            selection = self.selection.combine(other.selection)
+        return type(self)(self.reported.combine(other.reported), selection)
