@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     import xarray as xr
 
-    from .queries.contact_result import ContactEvaluation, ContactMap
+    from .queries.contacts.result import ContactEvaluation, ContactMap
     from .queries.query_result import Result
     from .queries.result import Alignment
 
@@ -210,10 +210,10 @@ class Store:
     ) -> "ContactMap | ContactEvaluation":
         """Contacts predicted from attention: the map of one protein, or precision over several, or all.
 
-        See :func:`attnstore.queries.contacts.contacts` for the options and what comes back.
+        See :func:`attnstore.queries.contacts.prediction.contacts` for the options and what comes back.
         """
         from .catalog import catalog_errors
-        from .queries.contacts import contacts
+        from .queries.contacts.prediction import contacts
 
         with catalog_errors(self.path / str(self.document.catalog)):
             return contacts(self, proteins, **options)

@@ -20,9 +20,9 @@ import attnstore
 from attnstore import fetch
 from attnstore.demo import NAME
 from attnstore.ingest import ingest
-from attnstore.queries.contact_maps import RANGES, TOPS, labelled_pairs, precision
-from attnstore.queries.contact_proteins import roster
-from attnstore.queries.contacts import ContactPredictor, evaluate, fit
+from attnstore.queries.contacts.maps import RANGES, TOPS, labelled_pairs, precision
+from attnstore.queries.contacts.prediction import ContactPredictor, evaluate, fit
+from attnstore.queries.contacts.proteins import roster
 from attnstore.tables import aligned
 
 #: Proteins selected: the draw of fewer is part of the draw of more.

@@ -9,26 +9,24 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..catalog import connect
-from ..errors import QueryError, StoreError
-from .clusters import Clusters, assign, held_out, read_keys
-from .curve import at_thresholds, check_bootstrap, choose_curve_tier, first_code, thresholds
-from .execute import execute
-from .expression import parse
-from .measure import Measure, check_measure
-from .plan import Plan, Tier, choose_threshold, choose_tier, one_end
+from ..errors import QueryError
+from .execution.align_tasks import run, run_curve
+from .execution.schedule import execute
+from .execution.vectors import directory, evaluate_terms
+from .language.expression import parse
+from .planning.align_plan import Plan, Tier, choose_threshold, choose_tier, one_end
 from .result import Alignment
-from .samples import Halves, Sample
-from .statistics import summarise, summarise_halves
-from .tasks import run, run_curve
-from .vectors import catalog_columns, evaluate_terms
+from .statistics.clusters import Clusters, assign, held_out, read_keys
+from .statistics.curve import at_thresholds, check_bootstrap, choose_curve_tier, first_code, thresholds
+from .statistics.measure import Measure, check_measure
+from .statistics.samples import Halves, Sample
+from .statistics.summary import summarise, summarise_halves
 
 if TYPE_CHECKING:
-    import duckdb
     from distributed import Client
 
-    from ..segment import Segment
     from ..store import Model, Store
-    from .tree import Expression
+    from .language.tree import Expression
 
 #: The paper's truncation: 512 tokens, two of them special.
 PAPER_RESIDUES = 510
@@ -77,13 +75,13 @@ def align(
     model : name; may be left out where the store has one
     average : 'micro', the ratio of sums over all proteins, or 'macro', the mean over clusters of a cluster's own
         share, in which each counts once; it has a background and a bootstrap interval in kind, and no test
-        (see :class:`~attnstore.queries.macro.MacroAverage`)
+        (see :class:`~attnstore.queries.statistics.macro.MacroAverage`)
     cluster_by : what the bootstrap draws, `average` averages and `split` divides: 'protein', or a column of
         proteins, such as a sequence cluster, so that homologous families count once; where it is NULL a
         protein stands alone
     split : rank heads on one half of the clusters and report them on the other, for a head picked as the largest
         of many on the same data looks better than it is (see
-        :func:`~attnstore.queries.statistics.summarise_halves`)
+        :func:`~attnstore.queries.statistics.summary.summarise_halves`)
     min_arcs : a head with fewer known arcs is marked, not ranked (`paper`: with as many or fewer)
     level : confidence of the Wilson and bootstrap intervals
     replicates : of the bootstrap over clusters; 0 for none; by default 1,000 at one threshold, and none for a curve,
@@ -124,20 +122,19 @@ def align(
     )
     if not chosen.manifest.segments:
         raise QueryError(f"model {chosen.name} has nothing committed yet: run its ingest again.")
+    catalog = directory(store.catalog_path)
     with contextlib.closing(connect(store.catalog_path)) as connection:
-        columns = catalog_columns(connection)
         clauses = [
-            parse(text, clause=name, columns=columns)
+            parse(text, clause=name, columns=catalog.columns)
             for name, text in (("predicate", predicate), ("where", where))
             if text is not None
         ]
         plan = _plan(chosen, measure, clauses, threshold, tier)
         keys = read_keys(connection, cluster_by)
         vectors = evaluate_terms(connection, clauses)
-        index = _protein_index(connection)
     if paper:
         _warn_unlike_the_paper(chosen)
-    places = [_places(segment, index) for segment in chosen.segments]
+    places = [catalog.places(segment) for segment in chosen.segments]
     clusters = assign(keys, places)
     _check_halves(measure, clusters)
     shape = chosen.document.layers, chosen.document.heads
@@ -159,8 +156,7 @@ def _plan(
     model: "Model", measure: Measure, clauses: "list[Expression]", threshold: float | str | None, tier: Tier | None
 ) -> Plan:
     document, codebook, weighted = model.document, model.codebook, measure.weighted
-    # All that reading needs to know of the background.
-    background: Any = "separation" if measure.background == "separation" else "eligible"
+    separations = measure.background == "separation"
     if threshold is None:
         name, reason = choose_curve_tier(codebook, document.arc_floor, weighted=weighted, tier=tier)
         exact = not weighted or name == "arcs"
@@ -175,7 +171,7 @@ def _plan(
             threshold=theta,
             weighted=weighted,
             one_ended=one_end(clauses) is not None,
-            background=background,
+            separations=separations,
             tier=tier,
         )
     return Plan(
@@ -183,19 +179,11 @@ def _plan(
         where=clauses[1] if len(clauses) > 1 else None,
         threshold=theta,
         weighted=weighted,
-        paper=measure.paper,
-        background=background,
+        separations=separations,
         tier=name,
         exact=exact,
         reason=reason,
-        replicates=measure.replicates,
-        seed=measure.seed,
     )
-
-
-def _protein_index(connection: "duckdb.DuckDBPyConnection") -> dict[str, tuple[int, str]]:
-    rows = connection.execute("SELECT id, protein_index, sequence_sha256 FROM proteins").fetchall()
-    return {name: (index, sha256) for name, index, sha256 in rows}
 
 
 def _warn_unlike_the_paper(model: "Model") -> None:
@@ -206,21 +194,6 @@ def _warn_unlike_the_paper(model: "Model") -> None:
             "ingest with max_residues=510 to compare.",
             stacklevel=3,
         )
-
-
-def _places(segment: "Segment", index: dict[str, tuple[int, str]]) -> list[int]:
-    """protein_index of the segment's proteins."""
-    proteins = segment.proteins
-    found = []
-    for name, sha256 in zip(proteins.id, proteins.sequence_sha256, strict=True):
-        place, expected = index.get(name, (-1, ""))
-        if sha256 != expected:
-            raise StoreError(
-                f"segment {segment.directory.name} holds protein {name}, which the catalog does not hold with that "
-                "sequence: `attnstore verify` names what is damaged."
-            )
-        found.append(place)
-    return found
 
 
 def _keys(clusters: Sequence[Clusters]) -> list[str]:

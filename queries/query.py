@@ -13,17 +13,17 @@ import pyarrow as pa
 from ..catalog import catalog_errors
 from ..errors import AttnstoreError, QueryError
 from ..sql import duckdb_errors, open_tables
-from .answer import cells_of, create, rows_of
-from .block import Question, take_apart
-from .block_plan import BlockPlan, plan_block, working_memory
-from .cells import Tier
-from .dialect import RefusalError
-from .explain import explained
-from .expression import quoted
-from .fallback import over_arcs
+from .execution.answer import cells_of, create, rows_of
+from .execution.cells import Tier
+from .execution.vectors import Directory, directory
+from .language.block import Question, take_apart
+from .language.dialect import RefusalError
+from .language.expression import quoted
+from .language.fallback import over_arcs
+from .language.statement import ATTENTION, Statement, read_statement, render_statement
+from .planning.blocks import BlockPlan, plan_block, working_memory
+from .planning.explain import explained
 from .query_result import METADATA, Result, provenance, whole_numbers
-from .statement import ATTENTION, Statement, read_statement, render_statement
-from .vectors import Directory, directory
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -238,7 +238,7 @@ def _answer(session: Session, number: int, question: Question, stream: bool) -> 
     if question.rows:
         streamed = stream and block.place == "select"
         with _told_errors(session):
-            reader = rows_of(plan, session.known.proteins, session.failures)
+            reader = rows_of(plan, session.known, session.failures)
             create(session.connection, name, reader, plan, stream=streamed)
     else:
         need = working_memory(plan)
@@ -248,7 +248,7 @@ def _answer(session: Session, number: int, question: Question, stream: bool) -> 
                 f"{session.memory_limit / 1e9:.3g} GB: group by fewer or coarser properties, or raise memory_limit."
             )
         options = {"scheduler": session.scheduler, "progress": session.progress}
-        cells = cells_of(plan, session.known.proteins, session.memory_limit, **options)
+        cells = cells_of(plan, session.known, session.memory_limit, **options)
         create(session.connection, name, cells, plan, stream=False)
     bounds = not plan.exact and block.place != "value"
     approximate = () if plan.exact else question.approximate()
@@ -259,7 +259,7 @@ def _answer(session: Session, number: int, question: Question, stream: bool) -> 
 
 def _check_fallback(session: Session, question: Question) -> None:
     """Raise QueryError unless all weights asked for are in the arcs."""
-    from .query_plan import needs
+    from .planning.tiers import needs
 
     if session.tier not in (None, "arcs"):
         raise QueryError(f"the tier {session.tier} cannot answer this: {question.fallback}.")

@@ -13,7 +13,7 @@ from .options import STORE, output_options
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ..queries.contact_result import ContactEvaluation, ContactMap
+    from ..queries.contacts.result import ContactEvaluation, ContactMap
 
 
 @click.command()
@@ -53,7 +53,7 @@ def contacts(
 
     With --method head and no head given, csv, json and parquet hold the ranking of all heads.
     """
-    from ..queries.contact_result import ContactMap
+    from ..queries.contacts.result import ContactMap
     from ..store import open_store
 
     ranked = protein is None and options["method"] == "head" and options["layer"] is None

@@ -7,10 +7,10 @@ from typing import Any
 import duckdb
 import numpy as np
 
-from attnstore.queries.expression import parse
-from attnstore.queries.pairs import AllPairs, ListedPairs, evaluate, truth
-from attnstore.queries.tree import Columns
-from attnstore.queries.vectors import evaluate_terms
+from attnstore.queries.execution.pairs import AllPairs, ListedPairs, evaluate, truth
+from attnstore.queries.execution.vectors import evaluate_terms
+from attnstore.queries.language.expression import parse
+from attnstore.queries.language.tree import Columns
 
 RESIDUES = {
     "pos": "INTEGER",

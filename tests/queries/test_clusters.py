@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import attnstore
 from attnstore.catalog import connect
 from attnstore.errors import QueryError
-from attnstore.queries.clusters import assign, held_out, read_keys
+from attnstore.queries.statistics.clusters import assign, held_out, read_keys
 from tests.queries.families import (
     add_column,
     draws,

@@ -7,7 +7,7 @@ import pytest
 
 import attnstore
 from attnstore.errors import QueryError
-from attnstore.queries.contacts import evaluate, fit, predict
+from attnstore.queries.contacts.prediction import evaluate, fit, predict
 from tests.synthetic import random_proteins, write_store
 
 #: Proteins of one length are one cluster.

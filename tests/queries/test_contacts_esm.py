@@ -5,7 +5,7 @@ import pytest
 
 import attnstore
 from attnstore.ingest import ingest
-from attnstore.queries.contacts import ContactPredictor, evaluate, predict
+from attnstore.queries.contacts.prediction import ContactPredictor, evaluate, predict
 
 from . import contact_oracle as oracle
 

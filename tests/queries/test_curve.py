@@ -12,8 +12,10 @@ from statsmodels.stats.proportion import proportion_confint
 import attnstore
 from attnstore.codebook import DEFAULT
 from attnstore.errors import QueryError
-from attnstore.queries import Alignment, curve, histograms
+from attnstore.queries import Alignment
+from attnstore.queries.execution import histograms
 from attnstore.queries.result import leading_heads
+from attnstore.queries.statistics import curve
 from tests.queries.families import draws, keys_of, members, percentiles, tally, write_families
 from tests.queries.test_clusters import FAMILIES, LENGTHS
 from tests.synthetic import contact, distance, random_proteins

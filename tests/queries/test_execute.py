@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 import attnstore
 from attnstore.codebook import parse_threshold
 from attnstore.errors import QueryError, StoreError
-from attnstore.queries.execute import execute
+from attnstore.queries.execution.schedule import execute
 from tests.queries.families import write_families
 from tests.queries.test_clusters import FAMILIES, LENGTHS
 from tests.synthetic import random_proteins

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import attnstore
-from attnstore.queries.bootstrap import PoissonBootstrap
-from attnstore.queries.clusters import Clusters
-from attnstore.queries.macro import ClusterSums, MacroAverage, share_bounds
+from attnstore.queries.statistics.bootstrap import PoissonBootstrap
+from attnstore.queries.statistics.clusters import Clusters
+from attnstore.queries.statistics.macro import ClusterSums, MacroAverage, share_bounds
 from tests.queries.families import draws, keys_of, members, percentiles, tally, write_families
 from tests.queries.test_clusters import FAMILIES, LENGTHS
 from tests.synthetic import contact, random_proteins

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from attnstore.compiled import compiled
 from attnstore.errors import QueryError, StoreError
-from attnstore.queries import kernels
-from attnstore.queries.expression import parse
-from attnstore.queries.pairs import AllPairs, truth
-from attnstore.queries.tree import Columns
-from attnstore.queries.vectors import evaluate_terms
+from attnstore.queries.execution import kernels
+from attnstore.queries.execution.pairs import AllPairs, truth
+from attnstore.queries.execution.vectors import evaluate_terms
+from attnstore.queries.language.expression import parse
+from attnstore.queries.language.tree import Columns
 
 from .oracle import COLUMNS, answer, catalog, expand, ours
 

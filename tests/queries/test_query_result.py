@@ -135,7 +135,7 @@ def test_a_cluster_gives_the_same_numbers(store):
 
 
 def test_more_than_the_memory_holds_is_refused_before_anything_is_read(store, monkeypatch):
-    from attnstore.queries import count
+    from attnstore.queries.execution import count
 
     monkeypatch.setattr(count, "run", lambda *_: pytest.fail("it was started"))
     with pytest.raises(QueryError, match=r"may need .* GB .* limit is .* memory_limit"):

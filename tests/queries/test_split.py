@@ -7,10 +7,10 @@ import xarray as xr
 import attnstore
 from attnstore.errors import QueryError
 from attnstore.queries import Alignment
-from attnstore.queries.clusters import Clusters
-from attnstore.queries.measure import Measure
-from attnstore.queries.samples import Counts, Halves, Reading
-from attnstore.queries.statistics import summarise_halves
+from attnstore.queries.statistics.clusters import Clusters
+from attnstore.queries.statistics.measure import Measure
+from attnstore.queries.statistics.samples import Counts, Halves, Reading
+from attnstore.queries.statistics.summary import summarise_halves
 from tests.queries.families import (
     draws,
     in_reported_half,

@@ -17,13 +17,18 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint, proportions_ztest
 
-from attnstore.queries.background import PooledBackground, ProteinBackground, SeparationBackground
-from attnstore.queries.bootstrap import PoissonBootstrap, replicate_weights
-from attnstore.queries.intervals import wald_interval, wilson_interval
-from attnstore.queries.measure import Measure
-from attnstore.queries.samples import Counts, Sample
-from attnstore.queries.significance import benjamini_hochberg, bonferroni, one_sample_test, two_proportion_test
-from attnstore.queries.statistics import summarise
+from attnstore.queries.statistics.background import PooledBackground, ProteinBackground, SeparationBackground
+from attnstore.queries.statistics.bootstrap import PoissonBootstrap, replicate_weights
+from attnstore.queries.statistics.intervals import wald_interval, wilson_interval
+from attnstore.queries.statistics.measure import Measure
+from attnstore.queries.statistics.samples import Counts, Sample
+from attnstore.queries.statistics.significance import (
+    benjamini_hochberg,
+    bonferroni,
+    one_sample_test,
+    two_proportion_test,
+)
+from attnstore.queries.statistics.summary import summarise
 
 LAYERS, HEADS, REPLICATES = 2, 3, 40
 
@@ -254,7 +259,7 @@ def test_replicate_weights_depend_on_seed_and_key_only() -> None:
 
 def test_replicate_weights_are_the_same_in_another_process() -> None:
     code = (
-        "from attnstore.queries.bootstrap import replicate_weights as draw;"
+        "from attnstore.queries.statistics.bootstrap import replicate_weights as draw;"
         "found = draw(['1abc.A', '2xyz.B'], 30, 5); print(found.weights.tolist(), found.identities.tolist())"
     )
     # A process of its own hashes strings with a salt of its own.

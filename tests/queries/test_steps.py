@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from attnstore.codebook import DEFAULT
-from attnstore.queries.dialect import RefusalError
-from attnstore.queries.statement import expression
-from attnstore.queries.steps import cut, values
+from attnstore.queries.language.dialect import RefusalError
+from attnstore.queries.language.statement import expression
+from attnstore.queries.language.steps import cut, values
 
 STEPPED = [
     "weight >= 0.3",

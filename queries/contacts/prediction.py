@@ -1,0 +1,339 @@
+"""Contacts from attention: predicted for one protein, or evaluated over many (Rao et al. 2021; arXiv 2606.21876)."""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from ... import __version__
+from ...errors import QueryError
+from ..execution.schedule import execute
+from .maps import RANGES, TOPS, Pairs, combined, sizes
+from .predictor import METHODS, C, ContactPredictor, best_heads, logistic, one_head
+from .proteins import ATOMS, Roster, choose, keep_apart, remaining, roster
+from .result import ContactEvaluation, ContactMap
+from .tasks import Precisions, Ranking, measure, rank
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+    from ...store import Store
+
+Array = npt.NDArray[Any]
+
+#: Proteins that heads are chosen on; as many suffice in arXiv 2606.21876.
+SELECTED = 10
+#: Options that belong to some methods only.
+_BELONG = {"layer": ("head",), "head": ("head",), "k": ("topk",), "c": ("logistic",),
+           "rank_range": ("head", "topk"), "rank_top": ("head", "topk")}  # fmt: skip
+
+
+def contacts(
+    store: "Store",
+    proteins: str | Sequence[str] | None = None,
+    *,
+    level: float = 0.95,
+    replicates: int = 1000,
+    seed: int = 0,
+    cluster_by: str = "protein",
+    model: str | None = None,
+    scheduler: "str | Client | None" = None,
+    progress: bool = False,
+    **options: Any,
+) -> ContactMap | ContactEvaluation:
+    """Predict the contacts of a protein, or measure how well those of many are predicted.
+
+    Parameters
+    ----------
+    store : Store
+    proteins : an id, for its map; several, or None for all, for precision over them
+    level, replicates : of the bootstrap interval over clusters, where precision is measured
+    seed : of the draw of proteins and of the bootstrap
+    cluster_by : 'protein', or a column of `proteins`: heads and coefficients are chosen on other clusters than those
+        evaluated, always; a protein whose column is NULL is a cluster of its own
+    model : name; may be left out where the store has one
+    scheduler : address of a Dask scheduler or a `distributed.Client`; threads where None
+    progress : draw a progress bar on standard error
+    **options : method, layer, head, k, c, apc, select, rank_range, rank_top and atom, as in :func:`fit`
+
+    Returns
+    -------
+    ContactMap
+        For one protein.
+    ContactEvaluation
+        For many. Where all were asked for, those of clusters chosen on are left out, and counted. With method 'head'
+        and no layer and head, every head is evaluated beside the one that was chosen.
+
+    Raises
+    ------
+    QueryError
+        If an option cannot be, or a protein is of a cluster that was chosen on.
+    StoreError
+        If what is read is damaged.
+    """
+    _check_statistics(level, replicates, seed)
+    several = None if proteins is None else [proteins] if isinstance(proteins, str) else list(proteins)
+    predictor = fit(
+        store, apart_from=several or (), seed=seed, cluster_by=cluster_by, model=model, scheduler=scheduler,
+        progress=progress, **options,
+    )  # fmt: skip
+    if isinstance(proteins, str):
+        return predict(store, predictor, proteins)
+    return evaluate(
+        store, predictor, several, level=level, replicates=replicates, seed=seed, scheduler=scheduler, progress=progress
+    )
+
+
+def fit(
+    store: "Store",
+    *,
+    method: str = "topk",
+    layer: int | None = None,
+    head: int | None = None,
+    k: int | None = None,
+    c: float | None = None,
+    apc: bool = True,
+    select: int | str | Sequence[str] | None = None,
+    rank_range: str | None = None,
+    rank_top: str | None = None,
+    atom: str = "cb",
+    apart_from: Sequence[str] = (),
+    seed: int = 0,
+    cluster_by: str = "protein",
+    model: str | None = None,
+    scheduler: "str | Client | None" = None,
+    progress: bool = False,
+) -> ContactPredictor:
+    """Choose heads, or fit a regression, on a few proteins with known contacts.
+
+    Parameters
+    ----------
+    store : Store
+    method : 'head' (one head), 'topk' (the mean of the k best) or 'logistic' (a regression on all)
+    layer, head : of method 'head', both or neither; the best head is chosen where neither is given
+    k : of method 'topk'; the best of 1, 2, 3, 5, 7, 10 and 20 on the selected proteins where None
+    c : of method 'logistic', inverse strength of its L1 penalty; 0.15, as Rao et al. 2021 have it, where None
+    apc : correct maps by their average product
+    select : proteins to choose on: how many to draw (10 where None), each of another cluster and with known contacts;
+        an SQL condition on `proteins`; or ids
+    rank_range, rank_top : of methods 'head' and 'topk': heads are ranked by their precision in this range ('all',
+        'short', 'medium' or 'long') and this list ('L', 'L/2' or 'L/5'); 'all' and 'L' where None
+    atom : 'cb' or 'ca': residues are in contact whose Cβ, or Cα, are less than 8 Å apart
+    apart_from : proteins of whose clusters none is drawn, nor may be selected
+    seed, cluster_by, model, scheduler, progress : as in :func:`contacts`
+
+    Raises
+    ------
+    QueryError
+        If an option cannot be.
+    """
+    given = {"layer": layer, "head": head, "k": k, "c": c, "rank_range": rank_range, "rank_top": rank_top}
+    _check(method, given, apc, atom, seed)
+    held = roster(store, store.model(model), cluster_by)
+    held.check(apart_from)
+    if layer is not None and head is not None:
+        if select is not None or rank_range is not None or rank_top is not None:
+            raise QueryError("a head that is given is not chosen: leave out select, rank_range and rank_top.")
+        return one_head(held, layer, head, apc, atom)
+    criterion = (rank_range or "all", rank_top or "L")
+    chosen = choose(
+        held, SELECTED if select is None else select, seed=seed, atom=atom, span=criterion[0], apart_from=apart_from
+    )
+    keep_apart(held, apart_from, chosen)
+    if method == "logistic":
+        return logistic(
+            held, chosen, c=C if c is None else c, apc=apc, atom=atom, scheduler=scheduler,
+            progress=progress,
+        )  # fmt: skip
+    return best_heads(
+        held, chosen, 1 if method == "head" else k, method=method, criterion=criterion, apc=apc, atom=atom,
+        scheduler=scheduler, progress=progress,
+    )  # fmt: skip
+
+
+def _check(method: str, given: dict[str, Any], apc: bool, atom: str, seed: int) -> None:
+    if method not in METHODS:
+        raise QueryError(f"method is one of {', '.join(METHODS)}, not {method!r}.")
+    for name, value in given.items():
+        if value is not None and method not in _BELONG[name]:
+            raise QueryError(f"{name} belongs to method {' or '.join(_BELONG[name])}, not {method}: leave it out.")
+    if (given["layer"] is None) != (given["head"] is None):
+        raise QueryError("layer and head go together: give both, or neither to have the best head chosen.")
+    for name, allowed in (("rank_range", tuple(RANGES)), ("rank_top", tuple(TOPS))):
+        if given[name] not in (None, *allowed):
+            raise QueryError(f"{name} is one of {', '.join(allowed)}, not {given[name]!r}.")
+    if atom not in ATOMS:
+        raise QueryError(f"atom is one of {', '.join(ATOMS)}, not {atom!r}.")
+    if seed < 0:
+        raise QueryError(f"seed is 0 or more, not {seed}.")
+    if not isinstance(apc, bool):
+        raise QueryError(f"apc is True or False, not {apc!r}.")
+
+
+def _check_statistics(level: float, replicates: int, seed: int) -> None:
+    if replicates < 1 or not 0 < level < 1 or not 0 <= seed < 2**128:
+        raise QueryError("seed is 0 or more, replicates at least 1, and level between 0 and 1.")
+
+
+def _held(store: "Store", predictor: ContactPredictor) -> Roster:
+    model = store.model(predictor.model)
+    shape = model.document.layers, model.document.heads
+    if predictor.coefficients.shape != shape:
+        raise QueryError(
+            f"the predictor is of {predictor.coefficients.shape} layers and heads, and model {model.name} has {shape}: "
+            "fit it on this model."
+        )
+    return roster(store, model, predictor.cluster_by)
+
+
+def predict(store: "Store", predictor: ContactPredictor, protein: str) -> ContactMap:
+    """The map of one protein.
+
+    Returns
+    -------
+    ContactMap
+        float64 [i, j] of all pairs, those nearer than six apart included, which no method learnt from.
+
+    Raises
+    ------
+    QueryError
+        If the model holds no such protein, or its cluster was chosen on.
+    """
+    held = _held(store, predictor)
+    keep_apart(held, [protein], predictor.chosen_on)
+    labels = store.attention(protein, 0, 0, model=predictor.model).coords
+    segment, local = held.model.places[protein]
+    length = int(segment.proteins.stored[local])
+    first, second = (side.astype(np.int32) for side in np.triu_indices(length))
+    pairs = Pairs(first, second, np.zeros(first.size, bool), np.zeros((len(RANGES), 2), np.int64))
+    (sums,) = combined(segment, predictor.coefficients, [local], [pairs], predictor.apc)
+    scores = np.empty((length, length))
+    scores[first, second] = scores[second, first] = predictor.score(sums)
+    points = held.coordinates([protein], predictor.atom)[protein][:length].astype(np.float64)
+    distance = np.sqrt(((points[:, None] - points[None]) ** 2).sum(axis=-1)).astype(np.float32)
+    coordinates: dict[str, Any] = {"distance": (("i", "j"), distance)}
+    for side, end in (("i", "source"), ("j", "target")):
+        for suffix in ("", "_aa", "_number"):
+            coordinates[side + suffix] = (side, labels[end + suffix].values)
+    return ContactMap(
+        scores,
+        dims=("i", "j"),
+        coords=coordinates,
+        name="score",
+        attrs={"protein": protein, **predictor.provenance, **_identity(held)},
+    )
+
+
+def evaluate(
+    store: "Store",
+    predictor: ContactPredictor,
+    proteins: Sequence[str] | None = None,
+    *,
+    level: float = 0.95,
+    replicates: int = 1000,
+    seed: int = 0,
+    scheduler: "str | Client | None" = None,
+    progress: bool = False,
+) -> ContactEvaluation:
+    """Precision over proteins of clusters that the predictor was not chosen on.
+
+    Parameters
+    ----------
+    store : Store
+    predictor : ContactPredictor
+    proteins : None for all, without those of clusters that were chosen on
+    level, replicates, seed, scheduler, progress : as in :func:`contacts`
+
+    Raises
+    ------
+    QueryError
+        If the model holds no such protein, or one is of a cluster that was chosen on.
+    """
+    _check_statistics(level, replicates, seed)
+    held = _held(store, predictor)
+    names = remaining(held, predictor.chosen_on) if proteins is None else list(proteins)
+    if not names:
+        raise QueryError("no protein is named to evaluate on.")
+    keep_apart(held, names, predictor.chosen_on)
+    parts = held.parts(names, predictor.atom)
+    tasks = [partial(measure, part, predictor.coefficients, predictor.apc, replicates, seed) for part in parts]
+    found = execute(tasks, Precisions.combine, scheduler=scheduler, progress=progress)
+    variables = _summary(found, names, level)
+    attributes = {
+        **predictor.provenance,
+        **_identity(held),
+        "left_out": len(held.index) - len(names) if proteins is None else 0,
+        "level": level,
+        "replicates": replicates,
+        "seed": seed,
+    }
+    coordinates: dict[str, Any] = {"protein": names, "range": list(RANGES), "top": list(TOPS)}
+    if predictor.method == "head" and predictor.ranking is not None and predictor.criterion is not None:
+        span, top = predictor.criterion
+        by = list(RANGES).index(span), list(TOPS).index(top)
+        shape = predictor.coefficients.shape
+        ranks = [partial(rank, part, shape, predictor.apc, by, replicates, seed) for part in parts]
+        ranking = execute(ranks, Ranking.combine, scheduler=scheduler, progress=progress)
+        low, high = ranking.bootstrap.finalise(level)
+        variables |= {
+            "head_precision": (("layer", "head", "range", "top"), ranking.mean()),
+            "head_low": (("layer", "head"), low),
+            "head_high": (("layer", "head"), high),
+            "head_chosen": (("layer", "head"), predictor.ranking),
+            **_alignment(held, names, predictor.atom, progress),
+        }
+        coordinates |= {"layer": np.arange(shape[0]), "head": np.arange(shape[1])}
+        attributes |= {"rank_range": span, "rank_top": top}
+    return ContactEvaluation(variables, coords=coordinates, attrs=attributes)
+
+
+def _identity(held: Roster) -> dict[str, str]:
+    return {
+        "weights_sha256": held.model.document.weights_sha256,
+        "catalog_sha256": str(held.store.document.catalog_sha256),
+        "attnstore": __version__,
+    }
+
+
+def _summary(found: Precisions, names: list[str], level: float) -> dict[str, Any]:
+    """Variables of an evaluation, its proteins in the order of `names`."""
+    place = {name: index for index, name in enumerate(found.ids)}
+    order = [place[name] for name in names]
+    precision, pairs, true = found.precision[order], found.pairs[order], found.contacts[order]
+    known = true > 0
+    asked = np.array([sizes(length) for length in found.length[order].tolist()])
+    low, high = found.bootstrap.finalise(level)
+    proteins = known.sum(axis=0)
+    with np.errstate(invalid="ignore"):
+        mean = np.where(known[..., None], precision, 0).sum(axis=0) / proteins[:, None]
+        random = np.where(known, true / np.maximum(pairs, 1), 0).sum(axis=0) / proteins
+    exhausted = known[..., None] & (pairs[..., None] <= asked[:, None, :])
+    return {
+        "precision": (("range", "top"), mean),
+        "low": (("range", "top"), low),
+        "high": (("range", "top"), high),
+        "random": ("range", random),
+        "proteins": ("range", proteins),
+        "exhausted": (("range", "top"), exhausted.sum(axis=0)),
+        "by_protein": (("protein", "range", "top"), precision),
+        "pairs": (("protein", "range"), pairs),
+        "contacts": (("protein", "range"), true),
+        "length": ("protein", found.length[order]),
+    }
+
+
+def _alignment(held: Roster, names: list[str], atom: str, progress: bool) -> dict[str, xr.DataArray]:
+    """Share of arcs that are contacts among those six or more apart, and how many they are, over the same proteins."""
+    where = "separation >= 6"
+    inside = set(names)
+    outside = [name for name in held.index if name not in inside]
+    if outside:
+        negated, listed = ("NOT ", outside) if len(outside) < len(names) else ("", names)
+        quoted = ", ".join("'" + name.replace("'", "''") + "'" for name in listed)
+        where += f" AND protein.id {negated}IN ({quoted})"
+    predicate = "contact" if atom == "cb" else "contact_ca"
+    found = held.store.align(predicate, where=where, model=held.model.name, replicates=1, progress=progress)
+    return {"alignment": found["share"], "arcs": found["total"]}

@@ -1,0 +1,252 @@
+"""Predicting contacts by a sum of heads' corrected maps: one head, the mean of the best, or a logistic regression."""
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from operator import or_
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ...errors import QueryError
+from ..execution.schedule import execute
+from .maps import RANGES, TOPS, Head, labelled_pairs
+from .proteins import Roster
+from .tasks import Precisions, Ranking, features, measure, rank
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+Array = npt.NDArray[Any]
+
+METHODS = ("head", "topk", "logistic")
+#: Numbers of heads that are tried where none is given; those of arXiv 2606.21876.
+TRIED = (1, 2, 3, 5, 7, 10, 20)
+#: C, the inverse strength of the L1 penalty, of Rao et al. 2021.
+C = 0.15
+#: Memory of a regression, bytes a value, measured: the maps, their table, and liblinear's two copies at 16 each.
+_BYTES = 50
+
+
+@dataclass(frozen=True, eq=False)
+class ContactPredictor:
+    """A way to score pairs: Σ coefficient × corrected map, through a logistic function where there is an intercept.
+
+    Attributes
+    ----------
+    method : 'head', 'topk' or 'logistic'
+    model : name of the model whose heads these are
+    coefficients : float64 [layers, heads]
+    intercept : of the logistic function, which makes the score a probability; None where the score is the sum
+    apc : whether maps are corrected by their average product
+    atom : 'cb' or 'ca', between which contacts were known
+    chosen_on : ids of the proteins that heads or coefficients were chosen on
+    cluster_by : what makes two proteins one cluster
+    criterion : the range and the list by whose precision heads were ranked; None where none were
+    ranking : precision of each head on `chosen_on`, float64 [layers, heads]; None where none was computed
+    """
+
+    method: str
+    model: str
+    coefficients: Array
+    intercept: float | None = None
+    apc: bool = True
+    atom: str = "cb"
+    chosen_on: tuple[str, ...] = ()
+    cluster_by: str = "protein"
+    criterion: tuple[str, str] | None = None
+    ranking: Array | None = None
+
+    @property
+    def heads(self) -> list[Head]:
+        """The heads that take part, by falling size of their coefficient."""
+        used = [(int(layer), int(head)) for layer, head in np.argwhere(self.coefficients)]
+        return sorted(used, key=lambda head: (-abs(self.coefficients[head]), head))
+
+    def score(self, sums: Array) -> Array:
+        """What a sum of maps says: itself, or the probability of a contact."""
+        if self.intercept is None:
+            return sums
+        from scipy.special import expit
+
+        return np.asarray(expit(sums + self.intercept))
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """How it was come by, in values that NetCDF holds, for the attributes of what it predicts."""
+        return {
+            "method": self.method,
+            "model": self.model,
+            "heads": " ".join(f"{layer}-{head}" for layer, head in self.heads),
+            "coefficients": [float(self.coefficients[head]) for head in self.heads],
+            "score": "sum" if self.intercept is None else "probability",
+            **({} if self.intercept is None else {"intercept": self.intercept}),
+            "apc": int(self.apc),
+            "atom": self.atom,
+            "chosen_on": json.dumps(self.chosen_on, ensure_ascii=False),
+            "cluster_by": self.cluster_by,
+            **({} if self.criterion is None else {"ranked_by": f"P@{self.criterion[1]}, {RANGES[self.criterion[0]]}"}),
+            "approximate": "each weight is the mean of its codebook bin",
+        }
+
+
+def one_head(roster: Roster, layer: int, head: int, apc: bool, atom: str) -> ContactPredictor:
+    """A given head, chosen on nothing here."""
+    shape = _shape(roster)
+    for value, size, what in zip((layer, head), shape, ("layer", "head"), strict=True):
+        if not isinstance(value, int | np.integer) or not 0 <= value < size:
+            raise QueryError(f"there is no {what} {value}: they run from 0 to {size - 1}.")
+    return ContactPredictor(
+        "head", roster.model.name, _mean_of([(layer, head)], shape), apc=apc, atom=atom, cluster_by=roster.cluster_by
+    )
+
+
+def best_heads(
+    roster: Roster,
+    chosen: Sequence[str],
+    k: int | None,
+    *,
+    method: str = "topk",
+    criterion: tuple[str, str] = ("all", "L"),
+    apc: bool = True,
+    atom: str = "cb",
+    scheduler: "str | Client | None" = None,
+    progress: bool = False,
+) -> ContactPredictor:
+    """The mean of the maps of the k heads most precise on some proteins (arXiv 2606.21876, section 3.3).
+
+    Parameters
+    ----------
+    roster : Roster
+    chosen : proteins with known contacts
+    k : how many; None for that of `TRIED` whose mean is the most precise on the same proteins
+    method : 'head' or 'topk', for the record
+    criterion : range and list by whose mean precision heads are ranked
+
+    Raises
+    ------
+    QueryError
+        If there are not so many heads.
+    """
+    shape = _shape(roster)
+    if k is not None and not 1 <= k <= shape[0] * shape[1]:
+        raise QueryError(f"k is a number of heads from 1 to {shape[0] * shape[1]}, not {k}.")
+    by = list(RANGES).index(criterion[0]), list(TOPS).index(criterion[1])
+    parts = roster.parts(chosen, atom)
+    tasks = [partial(rank, part, shape, apc, by, 1, 0) for part in parts]
+    total = execute(tasks, Ranking.combine, scheduler=scheduler, progress=progress)
+    ranking = total.mean()[(..., *by)]
+    order: list[Head] = sorted(np.ndindex(shape), key=lambda head: (-ranking[head], head))
+    if k is None:
+        tried = [number for number in TRIED if number <= len(order)]
+        means = {}
+        for number in tried:
+            coefficients = _mean_of(order[:number], shape)
+            tries = [partial(measure, part, coefficients, apc, 1, 0) for part in parts]
+            found = execute(tries, Precisions.combine, scheduler=scheduler)
+            means[number] = np.nanmean(found.precision[(..., *by)])
+        k = max(tried, key=lambda number: (means[number], -number))
+    return ContactPredictor(
+        method,
+        roster.model.name,
+        _mean_of(order[:k], shape),
+        apc=apc,
+        atom=atom,
+        chosen_on=tuple(chosen),
+        cluster_by=roster.cluster_by,
+        criterion=criterion,
+        ranking=ranking,
+    )
+
+
+def _mean_of(heads: Sequence[Head], shape: Head) -> Array:
+    coefficients = np.zeros(shape)
+    for head in heads:
+        coefficients[head] = 1 / len(heads)
+    return coefficients
+
+
+def logistic(
+    roster: Roster,
+    chosen: Sequence[str],
+    *,
+    c: float = C,
+    apc: bool = True,
+    atom: str = "cb",
+    scheduler: "str | Client | None" = None,
+    progress: bool = False,
+) -> ContactPredictor:
+    """A logistic regression with an L1 penalty on the maps of all heads (Rao et al. 2021).
+
+    Pairs six or more apart whose distance is known are learnt from, each once. As its authors trained it
+    (github.com/facebookresearch/esm, issue 249), it is scikit-learn's with C = 0.15 and liblinear, which penalises
+    the intercept too.
+
+    Parameters
+    ----------
+    roster : Roster
+    chosen : proteins with known contacts
+    c : inverse strength of the penalty: the smaller, the fewer heads
+
+    Raises
+    ------
+    QueryError
+        If that needs more memory than there is, or no head is left.
+    """
+    if not 0 < c < np.inf:
+        raise QueryError(f"c is a positive number, not {c}.")
+    shape = _shape(roster)
+    parts = roster.parts(chosen, atom)
+    pairs = sum(labelled_pairs(xyz).first.size for part in parts for xyz in part.coordinates)
+    needed, present = pairs * shape[0] * shape[1] * _BYTES, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if needed > present:
+        raise QueryError(
+            f"a regression on {pairs:,} pairs and {shape[0] * shape[1]} heads needs {needed / 2**30:,.0f} GiB of "
+            f"memory, and there are {present / 2**30:,.0f}: select fewer or shorter proteins."
+        )
+    tasks = [partial(features, part, shape, apc) for part in parts]
+    found = execute(tasks, or_, scheduler=scheduler, progress=progress)
+    weights, intercept = regress(found, chosen, c)
+    if not weights.any():
+        raise QueryError(
+            f"the regression on {len(chosen)} proteins keeps no head at c = {c:g}: select more proteins, or raise c."
+        )
+    return ContactPredictor(
+        "logistic",
+        roster.model.name,
+        weights.reshape(shape),
+        intercept,
+        apc=apc,
+        atom=atom,
+        chosen_on=tuple(chosen),
+        cluster_by=roster.cluster_by,
+    )
+
+
+def regress(found: Mapping[str, tuple[Array, Array]], order: Sequence[str], c: float) -> tuple[Array, float]:
+    """Coefficients, float64 [heads], and intercept of the regression of contact on maps.
+
+    Parameters
+    ----------
+    found : by protein, maps float64 [heads, pairs] and contact bool [pairs]
+    order : in which proteins are learnt from, since liblinear's path depends on it
+    c : inverse strength of the penalty
+    """
+    from sklearn.linear_model import LogisticRegression
+
+    contact = np.concatenate([found[name][1] for name in order])
+    if contact.all():
+        raise QueryError("every pair of the selected proteins is in contact: there is nothing to learn; select others.")
+    table = np.empty((contact.size, found[order[0]][0].shape[0]))
+    np.concatenate([found[name][0].T for name in order], out=table)
+    regression = LogisticRegression(C=c, l1_ratio=1.0, solver="liblinear", random_state=0, max_iter=1000)
+    regression.fit(table, contact)
+    return np.asarray(regression.coef_[0], np.float64), float(regression.intercept_[0])
+
+
+def _shape(roster: Roster) -> Head:
+    document = roster.model.document
+    return document.layers, document.heads

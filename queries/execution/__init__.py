@@ -1,0 +1,1 @@
+"""Plans to numbers: a task a segment."""

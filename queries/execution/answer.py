@@ -1,0 +1,178 @@
+"""What tasks found, as tables that DuckDB says the rest of the statement over."""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Any
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+
+from ...errors import AttnstoreError
+from ..language.rewrite import Cells
+from ..language.steps import Bands, type_of, values
+from ..planning.blocks import BlockPlan, ModelPlan, of_segment
+from . import count
+from . import rows as row_tasks
+from .cells import CellTable
+from .schedule import execute
+from .vectors import Directory
+
+
+def cells_of(plan: BlockPlan, catalog: Directory, memory_limit: int, **options: Any) -> pa.Table:
+    """Count all segments and put the cells of all models into one table.
+
+    Parameters
+    ----------
+    plan : BlockPlan
+    catalog : Directory
+    memory_limit : bytes that the cells of one segment may take
+    options : of `execute`
+
+    Raises
+    ------
+    StoreError, QueryError
+        As tasks do.
+    """
+    parts = []
+    for model in plan.models:
+        tasks = []
+        for segment in model.model.segments:
+            vectors, group = of_segment(plan, segment, catalog)
+            tasks.append(partial(count.run, model.scan, segment, vectors, group, memory_limit))
+        parts.append(_table(plan, model, execute(tasks, CellTable.combine, **options)))
+    if not parts:
+        return pa.schema([(name, kind) for name, kind in _schema(plan)]).empty_table()
+    return pa.concat_tables(parts, promote_options="permissive")
+
+
+def _table(plan: BlockPlan, model: ModelPlan, cells: CellTable) -> pa.Table:
+    head, protein, *codes, band, reverse = np.unravel_index(cells.id, model.scan.shape)
+    columns: dict[str, Any] = {
+        "model": pa.repeat(model.model.name, len(head)),
+        "layer": pa.array(head // model.scan.heads.shape[1], pa.int32()),
+        "head": pa.array(head % model.scan.heads.shape[1], pa.int32()),
+    }
+    for one, code in zip(plan.keys, codes, strict=True):
+        columns[one.key.column] = one.decode(code)
+    for number, one in enumerate(plan.protein_keys):
+        columns[one.key.column] = one.decode(plan.group_codes[protein, number])
+    columns |= _steps(plan.question.cells, plan.need.bands, "weight", band)
+    if plan.need.reverse is not None:
+        columns |= _steps(plan.question.cells, plan.need.reverse, "reverse_weight", reverse)
+    known = {name: pa.array(found) for name, found in cells.columns.items()}
+    # A tier that is exact has no bounds: both are the value, should another model's part have some.
+    for name, found in list(known.items()):
+        if not plan.exact and model.choice.tier != "codes" and name != "__n" and f"{name}_min" not in known:
+            known |= {f"{name}_min": found, f"{name}_max": found}
+    return pa.table(columns | known)
+
+
+def _steps(cells: Cells, bands: Bands, weight: str, band: Any) -> dict[str, pa.Array]:
+    found = {}
+    for (name, _), (column, function) in cells.steps.items():
+        if name == weight:
+            found[column] = pa.array(values(function, bands.lower, weight)).take(pa.array(band))
+    return found
+
+
+def _schema(plan: BlockPlan) -> Iterator[tuple[str, pa.DataType]]:
+    """Columns of a table without rows: no model takes part."""
+    yield from (("model", pa.string()), ("layer", pa.int32()), ("head", pa.int32()))
+    cells = plan.question.cells
+    for key in cells.keys.values():
+        yield key.column, pa.string()
+    for column, _ in cells.steps.values():
+        yield column, pa.string()
+    numbers = ["__n"]
+    for name in ("weight", "reverse_weight"):
+        numbers += [f"__{name}_sum", f"__{name}_minimum", f"__{name}_maximum"]
+    for measure in cells.measures.values():
+        numbers += [f"{measure.column}_{what}" for what in ("n", "sum", "low", "high", "weighted", "weight")]
+    for name in numbers:
+        for side in ("", "_min", "_max"):
+            yield name + side, pa.float64()
+
+
+def typed(plan: BlockPlan) -> dict[str, str]:
+    """DuckDB's types of the columns that were numbered or stepped."""
+    cells = plan.question.cells
+    kinds = {key.column: key.type for key in cells.keys.values()}
+    for (name, _), (column, function) in cells.steps.items():
+        kinds[column] = type_of(function, name)
+    return {name: "INTEGER" if kind == "NULL" else kind for name, kind in kinds.items()}
+
+
+def create(connection: duckdb.DuckDBPyConnection, name: str, incoming: Any, plan: BlockPlan, *, stream: bool) -> None:
+    """Make a relation of an Arrow table or reader, with DuckDB's own types.
+
+    Parameters
+    ----------
+    connection : of the statement
+    name : of the relation
+    incoming : pyarrow.Table or pyarrow.RecordBatchReader
+    plan : whose columns they are
+    stream : leave the reader to be read while the statement runs, once
+    """
+    kinds = typed(plan)
+    listed = ", ".join(
+        f'CAST("{column}" AS {kinds[column]}) AS "{column}"' if column in kinds else f'"{column}"'
+        for column in incoming.schema.names
+    )
+    connection.register(f"{name}_incoming", incoming)
+    kind = "VIEW" if stream else "TABLE"
+    connection.execute(f'CREATE OR REPLACE TEMP {kind} "{name}" AS SELECT {listed} FROM "{name}_incoming"')
+    if not stream:
+        connection.unregister(f"{name}_incoming")
+
+
+def rows_of(plan: BlockPlan, catalog: Directory, failures: list[AttnstoreError]) -> pa.RecordBatchReader:
+    """Rows of all models and segments, found while they are read.
+
+    What fails then is noted in `failures`, since DuckDB, which reads, passes on no more than its text.
+    """
+    schema = pa.schema(list(_row_schema(plan)))
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        try:
+            yield from _batches(plan, catalog, schema)
+        except AttnstoreError as error:
+            failures.append(error)
+            raise
+
+    return pa.RecordBatchReader.from_batches(schema, batches())
+
+
+def _row_schema(plan: BlockPlan) -> Iterator[tuple[str, pa.DataType]]:
+    yield from (("model", pa.string()), ("layer", pa.int32()), ("head", pa.int32()))
+    kinds = {"boolean": pa.bool_(), "number": pa.float64(), "string": pa.string()}
+    for one in plan.keys:
+        yield one.key.column, kinds[one.key.expression.kind]
+    for name in sorted(plan.question.cells.sums):
+        yield from ((name + side, pa.float32()) for side in _sides(plan))
+
+
+def _sides(plan: BlockPlan) -> Sequence[str]:
+    return ("",) if plan.exact else ("", "_min", "_max")
+
+
+def _batches(plan: BlockPlan, catalog: Directory, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    for model in plan.models:
+        for segment in model.model.segments:
+            vectors, group = of_segment(plan, segment, catalog)
+            for batch in row_tasks.rows(model.scan, segment, vectors, group >= 0):
+                columns: dict[str, Any] = {
+                    "model": pa.repeat(model.model.name, len(batch["layer"])),
+                    "layer": pa.array(batch["layer"], pa.int32()),
+                    "head": pa.array(batch["head"], pa.int32()),
+                }
+                for number, one in enumerate(plan.keys):
+                    values = batch[f"__key{number}"]
+                    numbers = one.code.kind == "number"
+                    columns[one.key.column] = pa.array(values, mask=np.isnan(values)) if numbers else one.decode(values)
+                for name in sorted(plan.question.cells.sums):
+                    for side in _sides(plan):
+                        # An arc's weight is its own bound, where another model's part has some.
+                        found = batch.get(name + side, batch[name])
+                        columns[name + side] = pa.array(found, pa.float32())
+                yield pa.RecordBatch.from_pydict(columns, schema=schema)

@@ -1,0 +1,89 @@
+"""Cells of a segment without its weights: from pairs alone, or from the marginals of residues."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .cells import Array, CellTable, Counted, Scan, columns_of
+from .count_codes import measured_pairs
+from .groups import flat_groups, group_of, numbered
+from .pairs import AllPairs, evaluate
+from .vectors import SegmentVectors
+
+if TYPE_CHECKING:
+    from ...segment import Segment
+
+
+def from_pairs(scan: Scan, segment: "Segment", vectors: SegmentVectors, present: Array, of_protein: Array) -> CellTable:
+    """Cells of a question that asks nothing of attention: the same for every head."""
+    counted, groups = flat_groups(scan, vectors, present, of_protein)
+    inside = groups < len(counted.groups)
+    found = _of_numbers(counted, groups[inside], np.ones(int(inside.sum()), np.int64), {
+        own: values[inside] for own, values in measured_pairs(scan, vectors, of_protein).items()
+    })  # fmt: skip
+    return _for_each_head(scan, counted, [(row, found) for row in np.flatnonzero(scan.heads.ravel()).tolist()])
+
+
+def from_residues(
+    scan: Scan, segment: "Segment", vectors: SegmentVectors, present: Array, of_protein: Array
+) -> CellTable:
+    """Cells of a question about one end only, from the marginals of residues; without them where no weight counts."""
+    groups = np.full(int(vectors.residue_offset[-1]), -1, np.int64)
+    measured = {measure.column: np.full(len(groups), np.nan) for measure in scan.measures}
+    for p, protein in enumerate(vectors.proteins()):
+        if of_protein[p] >= 0 and protein.length:
+            part = slice(*vectors.residue_offset[p : p + 2].tolist())
+            pairs = AllPairs(protein)
+            group, passing = group_of(scan, pairs)
+            groups[part] = group.ravel() + present[of_protein[p]] * scan.groups
+            if passing is not None:
+                groups[part][~np.broadcast_to(passing.ravel(), protein.length)] = -1
+            for measure in scan.measures:
+                measured[measure.column][part] = np.broadcast_to(evaluate(measure.node, pairs).ravel(), protein.length)
+    counted, places = numbered(scan, groups)
+    inside = places < len(counted.groups)
+    at, times = places[inside], np.repeat(vectors.stored, vectors.stored)[inside]
+    shared = _of_numbers(counted, at, times, {own: values[inside] for own, values in measured.items()})
+    rows = np.flatnonzero(scan.heads.ravel()).tolist()
+    if scan.tier == "pairs":
+        return _for_each_head(scan, counted, [(row, shared) for row in rows])
+    heads = []
+    marginal = segment.marginal("received" if scan.end == "target" else "emitted")
+    marginal = marginal.reshape(-1, marginal.shape[-1])
+    for row in rows:
+        weight = marginal[row][inside].astype(np.float64)
+        found = {**shared, "__weight_sum": np.bincount(at, weight, counted.size)}
+        for own, values in measured.items():
+            known = ~np.isnan(values[inside])
+            v, w, place = values[inside][known], weight[known], at[known]
+            found[f"{own}_weighted"] = np.bincount(place, w * v, counted.size)
+            found[f"{own}_weight"] = np.bincount(place, w, counted.size)
+        heads.append((row, found))
+    return _for_each_head(scan, counted, heads)
+
+
+def _of_numbers(counted: Counted, at: Array, times: Array, measured: Mapping[str, Array]) -> dict[str, Array]:
+    """What cells hold that is not of attention: rows at places, each standing for `times` pairs."""
+    found = {"__n": np.bincount(at, times, counted.size).astype(np.int64)}
+    for own, values in measured.items():
+        known = ~np.isnan(values)
+        v, place = values[known], at[known]
+        low, high = np.full(counted.size, np.inf), np.full(counted.size, -np.inf)
+        np.minimum.at(low, place, v)
+        np.maximum.at(high, place, v)
+        found |= {
+            f"{own}_n": np.bincount(place, times[known], counted.size).astype(np.int64),
+            f"{own}_sum": np.bincount(place, times[known] * v, counted.size),
+            f"{own}_low": low,
+            f"{own}_high": high,
+        }
+    return found
+
+
+def _for_each_head(scan: Scan, counted: Counted, heads: list[tuple[int, dict[str, Array]]]) -> CellTable:
+    parts = []
+    for row, found in heads:
+        full = np.flatnonzero(found["__n"])
+        parts.append((counted.ids(row, full), {name: found[name][full] for name in columns_of(scan)}))
+    return counted.table(parts)

@@ -1,0 +1,124 @@
+"""One task a segment, combined as a tree: on threads, or on a Dask cluster."""
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from functools import reduce
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ...errors import QueryError, first_line
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+T = TypeVar("T")
+
+#: How many results one combining task takes.
+_FAN_IN = 8
+
+
+def execute(
+    tasks: Sequence[Callable[[], T]],
+    combine: Callable[[T, T], T],
+    *,
+    scheduler: "str | Client | None" = None,
+    progress: bool = False,
+) -> T:
+    """Run tasks and combine their results, always in the same order: the same numbers wherever they ran.
+
+    Parameters
+    ----------
+    tasks : at least one; for a cluster they must pickle
+    combine : two results to one; associative
+    scheduler : None for threads of this process, the address of a Dask scheduler, or a `distributed.Client`
+    progress : draw a progress bar on standard error
+
+    Raises
+    ------
+    QueryError
+        If the scheduler cannot be reached.
+    """
+    if scheduler is None:
+        return _on_threads(tasks, combine, progress)
+    with _client(scheduler) as client:
+        return _on_cluster(client, tasks, combine, progress)
+
+
+def _tree(parts: list[Any], join: Callable[..., Any]) -> Any:
+    while len(parts) > 1:
+        parts = [join(*parts[first : first + _FAN_IN]) for first in range(0, len(parts), _FAN_IN)]
+    return parts[0]
+
+
+def _on_threads(tasks: Sequence[Callable[[], T]], combine: Callable[[T, T], T], progress: bool) -> T:
+    from dask.callbacks import Callback
+    from dask.threaded import get
+    from threadpoolctl import threadpool_limits
+
+    from ...progress import bar
+
+    # A graph of our own: dask.compute would import distributed, where it is installed, for a third of a second.
+    graph: dict[Any, Any] = {("task", number): (task,) for number, task in enumerate(tasks)}
+    fold = _Fold(combine)
+
+    def join(*keys: Any) -> Any:
+        key = "combine", len(graph)
+        graph[key] = (fold, *keys)
+        return key
+
+    root = _tree(list(graph), join)
+    with bar(len(tasks), "segment", shown=progress, leave=False) as counted:
+
+        def advance(key: Any, *_: Any) -> None:
+            if key[0] == "task":
+                counted.update()
+
+        # A task has a core: matrix products that each start threads for all cores get in each other's way.
+        with Callback(posttask=advance), threadpool_limits(1, user_api="blas"):
+            return get(graph, root)  # type: ignore[no-any-return]
+
+
+class _Fold:
+    """A fold by a function of two: picklable, and named for Dask."""
+
+    def __init__(self, combine: Callable[[Any, Any], Any]) -> None:
+        self._combine = combine
+
+    def __call__(self, *parts: Any) -> Any:
+        return reduce(self._combine, parts)
+
+
+@contextlib.contextmanager
+def _client(scheduler: "str | Client") -> "Iterator[Client]":
+    if not isinstance(scheduler, str):
+        yield scheduler
+        return
+    try:
+        from distributed import Client
+    except ModuleNotFoundError as error:
+        raise QueryError("a scheduler needs Dask's distributed: pip install 'attnstore[cluster]'.") from error
+    try:
+        client = Client(scheduler, timeout="10s", set_as_default=False)
+    except (OSError, ValueError, TimeoutError) as error:
+        raise QueryError(f"the scheduler {scheduler} cannot be reached: {first_line(error)}.") from error
+    with client:
+        yield client
+
+
+def _on_cluster(client: "Client", tasks: Sequence[Callable[[], T]], combine: Callable[[T, T], T], progress: bool) -> T:
+    from distributed import as_completed
+
+    from ...progress import bar
+
+    parts = [client.submit(task, pure=False) for task in tasks]
+    fold = _Fold(combine)
+    root = _tree(list(parts), lambda *futures: client.submit(fold, *futures, pure=False))
+    try:
+        with bar(len(tasks), "segment", shown=progress, leave=False) as counted:
+            for future in as_completed(parts, loop=client.loop):
+                counted.update()
+                if future.status == "error":
+                    break
+        return root.result()  # type: ignore[no-any-return]
+    except BaseException:
+        client.cancel([*parts, root])
+        raise

@@ -1,0 +1,1 @@
+"""A statement or clause to trees: what is asked."""

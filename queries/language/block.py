@@ -1,0 +1,268 @@
+"""What one SELECT over `attention` asks: its conditions, by where each is evaluated, and its cells or rows."""
+
+import copy
+from dataclasses import dataclass
+
+from ...errors import QueryError
+from .dialect import RefusalError
+from .expression import parse_value, quoted
+from .rewrite import Cells, FallbackError, Form
+from .statement import Block, Statement, Tree, children, expression, is_aggregate, order_expressions, render, table
+from .touched import ROW, has_subquery, touched
+from .tree import Columns, Expression
+
+
+@dataclass(frozen=True, eq=False)
+class Question:
+    """A block, taken apart.
+
+    Attributes
+    ----------
+    block : Block
+    cells : what cells or rows have to hold
+    pairs : conditions that pairs are evaluated in
+    proteins, heads : conditions on the protein; on model, layer and head
+    weights : conditions on the weight and on nothing else
+    left : conditions that are left to DuckDB, said of cells
+    names : of the output columns
+    fallback : why DuckDB has to answer over arcs; None where cells can
+    """
+
+    block: Block
+    cells: Cells
+    pairs: tuple[Expression, ...]
+    proteins: tuple[Tree, ...]
+    heads: tuple[Tree, ...]
+    weights: tuple[Tree, ...]
+    left: tuple[Tree, ...]
+    names: tuple[str, ...]
+    fallback: str | None
+
+    @property
+    def rows(self) -> bool:
+        """Whether it gives a row a pair and head."""
+        return self.cells.rows
+
+    @property
+    def names_model(self) -> bool:
+        """Whether rows of several models can be told apart in the result."""
+        node = self.block.node
+        return any(_names_model(part) for part in (*node["select_list"], *node["group_expressions"]))
+
+    def approximate(self) -> tuple[str, ...]:
+        """Output columns that follow from sums or extremes of weights."""
+        node = self.block.node
+        if self.rows:
+            return ()
+        return tuple(
+            name for name, item in zip(self.names, node["select_list"], strict=True) if self.cells.is_approximate(item)
+        )
+
+    def rewritten(self, relation: str, bounds: bool) -> Tree:
+        """The block's node over a relation of cells or rows.
+
+        Parameters
+        ----------
+        relation : its name
+        bounds : append columns of the bounds of what is approximate
+        """
+        node = copy.copy(self.block.node)
+        cells, value, approximate = self.cells, self.cells.value, self.approximate()
+        node["from_table"] = {**table(f'"{relation}"'), "alias": self.block.alias}
+        left = [cells.scalar(part) for part in self.left]
+        node["where_clause"] = expression(" AND ".join(f"({render(part)})" for part in left)) if left else None
+        items = node["select_list"]
+        node["select_list"] = [{**value(item), "alias": name} for name, item in zip(self.names, items, strict=True)]
+        if bounds:
+            node["select_list"] += [
+                {**self._bound(item, form), "alias": name + form}
+                for name, item in zip(self.names, items, strict=True)
+                if name in approximate
+                for form in ("_min", "_max")
+            ]
+        node["group_expressions"] = [self._grouped(part) for part in node["group_expressions"]]
+        for key in ("having", "qualify"):
+            node[key] = value(node[key]) if node[key] else None
+        node["modifiers"] = [self._modified(modifier) for modifier in node["modifiers"]]
+        return node
+
+    def _bound(self, item: Tree, form: Form) -> Tree:
+        if not self.rows:
+            return self.cells.value(item, form)
+        if item["class"] == "COLUMN_REF":
+            return expression(item["column_names"][0].lower() + form)
+        return expression("CAST(NULL AS DOUBLE)")
+
+    def _grouped(self, part: Tree) -> Tree:
+        return part if part["class"] == "CONSTANT" else self.cells.scalar(part)
+
+    def _modified(self, modifier: Tree) -> Tree:
+        modifier = copy.copy(modifier)
+        if "orders" in modifier:
+            modifier["orders"] = [
+                {**order, "expression": self._ordered(order["expression"])} for order in modifier["orders"]
+            ]
+        if modifier.get("distinct_on_targets"):
+            modifier["distinct_on_targets"] = [self._ordered(part) for part in modifier["distinct_on_targets"]]
+        return modifier
+
+    def _ordered(self, part: Tree) -> Tree:
+        """ORDER BY prefers an output column to a column of attention."""
+        names = part.get("column_names", ())
+        is_output = len(names) == 1 and names[0].lower() in {name.lower() for name in self.names}
+        if part["class"] in ("CONSTANT", "STAR") or is_output:
+            return part
+        return self.cells.value(part)
+
+
+def take_apart(statement: Statement, block: Block, columns: Columns) -> Question:
+    """Read a block; its node is brought to canonical names.
+
+    Raises
+    ------
+    QueryError
+        It names what does not exist, or asks what cannot be answered; the message quotes the part.
+    """
+    node = block.node
+    names = _expand(statement, node, block)
+    _strip_alias(node, block.alias)
+    aliases = {item["alias"].lower(): item for item in node["select_list"] if item["alias"]}
+    cells = Cells(columns, frozenset(aliases), rows=not block.is_aggregated and not _is_distinct(node))
+    sorted_out: dict[str, list[Tree]] = {"proteins": [], "heads": [], "weights": [], "left": []}
+    pairs: list[Expression] = []
+    fallback = None
+    for part in _conjuncts(node["where_clause"]):
+        try:
+            part = _inlined(part, aliases, columns)
+            place, parsed = _place(part, cells)
+        except RefusalError as refusal:
+            raise _refused(statement, part, refusal) from refusal
+        if parsed is not None:
+            pairs.append(parsed)
+        else:
+            sorted_out[place].append(part)
+    for part in _asked(node):
+        try:
+            if part["class"] != "STAR":
+                cells.value(part)
+        except FallbackError as error:
+            fallback = str(error)
+        except RefusalError as refusal:
+            raise _refused(statement, part, refusal) from refusal
+    for part in sorted_out["left"]:
+        cells.scalar(part)
+    places = {place: tuple(parts) for place, parts in sorted_out.items()}
+    return Question(block, cells, tuple(pairs), names=tuple(names), fallback=fallback, **places)
+
+
+def _refused(statement: Statement, part: Tree, refusal: RefusalError) -> QueryError:
+    problem, cure = refusal.args
+    return QueryError(f"{quoted(statement.source(part))} cannot be answered: {problem}; {cure}.")
+
+
+def _asked(node: Tree) -> list[Tree]:
+    """Everything a block asks but its WHERE."""
+    parts = [*node["select_list"], *(part for part in node["group_expressions"] if part["class"] != "CONSTANT")]
+    parts += [node[key] for key in ("having", "qualify") if node[key]]
+    names = {item["alias"].lower() for item in node["select_list"] if item["alias"]}
+    for part in order_expressions(node):
+        is_output = len(part.get("column_names", ())) == 1 and part["column_names"][0].lower() in names
+        if part["class"] not in ("CONSTANT", "STAR") and not is_output:
+            parts.append(part)
+    return parts
+
+
+def _expand(statement: Statement, node: Tree, block: Block) -> list[str]:
+    """Names of the output columns, as DuckDB would give them; `*` becomes what it stands for."""
+    items, names = [], []
+    for item in node["select_list"]:
+        if item["class"] != "STAR":
+            items.append(item)
+            last = item["column_names"][-1] if item["class"] == "COLUMN_REF" else None
+            names.append(item["alias"] or last or render(item))
+            continue
+        if block.is_aggregated:
+            raise QueryError("* does not go with aggregates: name the columns.")
+        if item["exclude_list"] or item["replace_list"] or item["columns"] or item["rename_list"] or item["expr"]:
+            raise QueryError(f"{quoted(statement.source(item))} of attention is not supported: name the columns.")
+        items += [expression(name) for name in ROW]
+        names += ROW
+    node["select_list"] = items
+    return names
+
+
+def _strip_alias(node: Tree, alias: str) -> None:
+    """Turn `a.weight` into `weight`, in place."""
+
+    def strip(part: Tree) -> None:
+        if part["class"] == "COLUMN_REF":
+            names = part["column_names"]
+            if len(names) > 1 and names[0].lower() == alias.lower():
+                part["column_names"] = names[1:]
+        for child in children(part):
+            strip(child)
+
+    parts = [*node["select_list"], *node["group_expressions"], *order_expressions(node)]
+    for part in (*parts, *(node[key] for key in ("where_clause", "having", "qualify") if node[key])):
+        strip(part)
+
+
+def _is_distinct(node: Tree) -> bool:
+    return any(modifier["type"] == "DISTINCT_MODIFIER" for modifier in node["modifiers"])
+
+
+def _names_model(part: Tree) -> bool:
+    if part["class"] == "COLUMN_REF" and [name.lower() for name in part["column_names"]] == ["model"]:
+        return True
+    return any(_names_model(child) for child in children(part))
+
+
+def _conjuncts(where: Tree | None) -> list[Tree]:
+    if where is None:
+        return []
+    if where["type"] == "CONJUNCTION_AND":
+        return [part for child in where["children"] for part in _conjuncts(child)]
+    return [where]
+
+
+def _inlined(part: Tree, aliases: dict[str, Tree], columns: Columns) -> Tree:
+    """WHERE may name an output column of its own SELECT: its expression takes the name's place."""
+    if part["class"] == "COLUMN_REF":
+        if "alias" in touched(part, columns, frozenset(aliases)):
+            return {**aliases[part["column_names"][0].lower()], "alias": ""}
+        return part
+    if is_aggregate(part):
+        raise RefusalError("WHERE comes before aggregates", "put the condition on them into HAVING")
+    from .statement import replace_children
+
+    return replace_children(part, lambda child: _inlined(child, aliases, columns))
+
+
+def _place(part: Tree, cells: Cells) -> tuple[str, Expression | None]:
+    """Where a condition is evaluated."""
+    if part["class"] == "WINDOW":
+        raise RefusalError("WHERE comes before window functions", "put the condition into QUALIFY")
+    parts = touched(part, cells.columns, frozenset())
+    if parts and parts <= {"head"}:
+        return "heads", None
+    if parts == {"protein"}:
+        return "proteins", None
+    if has_subquery(part):
+        raise RefusalError(
+            "a subquery in WHERE is about the protein, or about model, layer and head, and nothing else",
+            "write e.g. protein IN (SELECT id FROM proteins WHERE …)",
+        )
+    if parts == {"weight"}:
+        return "weights", None
+    if parts and parts <= {"pair", "protein"}:
+        try:
+            parsed, kind = parse_value(render(part), clause="query", columns=cells.columns)
+        except RefusalError:
+            if part["class"] == "COLUMN_REF":
+                raise
+        else:
+            if kind not in ("BOOLEAN", "NULL"):
+                raise RefusalError(f"its type is {kind}, not BOOLEAN", "compare it with something")
+            return "pairs", parsed
+    cells.scalar(part)
+    return "left", None

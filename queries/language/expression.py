@@ -1,0 +1,206 @@
+"""From the text of a predicate or where clause to a tree of one-ended terms and pair-level operations.
+
+A clause is DuckDB SQL over `source.<column>`, `target.<column>`, `protein.<column>`, `pair.<column>`, `separation`,
+`distance` (`distance_cb`), `distance_ca`, `contact` and `contact_ca`. Every maximal part of it that touches
+one end only stays SQL and is left to DuckDB; what is above those parts is evaluated on pairs and is
+therefore limited to the operations of `tree.Operation`.
+
+Pair-level numbers are float64, as DuckDB's DOUBLE: integers beyond 2**53 are rounded, a DECIMAL is
+computed in binary, and a NaN (0/0, infinity minus infinity) is a NULL. FLOAT results are rounded to FLOAT.
+"""
+
+import difflib
+from collections.abc import Callable, Iterable
+
+import sqlglot
+from sqlglot import exp
+from sqlglot.errors import SqlglotError
+
+from ...errors import QueryError
+from .dialect import PlainDuckDB, RefusalError, agree, check, check_columns, read, types_of
+from .split import Splitter
+from .tree import Columns, Expression
+
+QUANTITY_NAMES = {
+    "separation": "separation",
+    "distance": "distance_cb",
+    "distance_cb": "distance_cb",
+    "distance_ca": "distance_ca",
+    "contact": "contact_cb",
+    "contact_cb": "contact_cb",
+    "contact_ca": "contact_ca",
+}
+BARE = {"protein": "id", "source": "pos", "target": "pos"}
+_ELSEWHERE = {
+    "weight": "a weight is no property of a pair: use threshold=… instead",
+    "layer": "heads are told apart in the result: select the layer there",
+    "head": "heads are told apart in the result: select the head there",
+    "model": "one model is asked at a time: use model=… instead",
+}
+_COMPARE = {
+    "VARCHAR": "compare it, e.g. {} = 'C'",
+    "DOUBLE": "compare it, e.g. {} < 8",
+    "FLOAT": "compare it, e.g. {} < 8",
+}
+
+
+def parse(text: str, *, clause: str, columns: Columns) -> Expression:
+    """Read, check and split a condition.
+
+    Parameters
+    ----------
+    text : str
+        A DuckDB expression.
+    clause : str
+        What to call it in messages: "predicate" or "where".
+    columns : Columns
+        Of the catalog.
+
+    Returns
+    -------
+    Expression
+        The clause as a tree of kind boolean.
+
+    Raises
+    ------
+    QueryError
+        The clause is not one boolean scalar expression, names what does not exist, or mixes both ends in a
+        way that pairs are not evaluated in. The message quotes the clause and says the cure.
+    """
+    try:
+        if not text.strip():
+            raise RefusalError("it is empty", "write a condition, e.g. contact")
+        splitter, types = _resolved(text, columns)
+        if types[0] not in ("BOOLEAN", "NULL"):
+            example = _COMPARE.get(types[0].split("(")[0], "compare it, e.g. {} = 1")
+            name = text.strip() if isinstance(splitter.nodes[0], exp.Column) else f"({' '.join(text.split())})"
+            raise RefusalError(f"its type is {types[0]}, not BOOLEAN", example.format(name))
+        return Expression(text, clause, splitter.split(types))
+    except RefusalError as refusal:
+        problem, cure = refusal.args
+        raise QueryError(f"{clause} {quoted(text)} cannot be answered: {problem}; {cure}") from refusal
+    except RecursionError as error:
+        raise QueryError(
+            f"{clause} {quoted(text)} cannot be answered: it is nested too deeply; use IN (…) for long lists"
+        ) from error
+
+
+def quoted(text: str) -> str:
+    """A clause for a message: in backquotes, on one line, not endless."""
+    line = " ".join(text.split())
+    return f"`{line if len(line) <= 300 else line[:299] + '…'}`"
+
+
+def parse_value(text: str, *, clause: str, columns: Columns) -> tuple[Expression, str]:
+    """Read, check and split an expression of any kind; parameters as those of `parse`.
+
+    Returns
+    -------
+    expression, type
+        The type is DuckDB's.
+
+    Raises
+    ------
+    RefusalError
+        It is not evaluated on pairs; the parts of it may be.
+    """
+    splitter, types = _resolved(text, columns)
+    try:
+        return Expression(text, clause, splitter.split(types)), types[0]
+    except RefusalError:
+        if not splitter.is_one_ended:
+            raise
+        # A date, a list: its text tells as much apart, and is cast back.
+        as_text, found = _resolved(f"CAST(({text}) AS VARCHAR)", columns)
+        return Expression(text, clause, as_text.split(found)), types[0]
+
+
+def _resolved(text: str, columns: Columns) -> tuple[Splitter, list[str]]:
+    """A clause ready to be split, and DuckDB's types of the splitter's nodes."""
+    resolved = _syntax(text).transform(_resolver(columns))
+    check_columns(read(rendered(resolved)))
+    splitter = Splitter(resolved)
+    return splitter, types_of([rendered(node) for node in splitter.nodes], columns)
+
+
+def rendered(node: exp.Expr) -> str:
+    """DuckDB SQL of a syntax tree, without comments."""
+    return node.sql(dialect=PlainDuckDB, comments=False)
+
+
+def _syntax(text: str) -> exp.Expr:
+    # DuckDB first: its messages are about the language that the user writes.
+    theirs = read(text)
+    check(theirs)
+    try:
+        trees = sqlglot.parse(text, dialect=PlainDuckDB)
+    except SqlglotError as error:
+        raise RefusalError("it is not one expression", "write one SQL expression, e.g. contact") from error
+    if len(trees) != 1 or not isinstance(trees[0], exp.Condition):
+        raise RefusalError("it is not one expression", "write one SQL expression, e.g. contact")
+    ours = rendered(trees[0])
+    if not agree(theirs, read(ours)):
+        raise RefusalError(f"it would be read as `{ours}`, which differs", "write that part in another way")
+    return trees[0]
+
+
+def _resolver(columns: Columns) -> Callable[[exp.Expr], exp.Expr]:
+    """A function that turns every column of a syntax tree into "<end, listed or pair>"."<column as stored>"."""
+    tables = {name: columns.of(name) for name in ("source", "target", "protein", "pair")}
+
+    def resolve(node: exp.Expr) -> exp.Expr:
+        if not isinstance(node, exp.Column):
+            return node
+        parts = [part.name for part in node.parts]
+        if len(parts) == 1:
+            return _bare(parts[0], columns)
+        end = parts[0].lower()
+        if end not in tables:
+            raise _unknown(f"table {parts[0]}", parts[0], list(tables), "tables")
+        if len(parts) > 2:
+            raise RefusalError(f"{'.'.join(parts)} has too many parts", f"write {end}.<column>")
+        name = _stored(parts[1], tables[end])
+        if name is None:
+            raise _unknown(f"{end}.{parts[1]}", parts[1], list(tables[end]), f"columns of {end}", f"{end}.")
+        return _column("listed" if end == "pair" else end, name)
+
+    return resolve
+
+
+def _column(table: str, name: str) -> exp.Column:
+    return exp.column(name, table=table, quoted=True)
+
+
+def _stored(name: str, columns: Iterable[str]) -> str | None:
+    """A column's name as it is stored; DuckDB's identifiers do not tell cases apart."""
+    return next((column for column in columns if column.lower() == name.lower()), None)
+
+
+def _bare(name: str, columns: Columns) -> exp.Expr:
+    residue_columns, protein_columns = columns.of("source"), columns.of("protein")
+    lower = name.lower()
+    if lower in QUANTITY_NAMES:
+        return _column("pair", QUANTITY_NAMES[lower])
+    if lower in BARE:
+        return _column(lower, BARE[lower])
+    if lower in _ELSEWHERE:
+        raise RefusalError(f"{name} is not part of the language", _ELSEWHERE[lower])
+    column = _stored(name, residue_columns)
+    if column is not None:
+        raise RefusalError(f"{name} has no end", f"say source.{column} or target.{column}")
+    column = _stored(name, protein_columns)
+    if column is not None:
+        raise RefusalError(f"{name} is a column of proteins", f"say protein.{column}")
+    names = list(QUANTITY_NAMES) + list(BARE)
+    known = [f"{end}.{column}" for end in ("source", "target") for column in residue_columns]
+    known += [f"protein.{column}" for column in protein_columns]
+    raise _unknown(name, name, names, "names", known=names + known)
+
+
+def _unknown(
+    what: str, name: str, available: list[str], plural: str, prefix: str = "", known: list[str] | None = None
+) -> RefusalError:
+    matched = difflib.get_close_matches(name.lower(), [one.lower() for one in known or available], n=1, cutoff=0.5)
+    closest = next((one for one in known or available if matched and one.lower() == matched[0]), None)
+    hint = f"did you mean {prefix}{closest}? The " if closest else "the "
+    return RefusalError(f"there is no {what}", f"{hint}{plural} are {', '.join(available)}")

@@ -1,0 +1,305 @@
+"""SQL statements as DuckDB's own parser sees them: trees that are read, walked, changed and rendered back.
+
+A statement is never rewritten as text: `json_serialize_sql` gives the tree, what asks about attention is replaced
+in it, and `json_deserialize_sql` renders the rest as it was. No second parser has a say in what the outer
+statement means.
+"""
+
+import copy
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+import duckdb
+
+from ...errors import QueryError
+from .dialect import locked_parser, reason, walk
+from .expression import quoted
+
+#: The virtual table.
+ATTENTION = "attention"
+
+#: What its columns are called by; no alias or CTE may be.
+RESERVED = ("source", "target", "protein", "pair")
+
+Tree = dict[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """One SELECT over `attention`.
+
+    Attributes
+    ----------
+    node : its tree, which is changed in place
+    alias : what the statement calls `attention` in it
+    scope : CTEs that subqueries in it may name, outermost first
+    place : "select" at the top of the statement, "table" in a CTE or a FROM clause, "value" anywhere else: where
+        further columns would be in the way
+    """
+
+    node: Tree
+    alias: str
+    scope: tuple[Tree, ...]
+    place: str
+
+    @property
+    def is_aggregated(self) -> bool:
+        """Whether it gives a row a group rather than a row a pair and head."""
+        node = self.node
+        if node["group_expressions"] or node["group_sets"] or node["having"]:
+            return True
+        asked = [*node["select_list"], *order_expressions(node)]
+        return any(contains_aggregate(item) for item in asked)
+
+
+@dataclass(eq=False)
+class Statement:
+    """A statement and the blocks in it, in an order in which each comes after those it may refer to."""
+
+    sql: str
+    tree: Tree
+    blocks: list[Block] = field(default_factory=list)
+
+    def source(self, node: Tree) -> str:
+        """The user's own words for a part of the tree."""
+        begin, size = node.get("query_location", 0), node.get("query_location_length", 0)
+        text = self.sql.encode()[begin : begin + size].decode(errors="replace")
+        return text if size and text.strip() else render(node)
+
+    @property
+    def tables(self) -> set[str]:
+        """Names after FROM, in lower case; those of CTEs among them."""
+        found: set[str] = set()
+        waiting: list[Any] = [self.tree]
+        while waiting:
+            value = waiting.pop()
+            if isinstance(value, dict):
+                if value.get("type") == "BASE_TABLE":
+                    found.add(value["table_name"].lower())
+                waiting += value.values()
+            elif isinstance(value, list):
+                waiting += value
+        return found
+
+    def asks_attention(self, part: Tree, block: Block) -> bool:
+        """Whether what a condition of a block compares with follows from other blocks."""
+        return bool(block.scope) or f'"table_name": "{ATTENTION}"' in json.dumps(part).lower()
+
+
+def read_statement(sql: str) -> Statement:
+    """Read exactly one SELECT.
+
+    Raises
+    ------
+    QueryError
+        It is something else, does not parse, or uses `attention` in a way that cannot be answered.
+    """
+    with locked_parser() as parser:
+        try:
+            statements = parser.extract_statements(sql)
+        except duckdb.Error as error:
+            raise QueryError(f"the query does not parse: {reason(error)}.") from error
+        if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
+            kinds = ", ".join(found.type.name for found in statements) or "nothing"
+            raise QueryError(f"a query is exactly one SELECT statement; this is {kinds}.")
+        ((text,),) = parser.execute("SELECT json_serialize_sql(?::VARCHAR)", [sql]).fetchall()
+    tree = json.loads(text)
+    if tree["error"]:
+        raise QueryError(
+            f"the query {quoted(sql)} cannot be taken apart ({tree['error_message'].rstrip('.!')}): "
+            "write PIVOT and the like around a plain SELECT."
+        )
+    statement = Statement(sql, tree)
+    for node in walk(tree):
+        if node["class"] == "PARAMETER":
+            raise QueryError("a query has no parameters: write the values themselves.")
+    _find(statement, tree["statements"][0]["node"], (), "select")
+    return statement
+
+
+def render(node: Tree) -> str:
+    """DuckDB's SQL of an expression."""
+    return render_statement(statement_of({**_parsed("SELECT 1"), "select_list": [{**node, "alias": ""}]}))[
+        len("SELECT ") :
+    ]
+
+
+def render_statement(tree: Tree) -> str:
+    """DuckDB's SQL of a statement."""
+    with locked_parser() as parser:
+        ((text,),) = parser.execute("SELECT json_deserialize_sql(?::VARCHAR::JSON)", [json.dumps(tree)]).fetchall()
+    return str(text)
+
+
+def expression(sql: str) -> Tree:
+    """The tree of an expression of our own making."""
+    return _parsed(f"SELECT {sql}")["select_list"][0]  # type: ignore[no-any-return]
+
+
+def table(sql: str) -> Tree:
+    """The tree of what stands after FROM."""
+    return _parsed(f"SELECT 1 FROM {sql}")["from_table"]  # type: ignore[no-any-return]
+
+
+def _parsed(sql: str) -> Tree:
+    return json.loads(_serialised(sql))["statements"][0]["node"]  # type: ignore[no-any-return]
+
+
+@lru_cache(maxsize=1 << 12)
+def _serialised(sql: str) -> str:
+    with locked_parser() as parser:
+        ((text,),) = parser.execute("SELECT json_serialize_sql(?::VARCHAR)", [sql]).fetchall()
+    return str(text)
+
+
+def select(column: str, source: str, condition: Tree, scope: tuple[Tree, ...]) -> str:
+    """SQL of a SELECT of one column under a condition, with the CTEs that the condition may name."""
+    node = {**_parsed(f"SELECT {column} FROM {source}"), "where_clause": condition, "cte_map": {"map": list(scope)}}
+    return render_statement(statement_of(node))
+
+
+def statement_of(node: Tree) -> Tree:
+    """A whole statement from a query node."""
+    return {"error": False, "statements": [{"node": node}]}
+
+
+def is_aggregate(node: Tree) -> bool:
+    """Whether a node is a call of an aggregate function, DuckDB's or ours."""
+    return node["class"] == "FUNCTION" and node["function_name"].lower() in aggregates()
+
+
+def contains_aggregate(node: Tree) -> bool:
+    """Whether an expression aggregates; a subquery's own aggregates do not count."""
+    return is_aggregate(node) or any(contains_aggregate(child) for child in children(node))
+
+
+def children(node: Tree) -> Iterator[Tree]:
+    """The expressions directly below one, subqueries left out."""
+    if node["class"] == "SUBQUERY":
+        if isinstance(node.get("child"), dict):
+            yield node["child"]
+        return
+    for _, child in _slots(node):
+        yield child
+
+
+def replace_children(node: Tree, change: Callable[[Tree], Tree]) -> Tree:
+    """The same node with each expression directly below it changed."""
+    node = copy.copy(node)
+    for key, value in list(node.items()):
+        node[key] = _changed(value, change)
+    return node
+
+
+def _changed(value: Any, change: Callable[[Tree], Tree]) -> Any:
+    if isinstance(value, dict):
+        if "class" in value:
+            return value if value["class"] == "TYPE" else change(value)
+        if "node" in value:
+            return value  # a subquery
+        return {key: _changed(child, change) for key, child in value.items()}
+    if isinstance(value, list):
+        return [_changed(child, change) for child in value]
+    return value
+
+
+def _slots(value: Any) -> Iterator[tuple[Any, Tree]]:
+    items = value.items() if isinstance(value, dict) else enumerate(value)
+    for key, child in items:
+        if isinstance(child, dict) and "class" in child:
+            if child["class"] != "TYPE":
+                yield key, child
+        elif isinstance(child, dict | list) and not (isinstance(child, dict) and "node" in child):
+            yield from _slots(child)
+
+
+def order_expressions(node: Tree) -> list[Tree]:
+    """What a SELECT orders by, and what it is DISTINCT ON."""
+    found = []
+    for modifier in node["modifiers"]:
+        found += [order["expression"] for order in modifier.get("orders", ())]
+        found += modifier.get("distinct_on_targets", ())
+    return found
+
+
+def _find(statement: Statement, node: Tree, scope: tuple[Tree, ...], place: str) -> None:
+    """Collect the blocks at and below a query node."""
+    for entry in node["cte_map"]["map"]:
+        _check_name(entry["key"], "a CTE")
+        _find(statement, entry["value"]["query_node"], scope, "table")
+        scope = (*scope, entry)
+    if node["type"] == "SELECT_NODE":
+        source = node["from_table"]
+        for part in _expressions(node):
+            _find_in_expression(statement, part, scope)
+        if source["type"] == "BASE_TABLE" and _is_attention(source):
+            if source["column_name_alias"]:
+                raise QueryError("the columns of attention cannot be renamed: leave out the list after its alias.")
+            if source["sample"] or node["sample"]:
+                raise QueryError("attention cannot be sampled: use WHERE, or sample the proteins in a subquery.")
+            if source["alias"]:
+                _check_name(source["alias"], "an alias")
+            statement.blocks.append(Block(node, source["alias"] or ATTENTION, scope, place))
+        else:
+            _find_in_table(statement, source, scope)
+        return
+    for key in ("left", "right"):
+        if isinstance(node.get(key), dict):
+            _find(statement, node[key], scope, "value")
+    for child in node.get("children") or ():
+        _find(statement, child, scope, "value")
+
+
+def _expressions(node: Tree) -> Iterator[Tree]:
+    for key in ("select_list", "group_expressions"):
+        yield from node[key]
+    for key in ("where_clause", "having", "qualify"):
+        if node[key]:
+            yield node[key]
+    yield from order_expressions(node)
+
+
+def _find_in_expression(statement: Statement, node: Tree, scope: tuple[Tree, ...]) -> None:
+    if node["class"] == "SUBQUERY":
+        _find(statement, node["subquery"]["node"], scope, "value")
+    for child in children(node):
+        _find_in_expression(statement, child, scope)
+
+
+def _find_in_table(statement: Statement, source: Tree, scope: tuple[Tree, ...]) -> None:
+    kind = source["type"]
+    if kind == "SUBQUERY":
+        _find(statement, source["subquery"]["node"], scope, "table")
+    elif kind == "JOIN":
+        for side in ("left", "right"):
+            if source[side]["type"] == "BASE_TABLE" and _is_attention(source[side]):
+                raise QueryError(
+                    "attention cannot be joined: aggregate it in a subquery or CTE, as in "
+                    "`SELECT … FROM (SELECT protein, layer, head, avg(contact) AS c FROM attention GROUP BY ALL) AS a "
+                    "JOIN proteins AS p ON p.id = a.protein`, and join that; its own properties are there as "
+                    "source.<column>, target.<column> and protein.<column>."
+                )
+            _find_in_table(statement, source[side], scope)
+        if source.get("condition"):
+            _find_in_expression(statement, source["condition"], scope)
+
+
+def _is_attention(source: Tree) -> bool:
+    named = source["table_name"].lower() == ATTENTION
+    return named and not source["schema_name"] and not source["catalog_name"]
+
+
+def _check_name(name: str, what: str) -> None:
+    if name.lower() in (*RESERVED, ATTENTION):
+        raise QueryError(f"{what} cannot be called {name}, which names a part of attention: choose another name.")
+
+
+def aggregates() -> frozenset[str]:
+    """Names of aggregate functions."""
+    from .dialect import functions
+
+    known = functions().types
+    return frozenset({"weighted_avg", *(name for name, kinds in known.items() if "aggregate" in kinds)})

@@ -1,0 +1,1 @@
+"""Trees to plans: what is read, and whether the answer is exact."""

@@ -1,0 +1,206 @@
+"""How a block is answered: which tier of which model, exactly or within bounds, and what that takes."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ...codebook import Codebook
+from ...errors import QueryError
+from ..execution.cells import Scan, Tier
+from ..execution.groups import FREE_SIZE
+from ..language.block import Question
+from ..language.steps import Bands, cut, values
+from ..language.tree import Expression, Leaf
+from .align_plan import one_end
+
+if TYPE_CHECKING:
+    from ...store import Model
+
+TIERS: tuple[Tier, ...] = ("pairs", "marginals", "arcs", "codes")
+
+#: Values that a number computed from both ends is taken to have, when memory is estimated.
+FREE_VALUES = 1024
+
+#: Attention entries a second on two cores, by tier; what docs/performance.md measures, rounded down.
+RATES: dict[Tier, float] = {"pairs": 40e9, "marginals": 20e9, "arcs": 8e9, "codes": 0.8e9}
+
+
+@dataclass(frozen=True, eq=False)
+class Needs:
+    """What a question wants of attention, whichever model it is asked of.
+
+    Attributes
+    ----------
+    bands, taken : of the weight, and which take part by WHERE
+    reverse : bands of the weight of the pair the other way round; None where nothing asks for it
+    sums, extremes : whether sums and extremes of weights are wanted
+    end : the one end that everything depends on; None if both
+    """
+
+    bands: Bands
+    taken: npt.NDArray[np.bool_]
+    reverse: Bands | None
+    sums: bool
+    extremes: bool
+    end: str | None
+
+    @property
+    def least(self) -> np.float32:
+        """The least weight that takes part; above all weights where none does."""
+        return self.bands.lower[np.argmax(self.taken)] if self.taken.any() else np.float32(2)
+
+    @property
+    def weights(self) -> bool:
+        """Whether weights matter at all."""
+        return self.sums or self.extremes or len(self.bands.lower) > 1 or not self.taken.all()
+
+
+def needs(question: Question) -> Needs:
+    """What a question wants; raises RefusalError if a function of the weight is not made of steps."""
+    cells = question.cells
+    steps = {column: [tree for (name, _), (_, tree) in cells.steps.items() if name == column] for column in _COLUMNS}
+    bands = cut([*steps["weight"], *question.weights])
+    taken = np.ones(len(bands.lower), bool)
+    for condition in question.weights:
+        taken &= np.array([value is True for value in values(condition, bands.lower)])
+    asked = {*cells.sums, *cells.extremes}
+    reverse = (
+        cut(steps["reverse_weight"], "reverse_weight") if steps["reverse_weight"] or "reverse_weight" in asked else None
+    )
+    weighted = any(measure.weighted for measure in cells.measures.values())
+    return Needs(
+        bands, taken, reverse, bool(cells.sums) or weighted, bool(cells.extremes), one_end(expressions(question))
+    )
+
+
+_COLUMNS = ("weight", "reverse_weight")
+
+
+def expressions(question: Question) -> list[Expression]:
+    """Everything of a question that is evaluated on pairs."""
+    cells = question.cells
+    own = [key.expression for key in cells.keys.values()] + [one.expression for one in cells.measures.values()]
+    return [*question.pairs, *own]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A tier, whether it answers exactly, and why it was taken."""
+
+    tier: Tier
+    exact: bool
+    reason: str
+
+
+def choose(question: Question, need: Needs, model: "Model", tier: Tier | None) -> Choice:
+    """The cheapest tier that answers exactly, else the cheapest within bounds; or the one asked for, if it can.
+
+    Raises
+    ------
+    QueryError
+        If none can, or not the one asked for; the message says why and names the cure.
+    """
+    able, unable = _tiers(question, need, model)
+    if tier is not None:
+        if tier not in TIERS:
+            raise QueryError(f"tier {tier!r} is not one of {', '.join(TIERS)}.")
+        if tier not in able:
+            raise QueryError(f"the tier {tier} cannot answer this: {unable[tier]}.")
+        return able[tier]
+    for exact in (True, False):
+        for name in TIERS:
+            if name in able and able[name].exact is exact:
+                return able[name]
+    raise QueryError(
+        f"the query cannot be answered of model {model.name}: {unable['arcs']}, and {unable['codes']}; "
+        f"compare the weight by >= or < with edges of the codebook, or ask for weight >= {model.document.arc_floor:g} "
+        "or more."
+    )
+
+
+def _tiers(question: Question, need: Needs, model: "Model") -> tuple[dict[Tier, Choice], dict[Tier, str]]:
+    able: dict[Tier, Choice] = {}
+    unable: dict[Tier, str] = {}
+    floor = model.document.arc_floor
+    if need.weights or need.reverse or question.rows:
+        unable["pairs"] = "pairs alone say nothing of weights"
+    else:
+        able["pairs"] = Choice("pairs", True, "nothing of the weights is asked, so pairs are counted")
+    if question.rows:
+        unable["marginals"] = "marginals hold sums over pairs, and rows are asked for"
+    elif not need.sums or need.extremes:
+        unable["marginals"] = "marginals hold sums of weights alone"
+    elif len(need.bands.lower) > 1 or not need.taken.all() or need.reverse:
+        unable["marginals"] = "marginals know no threshold"
+    elif need.end is None:
+        unable["marginals"] = "marginals answer questions about one end only"
+    else:
+        able["marginals"] = Choice("marginals", True, "sums of weights by one end, without a threshold")
+    if need.reverse:
+        unable["arcs"] = "arcs do not hold the weight the other way round where it is small"
+    elif need.least >= np.float32(floor):
+        able["arcs"] = Choice("arcs", True, f"all weights asked for are at or above the arc floor, {floor:g}")
+    else:
+        unable["arcs"] = f"arcs begin at {floor:g}"
+    split = _split_code(need.bands, need.taken, model.codebook)
+    if split is None and need.reverse:
+        split = _split_code(need.reverse, np.ones(len(need.reverse.lower), bool), model.codebook)
+    if split is not None:
+        below, above = model.codebook.nearest_edges(split)
+        unable["codes"] = f"{split:.9g} is no edge of the codebook; the nearest are {below:g} and {above:g}"
+    elif need.sums or need.extremes or (need.reverse and question.rows):
+        able["codes"] = Choice("codes", False, "weights from codes lie within the bounds of their bins")
+    else:
+        able["codes"] = Choice("codes", True, "every threshold is an edge of the codebook")
+    return able, unable
+
+
+def _split_code(bands: Bands, taken: Any, codebook: Codebook) -> float | None:
+    """Where a band that takes part begins or ends within a code; None where codes tell the bands apart."""
+    for k in range(1, len(bands.lower)):
+        if taken[k] or taken[k - 1]:
+            cut_at = float(bands.lower[k])
+            if codebook.code_of(cut_at) is None and cut_at < codebook.upper[-1]:
+                return cut_at
+    return None
+
+
+def bytes_to_read(model: "Model", choice: Choice, heads: npt.NDArray[np.bool_]) -> int:
+    """Bytes of the files that a tier's share of the heads takes, about."""
+    share = float(heads.mean())
+    total = 0
+    for segment in model.segments:
+        if choice.tier == "arcs":
+            total += int(segment.arcs_path.stat().st_size * share)
+        elif choice.tier in ("codes", "marginals"):
+            folder = (
+                segment.directory / {"codes": "codes.zarr/codes", "marginals": "marginals.zarr/received"}[choice.tier]
+            )
+            total += int(sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) * share)
+    return total
+
+
+def most_cells(scan: Scan, lengths: npt.NDArray[np.int64], *, by_protein: bool) -> int:
+    """Cells there can be at most.
+
+    Parameters
+    ----------
+    scan : Scan
+    lengths : residues of every protein
+    by_protein : whether proteins are told apart
+    """
+    sizes = {"source": 1.0, "target": 1.0, "separation": 1.0}
+    others = 1.0
+    for key in scan.keys:
+        if isinstance(key.node, Leaf) and key.node.end in sizes:
+            sizes[key.node.end] *= key.size
+        else:
+            others *= min(key.size, FREE_VALUES) if key.size == FREE_SIZE else key.size
+    # A protein has no more combinations of one end's properties than residues, and of all no more than pairs.
+    length = lengths.astype(np.float64)
+    each = np.minimum(np.prod([np.minimum(size, length) for size in sizes.values()], axis=0) * others, length**2)
+    groups = each.sum() if by_protein else min(float(np.prod([*sizes.values(), others])), each.sum())
+    *_, bands, reverse = scan.shape
+    return int(scan.heads.sum() * groups * bands * reverse)

@@ -1,0 +1,1 @@
+"""Numbers to shares, intervals, tests and adjusted p-values."""

@@ -1,0 +1,114 @@
+"""Every threshold at once: from arcs counted by code to shares at each edge of the codebook."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ...codebook import Codebook
+from ...errors import QueryError
+from ..planning.align_plan import Tier
+from .background import ProteinBackground
+from .bootstrap import PoissonBootstrap
+from .measure import Measure
+from .samples import Counts, Sample
+
+Array = npt.NDArray[Any]
+
+#: Bytes of replicate sums that one task's part of a curve may hold.
+_BOOTSTRAP_BYTES = 64 << 20
+
+
+def choose_curve_tier(codebook: Codebook, arc_floor: float, *, weighted: bool, tier: str | None) -> tuple[Tier, str]:
+    """The tier that a curve is read from, codes unless arcs are asked for, and why.
+
+    Raises
+    ------
+    QueryError
+        If the tier asked for knows no thresholds, or there is none of that name.
+    """
+    if tier == "arcs":
+        return "arcs", f"the edges of the codebook from the arc floor, {arc_floor:g}"
+    if tier in (None, "codes"):
+        within = ", weights within the bounds of their bins" if weighted else ""
+        return "codes", f"one pass answers all {codebook.size} thresholds{within}"
+    if tier == "marginals":
+        raise QueryError("the tier marginals cannot answer this: marginals know no threshold.")
+    raise QueryError(f"tier {tier!r} is not one of codes and arcs, from which a curve is read.")
+
+
+def first_code(codebook: Codebook, arc_floor: float, tier: Tier) -> int:
+    """The least code whose threshold the tier can answer."""
+    return 0 if tier == "codes" else int(np.searchsorted(codebook.edges, np.float32(arc_floor))) + 1
+
+
+def thresholds(codebook: Codebook, first: int) -> Array:
+    """The thresholds of codes from `first` on, float64: 0 and the edges, to the digits they were meant with."""
+    return np.array([float(f"{edge:.7g}") for edge in codebook.lower[first:].tolist()])
+
+
+def check_bootstrap(measure: Measure, cells: int) -> None:
+    """Refuse more replicates than fit in memory.
+
+    Parameters
+    ----------
+    measure : Measure
+    cells : thresholds × layers × heads
+
+    Raises
+    ------
+    QueryError
+        With the number that fits.
+    """
+    each = 2 * 8 * cells
+    if measure.replicates * each > _BOOTSTRAP_BYTES:
+        raise QueryError(
+            f"replicates={measure.replicates} at every threshold would take {measure.replicates * each / 2**20:,.0f} "
+            f"MiB for each segment: ask for {_BOOTSTRAP_BYTES // each} or fewer, or for one threshold."
+        )
+
+
+def at_thresholds(sample: Sample) -> Sample:
+    """From the arcs of each code to those at or above its lower edge.
+
+    Everything in a sample but the pairs of a pooled background is a sum over arcs, so that what holds at a
+    threshold is the sum over its code and all above: Σ_{c' ≥ c}. Counts are exact, since code(α) ≥ code(θ) just
+    where α ≥ θ for any edge θ.
+
+    Parameters
+    ----------
+    sample : with arrays [codes, layers, heads]
+
+    Returns
+    -------
+    Sample
+        With arrays [thresholds, layers, heads], in the same order.
+    """
+    background, bootstrap = sample.background, sample.bootstrap
+    if isinstance(background, ProteinBackground):
+        background = ProteinBackground(_from_top(background.expected), _from_top(background.arcs))
+    if bootstrap is not None:
+        bootstrap = PoissonBootstrap(
+            _from_top(bootstrap.numer, axis=1),
+            _from_top(bootstrap.denom, axis=1),
+            np.minimum.accumulate(bootstrap.lowest[::-1])[::-1],
+            np.maximum.accumulate(bootstrap.highest[::-1])[::-1],
+        )
+    return replace(
+        sample,
+        counts=_counts(sample.counts),
+        low=None if sample.low is None else _counts(sample.low),
+        high=None if sample.high is None else _counts(sample.high),
+        arcs=_from_top(sample.arcs),
+        background=background,
+        bootstrap=bootstrap,
+    )
+
+
+def _counts(counts: Counts) -> Counts:
+    return Counts(_from_top(counts.true), _from_top(counts.false), _from_top(counts.unknown))
+
+
+def _from_top(values: Array, axis: int = 0) -> Array:
+    return np.flip(np.cumsum(np.flip(values, axis), axis), axis)
