@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -156,7 +157,10 @@ def _session(
     progress: bool,
 ) -> Iterator[Session]:
     limit = parse_memory(memory_limit)
-    statement = read_statement(sql)
+    try:
+        statement = read_statement(sql)
+    except RecursionError as error:
+        raise QueryError("the query is nested too deeply: use IN (…) for long lists, and fewer subqueries.") from error
     # Below that DuckDB does not even open a catalog.
     memory = f"{max(limit, _LEAST_MEMORY)}B"
     connection = duckdb.connect(":memory:", config={"memory_limit": memory})
@@ -197,6 +201,7 @@ def parse_memory(limit: int | str | None) -> int:
 def _plan(session: Session, question: Question, *, run: bool) -> BlockPlan | None:
     """How a block is answered; None where DuckDB does, over arcs."""
     if question.fallback is not None:
+        _check_fallback(session, question)
         return None
     return plan_block(session.store, session.connection, session.statement, question, tier=session.tier, run=run)
 
@@ -227,7 +232,6 @@ def _answer(session: Session, number: int, question: Question, stream: bool) -> 
     plan = _plan(session, question, run=True)
     told = _told(session, number, plan)
     if plan is None:
-        _check_fallback(session, question)
         try:
             node = over_arcs(question, session.known.columns)
         except RefusalError as refusal:
@@ -287,10 +291,20 @@ def _told_errors(session: Session) -> Iterator[None]:
     try:
         with duckdb_errors():
             yield
-    except QueryError:
+    except QueryError as error:
         if session.failures:
             raise session.failures[0] from None
-        raise
+        raise QueryError(_in_their_words(session, str(error))) from error
+
+
+def _in_their_words(session: Session, message: str) -> str:
+    """DuckDB's message with the parts of the statement that columns of our own stand for."""
+    for question in session.questions:
+        named = {key.column: key.expression.text for key in question.cells.keys.values()}
+        named |= {column: session.statement.source(tree) for column, tree in question.cells.steps.values()}
+        for column, text in named.items():
+            message = re.sub(rf'"{column}"|\b{column}\b', text.replace("\\", r"\\"), message)
+    return message
 
 
 def _attributes(session: Session, answered: "list[Answered]") -> dict[str, object]:

@@ -1,14 +1,26 @@
 """What one SELECT over `attention` asks: its conditions, by where each is evaluated, and its cells or rows."""
 
 import copy
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ...errors import QueryError
-from .dialect import RefusalError
+from .dialect import RefusalError, check_function
 from .expression import parse_value, quoted
 from .rewrite import Cells, FallbackError, Form
-from .statement import Block, Statement, Tree, children, expression, is_aggregate, order_expressions, render, table
-from .touched import ROW, has_subquery, touched
+from .statement import (
+    Block,
+    Statement,
+    Tree,
+    children,
+    expression,
+    is_aggregate,
+    order_expressions,
+    render,
+    replace_children,
+    table,
+)
+from .touched import ROW, columns_in, has_subquery, touched
 from .tree import Columns, Expression
 
 
@@ -51,12 +63,11 @@ class Question:
 
     def approximate(self) -> tuple[str, ...]:
         """Output columns that follow from sums or extremes of weights."""
-        node = self.block.node
-        if self.rows:
-            return ()
-        return tuple(
-            name for name, item in zip(self.names, node["select_list"], strict=True) if self.cells.is_approximate(item)
-        )
+        named = zip(self.names, self.block.node["select_list"], strict=True)
+        if not self.rows:
+            return tuple(name for name, item in named if self.cells.is_approximate(item))
+        weights = {("weight",), ("reverse_weight",)}
+        return tuple(name for name, item in named if weights & set(columns_in(item)))
 
     def rewritten(self, relation: str, bounds: bool) -> Tree:
         """The block's node over a relation of cells or rows.
@@ -125,7 +136,10 @@ def take_apart(statement: Statement, block: Block, columns: Columns) -> Question
     """
     node = block.node
     names = _expand(statement, node, block)
-    _strip_alias(node, block.alias)
+    for part in _everything(node):
+        _strip_alias(part, block.alias)
+        _check_functions(statement, part)
+    _round_constants(node)
     aliases = {item["alias"].lower(): item for item in node["select_list"] if item["alias"]}
     cells = Cells(columns, frozenset(aliases), rows=not block.is_aggregated and not _is_distinct(node))
     sorted_out: dict[str, list[Tree]] = {"proteins": [], "heads": [], "weights": [], "left": []}
@@ -183,7 +197,14 @@ def _expand(statement: Statement, node: Tree, block: Block) -> list[str]:
             continue
         if block.is_aggregated:
             raise QueryError("* does not go with aggregates: name the columns.")
-        if item["exclude_list"] or item["replace_list"] or item["columns"] or item["rename_list"] or item["expr"]:
+        if (
+            item["relation_name"]
+            or item["exclude_list"]
+            or item["replace_list"]
+            or item["columns"]
+            or item["rename_list"]
+            or item["expr"]
+        ):
             raise QueryError(f"{quoted(statement.source(item))} of attention is not supported: name the columns.")
         items += [expression(name) for name in ROW]
         names += ROW
@@ -191,20 +212,70 @@ def _expand(statement: Statement, node: Tree, block: Block) -> list[str]:
     return names
 
 
-def _strip_alias(node: Tree, alias: str) -> None:
-    """Turn `a.weight` into `weight`, in place."""
-
-    def strip(part: Tree) -> None:
-        if part["class"] == "COLUMN_REF":
-            names = part["column_names"]
-            if len(names) > 1 and names[0].lower() == alias.lower():
-                part["column_names"] = names[1:]
-        for child in children(part):
-            strip(child)
-
+def _everything(node: Tree) -> list[Tree]:
     parts = [*node["select_list"], *node["group_expressions"], *order_expressions(node)]
-    for part in (*parts, *(node[key] for key in ("where_clause", "having", "qualify") if node[key])):
-        strip(part)
+    return [*parts, *(node[key] for key in ("where_clause", "having", "qualify") if node[key])]
+
+
+def _strip_alias(part: Tree, alias: str) -> None:
+    """Turn `a.weight` into `weight`, in place."""
+    if part["class"] == "COLUMN_REF":
+        names = part["column_names"]
+        if len(names) > 1 and names[0].lower() == alias.lower():
+            part["column_names"] = names[1:]
+    for child in children(part):
+        _strip_alias(child, alias)
+
+
+def _check_functions(statement: Statement, part: Tree) -> None:
+    """Refuse functions that read anything but their arguments, or answer differently each time."""
+    if part["class"] == "FUNCTION" and not is_aggregate(part):
+        try:
+            check_function(part)
+        except RefusalError as refusal:
+            raise _refused(statement, part, refusal) from refusal
+    for child in children(part):
+        _check_functions(statement, child)
+
+
+def _round_constants(node: Tree) -> None:
+    """What a weight is compared with becomes a float32 before anything else, whatever type it was written as."""
+    for key in ("where_clause", "having", "qualify"):
+        if node[key]:
+            node[key] = _rounded(node[key])
+    for key in ("select_list", "group_expressions"):
+        node[key] = [_rounded(part) for part in node[key]]
+    for modifier in node["modifiers"]:
+        for order in modifier.get("orders", ()):
+            order["expression"] = _rounded(order["expression"])
+
+
+def _rounded(part: Tree) -> Tree:
+    part = replace_children(part, _rounded)
+    compares = part["class"] in ("COMPARISON", "BETWEEN") or part["type"] in ("COMPARE_IN", "COMPARE_NOT_IN")
+    operands = list(children(part))
+    if not compares or not any(_is_weight(operand) for operand in operands):
+        return part
+
+    def rounded(operand: Tree) -> Tree:
+        if _is_weight(operand) or any(True for _ in _columns(operand)) or has_subquery(operand):
+            return operand
+        place = {key: operand[key] for key in ("query_location", "query_location_length")}
+        return {**expression(f"CAST({render(operand)} AS FLOAT)"), **place}
+
+    return replace_children(part, rounded)
+
+
+def _is_weight(part: Tree) -> bool:
+    names = [name.lower() for name in part.get("column_names", ())]
+    return names in (["weight"], ["reverse_weight"])
+
+
+def _columns(part: Tree) -> Iterator[Tree]:
+    if part["class"] == "COLUMN_REF":
+        yield part
+    for child in children(part):
+        yield from _columns(child)
 
 
 def _is_distinct(node: Tree) -> bool:
@@ -233,8 +304,6 @@ def _inlined(part: Tree, aliases: dict[str, Tree], columns: Columns) -> Tree:
         return part
     if is_aggregate(part):
         raise RefusalError("WHERE comes before aggregates", "put the condition on them into HAVING")
-    from .statement import replace_children
-
     return replace_children(part, lambda child: _inlined(child, aliases, columns))
 
 

@@ -210,34 +210,49 @@ def check(tree: Any) -> None:
         A subquery, aggregate, window or table function, `*`, parameter, lambda, collation, or a function
         that is unknown, reads outside data, or does not always answer the same.
     """
-    known = functions()
     for node in walk(tree):
         if node["class"] in _REFUSED_CLASSES:
             raise RefusalError(
                 f"it uses {_REFUSED_CLASSES[node['class']]}",
                 "use scalar functions and operators over source.<column>, target.<column>, protein.<column>",
             )
-        if node["class"] != "FUNCTION":
-            continue
-        name = node["function_name"].lower()
-        if node.get("schema") or node.get("catalog"):
-            raise RefusalError(f"it names the schema of {name}()", f"call {name}() without it")
-        if name in known.allowed:
-            continue
-        types = known.types.get(name, frozenset())
-        if types & {"aggregate", "window"} and "scalar" not in types:
-            raise RefusalError(
-                f"{name}() is an aggregate or window function",
-                "a clause is asked of one pair at a time, so use scalar functions",
-            )
-        if types & {"table", "table_macro", "pragma"} or name == "unnest":
-            raise RefusalError(f"{name}() is a table function", "use scalar functions of the columns")
-        if types:
-            raise RefusalError(
-                f"{name}() may read outside data or answer differently each time",
-                "use functions of the columns alone",
-            )
-        raise RefusalError(f"there is no function {name}()", "use a scalar function of DuckDB")
+        if node["class"] == "FUNCTION":
+            check_function(node)
+
+
+def check_function(node: Mapping[str, Any]) -> None:
+    """Refuse a call of what is no scalar function of its arguments alone.
+
+    Parameters
+    ----------
+    node : dict
+        Of class FUNCTION.
+
+    Raises
+    ------
+    RefusalError
+        It is unknown, an aggregate or table function, reads outside data, or does not always answer the same.
+    """
+    known = functions()
+    name = node["function_name"].lower()
+    if node.get("schema") or node.get("catalog"):
+        raise RefusalError(f"it names the schema of {name}()", f"call {name}() without it")
+    if name in known.allowed:
+        return
+    types = known.types.get(name, frozenset())
+    if types & {"aggregate", "window"} and "scalar" not in types:
+        raise RefusalError(
+            f"{name}() is an aggregate or window function",
+            "a clause is asked of one pair at a time, so use scalar functions",
+        )
+    if types & {"table", "table_macro", "pragma"} or name == "unnest":
+        raise RefusalError(f"{name}() is a table function", "use scalar functions of the columns")
+    if types:
+        raise RefusalError(
+            f"{name}() may read outside data or answer differently each time",
+            "use functions of the columns alone",
+        )
+    raise RefusalError(f"there is no function {name}()", "use a scalar function of DuckDB")
 
 
 def check_columns(tree: Any) -> None:

@@ -245,7 +245,9 @@ class Cells:
             return self._of_weights(name, argument, total, where, form)
         kind = attention_types([render(qualified(argument))], self.columns)[0].split("(")[0]
         if name in ("count_if", "countif"):
-            return f"CAST(coalesce({total('__n', render(self.scalar(argument)))}, 0) AS BIGINT)"
+            key = render(self.scalar(argument))
+            # As DuckDB has it: NULL of nothing, 0 of what is never true.
+            return f"CAST({total(f'CASE WHEN {key} THEN __n ELSE 0 END')} AS BIGINT)"
         if kind.removeprefix("U") in _NUMBERS:
             column = self._measure(argument, name == "weighted_avg")
             if column:
@@ -309,8 +311,9 @@ class Cells:
         measure = self._measure(bare, weighted=True) if bare else None
         self.sums.add("weight")
         if measure:
-            summed = total(f"{measure}_weighted{form}")
-            return summed if name == "sum" else f"({summed} / {total(f'{measure}_n')})"
+            known = f"{measure}_n > 0"
+            summed = total(f"{measure}_weighted{form}", known)
+            return summed if name == "sum" else f"({summed} / {total(f'{measure}_n', known)})"
         constant, slope = self._line(argument)
         low = f"({slope}) * __weight_sum{form}"
         if form:
@@ -366,13 +369,13 @@ class Cells:
         if name == "sum":
             return f"CAST({total(f'{column}_sum', f'{column}_n > 0')} AS {_sum_type(kind)})"
         if name in ("avg", "mean"):
-            return f"({total(f'{column}_sum')} / {total(f'{column}_n')})"
+            return f"({total(f'{column}_sum')} / nullif({total(f'{column}_n')}, 0))"
         if name in ("min", "max"):
             both = f"{column}_n > 0" + (f" AND ({filtered})" if filtered != "TRUE" else "")
             return f"CAST({name}({column}_{_EXTREME[name]}) FILTER (WHERE {both}) AS {kind})"
         if name != "weighted_avg":
             raise FallbackError(f"{name}() of a number is not held by cells")
-        value = f"({total(f'{column}_weighted')} / {total(f'{column}_weight')})"
+        value = f"({total(f'{column}_weighted')} / nullif({total(f'{column}_weight')}, 0))"
         if not form:
             return value
         choose = "least" if form == "_min" else "greatest"
@@ -390,7 +393,7 @@ class Cells:
     ) -> str:
         self.sums.add("weight")
         if kind != "BOOLEAN":
-            value = f"({total(f'__weight_sum * {number}', known)} / {total('__weight_sum', known)})"
+            value = f"({total(f'__weight_sum * {number}', known)} / nullif({total('__weight_sum', known)}, 0))"
             if not form:
                 return value
             # What is averaged is one number a cell.

@@ -49,7 +49,8 @@ class Block:
     def is_aggregated(self) -> bool:
         """Whether it gives a row a group rather than a row a pair and head."""
         node = self.node
-        if node["group_expressions"] or node["group_sets"] or node["having"]:
+        grouped = node["group_expressions"] or node["group_sets"] or node["aggregate_handling"] == "FORCE_AGGREGATES"
+        if grouped or node["having"]:
             return True
         asked = [*node["select_list"], *order_expressions(node)]
         return any(contains_aggregate(item) for item in asked)
@@ -65,9 +66,18 @@ class Statement:
 
     def source(self, node: Tree) -> str:
         """The user's own words for a part of the tree."""
-        begin, size = node.get("query_location", 0), node.get("query_location_length", 0)
-        text = self.sql.encode()[begin : begin + size].decode(errors="replace")
-        return text if size and text.strip() else render(node)
+        # Of `a IS TRUE` the parser notes where IS TRUE stands: the operands complete it.
+        spans = [
+            (part["query_location"], part["query_location"] + part["query_location_length"])
+            for part in walk(node)
+            if part.get("query_location_length")
+        ]
+        begin, end = min(spans, default=(0, 0))[0], max((end for _, end in spans), default=0)
+        text = self.sql.encode()[begin:end].decode(errors="replace")
+        # Some parts are noted where they do not stand.
+        rendered = render(node)
+        sound = text.strip() and text.count("(") == text.count(")") and len(text) <= 2 * len(rendered)
+        return text if sound else rendered
 
     @property
     def tables(self) -> set[str]:
@@ -136,7 +146,10 @@ def render_statement(tree: Tree) -> str:
 
 def expression(sql: str) -> Tree:
     """The tree of an expression of our own making."""
-    return _parsed(f"SELECT {sql}")["select_list"][0]  # type: ignore[no-any-return]
+    node: Tree = _parsed(f"SELECT {sql}")["select_list"][0]
+    for part in walk(node):
+        part["query_location_length"] = 0  # it stands nowhere in the user's statement
+    return node
 
 
 def table(sql: str) -> Tree:
@@ -240,7 +253,7 @@ def _find(statement: Statement, node: Tree, scope: tuple[Tree, ...], place: str)
                 raise QueryError("the columns of attention cannot be renamed: leave out the list after its alias.")
             if source["sample"] or node["sample"]:
                 raise QueryError("attention cannot be sampled: use WHERE, or sample the proteins in a subquery.")
-            if source["alias"]:
+            if source["alias"].lower() != ATTENTION:
                 _check_name(source["alias"], "an alias")
             statement.blocks.append(Block(node, source["alias"] or ATTENTION, scope, place))
         else:
@@ -271,6 +284,8 @@ def _find_in_expression(statement: Statement, node: Tree, scope: tuple[Tree, ...
 
 def _find_in_table(statement: Statement, source: Tree, scope: tuple[Tree, ...]) -> None:
     kind = source["type"]
+    if source["alias"].lower() == ATTENTION:
+        _check_name(source["alias"], "an alias")
     if kind == "SUBQUERY":
         _find(statement, source["subquery"]["node"], scope, "table")
     elif kind == "JOIN":

@@ -27,7 +27,8 @@ _MONOTONE_FUNCTIONS = {
     "round", "sqrt", "trunc",
 }  # fmt: skip
 _LOGICAL_CLASSES = {"CONJUNCTION", "CASE"}
-_LOGICAL_OPERATORS = {"OPERATOR_NOT", "OPERATOR_IS_NULL", "OPERATOR_IS_NOT_NULL", "OPERATOR_COALESCE"}
+_NULL_TESTS = {"OPERATOR_IS_NULL", "OPERATOR_IS_NOT_NULL"}
+_LOGICAL_OPERATORS = {"OPERATOR_NOT", "OPERATOR_COALESCE", *_NULL_TESTS}
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,7 +108,9 @@ def _parts(node: Tree) -> list[Tree]:
     """The monotone parts whose steps are those of the whole."""
     if not any(_touches(child) for child in children(node)):
         return [node] if _touches(node) else []
-    logical = node["class"] in _LOGICAL_CLASSES or node["type"] in _LOGICAL_OPERATORS
+    if node["type"] in _NULL_TESTS and not _is_logical(node["children"][0]):
+        return []  # no weight is NULL
+    logical = node["class"] in _LOGICAL_CLASSES or node["type"] in _LOGICAL_OPERATORS or _compares_truth(node)
     if logical or (node["class"] == "CAST" and _is_logical(node["child"])):
         return [part for child in children(node) for part in _parts(child)]
     if not _is_monotone(node):
@@ -119,7 +122,15 @@ def _parts(node: Tree) -> list[Tree]:
 
 
 def _is_logical(node: Tree) -> bool:
+    """Whether an expression is a truth value, made of others or of comparisons."""
+    if node["class"] == "CAST":
+        return _is_logical(node["child"])
     return node["class"] in (*_LOGICAL_CLASSES, "COMPARISON", "BETWEEN") or node["type"] in _LOGICAL_OPERATORS
+
+
+def _compares_truth(node: Tree) -> bool:
+    """Whether it compares truth values, as IS TRUE does."""
+    return node["class"] == "COMPARISON" and any(_touches(child) and _is_logical(child) for child in children(node))
 
 
 def _touches(node: Tree) -> bool:

@@ -1,6 +1,7 @@
 """What parts of `attention` an expression of a block touches."""
 
 import difflib
+from collections.abc import Iterator
 from typing import Literal
 
 from .dialect import RefusalError
@@ -92,3 +93,17 @@ def qualified(node: Tree) -> Tree:
     if node["class"] == "COLUMN_REF" and len(node["column_names"]) == 1:
         return {**node, "column_names": [ATTENTION, *node["column_names"]]}
     return replace_children(node, qualified)
+
+
+def is_of(node: Tree, column: str) -> bool:
+    """Whether an expression depends on one bare column and nothing else."""
+    found = list(columns_in(node))
+    return bool(found) and not has_subquery(node) and all(names == (column,) for names in found)
+
+
+def columns_in(node: Tree) -> Iterator[tuple[str, ...]]:
+    """Names of the columns in an expression, in lower case; subqueries left out."""
+    if node["class"] == "COLUMN_REF":
+        yield tuple(name.lower() for name in node["column_names"])
+    for child in children(node):
+        yield from columns_in(child)

@@ -119,7 +119,7 @@ def plan_block(
     plans = []
     for name, mask in heads.items():
         model = store.models[name]
-        choice = choose(question, need, model, tier)
+        choice = choose(question, need, model, tier, _said(statement, question))
         plans.append(ModelPlan(model, choice, _scan(question, need, model, choice, mask, of_pairs, len(codes))))
     if len(plans) > 1 and not question.names_model:
         raise QueryError(
@@ -136,9 +136,13 @@ def _needs(statement: Statement, question: Question) -> Needs:
         return needs(question)
     except RefusalError as refusal:
         problem, cure = refusal.args
-        parts = [*question.weights, *(tree for _, tree in question.cells.steps.values())]
-        shown = " and ".join(quoted(statement.source(part)) for part in parts)
-        raise QueryError(f"{shown} cannot be answered: {problem}; {cure}.") from refusal
+        raise QueryError(f"{_said(statement, question)} cannot be answered: {problem}; {cure}.") from refusal
+
+
+def _said(statement: Statement, question: Question) -> str:
+    """The conditions on weights, and the bins of them, in the user's words."""
+    parts = [*question.weights, *(tree for _, tree in question.cells.steps.values())]
+    return " and ".join(dict.fromkeys(quoted(statement.source(part)) for part in parts)) or "the query"
 
 
 def _heads(

@@ -11,7 +11,9 @@ from ...errors import QueryError
 from ..execution.cells import Scan, Tier
 from ..execution.groups import FREE_SIZE
 from ..language.block import Question
+from ..language.statement import Tree, expression, replace_children
 from ..language.steps import Bands, cut, values
+from ..language.touched import columns_in, is_of
 from ..language.tree import Expression, Leaf
 from .align_plan import one_end
 
@@ -65,6 +67,10 @@ def needs(question: Question) -> Needs:
     taken = np.ones(len(bands.lower), bool)
     for condition in question.weights:
         taken &= np.array([value is True for value in values(condition, bands.lower)])
+    for condition in question.left:
+        alone = _of_weight_alone(condition)
+        if ("weight",) in columns_in(alone):
+            taken &= np.array([value is not False for value in values(alone, bands.lower)])
     asked = {*cells.sums, *cells.extremes}
     reverse = (
         cut(steps["reverse_weight"], "reverse_weight") if steps["reverse_weight"] or "reverse_weight" in asked else None
@@ -76,6 +82,13 @@ def needs(question: Question) -> Needs:
 
 
 _COLUMNS = ("weight", "reverse_weight")
+
+
+def _of_weight_alone(condition: Tree) -> Tree:
+    """A condition with NULL for whatever is not of the weight: where it is FALSE even so, it is FALSE anyhow."""
+    if condition["class"] == "CONJUNCTION" or condition["type"] == "OPERATOR_NOT":
+        return replace_children(condition, _of_weight_alone)
+    return condition if is_of(condition, "weight") else expression("CAST(NULL AS BOOLEAN)")
 
 
 def expressions(question: Question) -> list[Expression]:
@@ -94,8 +107,14 @@ class Choice:
     reason: str
 
 
-def choose(question: Question, need: Needs, model: "Model", tier: Tier | None) -> Choice:
+def choose(question: Question, need: Needs, model: "Model", tier: Tier | None, said: str) -> Choice:
     """The cheapest tier that answers exactly, else the cheapest within bounds; or the one asked for, if it can.
+
+    Parameters
+    ----------
+    question, need, model : what is asked of what
+    tier : the one asked for
+    said : the conditions on the weight in the user's words, for messages
 
     Raises
     ------
@@ -107,14 +126,14 @@ def choose(question: Question, need: Needs, model: "Model", tier: Tier | None) -
         if tier not in TIERS:
             raise QueryError(f"tier {tier!r} is not one of {', '.join(TIERS)}.")
         if tier not in able:
-            raise QueryError(f"the tier {tier} cannot answer this: {unable[tier]}.")
+            raise QueryError(f"the tier {tier} cannot answer {said}: {unable[tier]}.")
         return able[tier]
     for exact in (True, False):
         for name in TIERS:
             if name in able and able[name].exact is exact:
                 return able[name]
     raise QueryError(
-        f"the query cannot be answered of model {model.name}: {unable['arcs']}, and {unable['codes']}; "
+        f"{said} cannot be answered of model {model.name}: {unable['arcs']}, and {unable['codes']}; "
         f"compare the weight by >= or < with edges of the codebook, or ask for weight >= {model.document.arc_floor:g} "
         "or more."
     )
@@ -149,7 +168,7 @@ def _tiers(question: Question, need: Needs, model: "Model") -> tuple[dict[Tier, 
         split = _split_code(need.reverse, np.ones(len(need.reverse.lower), bool), model.codebook)
     if split is not None:
         below, above = model.codebook.nearest_edges(split)
-        unable["codes"] = f"{split:.9g} is no edge of the codebook; the nearest are {below:g} and {above:g}"
+        unable["codes"] = f"{split:.6g} is no edge of the codebook; the nearest are {below:g} and {above:g}"
     elif need.sums or need.extremes or (need.reverse and question.rows):
         able["codes"] = Choice("codes", False, "weights from codes lie within the bounds of their bins")
     else:
