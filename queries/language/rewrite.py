@@ -266,7 +266,7 @@ class Cells:
         if name in ("avg", "mean"):
             return f"({total(f'__n * {number}', known)} / {total('__n', known)})"
         if name == "weighted_avg":
-            return self._weighted_share(kind, key, number, known, total, form)
+            return self._weighted_share(kind, key, number, known, filtered, total, form)
         return f"{name}({key}){where}"
 
     def _is_step(self, argument: Tree) -> bool:
@@ -363,7 +363,6 @@ class Cells:
     def _of_measure(
         self, name: str, column: str, kind: str, total: Callable[..., str], filtered: str, form: Form
     ) -> str:
-        where = f" FILTER (WHERE {filtered})" if filtered != "TRUE" else ""
         if name == "count":
             return f"CAST(coalesce({total(f'{column}_n')}, 0) AS BIGINT)"
         if name == "sum":
@@ -384,12 +383,13 @@ class Cells:
             for which in ("_min", "_max")
         ]
         # An average lies between the extremes of what is averaged, too.
-        cap = f"min({column}_low){where}" if form == "_min" else f"max({column}_high){where}"
+        some = f" FILTER (WHERE {column}_n > 0 AND ({filtered}))"
+        cap = f"min({column}_low){some}" if form == "_min" else f"max({column}_high){some}"
         closer = "greatest" if form == "_min" else "least"
         return f"{closer}({choose}({', '.join(corners)}), {cap})"
 
     def _weighted_share(
-        self, kind: str, key: str, number: str, known: str, total: Callable[..., str], form: Form
+        self, kind: str, key: str, number: str, known: str, filtered: str, total: Callable[..., str], form: Form
     ) -> str:
         self.sums.add("weight")
         if kind != "BOOLEAN":
@@ -397,7 +397,7 @@ class Cells:
             if not form:
                 return value
             # What is averaged is one number a cell.
-            return f"{'min' if form == '_min' else 'max'}({number}) FILTER (WHERE {known})"
+            return f"{'min' if form == '_min' else 'max'}({number}) FILTER (WHERE {known} AND ({filtered}))"
         true, false = f"({key})", f"NOT ({key})"
         least = f"coalesce({total(f'__weight_sum{form}', true)}, 0)"
         most = f"coalesce({total(f'__weight_sum{_OTHER[form]}', false)}, 0)"
