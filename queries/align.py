@@ -1,6 +1,7 @@
 """Alignment: of each head's attention, the share that goes to pairs where a predicate is true."""
 
 import contextlib
+import json
 import warnings
 from collections.abc import Sequence
 from functools import partial
@@ -15,6 +16,7 @@ from .execution.schedule import execute
 from .execution.vectors import directory, evaluate_terms
 from .language.expression import parse
 from .planning.align_plan import Plan, Tier, choose_threshold, choose_tier, one_end
+from .provenance import provenance
 from .result import Alignment
 from .statistics.clusters import Clusters, assign, held_out, read_keys
 from .statistics.curve import at_thresholds, check_bootstrap, choose_curve_tier, first_code, thresholds
@@ -145,11 +147,11 @@ def align(
     if curve:
         curves = [partial(run_curve, *each) for each in arguments]
         sample = at_thresholds(execute(curves, Sample.combine, scheduler=scheduler, progress=progress))
-        return _result(plan, measure, chosen, clusters, sample, summarise(sample, measure, tests=False))
+        return _result(store, plan, measure, chosen, clusters, sample, summarise(sample, measure, tests=False))
     halves = execute(
         [partial(run, *each) for each in arguments], Halves.combine, scheduler=scheduler, progress=progress
     )
-    return _result(plan, measure, chosen, clusters, halves.reported, summarise_halves(halves, measure))
+    return _result(store, plan, measure, chosen, clusters, halves.reported, summarise_halves(halves, measure))
 
 
 def _plan(
@@ -216,6 +218,7 @@ def _check_halves(measure: Measure, clusters: Sequence[Clusters]) -> None:
 
 
 def _result(
+    store: "Store",
     plan: Plan,
     measure: Measure,
     model: "Model",
@@ -248,6 +251,9 @@ def _result(
     if measure.split:
         attributes["selection_clusters"] = len(keys) - reported
         attributes["selection_proteins"] = sum(len(each.keys) for each in clusters) - sample.proteins
+    # Attributes of a NetCDF file are text and numbers.
+    origin = provenance(store, [model.name])
+    attributes |= {key: value if isinstance(value, str) else json.dumps(value) for key, value in origin.items()}
     layers, heads = sample.arcs.shape[-2:]
     coordinates = {"layer": np.arange(layers), "head": np.arange(heads)}
     if sample.arcs.ndim == 3:

@@ -24,7 +24,8 @@ from .language.fallback import over_arcs
 from .language.statement import ATTENTION, Statement, read_statement, render_statement
 from .planning.blocks import BlockPlan, plan_block, working_memory
 from .planning.explain import explained
-from .query_result import METADATA, Result, provenance, whole_numbers
+from .provenance import provenance
+from .query_result import METADATA, Result, whole_numbers
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -311,4 +312,5 @@ def _attributes(session: Session, answered: "list[Answered]") -> dict[str, objec
     plan = "\n".join(one.plan for one in answered)
     models = list(dict.fromkeys(name for one in answered for name in one.models))
     approximate = [name for one in answered for name in one.approximate]
-    return provenance(session.store, session.statement.sql, plan, models, approximate)
+    asked = {"sql": session.statement.sql, "plan": plan, "approximate": approximate}
+    return {**asked, **provenance(session.store, models)}

@@ -14,8 +14,6 @@ from ..errors import QueryError
 if TYPE_CHECKING:
     import xarray as xr
 
-    from ..store import Store
-
 _TYPES = {
     pa.int8(): pd.Int8Dtype(), pa.int16(): pd.Int16Dtype(), pa.int32(): pd.Int32Dtype(), pa.int64(): pd.Int64Dtype(),
     pa.uint8(): pd.UInt8Dtype(), pa.uint16(): pd.UInt16Dtype(), pa.uint32(): pd.UInt32Dtype(),
@@ -122,28 +120,3 @@ def whole_numbers(table: pa.Table) -> pa.Table:
             except (pa.ArrowInvalid, decimal.InvalidOperation):
                 continue
     return table
-
-
-def provenance(store: "Store", sql: str, plan: str, models: list[str], approximate: list[str]) -> dict[str, Any]:
-    """What a result says of where it comes from."""
-    import duckdb
-
-    from .. import __version__
-
-    return {
-        "sql": sql,
-        "plan": plan,
-        "store": str(store.path),
-        "catalog": store.document.catalog,
-        "catalog_sha256": store.document.catalog_sha256,
-        "models": {
-            name: {
-                "weights_sha256": store.models[name].document.weights_sha256,
-                "source": store.models[name].document.source,
-                "segments": {entry.id: entry.sha256 for entry in store.models[name].manifest.segments},
-            }
-            for name in models
-        },
-        "approximate": approximate,
-        "versions": {"attnstore": __version__, "duckdb": duckdb.__version__},
-    }

@@ -1,6 +1,7 @@
 """`align` against brute force over whole float32 matrices, in every tier that can answer."""
 
 import itertools
+import json
 
 import numpy as np
 import pytest
@@ -253,3 +254,15 @@ def test_the_protein_truncated_by_the_model_counts_only_what_the_model_saw(prote
     write_store(path, longer)
     result = attnstore.open(path).align("target.pos >= 0", threshold=0.05, replicates=2)
     np.testing.assert_array_equal(result["total"], sum((p.weights >= np.float32(0.05)).sum((-1, -2)) for p in longer))
+
+
+def test_an_answer_on_disk_says_where_it_comes_from(store, tmp_path):
+    result = store.align("contact", replicates=2)
+    result.to_netcdf(tmp_path / "answer.nc", engine="scipy")
+    read = xr.open_dataset(tmp_path / "answer.nc", engine="scipy")
+    (model,) = json.loads(read.attrs["models"]).values()
+    assert model["weights_sha256"] == store.model().document.weights_sha256
+    assert model["segments"] == len(store.model().manifest.segments)
+    assert read.attrs["catalog_sha256"] == store.document.catalog_sha256
+    assert read.attrs["predicate"] == "contact"
+    assert "duckdb" in json.loads(read.attrs["versions"])

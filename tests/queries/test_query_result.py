@@ -1,5 +1,6 @@
 """What a query comes back as, on disk too, from a cluster, and streamed."""
 
+import hashlib
 import json
 
 import numpy as np
@@ -40,7 +41,8 @@ def test_numbers_are_typed_and_null_is_null(store):
     assert isinstance(frame, pd.DataFrame)
     kinds = {name: str(kind) for name, kind in frame.dtypes.items()}
     assert kinds == {
-        "layer": "Int32", "n": "Int64", "s": "Int64", "d": "Float64", "none": "Float64", "low": "Float32", "text": "str"
+        "layer": "Int32", "n": "Int64", "s": "Int64", "d": "Float64", "none": "Float64", "low": "Float32",
+        "text": "str",
     }  # fmt: skip
     assert frame["none"].isna().all()
     types = {field.name: str(field.type) for field in frame.to_arrow().schema}
@@ -55,7 +57,8 @@ def test_what_was_asked_stays_with_the_answer(store, tmp_path):
     assert "arcs" in frame.attrs["plan"]
     assert frame.plan == store.explain(BY_HEAD).rpartition("\n")[0]
     (model,) = frame.attrs["models"].values()
-    assert set(model["segments"]) == {entry.id for entry in store.model().manifest.segments}
+    listed = "".join(f"{entry.id} {entry.sha256}\n" for entry in store.model().manifest.segments)
+    assert model["segments_sha256"] == hashlib.sha256(listed.encode()).hexdigest()
     assert frame.attrs["catalog_sha256"] == store.document.catalog_sha256
     frame.save(tmp_path / "f.parquet")
     read = pq.read_table(tmp_path / "f.parquet")

@@ -1,5 +1,7 @@
 """Functions of the weight, cut into bands."""
 
+from itertools import pairwise
+
 import duckdb
 import numpy as np
 import pyarrow as pa
@@ -75,7 +77,7 @@ def test_a_function_is_constant_within_each_band(text):
 def test_no_band_is_cut_without_need(text):
     function = expression(text)
     of_band = values(function, cut([function]).lower)
-    assert all(one != other for one, other in zip(of_band, of_band[1:], strict=False))
+    assert all(one != other for one, other in pairwise(of_band))
 
 
 @given(st.lists(st.floats(0, 1, width=32), min_size=1, max_size=5), st.sampled_from([">=", ">", "<", "<=", "="]))
