@@ -74,7 +74,7 @@ def write_segment(model_directory: Path, number: int, contents: SegmentContents,
                 fill_value=float("nan"),
             )
         _write_arcs(directory / "arcs.parquet", contents)
-        return _seal(directory, number, contents)
+        return seal(directory, number, contents.proteins, int(contents.arcs["weight"].size))
     except (OSError, pa.ArrowException, RuntimeError) as error:
         # zarrs reports a full disk as a RuntimeError, Arrow as an OSError.
         raise StoreError(f"segment {identity} could not be written: {first_line(error)}.") from error
@@ -148,7 +148,8 @@ def _write_arcs(path: Path, contents: SegmentContents) -> None:
                 writer.write_table(table.slice(first, min(_ARC_ROWS, end - first)), row_group_size=_ARC_ROWS)
 
 
-def _seal(directory: Path, number: int, contents: SegmentContents) -> SegmentEntry:
+def seal(directory: Path, number: int, proteins: LocalProteins, arcs: int) -> SegmentEntry:
+    """List a segment's files with their digests, flush everything, and say what the manifest has to say of it."""
     paths = list(durable.files_below(directory))
     sizes = [path.stat().st_size for path in paths]
     files = {
@@ -163,10 +164,10 @@ def _seal(directory: Path, number: int, contents: SegmentContents) -> SegmentEnt
         id=directory.name,
         number=number,
         sha256=durable.sha256_bytes(document),
-        proteins=len(contents.proteins.id),
-        residues=int(contents.proteins.residue_offset[-1]),
-        pairs=int(contents.proteins.pair_offset[-1]),
-        arcs=int(contents.arcs["weight"].size),
+        proteins=len(proteins.id),
+        residues=int(proteins.residue_offset[-1]),
+        pairs=int(proteins.pair_offset[-1]),
+        arcs=arcs,
         bytes=sum(sizes) + len(document),
     )
 

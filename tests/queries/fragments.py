@@ -25,18 +25,21 @@ class Text:
 
 
 def same(text: str) -> Text:
+    """What is written alike in both."""
     return Text(text, text)
 
 
-def fill(template: str, *parts: Text, weighty: bool = False) -> Text:
+def fill(template: str, *parts: Text) -> Text:
+    """The parts in the places of a template, in both renderings."""
     return Text(
         template.format(*(part.ours for part in parts)),
         template.format(*(part.plain for part in parts)),
-        weighty or any(part.weighty for part in parts),
+        any(part.weighty for part in parts),
     )
 
 
 def one_of(texts: Sequence[str]) -> st.SearchStrategy[Text]:
+    """Strategy of one of several that are written alike in both."""
     return st.sampled_from([same(text) for text in texts])
 
 
@@ -49,13 +52,14 @@ def asked(kind: str, texts: Sequence[str]) -> list[str]:
     return [text for text in texts if not any(word in text for word in beyond)]
 
 
-def filled(template: str, *parts: st.SearchStrategy[Text], weighty: bool = False) -> st.SearchStrategy[Text]:
-    return st.builds(lambda *texts: fill(template, *texts, weighty=weighty), *parts)
+def filled(template: str, *parts: st.SearchStrategy[Text]) -> st.SearchStrategy[Text]:
+    """Strategy of a template filled with drawn parts."""
+    return st.builds(lambda *texts: fill(template, *texts), *parts)
 
 
 # Conditions. Numbers are dyadic and divided by powers of two only, so that comparisons of them are exact.
 
-EDGES = ("0.3", "0.05", "0.1", "0.01", "0.5", "0.001", "0.012", "0.25", "0.99", "1e-4", "0.0012", "3e-1", "0")
+EDGES = ("0.3", "0.05", "0.1", "0.01", "0.5", "0.001", "0.012", "0.25", "0.99", "1e-4", "0.0012", "9e-1", "0")
 BETWEEN_EDGES = ("0.123", "0.0501", "0.3333333", "0.875", "0.9999")
 
 BOOLEANS = [

@@ -430,19 +430,25 @@ def test_the_frame_has_duckdbs_names_and_types(store):
     ]
 
 
-def test_an_empty_answer_has_the_same_types_as_a_full_one(store):
-    select = "SELECT head, source.aa, contact, count(*), sum(weight), max(weight), avg(contact) FROM attention"
+@pytest.mark.parametrize(
+    ("select", "where", "some", "none"),
+    [
+        ("head, source.aa, contact, count(*), sum(weight), max(weight), avg(contact)", "weight >=", "0.3", "0.95"),
+        ("target.aa, sum(weight), avg(weight), weighted_avg(target.pos), max(target.pos)", "target.aa =", "'A'", "'Z'"),
+        ("target.aa, sum(weight), max(weight), avg(contact), min(distance)", "contact AND target.aa <=", "'H'", "'0'"),
+        ("protein, source.aa, contact, weight", "weight >=", "0.3", "0.95"),
+        ("protein, source.aa, contact, weight", "contact AND target.aa <=", "'H'", "'0'"),
+    ],
+)
+def test_an_empty_answer_has_the_same_types_as_a_full_one(store, select, where, some, none):
+    group = "GROUP BY ALL" if "(" in select else ""
     full, empty = (
-        store.query(f"{select} WHERE weight >= {theta} GROUP BY ALL").to_arrow() for theta in ("0.3", "0.95")
+        store.query(f"SELECT {select} FROM attention WHERE {where} {value} {group}").to_arrow()
+        for value in (some, none)
     )
     assert full.num_rows > 0
     assert empty.num_rows == 0
     assert empty.schema.equals(full.schema)
-    rows_full, rows_empty = (
-        store.query(f"SELECT protein, source.aa, contact, weight FROM attention WHERE weight >= {theta}").to_arrow()
-        for theta in ("0.3", "0.95")
-    )
-    assert rows_empty.schema.equals(rows_full.schema)
 
 
 def test_names_that_differ_in_their_end_alone_are_kept(store):

@@ -34,7 +34,8 @@ def store(path):
 
 def test_numbers_are_typed_and_null_is_null(store):
     frame = store.query(
-        "SELECT layer, count(*) AS n, sum(contact) AS s, avg(distance) AS d, avg(contact) FILTER (WHERE FALSE) AS none, "
+        "SELECT layer, count(*) AS n, sum(contact) AS s, avg(distance) AS d, "
+        "avg(contact) FILTER (WHERE FALSE) AS none, "
         "min(weight) AS low, any_value(target.insertion_code) FILTER (WHERE FALSE) AS text FROM attention "
         "WHERE weight >= 0.3 GROUP BY layer ORDER BY layer"
     )
