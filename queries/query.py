@@ -5,10 +5,11 @@ import json
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 
 from ..catalog import catalog_errors
@@ -24,6 +25,7 @@ from .language.fallback import over_arcs
 from .language.statement import ATTENTION, Statement, read_statement, render_statement
 from .planning.blocks import BlockPlan, plan_block, working_memory
 from .planning.explain import explained
+from .planning.tiers import least_weight, needs
 from .provenance import provenance
 from .query_result import METADATA, Result, whole_numbers
 
@@ -169,7 +171,7 @@ def _session(
         with catalog_errors(store.path / str(store.document.catalog)):
             wanted = statement.tables
             known = directory(store.catalog_path)
-            questions = tuple(take_apart(statement, block, known.columns) for block in statement.blocks)
+            questions = tuple(_with_steps(take_apart(statement, block, known.columns)) for block in statement.blocks)
             if any(question.fallback for question in questions):
                 wanted.add("arcs")
             open_tables(connection, store, wanted)
@@ -262,14 +264,29 @@ def _answer(session: Session, number: int, question: Question, stream: bool) -> 
     return Answered(told, models, approximate)
 
 
+def _with_steps(question: Question) -> Question:
+    """The same question; left to DuckDB over arcs if they answer, and the engine finds no steps in the weight."""
+    if question.fallback is not None:
+        return question
+    try:
+        needs(question)
+    except RefusalError as refusal:
+        with contextlib.suppress(RefusalError):
+            if least_weight(question) > 0:
+                return replace(question, fallback=f"of the weight it asks what has no steps: {refusal.args[0]}")
+    return question
+
+
 def _check_fallback(session: Session, question: Question) -> None:
     """Raise QueryError unless all weights asked for are in the arcs."""
-    from .planning.tiers import needs
-
     if session.tier not in (None, "arcs"):
         raise QueryError(f"the tier {session.tier} cannot answer this: {question.fallback}.")
     floor = max(model.document.arc_floor for model in session.store.models.values())
-    if needs(question).least < floor:
+    try:
+        least = least_weight(question)
+    except RefusalError:
+        least = np.float32(0)
+    if least < floor:
         raise QueryError(
             f"the query cannot be answered: {question.fallback}, and DuckDB answers over arcs, which begin at "
             f"{floor:g}: add weight >= {floor:g} or more to WHERE, or use count, sum, avg, min, max or weighted_avg."

@@ -53,12 +53,12 @@ def from_residues(
     marginal = marginal.reshape(-1, marginal.shape[-1])
     for row in rows:
         weight = marginal[row][inside].astype(np.float64)
-        found = {**shared, "__weight_sum": np.bincount(at, weight, counted.size)}
+        found = {**shared, "__weight_sum": _summed(at, weight, counted.size)}
         for own, values in measured.items():
             known = ~np.isnan(values[inside])
             v, w, place = values[inside][known], weight[known], at[known]
-            found[f"{own}_weighted"] = np.bincount(place, w * v, counted.size)
-            found[f"{own}_weight"] = np.bincount(place, w, counted.size)
+            found[f"{own}_weighted"] = _summed(place, w * v, counted.size)
+            found[f"{own}_weight"] = _summed(place, w, counted.size)
         heads.append((row, found))
     return _for_each_head(scan, counted, heads)
 
@@ -74,11 +74,16 @@ def _of_numbers(counted: Counted, at: Array, times: Array, measured: Mapping[str
         np.maximum.at(high, place, v)
         found |= {
             f"{own}_n": np.bincount(place, times[known], counted.size).astype(np.int64),
-            f"{own}_sum": np.bincount(place, times[known] * v, counted.size),
+            f"{own}_sum": _summed(place, times[known] * v, counted.size),
             f"{own}_low": low,
             f"{own}_high": high,
         }
     return found
+
+
+def _summed(places: Array, values: Array, size: int) -> Array:
+    """Sums by place; float64 even of nothing, which NumPy counts in integers."""
+    return np.bincount(places, values, size).astype(np.float64, copy=False)
 
 
 def _for_each_head(scan: Scan, counted: Counted, heads: list[tuple[int, dict[str, Array]]]) -> CellTable:

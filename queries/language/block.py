@@ -149,6 +149,8 @@ def take_apart(statement: Statement, block: Block, columns: Columns) -> Question
         try:
             part = _inlined(part, aliases, columns)
             place, parsed = _place(part, cells)
+        except FallbackError as error:
+            fallback, place, parsed = f"of {quoted(statement.source(part))}, {error}", "left", None
         except RefusalError as refusal:
             raise _refused(statement, part, refusal) from refusal
         if parsed is not None:
@@ -160,11 +162,9 @@ def take_apart(statement: Statement, block: Block, columns: Columns) -> Question
             if part["class"] != "STAR":
                 cells.value(part)
         except FallbackError as error:
-            fallback = str(error)
+            fallback = f"of {quoted(statement.source(part))}, {error}"
         except RefusalError as refusal:
             raise _refused(statement, part, refusal) from refusal
-    for part in sorted_out["left"]:
-        cells.scalar(part)
     places = {place: tuple(parts) for place, parts in sorted_out.items()}
     return Question(block, cells, tuple(pairs), names=tuple(names), fallback=fallback, **places)
 

@@ -17,7 +17,7 @@ from .dialect import RefusalError, attention_types
 from .expression import parse_value
 from .statement import Tree, contains_aggregate, expression, is_aggregate, render, replace_children
 from .touched import has_subquery, qualified, touched
-from .tree import Columns, Expression
+from .tree import Columns, Expression, Node, Operation, Quantity
 
 #: Which form of an expression: its value, or the bound below or above it.
 Form = Literal["", "_min", "_max"]
@@ -109,9 +109,9 @@ class Cells:
                 return node
             return replace_children(node, self.scalar)
         if node["class"] == "COLUMN_REF":
-            raise RefusalError(
-                f"{column} differs within every group",
-                f"aggregate it, as avg({column}), or group by bins of it, as floor({column} * 10)",
+            raise FallbackError(
+                f"{column} differs within every group (aggregate it, as avg({column}), or bin it, as "
+                f"floor({column} * 10))"
             )
         key = (column, render(node))
         if key not in self.steps:
@@ -122,6 +122,8 @@ class Cells:
         text = render(node)
         if text not in self.keys:
             parsed, kind = parse_value(text, clause="query", columns=self.columns)
+            if not self.rows and _has_bare_distance(parsed.root):
+                raise FallbackError("a distance tells pairs apart only in bins, e.g. floor(distance / 2)")
             self.keys[text] = Key(f"__key{len(self.keys)}", parsed, kind)
         return _column(self.keys[text].column)
 
@@ -402,6 +404,15 @@ class Cells:
         least = f"coalesce({total(f'__weight_sum{form}', true)}, 0)"
         most = f"coalesce({total(f'__weight_sum{_OTHER[form]}', false)}, 0)"
         return f"({least} / nullif({least} + {most}, 0))"
+
+
+def _has_bare_distance(node: Node) -> bool:
+    """Whether a number follows from a distance that is not rounded, so that it is another for every pair."""
+    if isinstance(node, Quantity):
+        return node.kind == "number"
+    if not isinstance(node, Operation) or node.kind != "number" or node.op in ("floor", "ceil"):
+        return False
+    return any(_has_bare_distance(operand) for operand in node.operands)
 
 
 def _times(node: Tree) -> Tree | None:

@@ -23,7 +23,8 @@ MOST_BANDS = 1024
 
 # Constant or monotone in one operand where the others are constants, so that steps can be searched by halving.
 _MONOTONE_FUNCTIONS = {
-    "+", "-", "*", "/", "abs", "cbrt", "ceil", "ceiling", "exp", "floor", "ln", "log", "log10", "log2", "pow", "power",
+    "+", "-", "*", "/", "abs", "cbrt", "ceil", "ceiling", "exp", "floor", "greatest", "least", "ln",
+    "log", "log10", "log2", "pow", "power",
     "round", "sqrt", "trunc",
 }  # fmt: skip
 _LOGICAL_CLASSES = {"CONJUNCTION", "CASE"}

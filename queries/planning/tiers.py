@@ -59,6 +59,17 @@ class Needs:
         return self.sums or self.extremes or len(self.bands.lower) > 1 or not self.taken.all()
 
 
+def least_weight(question: Question) -> np.float32:
+    """The least weight that passes WHERE, or a bound below it; raises RefusalError as `needs` does."""
+    alone = [_of_weight_alone(condition) for condition in question.left]
+    conditions = [*question.weights, *(part for part in alone if ("weight",) in columns_in(part))]
+    lower = cut(conditions).lower
+    taken = np.ones(len(lower), bool)
+    for condition in conditions:
+        taken &= np.array([value in (True, None) for value in values(condition, lower)])
+    return np.float32(lower[np.argmax(taken)]) if taken.any() else np.float32(2)
+
+
 def needs(question: Question) -> Needs:
     """What a question wants; raises RefusalError if a function of the weight is not made of steps."""
     cells = question.cells
