@@ -158,3 +158,11 @@ def matrix(protein: Protein, condition: Condition) -> np.ndarray:
     length = protein.stored
     values = [[condition(protein, i, j) for j in range(length)] for i in range(length)]
     return np.array([[-1 if value is None else int(value) for value in row] for row in values], np.int8)
+
+
+def without_origin(result):
+    """An alignment without what says which store it is of, to be compared with that of another store."""
+    result = result.copy()
+    for origin in ("store", "models", "catalog", "catalog_sha256"):
+        del result.attrs[origin]
+    return result

@@ -22,7 +22,7 @@ from . import kernels
 from .histograms import Sums, histograms
 from .kernels import EXCLUDED, FALSE, GROUPS, NULL, TRUE
 from .pairs import ListedPairs
-from .states import flat_states, protein_states, states
+from .states import flat_states, protein_states, state_counts, states
 from .vectors import SegmentVectors
 
 Array = npt.NDArray[Any]
@@ -229,13 +229,11 @@ def _pairs(plan: Plan, measure: Measure, vectors: SegmentVectors) -> tuple[Array
         return None, None
     pairs = np.zeros((2, len(vectors.stored)), np.int64)
     for p, protein in enumerate(vectors.proteins()):
-        state = protein_states(plan, protein)
         if measure.background == "paper":
+            state = protein_states(plan, protein)
             pairs[:, p] = _paper_pairs(plan, np.broadcast_to(state, (protein.length, protein.length)))
         else:
-            # A state that depends on less than the pair stands for as many as it is repeated.
-            repeated = protein.length**2 // max(state.size, 1)
-            true, false = (np.count_nonzero(state == value) * repeated for value in (TRUE, FALSE))
+            true, false = state_counts(plan, protein)
             pairs[:, p] = true, true + false
     return pairs[0], pairs[1]
 

@@ -113,6 +113,28 @@ def codes_by_separation(
 
 
 @_compile
+def count_passing(predicate: Array, where: Array) -> tuple[int, int]:
+    """Number of pairs with `where` TRUE and the predicate TRUE, and FALSE.
+
+    Parameters
+    ----------
+    predicate, where : Kleene codes, uint8 [pairs]; `where` is [1] where it is the same for all
+    """
+    true, false = 0, 0
+    if where.shape[0] == 1:
+        if where[0] == TRUE:
+            for k in range(predicate.shape[0]):
+                true += predicate[k] == np.uint8(2)
+                false += predicate[k] == np.uint8(0)
+    else:
+        for k in range(predicate.shape[0]):
+            passing = where[k] == np.uint8(2)
+            true += passing & (predicate[k] == np.uint8(2))
+            false += passing & (predicate[k] == np.uint8(0))
+    return true, false
+
+
+@_compile
 def pairs_by_separation(states: Array, result: Array) -> None:
     """Add the pairs of one protein to result [state, separation]; states uint8 [length, length], target-major."""
     for j in range(states.shape[0]):

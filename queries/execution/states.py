@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..planning.align_plan import Plan
-from .kernels import EXCLUDED, TRUE
+from .kernels import EXCLUDED, TRUE, count_passing
 from .pairs import AllPairs, ListedPairs, Pairs, evaluate
 from .vectors import ProteinVectors, SegmentVectors
 
@@ -19,6 +19,18 @@ def states(plan: Plan, pairs: ListedPairs, count: int) -> States:
 def protein_states(plan: Plan, vectors: ProteinVectors) -> States:
     """States of all pairs of a protein, of a shape that broadcasts to [target, source]; not to be written."""
     return _states(plan, AllPairs(vectors))
+
+
+def state_counts(plan: Plan, vectors: ProteinVectors) -> tuple[int, int]:
+    """Number of all pairs of a protein that pass WHERE, with the predicate TRUE and with it FALSE."""
+    pairs = AllPairs(vectors)
+    conditions = [plan.predicate] if plan.where is None else [plan.predicate, plan.where]
+    codes = np.broadcast_arrays(*(evaluate(condition.root, pairs) for condition in conditions))
+    # What depends on less than the pair stands for as many pairs as it is repeated.
+    repeated = vectors.length**2 // max(codes[0].size, 1)
+    predicate, *where = (np.ascontiguousarray(each).ravel() for each in codes)
+    true, false = count_passing(predicate, where[0] if where else np.full(1, TRUE, np.uint8))
+    return true * repeated, false * repeated
 
 
 def flat_states(plan: Plan, vectors: SegmentVectors) -> States:
