@@ -74,8 +74,8 @@ def run(path: Path, scratch: Path, copies: int, repeats: int) -> None:
     model = attnstore.open(path).model()
     known = contact_share(attnstore.open(path))
     print(f"ESM-2 8M (fine-tuned on haemolytic peptides), {len(model.places) // copies} PDB chains of 100–510 "
-          f"residues with made-up coordinates ({known:.1%} of pairs 6 or more apart in contact), each segment there {copies} times:"
-          f"\n{model.entries:,} attention "
+          f"residues with made-up coordinates ({known:.1%} of pairs 6 or more apart in contact), each segment there "
+          f"{copies} times:\n{model.entries:,} attention "
           f"entries, {model.manifest.total('arcs'):,} arcs, {len(model.segments)} segments; "
           f"{os.cpu_count()} cores, warm page cache, median of {repeats}\n")  # fmt: skip
     once(path, scratch)
