@@ -194,7 +194,7 @@ def test_a_killed_ingest_keeps_what_it_committed_and_is_finished_by_the_same_cal
     assert attnstore.open(store).verify() == []
 
 
-@pytest.mark.parametrize("after", ["_write_proteins", "_write_codes", "_write_arcs", "_seal"])
+@pytest.mark.parametrize("after", ["_write_proteins", "_write_codes", "_write_arcs", "seal"])
 def test_a_segment_that_was_not_committed_is_cleared_by_the_next_run(tmp_path, tiny_esm, many, monkeypatch, after):
 
     store = tmp_path / "store"
