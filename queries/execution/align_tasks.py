@@ -207,20 +207,21 @@ def _from_marginals(
     vectors: SegmentVectors,
     taking_part: npt.NDArray[np.bool_],
 ) -> _PerProtein:
-    end, offset = plan.end, vectors.residue_offset
-    marginal = segment.marginal("received" if end == "target" else "emitted")
-    counts = np.zeros((len(vectors.stored), *shape, GROUPS), np.int64)
-    sums = np.zeros(counts.shape)
+    offset = vectors.residue_offset
+    marginal = segment.marginal("received" if plan.end == "target" else "emitted")
+    state = np.empty(int(offset[-1]), np.uint8)
     for p, protein in enumerate(vectors.proteins()):
         # Every row (or column) is the same: the state of a pair is that of its one end.
-        state = protein_states(plan, protein)
-        of_residue = np.broadcast_to(state.ravel(), protein.length)
-        weights = marginal[..., offset[p] : offset[p + 1]].astype(np.float64)
-        for value in range(GROUPS):
-            chosen = of_residue == value
-            sums[p, ..., value] = weights[..., chosen].sum(axis=-1)
-            counts[p, ..., value] = np.count_nonzero(chosen) * protein.length
-    return _PerProtein(counts, sums, None, None, np.zeros((*shape, 0)))
+        state[offset[p] : offset[p + 1]] = protein_states(plan, protein).ravel()
+    proteins = len(vectors.stored)
+    owner = np.repeat(np.arange(proteins), vectors.stored)
+    sums = np.zeros((shape[0] * shape[1], proteins, GROUPS))
+    kernels.sum_marginals(marginal.reshape(len(sums), -1), owner, state, sums)
+    residues = np.bincount(owner * GROUPS + state, minlength=proteins * GROUPS).reshape(proteins, 1, 1, GROUPS)
+    counts = np.broadcast_to(residues * vectors.stored[:, None, None, None], (proteins, *shape, GROUPS))
+    return _PerProtein(
+        counts, np.moveaxis(sums.reshape(*shape, proteins, GROUPS), 2, 0), None, None, np.zeros((*shape, 0))
+    )
 
 
 def _pairs(plan: Plan, measure: Measure, vectors: SegmentVectors) -> tuple[Array, Array] | tuple[None, None]:

@@ -60,6 +60,15 @@ def sum_states(
 
 
 @_compile
+def sum_marginals(marginal: Array, protein: Array, state: Array, sums: Array) -> None:
+    """Add marginals, float32 [heads, residues], to sums [head, protein, state]; protein and state of each residue."""
+    for h in range(marginal.shape[0]):
+        own, row = sums[h], marginal[h]
+        for r in range(row.shape[0]):
+            own[protein[r], state[r]] += row[r]
+
+
+@_compile
 def count_codes(codes: Array, states: Array, begin: int, offset: Array, first: np.uint8, counts: Array) -> None:
     """Add pairs whose code is at least `first` to counts [protein, state].
 
