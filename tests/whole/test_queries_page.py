@@ -65,6 +65,23 @@ def test_the_page_says_what_is_answered(title, sql, answer, demo_store, two_mode
             assert one == other or math.isclose(float(one), float(other), rel_tol=0.02, abs_tol=2e-5), (ours, theirs)
 
 
+_SUM = "SELECT layer, head, sum(weight) AS s FROM attention"
+SUMS = {
+    "far arcs": (f"{_SUM} WHERE weight >= 0.05 AND separation >= 6 GROUP BY ALL", "arcs"),
+    "all weights": (f"{_SUM} GROUP BY ALL", "marginals"),
+}
+
+
+@pytest.mark.parametrize("name", SUMS)
+def test_sums_per_head_from_codes_are_within_a_hundredth(name, demo_store):
+    sql, exactly = SUMS[name]
+    exact = demo_store.query(sql, tier=exactly).df().set_index(["layer", "head"])
+    codes = demo_store.query(sql, tier="codes").df().set_index(["layer", "head"]).loc[exact.index]
+    assert (codes["s_min"] <= exact["s"]).all()
+    assert (exact["s"] <= codes["s_max"]).all()
+    assert ((codes["s"] - exact["s"]).abs() / exact["s"]).max() < 1e-2
+
+
 def write(demo: str, two: str) -> None:
     """Fill in the answers."""
 
