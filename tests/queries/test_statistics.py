@@ -448,7 +448,8 @@ def test_sign_of_z() -> None:
 
 
 @given(
-    p=st.lists(st.floats(0, 1), min_size=1, max_size=20),
+    # Subnormal numbers have too few digits for two orders of multiplication to agree.
+    p=st.lists(st.floats(0, 1, allow_subnormal=False), min_size=1, max_size=20),
     mask=st.lists(st.booleans(), min_size=20, max_size=20),
 )
 @settings(deadline=None)
