@@ -1,7 +1,7 @@
 """DuckDB over a store's tables, read-only and unable to touch any other file."""
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,8 +33,8 @@ def relation(store: "Store", statement: str) -> duckdb.DuckDBPyRelation:
         If it is anything else, or DuckDB cannot bind it.
     """
     connection = duckdb.connect(":memory:")
-    _one_select(connection, statement)
     with duckdb_errors():
+        check_one_select(connection.extract_statements(statement))
         wanted = {name.lower() for name in connection.get_table_names(statement)}
     open_tables(connection, store, wanted)
     with duckdb_errors():
@@ -55,10 +55,8 @@ def duckdb_errors() -> Iterator[None]:
         raise QueryError(first_line(error)) from error
 
 
-def _one_select(connection: duckdb.DuckDBPyConnection, statement: str) -> None:
-    # Even locked in, COPY TO an allowed file would overwrite it: nothing but a SELECT gets through.
-    with duckdb_errors():
-        statements = connection.extract_statements(statement)
+def check_one_select(statements: Sequence[duckdb.Statement]) -> None:
+    """Raise QueryError unless it is one SELECT: even locked in, COPY TO an allowed file would overwrite it."""
     if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
         kinds = ", ".join(found.type.name for found in statements) or "nothing"
         raise QueryError(f"a query is exactly one SELECT statement; this is {kinds}.")

@@ -1,7 +1,5 @@
 """What one SELECT over `attention` asks: its conditions, by where each is evaluated, and its cells or rows."""
 
-import copy
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ...errors import QueryError
@@ -13,14 +11,18 @@ from .statement import (
     Statement,
     Tree,
     children,
+    columns_in,
     expression,
+    expressions_of,
     is_aggregate,
+    names_output,
     order_expressions,
+    rebuilt,
     render,
     replace_children,
     table,
 )
-from .touched import ROW, columns_in, has_subquery, touched
+from .touched import ROW, has_subquery, touched
 from .tree import Columns, Expression
 
 
@@ -59,7 +61,7 @@ class Question:
     def names_model(self) -> bool:
         """Whether rows of several models can be told apart in the result."""
         node = self.block.node
-        return any(_names_model(part) for part in (*node["select_list"], *node["group_expressions"]))
+        return any(("model",) in columns_in(part) for part in (*node["select_list"], *node["group_expressions"]))
 
     def approximate(self) -> tuple[str, ...]:
         """Output columns that follow from sums or extremes of weights."""
@@ -77,24 +79,18 @@ class Question:
         relation : its name
         bounds : append columns of the bounds of what is approximate
         """
-        node = copy.copy(self.block.node)
-        cells, value, approximate = self.cells, self.cells.value, self.approximate()
+        cells, approximate = self.cells, self.approximate()
+        node = rebuilt(self.block.node, self.names, cells.value)
         node["from_table"] = {**table(f'"{relation}"'), "alias": self.block.alias}
         left = [cells.scalar(part) for part in self.left]
         node["where_clause"] = expression(" AND ".join(f"({render(part)})" for part in left)) if left else None
-        items = node["select_list"]
-        node["select_list"] = [{**value(item), "alias": name} for name, item in zip(self.names, items, strict=True)]
         if bounds:
             node["select_list"] += [
                 {**self._bound(item, form), "alias": name + form}
-                for name, item in zip(self.names, items, strict=True)
+                for name, item in zip(self.names, self.block.node["select_list"], strict=True)
                 if name in approximate
                 for form in ("_min", "_max")
             ]
-        node["group_expressions"] = [self._grouped(part) for part in node["group_expressions"]]
-        for key in ("having", "qualify"):
-            node[key] = value(node[key]) if node[key] else None
-        node["modifiers"] = [self._modified(modifier) for modifier in node["modifiers"]]
         return node
 
     def _bound(self, item: Tree, form: Form) -> Tree:
@@ -103,27 +99,6 @@ class Question:
         if item["class"] == "COLUMN_REF":
             return expression(item["column_names"][0].lower() + form)
         return expression("CAST(NULL AS DOUBLE)")
-
-    def _grouped(self, part: Tree) -> Tree:
-        return part if part["class"] == "CONSTANT" else self.cells.scalar(part)
-
-    def _modified(self, modifier: Tree) -> Tree:
-        modifier = copy.copy(modifier)
-        if "orders" in modifier:
-            modifier["orders"] = [
-                {**order, "expression": self._ordered(order["expression"])} for order in modifier["orders"]
-            ]
-        if modifier.get("distinct_on_targets"):
-            modifier["distinct_on_targets"] = [self._ordered(part) for part in modifier["distinct_on_targets"]]
-        return modifier
-
-    def _ordered(self, part: Tree) -> Tree:
-        """ORDER BY prefers an output column to a column of attention."""
-        names = part.get("column_names", ())
-        is_output = len(names) == 1 and names[0].lower() in {name.lower() for name in self.names}
-        if part["class"] in ("CONSTANT", "STAR") or is_output:
-            return part
-        return self.cells.value(part)
 
 
 def take_apart(statement: Statement, block: Block, columns: Columns) -> Question:
@@ -136,7 +111,7 @@ def take_apart(statement: Statement, block: Block, columns: Columns) -> Question
     """
     node = block.node
     names = _expand(statement, node, block)
-    for part in _everything(node):
+    for part in expressions_of(node):
         _strip_alias(part, block.alias)
         _check_functions(statement, part)
     _round_constants(node)
@@ -179,11 +154,7 @@ def _asked(node: Tree) -> list[Tree]:
     parts = [*node["select_list"], *(part for part in node["group_expressions"] if part["class"] != "CONSTANT")]
     parts += [node[key] for key in ("having", "qualify") if node[key]]
     names = {item["alias"].lower() for item in node["select_list"] if item["alias"]}
-    for part in order_expressions(node):
-        is_output = len(part.get("column_names", ())) == 1 and part["column_names"][0].lower() in names
-        if part["class"] not in ("CONSTANT", "STAR") and not is_output:
-            parts.append(part)
-    return parts
+    return parts + [part for part in order_expressions(node) if not names_output(part, names)]
 
 
 def _expand(statement: Statement, node: Tree, block: Block) -> list[str]:
@@ -210,11 +181,6 @@ def _expand(statement: Statement, node: Tree, block: Block) -> list[str]:
         names += ROW
     node["select_list"] = items
     return names
-
-
-def _everything(node: Tree) -> list[Tree]:
-    parts = [*node["select_list"], *node["group_expressions"], *order_expressions(node)]
-    return [*parts, *(node[key] for key in ("where_clause", "having", "qualify") if node[key])]
 
 
 def _strip_alias(part: Tree, alias: str) -> None:
@@ -258,7 +224,7 @@ def _rounded(part: Tree) -> Tree:
         return part
 
     def rounded(operand: Tree) -> Tree:
-        if _is_weight(operand) or any(True for _ in _columns(operand)) or has_subquery(operand):
+        if _is_weight(operand) or any(columns_in(operand)) or has_subquery(operand):
             return operand
         place = {key: operand[key] for key in ("query_location", "query_location_length")}
         return {**expression(f"CAST({render(operand)} AS FLOAT)"), **place}
@@ -271,21 +237,8 @@ def _is_weight(part: Tree) -> bool:
     return names in (["weight"], ["reverse_weight"])
 
 
-def _columns(part: Tree) -> Iterator[Tree]:
-    if part["class"] == "COLUMN_REF":
-        yield part
-    for child in children(part):
-        yield from _columns(child)
-
-
 def _is_distinct(node: Tree) -> bool:
     return any(modifier["type"] == "DISTINCT_MODIFIER" for modifier in node["modifiers"])
-
-
-def _names_model(part: Tree) -> bool:
-    if part["class"] == "COLUMN_REF" and [name.lower() for name in part["column_names"]] == ["model"]:
-        return True
-    return any(_names_model(child) for child in children(part))
 
 
 def _conjuncts(where: Tree | None) -> list[Tree]:

@@ -154,6 +154,18 @@ def functions() -> Functions:
     return Functions(types, frozenset(allowed - _DENIED), aliases)
 
 
+def serialised(sql: str) -> Any:
+    """What DuckDB's parser makes of SQL: the caller's own, to change."""
+    return json.loads(_serialised(sql))
+
+
+@lru_cache(maxsize=1 << 12)
+def _serialised(sql: str) -> str:
+    with locked_parser() as parser:
+        ((text,),) = parser.execute("SELECT json_serialize_sql(?::VARCHAR)", [sql]).fetchall()
+    return str(text)
+
+
 def read(sql: str) -> Any:
     """DuckDB's syntax tree of one expression.
 
@@ -173,9 +185,7 @@ def read(sql: str) -> Any:
         It does not parse.
     """
     # The line break ends a trailing comment, which would otherwise swallow the parenthesis.
-    with _lock:
-        ((text,),) = _parser().execute("SELECT json_serialize_sql(?::VARCHAR)", [f"SELECT ({sql}\n)"]).fetchall()
-    tree = json.loads(text)
+    tree = serialised(f"SELECT ({sql}\n)")
     if tree["error"]:
         raise RefusalError(f"DuckDB cannot parse it ({tree['error_message']})", "write one SQL expression")
     statements = tree["statements"]

@@ -156,12 +156,12 @@ def _resolver(columns: Columns) -> Callable[[exp.Expr], exp.Expr]:
             return _bare(parts[0], columns)
         end = parts[0].lower()
         if end not in tables:
-            raise _unknown(f"table {parts[0]}", parts[0], list(tables), "tables")
+            raise unknown(f"table {parts[0]}", parts[0], list(tables), "tables")
         if len(parts) > 2:
             raise RefusalError(f"{'.'.join(parts)} has too many parts", f"write {end}.<column>")
         name = _stored(parts[1], tables[end])
         if name is None:
-            raise _unknown(f"{end}.{parts[1]}", parts[1], list(tables[end]), f"columns of {end}", f"{end}.")
+            raise unknown(f"{end}.{parts[1]}", parts[1], list(tables[end]), f"columns of {end}", f"{end}.")
         return _column("listed" if end == "pair" else end, name)
 
     return resolve
@@ -177,7 +177,6 @@ def _stored(name: str, columns: Iterable[str]) -> str | None:
 
 
 def _bare(name: str, columns: Columns) -> exp.Expr:
-    residue_columns, protein_columns = columns.of("source"), columns.of("protein")
     lower = name.lower()
     if lower in QUANTITY_NAMES:
         return _column("pair", QUANTITY_NAMES[lower])
@@ -185,21 +184,38 @@ def _bare(name: str, columns: Columns) -> exp.Expr:
         return _column(lower, BARE[lower])
     if lower in _ELSEWHERE:
         raise RefusalError(f"{name} is not part of the language", _ELSEWHERE[lower])
-    column = _stored(name, residue_columns)
-    if column is not None:
-        raise RefusalError(f"{name} has no end", f"say source.{column} or target.{column}")
-    column = _stored(name, protein_columns)
-    if column is not None:
-        raise RefusalError(f"{name} is a column of proteins", f"say protein.{column}")
     names = list(QUANTITY_NAMES) + list(BARE)
-    known = [f"{end}.{column}" for end in ("source", "target") for column in residue_columns]
-    known += [f"protein.{column}" for column in protein_columns]
-    raise _unknown(name, name, names, "names", known=names + known)
+    raise misplaced(name, columns) or unknown(name, name, names, "names", known=names + qualified_names(columns))
 
 
-def _unknown(
+def misplaced(name: str, columns: Columns) -> RefusalError | None:
+    """What to say of a bare name that is a column of residues or proteins; None if it is neither."""
+    column = _stored(name, columns.of("source"))
+    if column is not None:
+        return RefusalError(f"{name} has no end", f"say source.{column} or target.{column}")
+    column = _stored(name, columns.of("protein"))
+    if column is not None:
+        return RefusalError(f"{name} is a column of proteins", f"say protein.{column}")
+    return None
+
+
+def qualified_names(columns: Columns) -> list[str]:
+    """Columns of residues and proteins as clauses name them."""
+    return [f"{end}.{column}" for end in ("source", "target", "protein") for column in columns.of(end)]
+
+
+def unknown(
     what: str, name: str, available: list[str], plural: str, prefix: str = "", known: list[str] | None = None
 ) -> RefusalError:
+    """What to say of a name that there is not.
+
+    Parameters
+    ----------
+    what, name : what is missing, and the name that was written
+    available, plural : the names there are, and what they are called
+    prefix : of the closest name, where it is suggested
+    known : names to suggest one of, if not only those available
+    """
     matched = difflib.get_close_matches(name.lower(), [one.lower() for one in known or available], n=1, cutoff=0.5)
     closest = next((one for one in known or available if matched and one.lower() == matched[0]), None)
     hint = f"did you mean {prefix}{closest}? The " if closest else "the "

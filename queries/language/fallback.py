@@ -1,12 +1,9 @@
 """A block as plain SQL over arcs: for what cells do not hold, such as a median. DuckDB joins, so it is slow."""
 
-import copy
-from typing import Any
-
 from .block import Question
 from .dialect import RefusalError, attention_types
 from .expression import QUANTITY_NAMES
-from .statement import Tree, expression, render, replace_children, table
+from .statement import Tree, expression, rebuilt, render, replace_children, table
 from .touched import qualified
 from .tree import CONTACT_DISTANCE, CONTACT_SEPARATION, Columns
 
@@ -22,7 +19,6 @@ def over_arcs(question: Question, columns: Columns) -> Tree:
     RefusalError
         It asks for what arcs do not hold.
     """
-    node = copy.copy(question.block.node)
     used: set[str] = set()
 
     def change(part: Tree) -> Tree:
@@ -32,30 +28,10 @@ def over_arcs(question: Question, columns: Columns) -> Tree:
             part = _ours(part, columns)
         return replace_children(part, change)
 
-    node["select_list"] = [
-        {**change(item), "alias": name} for name, item in zip(question.names, node["select_list"], strict=True)
-    ]
-    node["group_expressions"] = [change(part) for part in node["group_expressions"]]
-    for key in ("where_clause", "having", "qualify"):
-        node[key] = change(node[key]) if node[key] else None
-    node["modifiers"] = [_modified(modifier, change, question) for modifier in node["modifiers"]]
+    node = rebuilt(question.block.node, question.names, change)
+    node["where_clause"] = change(node["where_clause"]) if node["where_clause"] else None
     node["from_table"] = table(_joined(used))
     return node
-
-
-def _modified(modifier: Tree, change: Any, question: Question) -> Tree:
-    names = {name.lower() for name in question.names}
-
-    def ordered(part: Tree) -> Tree:
-        is_output = len(part.get("column_names", ())) == 1 and part["column_names"][0].lower() in names
-        return part if part["class"] in ("CONSTANT", "STAR") or is_output else change(part)
-
-    modifier = copy.copy(modifier)
-    if "orders" in modifier:
-        modifier["orders"] = [{**one, "expression": ordered(one["expression"])} for one in modifier["orders"]]
-    if modifier.get("distinct_on_targets"):
-        modifier["distinct_on_targets"] = [ordered(part) for part in modifier["distinct_on_targets"]]
-    return modifier
 
 
 def _column(part: Tree, aliases: frozenset[str], used: set[str]) -> Tree:

@@ -7,15 +7,15 @@ statement means.
 
 import copy
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any
 
 import duckdb
 
 from ...errors import QueryError
-from .dialect import locked_parser, reason, walk
+from ...sql import check_one_select
+from .dialect import functions, locked_parser, reason, serialised, walk
 from .expression import quoted
 
 #: The virtual table.
@@ -82,21 +82,21 @@ class Statement:
     @property
     def tables(self) -> set[str]:
         """Names after FROM, in lower case; those of CTEs among them."""
-        found: set[str] = set()
-        waiting: list[Any] = [self.tree]
-        while waiting:
-            value = waiting.pop()
-            if isinstance(value, dict):
-                if value.get("type") == "BASE_TABLE":
-                    found.add(value["table_name"].lower())
-                waiting += value.values()
-            elif isinstance(value, list):
-                waiting += value
-        return found
+        return set(_tables_in(self.tree))
 
     def asks_attention(self, part: Tree, block: Block) -> bool:
         """Whether what a condition of a block compares with follows from other blocks."""
-        return bool(block.scope) or f'"table_name": "{ATTENTION}"' in json.dumps(part).lower()
+        return bool(block.scope) or ATTENTION in _tables_in(part)
+
+
+def _tables_in(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        if value.get("type") == "BASE_TABLE":
+            yield value["table_name"].lower()
+        value = list(value.values())
+    if isinstance(value, list):
+        for child in value:
+            yield from _tables_in(child)
 
 
 def read_statement(sql: str) -> Statement:
@@ -112,11 +112,8 @@ def read_statement(sql: str) -> Statement:
             statements = parser.extract_statements(sql)
         except duckdb.Error as error:
             raise QueryError(f"the query does not parse: {reason(error)}.") from error
-        if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
-            kinds = ", ".join(found.type.name for found in statements) or "nothing"
-            raise QueryError(f"a query is exactly one SELECT statement; this is {kinds}.")
-        ((text,),) = parser.execute("SELECT json_serialize_sql(?::VARCHAR)", [sql]).fetchall()
-    tree = json.loads(text)
+    check_one_select(statements)
+    tree = serialised(sql)
     if tree["error"]:
         raise QueryError(
             f"the query {quoted(sql)} cannot be taken apart ({tree['error_message'].rstrip('.!')}): "
@@ -132,9 +129,8 @@ def read_statement(sql: str) -> Statement:
 
 def render(node: Tree) -> str:
     """DuckDB's SQL of an expression."""
-    return render_statement(statement_of({**_parsed("SELECT 1"), "select_list": [{**node, "alias": ""}]}))[
-        len("SELECT ") :
-    ]
+    shell = {**_parsed("SELECT 1"), "select_list": [{**node, "alias": ""}]}
+    return render_statement(statement_of(shell)).removeprefix("SELECT ")
 
 
 def render_statement(tree: Tree) -> str:
@@ -158,14 +154,7 @@ def table(sql: str) -> Tree:
 
 
 def _parsed(sql: str) -> Tree:
-    return json.loads(_serialised(sql))["statements"][0]["node"]  # type: ignore[no-any-return]
-
-
-@lru_cache(maxsize=1 << 12)
-def _serialised(sql: str) -> str:
-    with locked_parser() as parser:
-        ((text,),) = parser.execute("SELECT json_serialize_sql(?::VARCHAR)", [sql]).fetchall()
-    return str(text)
+    return serialised(sql)["statements"][0]["node"]  # type: ignore[no-any-return]
 
 
 def select(column: str, source: str, condition: Tree, scope: tuple[Tree, ...]) -> str:
@@ -195,8 +184,7 @@ def children(node: Tree) -> Iterator[Tree]:
         if isinstance(node.get("child"), dict):
             yield node["child"]
         return
-    for _, child in _slots(node):
-        yield child
+    yield from _below(node)
 
 
 def replace_children(node: Tree, change: Callable[[Tree], Tree]) -> Tree:
@@ -219,14 +207,57 @@ def _changed(value: Any, change: Callable[[Tree], Tree]) -> Any:
     return value
 
 
-def _slots(value: Any) -> Iterator[tuple[Any, Tree]]:
-    items = value.items() if isinstance(value, dict) else enumerate(value)
-    for key, child in items:
+def _below(value: Any) -> Iterator[Tree]:
+    for child in value.values() if isinstance(value, dict) else value:
         if isinstance(child, dict) and "class" in child:
             if child["class"] != "TYPE":
-                yield key, child
+                yield child
         elif isinstance(child, dict | list) and not (isinstance(child, dict) and "node" in child):
-            yield from _slots(child)
+            yield from _below(child)
+
+
+def columns_in(node: Tree) -> Iterator[tuple[str, ...]]:
+    """Names of the columns in an expression, in lower case; subqueries left out."""
+    if node["class"] == "COLUMN_REF":
+        yield tuple(name.lower() for name in node["column_names"])
+    for child in children(node):
+        yield from columns_in(child)
+
+
+def names_output(part: Tree, names: Collection[str]) -> bool:
+    """Whether an expression of ORDER BY is one of the output columns, given in lower case, by name or number."""
+    found = part.get("column_names", ())
+    return part["class"] in ("CONSTANT", "STAR") or (len(found) == 1 and found[0].lower() in names)
+
+
+def rebuilt(node: Tree, names: Sequence[str], change: Callable[[Tree], Tree]) -> Tree:
+    """The same SELECT with all its expressions changed, but for WHERE; output columns keep their names.
+
+    Parameters
+    ----------
+    node : the tree of a SELECT
+    names : of its output columns, which ORDER BY prefers to columns of a table
+    change : from an expression to what takes its place
+    """
+    outputs = {name.lower() for name in names}
+
+    def ordered(part: Tree) -> Tree:
+        return part if names_output(part, outputs) else change(part)
+
+    def modified(modifier: Tree) -> Tree:
+        orders = [{**one, "expression": ordered(one["expression"])} for one in modifier.get("orders", ())]
+        targets = [ordered(part) for part in modifier.get("distinct_on_targets") or ()]
+        return modifier | ({"orders": orders} if orders else {}) | ({"distinct_on_targets": targets} if targets else {})
+
+    named = zip(names, node["select_list"], strict=True)
+    return {
+        **node,
+        "select_list": [{**change(item), "alias": name} for name, item in named],
+        "group_expressions": [change(part) for part in node["group_expressions"]],
+        "having": change(node["having"]) if node["having"] else None,
+        "qualify": change(node["qualify"]) if node["qualify"] else None,
+        "modifiers": [modified(modifier) for modifier in node["modifiers"]],
+    }
 
 
 def order_expressions(node: Tree) -> list[Tree]:
@@ -246,7 +277,7 @@ def _find(statement: Statement, node: Tree, scope: tuple[Tree, ...], place: str)
         scope = (*scope, entry)
     if node["type"] == "SELECT_NODE":
         source = node["from_table"]
-        for part in _expressions(node):
+        for part in expressions_of(node):
             _find_in_expression(statement, part, scope)
         if source["type"] == "BASE_TABLE" and _is_attention(source):
             if source["column_name_alias"]:
@@ -266,7 +297,8 @@ def _find(statement: Statement, node: Tree, scope: tuple[Tree, ...], place: str)
         _find(statement, child, scope, "value")
 
 
-def _expressions(node: Tree) -> Iterator[Tree]:
+def expressions_of(node: Tree) -> Iterator[Tree]:
+    """Every expression of a SELECT."""
     for key in ("select_list", "group_expressions"):
         yield from node[key]
     for key in ("where_clause", "having", "qualify"):
@@ -314,7 +346,5 @@ def _check_name(name: str, what: str) -> None:
 
 def aggregates() -> frozenset[str]:
     """Names of aggregate functions."""
-    from .dialect import functions
-
     known = functions().types
     return frozenset({"weighted_avg", *(name for name, kinds in known.items() if "aggregate" in kinds)})

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ...codebook import TOP, Codebook
 from .dialect import RefusalError, locked_parser, reason
-from .statement import Tree, children, render
+from .statement import Tree, children, columns_in, render
 
 Floats = NDArray[np.float32]
 
@@ -42,11 +42,6 @@ class Bands:
     """
 
     lower: Floats
-
-    @property
-    def upper(self) -> Floats:
-        """The last weight of each band."""
-        return np.append(np.nextafter(self.lower[1:], np.float32(0)), TOP)
 
     def of_codes(self, codebook: Codebook) -> NDArray[np.int16]:
         """Band of each code; −1 where weights of a code lie in several bands. int16 [codes]."""
@@ -135,7 +130,7 @@ def _compares_truth(node: Tree) -> bool:
 
 
 def _touches(node: Tree) -> bool:
-    return node["class"] == "COLUMN_REF" or any(_touches(child) for child in children(node))
+    return any(columns_in(node))
 
 
 def _is_monotone(node: Tree) -> bool:

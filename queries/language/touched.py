@@ -1,12 +1,10 @@
 """What parts of `attention` an expression of a block touches."""
 
-import difflib
-from collections.abc import Iterator
 from typing import Literal
 
 from .dialect import RefusalError
-from .expression import BARE, QUANTITY_NAMES
-from .statement import ATTENTION, Tree, children, replace_children
+from .expression import BARE, QUANTITY_NAMES, misplaced, qualified_names, unknown
+from .statement import ATTENTION, Tree, children, columns_in, replace_children
 from .tree import Columns
 
 #: "head" is the model, the layer and the head; "alias" an output column of the block itself.
@@ -56,21 +54,9 @@ def part_of(node: Tree, columns: Columns, aliases: frozenset[str]) -> Part:
 
 
 def _unknown(name: str, columns: Columns) -> RefusalError:
-    residues, proteins = columns.of("source"), columns.of("protein")
-    for column in residues:
-        if column.lower() == name.lower():
-            return RefusalError(f"{name} has no end", f"say source.{column} or target.{column}")
-    for column in proteins:
-        if column.lower() == name.lower():
-            return RefusalError(f"{name} is a column of proteins", f"say protein.{column}")
     own = [*ROW, "reverse_weight", *QUANTITY_NAMES]
-    far = [f"{end}.{column}" for end in ("source", "target") for column in residues]
-    far += [f"protein.{column}" for column in proteins]
-    close = difflib.get_close_matches(name.lower(), [*own, *far], n=1, cutoff=0.5)
-    hint = f"did you mean {close[0]}? The" if close else "the"
-    return RefusalError(
-        f"there is no {name}", f"{hint} columns are {', '.join(own)}, source.…, target.…, protein.… and pair.…"
-    )
+    listed = [*own, "source.…", "target.…", "protein.… and pair.…"]
+    return misplaced(name, columns) or unknown(name, name, listed, "columns", known=[*own, *qualified_names(columns)])
 
 
 def touched(node: Tree, columns: Columns, aliases: frozenset[str]) -> frozenset[Part]:
@@ -99,11 +85,3 @@ def is_of(node: Tree, column: str) -> bool:
     """Whether an expression depends on one bare column and nothing else."""
     found = list(columns_in(node))
     return bool(found) and not has_subquery(node) and all(names == (column,) for names in found)
-
-
-def columns_in(node: Tree) -> Iterator[tuple[str, ...]]:
-    """Names of the columns in an expression, in lower case; subqueries left out."""
-    if node["class"] == "COLUMN_REF":
-        yield tuple(name.lower() for name in node["column_names"])
-    for child in children(node):
-        yield from columns_in(child)
