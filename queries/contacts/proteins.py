@@ -10,7 +10,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from ...catalog import connect
-from ...errors import QueryError, StoreError
+from ...errors import QueryError
+from ..execution.vectors import directory
 from .maps import RANGES, labelled_pairs
 from .tasks import Part
 
@@ -99,8 +100,11 @@ def roster(store: "Store", model: "Model", cluster_by: str) -> Roster:
     """
     if not model.manifest.segments:
         raise QueryError(f"model {model.name} has nothing committed yet: run its ingest again.")
+    catalog = directory(store.catalog_path)
+    for segment in model.segments:
+        catalog.places(segment)
     with contextlib.closing(connect(store.catalog_path)) as connection:
-        columns = [name for name, *_ in connection.execute("DESCRIBE proteins").fetchall()]
+        columns = list(catalog.columns.of("protein"))
         if cluster_by not in (*columns, "protein"):
             raise QueryError(
                 f"proteins has no column {cluster_by!r} to cluster by: it has {', '.join(columns)}; "
@@ -108,17 +112,9 @@ def roster(store: "Store", model: "Model", cluster_by: str) -> Roster:
             )
         column = "NULL" if cluster_by == "protein" else '"' + cluster_by.replace('"', '""') + '"'
         rows = connection.execute(
-            f"SELECT id, protein_index, sequence_sha256, CAST({column} AS VARCHAR) FROM proteins ORDER BY protein_index"
+            f"SELECT id, protein_index, CAST({column} AS VARCHAR) FROM proteins ORDER BY protein_index"
         ).fetchall()
-    sequences = {name: sha256 for name, _, sha256, _ in rows}
-    for segment in model.segments:
-        for name, sha256 in zip(segment.proteins.id, segment.proteins.sequence_sha256, strict=True):
-            if sequences.get(name) != sha256:
-                raise StoreError(
-                    f"segment {segment.directory.name} holds protein {name}, which the catalog does not hold with "
-                    "that sequence: `attnstore verify` names what is damaged."
-                )
-    held = [(name, index, cluster) for name, index, _, cluster in rows if name in model.places]
+    held = [(name, index, cluster) for name, index, cluster in rows if name in model.places]
     return Roster(
         store,
         model,

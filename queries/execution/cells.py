@@ -165,6 +165,11 @@ class Counted:
         per_head = self.scan.protein_groups * self.scan.groups
         return (head * per_head + self.groups[group]) * (self.bands * self.reverse_bands) + band
 
+    def filled(self, head: int, found: Mapping[str, Array]) -> tuple[Array, dict[str, Array]]:
+        """Ids and columns of a head's cells with something in them."""
+        places = np.flatnonzero(found["__n"])
+        return self.ids(head, places), {name: found[name][places] for name in columns_of(self.scan)}
+
     def table(self, parts: list[tuple[Array, dict[str, Array]]]) -> CellTable:
         """Cells of several heads, by increasing head."""
         if not parts:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .cells import Array, CellTable, Counted, Scan, columns_of
-from .groups import DENSE, group_ids, group_of
+from .groups import DENSE, group_ids, group_of, passing_of
 from .pairs import ListedPairs, evaluate
 from .vectors import SegmentVectors
 
@@ -36,10 +36,9 @@ def from_arcs(scan: Scan, segment: "Segment", vectors: SegmentVectors, present: 
         # An array that is empty says that all lie in the one band.
         weight = arcs["weight"].to_numpy() if weighed else np.empty(0, np.float32)
         pairs = ListedPairs(vectors, protein, source, target)
-        group, passing = group_of(scan, pairs)
         at = np.empty(len(layer), np.int64)
         kernels.places(
-            layer, head, protein, weight, group, _ALL if passing is None else passing, numbered, row,
+            layer, head, protein, weight, group_of(scan, pairs), passing_of(scan, pairs), numbered, row,
             scan.bands.lower, scan.taken, scan.groups, at,
         )  # fmt: skip
         if totals is not None:
@@ -62,9 +61,6 @@ def from_arcs(scan: Scan, segment: "Segment", vectors: SegmentVectors, present: 
         heads, within = np.divmod(full, counted.size)
         return counted.table([(counted.ids(heads, within), totals.columns(full))])
     return reduce(CellTable.combine, sparse, empty)
-
-
-_ALL = np.ones(1, bool)
 
 
 class _Totals:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..language.steps import Bands
-from .cells import SIDES, Array, CellTable, Counted, Scan, columns_of
+from .cells import SIDES, Array, CellTable, Counted, Scan
 from .groups import flat_groups
 from .pairs import AllPairs, evaluate
 from .vectors import SegmentVectors
@@ -51,9 +51,7 @@ def from_codes(scan: Scan, segment: "Segment", vectors: SegmentVectors, present:
                 found = _of_histogram(scan, counted, table[:-1], values, band)
             else:
                 found = _of_pairs(scan, counted, segment, layer, head, groups, values, band, measured)
-            full = np.flatnonzero(found["__n"])
-            row = layer * scan.heads.shape[1] + head
-            parts.append((counted.ids(row, full), {name: found[name][full] for name in columns_of(scan)}))
+            parts.append(counted.filled(layer * scan.heads.shape[1] + head, found))
     return counted.table(parts)
 
 

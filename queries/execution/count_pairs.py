@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .cells import Array, CellTable, Counted, Scan, columns_of
+from .cells import Array, CellTable, Counted, Scan
 from .count_codes import measured_pairs
-from .groups import flat_groups, group_of, numbered
+from .groups import flat_groups, group_of, numbered, passing_of
 from .pairs import AllPairs, evaluate
 from .vectors import SegmentVectors
 
@@ -22,7 +22,7 @@ def from_pairs(scan: Scan, segment: "Segment", vectors: SegmentVectors, present:
     found = _of_numbers(counted, groups[inside], np.ones(int(inside.sum()), np.int64), {
         own: values[inside] for own, values in measured_pairs(scan, vectors, of_protein).items()
     })  # fmt: skip
-    return _for_each_head(scan, counted, [(row, found) for row in np.flatnonzero(scan.heads.ravel()).tolist()])
+    return counted.table([counted.filled(row, found) for row in np.flatnonzero(scan.heads.ravel()).tolist()])
 
 
 def from_residues(
@@ -35,10 +35,8 @@ def from_residues(
         if of_protein[p] >= 0 and protein.length:
             part = slice(*vectors.residue_offset[p : p + 2].tolist())
             pairs = AllPairs(protein)
-            group, passing = group_of(scan, pairs)
-            groups[part] = group.ravel() + present[of_protein[p]] * scan.groups
-            if passing is not None:
-                groups[part][~np.broadcast_to(passing.ravel(), protein.length)] = -1
+            groups[part] = group_of(scan, pairs).ravel() + present[of_protein[p]] * scan.groups
+            groups[part][~np.broadcast_to(passing_of(scan, pairs).ravel(), protein.length)] = -1
             for measure in scan.measures:
                 measured[measure.column][part] = np.broadcast_to(evaluate(measure.node, pairs).ravel(), protein.length)
     counted, places = numbered(scan, groups)
@@ -47,7 +45,7 @@ def from_residues(
     shared = _of_numbers(counted, at, times, {own: values[inside] for own, values in measured.items()})
     rows = np.flatnonzero(scan.heads.ravel()).tolist()
     if scan.tier == "pairs":
-        return _for_each_head(scan, counted, [(row, shared) for row in rows])
+        return counted.table([counted.filled(row, shared) for row in rows])
     heads = []
     marginal = segment.marginal("received" if scan.end == "target" else "emitted")
     marginal = marginal.reshape(-1, marginal.shape[-1])
@@ -59,8 +57,8 @@ def from_residues(
             v, w, place = values[inside][known], weight[known], at[known]
             found[f"{own}_weighted"] = _summed(place, w * v, counted.size)
             found[f"{own}_weight"] = _summed(place, w, counted.size)
-        heads.append((row, found))
-    return _for_each_head(scan, counted, heads)
+        heads.append(counted.filled(row, found))
+    return counted.table(heads)
 
 
 def _of_numbers(counted: Counted, at: Array, times: Array, measured: Mapping[str, Array]) -> dict[str, Array]:
@@ -84,11 +82,3 @@ def _of_numbers(counted: Counted, at: Array, times: Array, measured: Mapping[str
 def _summed(places: Array, values: Array, size: int) -> Array:
     """Sums by place; float64 even of nothing, which NumPy counts in integers."""
     return np.bincount(places, values, size).astype(np.float64, copy=False)
-
-
-def _for_each_head(scan: Scan, counted: Counted, heads: list[tuple[int, dict[str, Array]]]) -> CellTable:
-    parts = []
-    for row, found in heads:
-        full = np.flatnonzero(found["__n"])
-        parts.append((counted.ids(row, full), {name: found[name][full] for name in columns_of(scan)}))
-    return counted.table(parts)

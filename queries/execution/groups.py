@@ -16,24 +16,22 @@ _LEAST, _MOST = -(1 << 20), 1 << 20
 FREE_SIZE = _MOST - _LEAST + 1
 
 
-def group_of(scan: Scan, pairs: Pairs) -> tuple[Array, Array | None]:
-    """Group of pairs by their keys, and whether they pass WHERE.
-
-    Returns
-    -------
-    group, passing
-        Unsigned, and bool or None for all, each of a shape that broadcasts to the pairs.
-    """
+def group_of(scan: Scan, pairs: Pairs) -> Array:
+    """Group of pairs by their keys, unsigned, of a shape that broadcasts to the pairs."""
     kind = np.min_scalar_type(scan.groups)
     group: Array = np.zeros(1 if isinstance(pairs, ListedPairs) else (1, 1), kind)
     for number, key in enumerate(scan.keys):
         codes = key_codes(key, pairs).astype(kind, copy=False)
         group = group * kind.type(key.size) + codes if number else codes
-    passing: Array | None = None
+    return group
+
+
+def passing_of(scan: Scan, pairs: Pairs) -> Array:
+    """Whether pairs pass WHERE, bool, of a shape that broadcasts to the pairs."""
+    passing: Array = np.ones(1 if isinstance(pairs, ListedPairs) else (1, 1), bool)
     for condition in scan.where:
-        true = evaluate(condition, pairs) == TRUE
-        passing = true if passing is None else passing & true
-    return group, passing
+        passing = passing & (evaluate(condition, pairs) == TRUE)
+    return passing
 
 
 def key_codes(key: KeyCode, pairs: Pairs) -> Array:
@@ -92,12 +90,13 @@ def flat_groups(scan: Scan, vectors: SegmentVectors, present: Array, of_protein:
     for p, protein in enumerate(vectors.proteins()):
         if of_protein[p] >= 0 and protein.length:
             own = flat[offset[p] : offset[p + 1]].reshape(protein.length, protein.length)
-            group, passing = group_of(scan, AllPairs(protein))
+            pairs = AllPairs(protein)
+            group, passing = group_of(scan, pairs), passing_of(scan, pairs)
             if dense:
                 np.add(group, kind.type(of_protein[p] * size), out=own, casting="unsafe")
             else:
                 np.add(group, present[of_protein[p]] * size, out=own, casting="unsafe")
-            if passing is not None:
+            if scan.where:
                 np.copyto(own, excluded, where=~passing, casting="unsafe")
     if dense:
         return Counted(scan, group_ids(scan, present)), flat

@@ -1,7 +1,6 @@
 """Rows of a block without aggregates: a pair and head each, found segment by segment and handed on in batches."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,7 +8,7 @@ import numpy.typing as npt
 
 from .cells import Scan
 from .count_codes import band_of_codes
-from .groups import group_of, key_codes
+from .groups import key_codes, passing_of
 from .pairs import AllPairs, ListedPairs, evaluate
 from .vectors import SegmentVectors
 
@@ -65,15 +64,9 @@ def _from_arcs(scan: Scan, segment: "Segment", vectors: SegmentVectors, taking_p
         layer, head, protein, source, target, weight = (column.to_numpy() for column in arcs.columns)
         band = np.searchsorted(scan.bands.lower, weight, side="right") - 1
         pairs = ListedPairs(vectors, protein, source, target)
-        keep = scan.taken[band] & taking_part[protein] & (np.broadcast_to(_passes(scan, pairs), len(weight)))
+        keep = scan.taken[band] & taking_part[protein] & (np.broadcast_to(passing_of(scan, pairs), len(weight)))
         if keep.any():
             yield _batch(scan, pairs, keep, {"layer": layer, "head": head, "protein": protein, "weight": weight})
-
-
-def _passes(scan: Scan, pairs: ListedPairs | AllPairs) -> Array:
-    bare = replace(scan, keys=())
-    _, passing = group_of(bare, pairs)
-    return np.ones(1, bool) if passing is None else passing
 
 
 def _from_codes(scan: Scan, segment: "Segment", vectors: SegmentVectors, taking_part: Array) -> Iterator[Batch]:
@@ -82,7 +75,7 @@ def _from_codes(scan: Scan, segment: "Segment", vectors: SegmentVectors, taking_
     for p, one in enumerate(vectors.proteins()):
         if taking_part[p] and one.length:
             own = passing[offset[p] : offset[p + 1]].reshape(one.length, one.length)
-            own[...] = _passes(scan, AllPairs(one))
+            own[...] = passing_of(scan, AllPairs(one))
     wanted = band_of_codes(scan.bands, scan.taken, scan.codebook) >= 0
     lower, upper = scan.codebook.lower, scan.codebook.upper
     for layer, head in np.argwhere(scan.heads).tolist():
