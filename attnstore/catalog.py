@@ -8,17 +8,17 @@ A reader keeps the file it opened.
 import contextlib
 import hashlib
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass
+import shutil
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import NamedTuple
 
 import duckdb
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
+from .catalog_rows import RESIDUES, STRUCTURE_COLUMNS, Protein, protein_table, structure_digest
+from .catalog_rows import Structure as Structure
 from .durable import sha256_file, sync_directory, sync_file
 from .errors import SourceError, StoreError, first_line
 from .layout import StoreDocument
@@ -55,45 +55,20 @@ _PROPERTIES = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True, eq=False)
-class Structure:
-    """Positions and author numbering of a chain of L residues.
-
-    Attributes
-    ----------
-    author_number
-        int32 [L]; the number the authors gave the residue, 0 where `author_known` is False.
-    author_known
-        bool [L]; False where the residue has no author number, as no unresolved residue has.
-    insertion_code
-        Length L; None where there is none.
-    ca
-        float32 [L, 3], Å; Cα, NaN where it is unresolved.
-    cb
-        float32 [L, 3], Å; Cβ of the file or, where it has none (as glycine), the virtual one placed
-        from N, Cα and C; NaN where one of these is missing too.
-    """
-
-    author_number: npt.NDArray[np.int32]
-    author_known: npt.NDArray[np.bool_]
-    insertion_code: tuple[str | None, ...]
-    ca: npt.NDArray[np.float32]
-    cb: npt.NDArray[np.float32]
-
-
-def _digest(structure: Structure) -> str:
-    parts = (structure.author_number, structure.author_known, structure.ca, structure.cb)
-    content = b"".join(np.ascontiguousarray(part).tobytes() for part in parts)
-    return hashlib.sha256(content + repr(structure.insertion_code).encode()).hexdigest()
-
-
-@dataclass
-class _Known:
-    """What the writer remembers of a protein: enough to tell a repetition from a contradiction."""
-
-    index: int
+class _Record(NamedTuple):
+    name: str
+    sequence: str
     sequence_sha256: str
-    structure: str | None
+    place: str
+    structure: Structure | None
+    structure_sha256: str | None
+
+
+class _Member(NamedTuple):
+    """Enough of an id that is taken to tell a repetition from a contradiction."""
+
+    sequence_sha256: str
+    structure_sha256: str | None
     place: str
 
 
@@ -104,27 +79,28 @@ class CatalogWriter:
     protein with several members, unless `keep_duplicates`; the protein bears the id of its first member, and
     coordinates of the first member that has any.
 
+    Records are taken in batches, and what was taken before is looked up in the file, so that memory does not grow
+    with the number of proteins.
+
     Parameters
     ----------
     store : directory of the store, which exists
     keep_duplicates : keep identical sequences apart
     """
 
-    _BATCH = 200_000
+    #: Residues after which a batch is full.
+    _BATCH = 1_000_000
 
     def __init__(self, store: Path, *, keep_duplicates: bool = False) -> None:
         self._store = store
         self._document = StoreDocument.read(store)
         self._keep_duplicates = keep_duplicates
         self._path = store / f".catalog.{os.getpid()}.tmp"
-        self._connection = duckdb.connect(":memory:")
-        self._known: dict[str, _Known] = {}
-        self._by_sequence: dict[str, str] = {}
-        self._member_of: dict[str, tuple[str, str | None]] = {}
+        self._connection = duckdb.connect(":memory:", config=_bounded(self._path))
+        self._batch: list[_Record] = []
+        self._batch_residues = 0
+        self._count = self._document.proteins
         self._changed = False
-        self._rows: dict[str, list[Any]] = {"proteins": [], "members": [], "upgrades": []}
-        self._residues: list[pa.RecordBatch] = []
-        self._residue_count = 0
 
     def __enter__(self) -> "CatalogWriter":
         try:
@@ -138,17 +114,24 @@ class CatalogWriter:
         with _storage_errors("writing the catalog"):
             # A killed writer's: the caller sees to it that there is one writer at a time.
             for leftover in (*self._store.glob(".catalog.*.tmp*"), *self._store.glob(".store.json.*.tmp")):
-                leftover.unlink(missing_ok=True)
+                _remove(leftover)
+            new = self._document.catalog is None
+            if not new:
+                self._copy_current()
             self._connection.execute(f"ATTACH {literal(self._path)} AS next (STORAGE_VERSION '{_STORAGE_VERSION}')")
             self._connection.execute("USE next")
-            self._connection.execute(_SCHEMA)
-            self._connection.execute(
-                "CREATE TABLE memory.main.upgrades (protein_index INTEGER, structure VARCHAR, structure_sha256 VARCHAR)"
-            )
-            if self._document.catalog is not None:
-                self._load_current()
-            else:
+            if new:
+                self._connection.execute(_SCHEMA)
                 self._connection.executemany("INSERT INTO properties VALUES (?, ?, ?, ?, ?, ?)", _PROPERTIES)
+            # What the catalog itself does not record: coordinates of members beyond the first that has any.
+            self._connection.execute("CREATE TEMP TABLE given (member VARCHAR, structure_sha256 VARCHAR)")
+
+    def _copy_current(self) -> None:
+        current = current_catalog(self._store, self._document)
+        shutil.copyfile(current, self._path)
+        # The copy gets a digest of its own: damage must not come to be vouched for by it.
+        if sha256_file(self._path) != self._document.catalog_sha256:
+            raise StoreError(f"the catalog {current} is damaged: it does not have the digest it was written with.")
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -157,31 +140,9 @@ class CatalogWriter:
 
     def _clean_up(self) -> None:
         self._connection.close()
-        for leftover in (self._path, self._path.with_name(self._path.name + ".wal")):
+        for leftover in self._store.glob(f"{self._path.name}*"):
             with contextlib.suppress(OSError):
-                leftover.unlink(missing_ok=True)
-
-    def _load_current(self) -> None:
-        attach(self._connection, current_catalog(self._store, self._document), "current")
-        tables = self._connection.execute(
-            "SELECT table_name FROM duckdb_tables() WHERE database_name = 'current'"
-        ).fetchall()
-        for (table,) in tables:
-            name = '"' + table.replace('"', '""') + '"'
-            self._connection.execute(f"CREATE OR REPLACE TABLE next.{name} AS FROM current.main.{name}")
-        for index, name, digest, structure in self._connection.execute(
-            "SELECT protein_index, id, sequence_sha256, structure FROM proteins ORDER BY protein_index"
-        ).fetchall():
-            self._known[name] = _Known(index, digest, structure, "the store")
-            self._by_sequence.setdefault(digest, name)
-        digests = dict(
-            self._connection.execute(
-                "SELECT structure, structure_sha256 FROM proteins WHERE structure IS NOT NULL"
-            ).fetchall()
-        )
-        for protein, member in self._connection.execute("SELECT protein, member FROM members").fetchall():
-            self._member_of[member] = (protein, digests.get(member))
-        self._connection.execute("DETACH current")
+                _remove(leftover)
 
     def add(self, name: str, sequence: str, place: str, structure: Structure | None) -> None:
         """Add one input record.
@@ -196,103 +157,134 @@ class CatalogWriter:
         Raises
         ------
         SourceError
-            If the id stands for another sequence or other coordinates already.
+            If the id of this record, or of one before it, stands for another sequence or other coordinates already.
         """
         sequence_sha256 = hashlib.sha256(sequence.encode()).hexdigest()
-        structure_sha256 = _digest(structure) if structure is not None else None
-        if name in self._member_of:
-            self._check_repetition(name, sequence_sha256, structure_sha256, place)
-            return
-        self._changed = True
-        member = name if structure is not None else None
-        owner = None if self._keep_duplicates else self._by_sequence.get(sequence_sha256)
-        if owner is None:
-            owner = name
-            index = len(self._known)
-            self._known[name] = _Known(index, sequence_sha256, member, place)
-            self._by_sequence.setdefault(sequence_sha256, name)
-            self._rows["proteins"].append(
-                (index, name, len(sequence), sequence, sequence_sha256, 1, member, structure_sha256)
-            )
-            self._residues.append(_residue_rows(index, name, sequence, structure))
-            self._residue_count += len(sequence)
-        else:
-            known = self._known[owner]
-            if known.structure is None and structure is not None:
-                known.structure = name
-                self._rows["upgrades"].append((known.index, name, structure_sha256))
-                rows = pa.Table.from_batches([_residue_rows(known.index, owner, sequence, structure)])
-                self._insert("memory.main.upgrade_residues", rows, create=True)
-        self._rows["members"].append((self._known[owner].index, owner, name, place))
-        self._member_of[name] = (owner, structure_sha256)
-        if self._residue_count >= self._BATCH:
+        structure_sha256 = None if structure is None else structure_digest(structure)
+        self._batch.append(_Record(name, sequence, sequence_sha256, place, structure, structure_sha256))
+        self._batch_residues += len(sequence)
+        if self._batch_residues >= self._BATCH:
             self._flush()
 
-    def _check_repetition(self, name: str, sequence: str, structure: str | None, place: str) -> None:
-        owner, known_structure = self._member_of[name]
-        known = self._known[owner]
-        if known.sequence_sha256 != sequence:
-            raise SourceError(
-                f"{place}: {name} stands for another sequence already (in {known.place}): give one of them another id."
-            )
-        if structure is not None and known_structure is not None and structure != known_structure:
-            raise SourceError(
-                f"{place}: {name} stands for other coordinates already (in {known.place}): give one of them another id."
-            )
-
-    def _insert(self, table: str, rows: pa.Table, *, create: bool = False) -> None:
-        self._connection.register("incoming", rows)
-        if create:
-            self._connection.execute(f"CREATE TABLE IF NOT EXISTS {table} AS FROM incoming LIMIT 0")
-        self._connection.execute(f"INSERT INTO {table} BY NAME FROM incoming")
-        self._connection.unregister("incoming")
-
     def _flush(self) -> None:
+        batch, self._batch, self._batch_residues = self._batch, [], 0
+        if not batch:
+            return
         with _storage_errors("writing the catalog"):
-            if self._residues:
-                self._insert("residues", pa.Table.from_batches(self._residues))
-            self._residues, self._residue_count = [], 0
-            for table, names in _ROW_COLUMNS.items():
-                rows = self._rows[table]
-                if rows:
-                    columns = dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
-                    self._insert(f"memory.main.{table}" if table == "upgrades" else table, pa.table(columns))
-                    rows.clear()
+            taken, by_sequence = self._recall(batch)
+            known = {protein.index for protein in by_sequence.values()}
+        proteins: dict[int, Protein] = {}
+        members: list[tuple[int, str, str, str]] = []
+        for record in batch:
+            if record.name in taken:
+                _check_repetition(record, taken[record.name])
+                continue
+            taken[record.name] = _Member(record.sequence_sha256, record.structure_sha256, record.place)
+            protein = None if self._keep_duplicates else by_sequence.get(record.sequence_sha256)
+            if protein is None:
+                protein = Protein(self._count, record.name, record.sequence, record.sequence_sha256)
+                self._count += 1
+                by_sequence.setdefault(record.sequence_sha256, protein)
+                proteins[protein.index] = protein
+            if protein.member is None and record.structure is not None and record.structure_sha256 is not None:
+                protein.adopt(record.name, record.structure, record.structure_sha256)
+                proteins[protein.index] = protein
+            members.append((protein.index, protein.id, record.name, record.place))
+        if members:
+            self._changed = True
+            with _storage_errors("writing the catalog"):
+                self._insert_members(members, batch)
+                self._update([protein for protein in proteins.values() if protein.index in known])
+                self._insert([protein for protein in proteins.values() if protein.index not in known])
+
+    def _recall(self, batch: Sequence[_Record]) -> tuple[dict[str, _Member], dict[str, Protein]]:
+        """What the catalog holds of a batch's ids and of its sequences."""
+        names, digests = [record.name for record in batch], [record.sequence_sha256 for record in batch]
+        with self._incoming(pa.table({"name": names, "sequence_sha256": digests})):
+            members = self._connection.execute(
+                "SELECT m.member, p.sequence_sha256, "
+                "coalesce(g.structure_sha256, if(p.structure = m.member, p.structure_sha256, NULL)), "
+                f"if(p.protein_index < {self._document.proteins}, 'the store', m.place) "
+                "FROM (SELECT DISTINCT name FROM incoming) i JOIN members m ON m.member = i.name "
+                "JOIN proteins p USING (protein_index) LEFT JOIN given g ON g.member = m.member"
+            ).fetchall()
+            proteins = self._connection.execute(
+                "SELECT protein_index, id, sequence, sequence_sha256, structure, structure_sha256 FROM proteins "
+                "WHERE sequence_sha256 IN (SELECT sequence_sha256 FROM incoming) ORDER BY protein_index DESC"
+            ).fetchall()
+        # Of identical sequences that were kept apart, the first counts.
+        return {name: _Member(*rest) for name, *rest in members}, {row[3]: Protein(*row) for row in proteins}
+
+    @contextlib.contextmanager
+    def _incoming(self, rows: pa.Table) -> Iterator[None]:
+        self._connection.register("incoming", rows)
+        try:
+            yield
+        finally:
+            self._connection.unregister("incoming")
+
+    def _insert_members(self, members: Sequence[tuple[int, str, str, str]], batch: Sequence[_Record]) -> None:
+        names = ("protein_index", "protein", "member", "place")
+        with self._incoming(pa.table(dict(zip(names, map(list, zip(*members, strict=True)), strict=True)))):
+            self._connection.execute("INSERT INTO members BY NAME FROM incoming")
+        given = [(record.name, record.structure_sha256) for record in batch if record.structure is not None]
+        if given:
+            columns = {"member": [name for name, _ in given], "structure_sha256": [digest for _, digest in given]}
+            with self._incoming(pa.table(columns)):
+                self._connection.execute("INSERT INTO given BY NAME FROM incoming")
+
+    def _insert(self, proteins: Sequence[Protein]) -> None:
+        if proteins:
+            with self._incoming(protein_table(proteins)):
+                self._connection.execute(
+                    "INSERT INTO proteins BY NAME SELECT protein_index, id, length(sequence) AS length, sequence, "
+                    "sequence_sha256, 1 AS members, structure, structure_sha256 FROM incoming"
+                )
+                self._connection.execute(f"INSERT INTO residues BY NAME {RESIDUES}")
+
+    def _update(self, proteins: Sequence[Protein]) -> None:
+        if proteins:
+            with self._incoming(protein_table(proteins)):
+                self._connection.execute(
+                    "UPDATE proteins SET structure = i.structure, structure_sha256 = i.structure_sha256 "
+                    "FROM incoming i WHERE proteins.protein_index = i.protein_index"
+                )
+                values = ", ".join(f"{column} = i.{column}" for column in STRUCTURE_COLUMNS)
+                self._connection.execute(
+                    f"UPDATE residues SET {values} FROM ({RESIDUES}) i "
+                    "WHERE residues.protein_index = i.protein_index AND residues.pos = i.pos"
+                )
 
     def publish(self) -> StoreDocument:
         """Finish the catalog and make it current; returns the store's description.
 
         If nothing was added, the current catalog stays.
+
+        Raises
+        ------
+        SourceError
+            As :meth:`add`.
         """
+        self._flush()
         if not self._changed:
             return self._document
-        self._flush()
         with _storage_errors("writing the catalog"):
             con = self._connection
-            upgraded = con.execute("SELECT count(*) FROM memory.main.upgrades").fetchone() != (0,)
             con.execute(
                 "UPDATE proteins SET members = counts.n FROM "
                 "(SELECT protein_index, count(*)::INTEGER AS n FROM members GROUP BY 1) AS counts "
                 "WHERE proteins.protein_index = counts.protein_index AND members <> counts.n"
             )
-            if upgraded:
-                con.execute(
-                    "UPDATE proteins SET structure = u.structure, structure_sha256 = u.structure_sha256 "
-                    "FROM memory.main.upgrades u WHERE proteins.protein_index = u.protein_index"
-                )
-                sets = ", ".join(f"{column} = u.{column}" for column in _RESIDUE_COLUMNS[4:])
-                con.execute(
-                    f"UPDATE residues SET {sets} FROM memory.main.upgrade_residues u "
-                    "WHERE residues.protein_index = u.protein_index AND residues.pos = u.pos"
-                )
             counted = con.execute("SELECT count(*), coalesce(sum(length), 0)::BIGINT FROM proteins").fetchone()
             assert counted is not None
             content = hashlib.sha256()
-            for row in con.execute(
+            rows = con.execute(
                 "SELECT id, sequence_sha256, coalesce(structure_sha256, ''), members FROM proteins "
                 "ORDER BY protein_index"
-            ).fetchall():
-                content.update(repr(row).encode())
+            )
+            while some := rows.fetchmany(10_000):
+                for row in some:
+                    content.update(repr(row).encode())
             con.execute("USE memory")
             con.execute("CHECKPOINT next")
             con.execute("DETACH next")
@@ -312,34 +304,25 @@ class CatalogWriter:
         return document
 
 
-_RESIDUE_COLUMNS = ["protein_index", "protein", "pos", "aa", "author_number", "insertion_code",
-                    "ca_x", "ca_y", "ca_z", "cb_x", "cb_y", "cb_z"]  # fmt: skip
-_ROW_COLUMNS = {
-    "proteins": ("protein_index", "id", "length", "sequence", "sequence_sha256", "members", "structure",
-                 "structure_sha256"),
-    "members": ("protein_index", "protein", "member", "place"),
-    "upgrades": ("protein_index", "structure", "structure_sha256"),
-}  # fmt: skip
+def _bounded(path: Path) -> dict[str, str | bool | int | float | list[str]]:
+    """DuckDB's settings for building a catalog: memory that depends neither on its size nor on the machine's cores.
+
+    What does not fit in it goes to a directory beside the catalog, and not to one in the working directory.
+    """
+    return {"memory_limit": "256MB", "threads": 1, "temp_directory": f"{path}.spill"}
 
 
-def _residue_rows(index: int, name: str, sequence: str, structure: Structure | None) -> pa.RecordBatch:
-    length = len(sequence)
-    columns: list[Any] = [
-        pa.array(np.full(length, index, np.int32)),
-        pa.array([name] * length, pa.string()),
-        pa.array(np.arange(length, dtype=np.int32)),
-        pa.array(list(sequence), pa.string()),
-    ]
-    if structure is None:
-        columns += [pa.nulls(length, pa.int32()), pa.nulls(length, pa.string())]
-        columns += [pa.nulls(length, pa.float32())] * 6
-    else:
-        columns.append(pa.array(structure.author_number, pa.int32(), mask=~structure.author_known))
-        columns.append(pa.array(structure.insertion_code, pa.string()))
-        for atoms in (structure.ca, structure.cb):
-            missing = np.isnan(atoms).any(axis=1)
-            columns += [pa.array(np.ascontiguousarray(atoms[:, axis]), pa.float32(), mask=missing) for axis in range(3)]
-    return pa.RecordBatch.from_arrays(columns, names=_RESIDUE_COLUMNS)
+def _remove(path: Path) -> None:
+    shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+
+
+def _check_repetition(record: _Record, member: _Member) -> None:
+    stands = f"{record.place}: {record.name} stands for"
+    cure = f"already (in {member.place}): give one of them another id."
+    if member.sequence_sha256 != record.sequence_sha256:
+        raise SourceError(f"{stands} another sequence {cure}")
+    if None not in (digests := {member.structure_sha256, record.structure_sha256}) and len(digests) > 1:
+        raise SourceError(f"{stands} other coordinates {cure}")
 
 
 def literal(path: Path) -> str:

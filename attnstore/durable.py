@@ -4,9 +4,9 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from .errors import StoreError
 
@@ -27,6 +27,25 @@ def replace_file(path: Path, data: bytes) -> None:
             raise OSError(error.errno, error.strerror, str(path)) from error
         raise
     sync_directory(path.parent)
+
+
+class Written(NamedTuple):
+    """A file as it was handed to the system: where, how many bytes, and their SHA-256."""
+
+    path: Path
+    size: int
+    sha256: str
+
+
+def write_digested(path: Path, blocks: Iterable[bytes | memoryview]) -> Written:
+    """Write a new file block by block, digested on the way; not yet flushed to the disk."""
+    digest, size = hashlib.sha256(), 0
+    with open(path, "xb") as file:
+        for block in blocks:
+            file.write(block)
+            digest.update(block)
+            size += len(block)
+    return Written(path, size, digest.hexdigest())
 
 
 def replace_json(path: Path, content: Any) -> None:
@@ -109,6 +128,6 @@ def sha256_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def sha256_bytes(data: bytes) -> str:
+def sha256_bytes(data: bytes | memoryview) -> str:
     """SHA-256 of bytes, hexadecimal."""
     return hashlib.sha256(data).hexdigest()

@@ -6,7 +6,7 @@ into JSON and back; unknown versions are refused.
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,9 @@ SEGMENT_FILE = "segment.json"
 
 ATTENTION = "attention"
 SEGMENTS = "segments"
+
+#: What a model's segments can hold, in the order in which documents list it; of the first three there is at least one.
+KEEP = ("codes", "arcs", "marginals", "hidden")
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
@@ -129,6 +132,22 @@ class StoreDocument:
         write_document(store / STORE_FILE, {"format": FORMAT, **asdict(self)})
 
 
+def check_keep(keep: tuple[str, ...]) -> None:
+    """Raise ValueError unless it is some of ``KEEP``, in its order, and with attention in it."""
+    if keep != tuple(what for what in KEEP if what in keep) or not set(keep) & {"codes", "arcs", "marginals"}:
+        raise ValueError(f"keep is {', '.join(map(str, keep)) or 'nothing'}")
+
+
+def lacking(model: str, kept: tuple[str, ...], what: str) -> str:
+    """That a model did not keep something, in words, for messages."""
+    return f"model {model} was ingested without {what} (--keep {','.join(kept)})"
+
+
+def ingest_with(kept: tuple[str, ...], what: str) -> str:
+    """What to do about it, in words: a model's place in a store holds what it was first told to keep."""
+    return f"ingest again under another --name with --keep {','.join(one for one in KEEP if one in (*kept, what))}"
+
+
 @dataclass(frozen=True)
 class ModelDocument:
     """``model.json``: what was run and how its attention is stored; never changes once written.
@@ -140,11 +159,15 @@ class ModelDocument:
     weights_sha256 : digest of every parameter's name, shape and bytes
     architecture : class name
     layers, heads : numbers of them
+    causal : whether a residue attends to none after it
     tokenizer : class name, the tokens before and after the residues, whether letters stand apart
     precision : of the matrix products; the softmax is float32 always
+    randomize : 'weights' or 'sequence': what is random in a null model; None in any other
+    seed : of what is random; None where nothing is
     max_residues : longer proteins are truncated to it or skipped
     long : 'truncate' or 'skip'
-    batch_residues, segment_entries : what the plan was made with
+    keep : what segments hold of ``KEEP``, in its order
+    batch_pairs, segment_entries : what the plan was made with: budget of a batch in residues², entries of a segment
     arc_floor : weights at or above it are kept as arcs
     chunk_pairs : pairs of one head in a chunk of codes
     codebook : edges as float32 bit patterns
@@ -158,11 +181,15 @@ class ModelDocument:
     architecture: str
     layers: int
     heads: int
+    causal: bool
     tokenizer: Mapping[str, Any]
     precision: str
+    randomize: str | None
+    seed: int | None
     max_residues: int
     long: str
-    batch_residues: int
+    keep: tuple[str, ...]
+    batch_pairs: int
     segment_entries: int
     arc_floor: float
     chunk_pairs: int
@@ -179,10 +206,16 @@ class ModelDocument:
         path = directory / MODEL_FILE
         content = read_document(path, f"model {directory.name}")
         content.pop("version")
+        missing = [each.name for each in fields(cls) if each.default_factory is MISSING and each.name not in content]
+        if missing:
+            raise StoreError(f"{path} is damaged: it does not say {', '.join(missing)}.")
         try:
-            content["codebook"] = tuple(content["codebook"])
+            content["codebook"], content["keep"] = tuple(content["codebook"]), tuple(content["keep"])
             document = cls(**content)
             _ = document.edges
+            check_keep(document.keep)
+            if document.randomize not in (None, "weights", "sequence"):
+                raise ValueError(f"randomize is {document.randomize!r}")
         except (KeyError, TypeError, ValueError) as error:
             raise StoreError(f"{path} is damaged: {error}.") from None
         if checked_name(document.name, "model") != directory.name:
@@ -203,8 +236,12 @@ class ModelDocument:
         mine, theirs = asdict(self), asdict(other)
         for key in mine:
             if key not in self.FREE and mine[key] != theirs[key]:
-                return f"{key} was {mine[key]} and is {theirs[key]}"
+                return f"{key} was {_shown(mine[key])} and is {_shown(theirs[key])}"
         return None
+
+
+def _shown(value: Any) -> Any:
+    return ",".join(value) if isinstance(value, tuple) else value
 
 
 @dataclass(frozen=True)
@@ -216,7 +253,7 @@ class SegmentEntry:
     id : directory name, unique to the attempt that wrote it
     number : which segment of the plan it is
     sha256 : digest of its ``segment.json``, which holds those of its files
-    proteins, residues, pairs, arcs : counts
+    proteins, residues, pairs, arcs : counts; of arcs 0 where they are not kept
     bytes : size of all its files
     """
 

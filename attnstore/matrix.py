@@ -1,4 +1,4 @@
-"""One protein's attention as labelled matrices."""
+"""One protein's attention, and its residues' representations, as labelled arrays."""
 
 from functools import lru_cache
 from pathlib import Path
@@ -10,6 +10,7 @@ import xarray as xr
 
 from .catalog import catalog_errors, connect
 from .errors import QueryError, StoreError
+from .layout import ingest_with, lacking
 from .store import Model, Store
 
 
@@ -17,19 +18,20 @@ def attention(
     store: Store, protein: str, layer: int | None, head: int | None, model: str | None, bounds: bool
 ) -> xr.DataArray | xr.Dataset:
     """See :meth:`attnstore.store.Store.attention`."""
-    chosen = store.model(model)
+    chosen = _holding(store, model, "codes")
     selected = (_index(layer, chosen.document.layers, "layer"), _index(head, chosen.document.heads, "head"))
     segment, local = _locate(chosen, protein)
     begin, end = segment.proteins.pair_offset[local : local + 2].tolist()
     length = int(segment.proteins.stored[local])
     codes = segment.codes(*selected, begin, end)
-    first, last = segment.proteins.residue_offset[local : local + 2].tolist()
-    special = segment.marginal("special", *selected, first, last)
     free = tuple(name for name, index in zip(("layer", "head"), selected, strict=True) if isinstance(index, slice))
+    residues = _residues(store.catalog_path, protein, length)
     coordinates: dict[str, Any] = {
-        **_coordinates(store.catalog_path, protein, length),
-        "special": ((*free, "source"), special),
+        end + suffix: (end, values) for end in ("source", "target") for suffix, values in residues.items()
     }
+    if "marginals" in segment.kept:
+        first, last = segment.proteins.residue_offset[local : local + 2].tolist()
+        coordinates["special"] = ((*free, "source"), segment.marginal("special", *selected, first, last))
     shape = (*codes.shape[:-1], length, length)
 
     def labelled(values: npt.NDArray[np.float32]) -> xr.DataArray:
@@ -47,6 +49,38 @@ def attention(
         protein=protein, model=chosen.name, layer=_attribute(layer), head=_attribute(head),
         source_length=int(segment.proteins.length[local]), approximate="mean of the codebook's bin",
     )  # fmt: skip
+
+
+def hidden(store: Store, protein: str, layer: int | None, model: str | None) -> xr.DataArray:
+    """See :meth:`attnstore.store.Store.hidden`."""
+    chosen = _holding(store, model, "hidden")
+    selected = _index(layer, chosen.document.layers + 1, "layer")
+    segment, local = _locate(chosen, protein)
+    begin, end = segment.proteins.residue_offset[local : local + 2].tolist()
+    residues = _residues(store.catalog_path, protein, end - begin)
+    return xr.DataArray(
+        segment.hidden(selected, begin, end),
+        dims=(*(["layer"] if layer is None else []), "residue", "feature"),
+        coords={f"residue{suffix}": ("residue", values) for suffix, values in residues.items()},
+        name="hidden",
+        attrs={
+            "protein": protein, "model": chosen.name, "layer": _attribute(layer),
+            "source_length": int(segment.proteins.length[local]),
+        },
+    )  # fmt: skip
+
+
+def _holding(store: Store, name: str | None, what: str) -> Model:
+    """A model that keeps something; raises QueryError where it does not."""
+    model = store.model(name)
+    keep = model.document.keep
+    if what not in keep:
+        cure = ingest_with(keep, what)
+        if what == "codes" and "arcs" in keep:
+            floor = model.document.arc_floor
+            cure = f"its weights of {floor:g} or more are in the table arcs, `SELECT … FROM arcs`; or {cure}"
+        raise QueryError(f"{lacking(model.name, keep, what)}: {cure}.")
+    return model
 
 
 def _attribute(index: int | None) -> int | str:
@@ -78,7 +112,8 @@ def _look_up(codes: npt.NDArray[np.uint8], values: npt.NDArray[np.float32]) -> n
 
 
 @lru_cache(maxsize=256)
-def _coordinates(catalog: Path, protein: str, length: int) -> dict[str, tuple[str, npt.NDArray[Any]]]:
+def _residues(catalog: Path, protein: str, length: int) -> dict[str, npt.NDArray[Any]]:
+    """Coordinates of a protein's residues, by the suffix of their name: '' (position), '_aa' and '_number'."""
     connection = connect(catalog)
     try:
         with catalog_errors(catalog):
@@ -91,11 +126,11 @@ def _coordinates(catalog: Path, protein: str, length: int) -> dict[str, tuple[st
         connection.close()
     if len(rows["pos"]) != length:
         raise StoreError(f"the catalog {catalog} is damaged: it has {len(rows['pos'])} residues of {protein}.")
-    coordinates: dict[str, tuple[str, npt.NDArray[Any]]] = {}
-    for end in ("source", "target"):
-        coordinates[end] = (end, np.asarray(rows["pos"]))
-        coordinates[f"{end}_aa"] = (end, np.asarray(rows["aa"], dtype=str))
-        coordinates[f"{end}_number"] = (end, np.ma.filled(np.ma.asarray(rows["author_number"], float), np.nan))
-    for _, values in coordinates.values():
-        values.flags.writeable = False  # shared by every matrix of this protein
-    return coordinates
+    residues = {
+        "": np.asarray(rows["pos"]),
+        "_aa": np.asarray(rows["aa"], dtype=str),
+        "_number": np.ma.filled(np.ma.asarray(rows["author_number"], float), np.nan),
+    }
+    for values in residues.values():
+        values.flags.writeable = False  # shared by every array of this protein
+    return residues

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from . import durable
 from .errors import StoreError, damaged
-from .layout import SEGMENT_FILE, SEGMENTS, SegmentEntry, check_version, checked_name
+from .layout import KEEP, SEGMENT_FILE, SEGMENTS, SegmentEntry, check_version, checked_name, lacking
 from .shards import ShardedArray
 
 Array = npt.NDArray[Any]
@@ -42,6 +42,14 @@ ARC_SCHEMA = pa.schema(
 )
 #: Sums of weights kept for every residue.
 MARGINALS = ("received", "emitted", "special")
+
+#: A file without which a segment does not hold what it is of.
+_MARKS = {
+    "codes": "codes.zarr/codes/zarr.json",
+    "arcs": "arcs.parquet",
+    "marginals": "marginals.zarr/received/zarr.json",
+    "hidden": "hidden.zarr/hidden/zarr.json",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,11 +102,13 @@ class Segment:
     ----------
     directory : Path
     entry : what the manifest says of it
+    kept : what it holds of ``layout.KEEP``
     arc_parts : the row groups of arcs.parquet, and its footer
     """
 
     directory: Path
     entry: SegmentEntry
+    kept: tuple[str, ...]
     arc_parts: tuple["Part", ...]
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -129,9 +139,10 @@ class Segment:
         Raises
         ------
         StoreError
-            If a chunk is missing or fails its checksum.
+            If a chunk is missing or fails its checksum, or codes were not kept.
         """
-        for (at, h, first), codes in self._array("codes.zarr/codes").parts(_selection(layer, head, begin, end)):
+        array = self._array("codes", "codes.zarr/codes")
+        for (at, h, first), codes in array.parts(_selection(layer, head, begin, end)):
             yield at, h, first, codes[0, 0]
 
     def codes(self, layer: Index = ALL, head: Index = ALL, begin: int = 0, end: int | None = None) -> Array:
@@ -140,15 +151,24 @@ class Segment:
         Raises
         ------
         StoreError
-            If a chunk is missing or fails its checksum.
+            If a chunk is missing or fails its checksum, or codes were not kept.
         """
-        return self._read("codes.zarr/codes", layer, head, begin, end)
+        return self._read("codes", "codes.zarr/codes", layer, head, begin, end)
 
     def marginal(
         self, name: str, layer: Index = ALL, head: Index = ALL, begin: int = 0, end: int | None = None
     ) -> Array:
         """'received', 'emitted' or 'special' of residues ``begin : end``, float32; raises as :meth:`codes` does."""
-        return self._read(f"marginals.zarr/{name}", layer, head, begin, end)
+        return self._read("marginals", f"marginals.zarr/{name}", layer, head, begin, end)
+
+    def hidden(self, layer: Index = ALL, begin: int = 0, end: int | None = None) -> Array:
+        """Representations of residues ``begin : end``, float16; dimensions as selected from [layer, residue, feature].
+
+        Layer 0 is the embeddings. Raises as :meth:`codes` does.
+        """
+        slices = (layer if isinstance(layer, slice) else slice(layer, layer + 1), slice(begin, end), ALL)
+        values = self._array("hidden", "hidden.zarr/hidden").read(slices)
+        return values if isinstance(layer, slice) else values[0]
 
     @property
     def bin_mean(self) -> Array:
@@ -160,11 +180,19 @@ class Segment:
         """Number of weights of each code, uint32 [layer, head, code]."""
         return _read_bins(self, "count")
 
-    def _read(self, name: str, layer: Index = ALL, head: Index = ALL, begin: int = 0, end: int | None = None) -> Array:
-        values = self._array(name).read(_selection(layer, head, begin, end))
+    def _read(
+        self, tier: str, name: str, layer: Index = ALL, head: Index = ALL, begin: int = 0, end: int | None = None
+    ) -> Array:
+        values = self._array(tier, name).read(_selection(layer, head, begin, end))
         return values[tuple(ALL if isinstance(index, slice) else 0 for index in (layer, head))]
 
-    def _array(self, name: str) -> ShardedArray:
+    def _need(self, tier: str) -> None:
+        if tier not in self.kept:
+            model = self.directory.parent.parent.name
+            raise StoreError(f"segment {self.entry.id} holds no {tier}: {lacking(model, self.kept, tier)}.")
+
+    def _array(self, tier: str, name: str) -> ShardedArray:
+        self._need(tier)
         if name not in self._arrays:
             self._arrays[name] = ShardedArray.open(self.directory / name)
         return self._arrays[name]
@@ -175,13 +203,15 @@ class Segment:
 
     @property
     def arcs_path(self) -> Path:
-        """The Parquet file of arcs."""
+        """The Parquet file of arcs; raises StoreError where they were not kept."""
+        self._need("arcs")
         return self.directory / "arcs.parquet"
 
     def check_arcs(self) -> None:
         """Check all of arcs.parquet, for a reader that does not do so itself; raises StoreError."""
+        path = self.arcs_path
         for part in self.arc_parts:
-            _check_part(self.arcs_path, part)
+            _check_part(path, part)
 
     def arcs(self, threshold: float, columns: Sequence[str] = ARC_SCHEMA.names, heads: Array | None = None) -> pa.Table:
         """The arcs of :meth:`arc_groups` in one table."""
@@ -210,7 +240,7 @@ class Segment:
         Raises
         ------
         StoreError
-            If a row group does not have its digest.
+            If a row group does not have its digest, or arcs were not kept.
         """
         theta = np.float32(threshold)
         with _open_parquet(self.arcs_path) as file:
@@ -241,7 +271,7 @@ class Segment:
 @lru_cache(maxsize=16)
 def _read_bins(segment: Segment, name: str) -> Array:
     """Few are kept, for a query asks head by head: those of all segments grow with the data."""
-    return segment._read(f"codes.zarr/{name}")
+    return segment._read("codes", f"codes.zarr/{name}")
 
 
 def _range(file: pq.ParquetFile, group: int, column: str) -> tuple[Any, Any]:
@@ -300,7 +330,8 @@ def open_segment(model_directory: Path, entry: SegmentEntry) -> Segment:
             # The footer says where everything else is; row groups of arcs are checked when they are read.
             for part in file.parts if file.path == "proteins.parquet" else file.parts[-1:]:
                 _check_part(path, part)
-    return Segment(directory, entry, parts.get("arcs.parquet", ()))
+    kept = tuple(what for what in KEEP if _MARKS[what] in parts)
+    return Segment(directory, entry, kept, parts.get("arcs.parquet", ()))
 
 
 class Part(NamedTuple):

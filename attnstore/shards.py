@@ -1,8 +1,8 @@
 """Reading a store's Zarr arrays, chunk by chunk, straight from their shards.
 
 A query passes over the codes once and keeps none. A Zarr library hands out whole selections, which have left the cache
-before a kernel gets to them, and zarrs, the fastest, passes over checksums where it decodes a part of a shard. Here a
-chunk is read, checked, decoded without the GIL, and handed on. ``docs/format.md`` specifies the bytes.
+before a kernel gets to them, and some pass over checksums where they decode a part of a shard. Here a chunk is read,
+checked, decoded without the GIL, and handed on. ``docs/format.md`` specifies the bytes.
 """
 
 import contextlib
@@ -22,7 +22,8 @@ import numpy.typing as npt
 
 from .errors import damaged
 
-_ENTRY = struct.Struct("<QQ")
+#: Of a shard's index: offset and size of a chunk.
+INDEX_ENTRY = struct.Struct("<QQ")
 _MISSING = 2**64 - 1
 _CHECKSUM = 4
 
@@ -129,13 +130,13 @@ class ShardedArray:
 @contextlib.contextmanager
 def _open_shard(path: Path, chunks: int) -> Iterator[Callable[[int], bytes]]:
     """A function from the number of a chunk in a shard to its bytes, checked and still encoded."""
-    size = _ENTRY.size * chunks + _CHECKSUM
+    size = INDEX_ENTRY.size * chunks + _CHECKSUM
     with open(path, "rb", buffering=0) as file:
         file.seek(-size, os.SEEK_END)
         index = _checked(file.read(size), "its index")
 
         def encoded(number: int) -> bytes:
-            offset, size = _ENTRY.unpack_from(index, _ENTRY.size * number)
+            offset, size = INDEX_ENTRY.unpack_from(index, INDEX_ENTRY.size * number)
             if _MISSING in (offset, size):
                 raise ValueError(f"chunk {number} is missing")
             file.seek(offset)

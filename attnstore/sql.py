@@ -1,19 +1,23 @@
 """DuckDB over a store's tables, read-only and unable to touch any other file."""
 
 import contextlib
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import duckdb
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from . import catalog
 from .errors import QueryError, first_line
+from .layout import ingest_with, lacking
 
 if TYPE_CHECKING:
-    from .store import Store
+    from .layout import ModelDocument
+    from .store import Model, Store
 
 #: Tables of the catalog that user SQL sees.
 CATALOG_TABLES = ("proteins", "members", "residues", "pairs", "properties")
@@ -92,9 +96,26 @@ def _create_tables(connection: duckdb.DuckDBPyConnection, store: "Store", wanted
 
 
 def _create_arcs(connection: duckdb.DuckDBPyConnection, store: "Store") -> list[Path]:
+    """The arcs of every model that kept them.
+
+    Raises
+    ------
+    QueryError
+        If there is attention and no model kept arcs.
+    """
+    models = [model for model in store.models.values() if model.manifest.segments]
+    without = [model for model in models if "arcs" not in model.document.keep]
+    if without:
+        model = without[0]
+        said = lacking(model.name, model.document.keep, "arcs")
+        if len(without) == len(models):
+            raise QueryError(f"there is no table arcs: {said}: {ingest_with(model.document.keep, 'arcs')}.")
+        warnings.warn(f"the table arcs is not of all models: {said}.", stacklevel=2)
     files: list[Path] = []
     columns: dict[str, list[Any]] = {"file": [], "local": [], "model": [], "id": []}
-    for model in store.models.values():
+    for model in models:
+        if model in without:
+            continue
         for segment in model.segments:
             names = segment.proteins.id
             columns["file"] += [len(files)] * len(names)
@@ -124,7 +145,8 @@ def _create_arcs(connection: duckdb.DuckDBPyConnection, store: "Store") -> list[
 
 def _models(store: "Store") -> pa.Table:
     text, number = pa.string(), pa.int64()
-    kinds = {"name": text, "source": text, "architecture": text, "layers": number, "heads": number, "precision": text}
+    kinds = {"name": text, "source": text, "architecture": text, "layers": number, "heads": number, "precision": text,
+             "keep": text}  # fmt: skip
     counts = ("max_residues", "proteins", "residues", "entries", "arcs", "segments", "bytes", "skipped")
     schema = pa.schema([*kinds.items(), *((name, number) for name in counts)])
     rows = pa.Table.from_pylist([model.summary() for model in store.models.values()], schema=schema)
@@ -143,32 +165,24 @@ def _skipped(store: "Store") -> pa.Table:
 
 
 def _heads(store: "Store") -> pa.Table:
-    """Entries, arcs at 0.05 and 0.3, mean weight, and mean share of attention that goes to special tokens."""
+    """Entries, arcs at 0.05 and 0.3, mean weight, and mean share of attention that goes to special tokens, by head.
+
+    NULL is what follows from nothing that was kept.
+    """
     tables = []
     for model in store.models.values():
         shape = (model.document.layers, model.document.heads)
-        codebook = model.codebook
-        counts = np.zeros((*shape, codebook.size), np.int64)
-        weight, special, residues = np.zeros(shape), np.zeros(shape), 0
-        for segment in model.segments:
-            counts += segment.bin_count
-            weight += (segment.bin_count * segment.bin_mean.astype(np.float64)).sum(axis=-1)
-            special += segment.marginal("special").sum(axis=-1, dtype=np.float64)
-            residues += segment.entry.residues
         layer, head = np.indices(shape).reshape(2, -1)
-        entries = counts.sum(axis=-1)
-        at_least = {theta: _counted(counts, codebook.code_of(theta)) for theta in (0.05, 0.3)}
-        with np.errstate(invalid="ignore"):
-            columns = {
-                "model": [model.name] * layer.size,
-                "layer": layer,
-                "head": head,
-                "entries": entries.ravel(),
-                "arcs_0_05": at_least[0.05],
-                "arcs_0_3": at_least[0.3],
-                "mean_weight": (weight / entries).ravel(),
-                "special": (special / residues if residues else special * np.nan).ravel(),
-            }
+        entries = model.manifest.total("pairs")
+        columns = {
+            "model": [model.name] * layer.size,
+            "layer": layer,
+            "head": head,
+            "entries": np.full(layer.size, entries),
+            **{f"arcs_{theta:g}".replace(".", "_"): _arcs_from(model, theta) for theta in (0.05, 0.3)},
+            "mean_weight": _mean(_total_weight(model), entries),
+            "special": _mean(_summed(model, "special"), model.manifest.total("residues")),
+        }
         tables.append(pa.table(columns))
     return pa.concat_tables([_HEADS.empty_table(), *(table.cast(_HEADS) for table in tables)])
 
@@ -179,8 +193,43 @@ _HEADS = pa.schema(
 )  # fmt: skip
 
 
-def _counted(counts: Any, code: int | None) -> pa.Array:
-    """Weights at or above a code, one number a head; NULL where the codebook has no such edge."""
-    if code is None:
-        return pa.nulls(counts[..., 0].size, pa.int64())
-    return pa.array(counts[..., code:].sum(axis=-1).ravel())
+def _arcs_from(model: "Model", theta: float) -> pa.Array:
+    """Weights at or above a threshold, one number a head; NULL where neither codes nor arcs tell."""
+    document = model.document
+    code = model.codebook.code_of(theta)
+    if "codes" in document.keep and code is not None:
+        counts = [segment.bin_count[..., code:].sum(axis=-1, dtype=np.int64) for segment in model.segments]
+    elif "arcs" in document.keep and np.float32(theta) >= np.float32(document.arc_floor):
+        counts = [_counted(segment.arcs(theta, ("layer", "head")), document) for segment in model.segments]
+    else:
+        return pa.nulls(document.layers * document.heads, pa.int64())
+    return pa.array(sum(counts, np.zeros((document.layers, document.heads), np.int64)).ravel())
+
+
+def _counted(arcs: pa.Table, document: "ModelDocument") -> npt.NDArray[np.int64]:
+    index = arcs["layer"].to_numpy().astype(np.int64) * document.heads + arcs["head"].to_numpy()
+    counts = np.bincount(index, minlength=document.layers * document.heads)
+    return counts.reshape(document.layers, document.heads)
+
+
+def _total_weight(model: "Model") -> npt.NDArray[np.float64]:
+    """Sum of all weights of each head, [layers, heads]; NaN where neither codes nor marginals tell."""
+    if "codes" not in model.document.keep:
+        return _summed(model, "emitted")
+    sums = [(segment.bin_count * segment.bin_mean.astype(np.float64)).sum(axis=-1) for segment in model.segments]
+    return sum(sums, np.zeros((model.document.layers, model.document.heads)))
+
+
+def _summed(model: "Model", name: str) -> npt.NDArray[np.float64]:
+    """Sum of a marginal of each head, [layers, heads]; NaN where marginals were not kept."""
+    shape = (model.document.layers, model.document.heads)
+    if "marginals" not in model.document.keep:
+        return np.full(shape, np.nan)
+    sums = [segment.marginal(name).sum(axis=-1, dtype=np.float64) for segment in model.segments]
+    return sum(sums, np.zeros(shape))
+
+
+def _mean(sums: npt.NDArray[np.float64], number: int) -> pa.Array:
+    """NULL where it is not known."""
+    with np.errstate(invalid="ignore"):
+        return pa.array((sums / number).ravel(), from_pandas=True)

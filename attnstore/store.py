@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from .codebook import Codebook
-from .errors import QueryError
+from .errors import QueryError, StoreError
 from .layout import ATTENTION, MANIFEST_FILE, MODEL_FILE, Manifest, ModelDocument, StoreDocument
 from .segment import Segment, open_segment
 
@@ -58,6 +58,7 @@ class Model:
             "layers": document.layers,
             "heads": document.heads,
             "precision": document.precision,
+            "keep": ",".join(document.keep),
             "max_residues": document.max_residues,
             "proteins": manifest.total("proteins"),
             "residues": manifest.total("residues"),
@@ -75,8 +76,15 @@ class Model:
 
     @cached_property
     def segments(self) -> tuple[Segment, ...]:
-        """Its segments, opened; raises StoreError if a file of one is missing or cut short."""
-        return tuple(open_segment(self.directory, entry) for entry in self.manifest.segments)
+        """Its segments, opened; raises StoreError if a file of one is missing, cut short, or not of what is kept."""
+        segments = tuple(open_segment(self.directory, entry) for entry in self.manifest.segments)
+        for segment in segments:
+            if segment.kept != self.document.keep:
+                raise StoreError(
+                    f"segment {segment.entry.id} of model {self.name} is damaged: it holds {','.join(segment.kept)}, "
+                    f"and {MODEL_FILE} says {','.join(self.document.keep)}."
+                )
+        return segments
 
     @cached_property
     def places(self) -> Mapping[str, tuple[Segment, int]]:
@@ -147,18 +155,45 @@ class Store:
         -------
         xarray.DataArray or xarray.Dataset
             float32 [source, target], after [layer] and [head] where all were asked for. Source attends to target.
-            Rows do not sum to one: what goes to special tokens is in the coordinate `special` of `source`.
+            Rows do not sum to one: what goes to special tokens is in the coordinate `special` of `source`, where
+            marginals were kept.
 
         Raises
         ------
         QueryError
-            If there is no such protein, layer, head or model.
+            If there is no such protein, layer, head or model, or the model's codes were not kept.
         StoreError
             If the codes are damaged.
         """
         from .matrix import attention
 
         return attention(self, protein, layer, head, model, bounds)
+
+    def hidden(self, protein: str, layer: int | None = None, *, model: str | None = None) -> "xr.DataArray":
+        """The representations of a protein's residues, as each layer hands them on.
+
+        Parameters
+        ----------
+        protein : id
+        layer : 0 is what the first layer is given, the embeddings, and n what layer n, counted from 1, hands on; all
+            of them where None
+        model : may be left out where the store has one
+
+        Returns
+        -------
+        xarray.DataArray
+            float16 [residue, feature], after [layer] where all were asked for.
+
+        Raises
+        ------
+        QueryError
+            If there is no such protein, layer or model, or hidden representations were not kept.
+        StoreError
+            If they are damaged.
+        """
+        from .matrix import hidden
+
+        return hidden(self, protein, layer, model)
 
     def sql(self, statement: str) -> "duckdb.DuckDBPyRelation":
         """One SELECT over ``proteins``, ``members``, ``residues``, ``pairs``, ``properties``, ``arcs``, ``heads``,
@@ -219,10 +254,10 @@ class Store:
             return contacts(self, proteins, **options)
 
     def verify(self) -> list[str]:
-        """Check every digest, checksum and count; returns a sentence for each thing that is damaged."""
+        """Check every digest, checksum, count and sum; returns a sentence for each thing that is damaged."""
         from .verify import verify
 
-        return verify(self.path)
+        return list(map(str, verify(self.path)))
 
 
 def open_store(path: str | os.PathLike[str]) -> Store:

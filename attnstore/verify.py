@@ -2,58 +2,143 @@
 
 import contextlib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-import numpy as np
-
 from . import durable
+from .agreement import disagreements
 from .catalog import catalog_errors, connect, current_catalog
-from .errors import AttnstoreError
-from .layout import PLAN_FILE, SEGMENT_FILE, SEGMENTS, SegmentEntry, StoreDocument, read_document
+from .errors import AttnstoreError, StoreError
+from .layout import (
+    ATTENTION,
+    FORMAT,
+    MANIFEST_FILE,
+    MODEL_FILE,
+    PLAN_FILE,
+    SEGMENT_FILE,
+    SEGMENTS,
+    STORE_FILE,
+    VERSION,
+    Manifest,
+    ModelDocument,
+    SegmentEntry,
+    StoreDocument,
+    check_version,
+    read_document,
+)
+from .progress import bar
 from .segment import Segment, open_segment, recorded_files
-from .store import Model, open_store
 
 
-def verify(path: Path, on_segment: Callable[[], object] = lambda: None) -> list[str]:
+@dataclass(frozen=True)
+class Problem:
+    """Something that is damaged.
+
+    Attributes
+    ----------
+    model : the model it belongs to; None for the catalog and ``store.json``
+    segment : the segment it belongs to; None for what concerns the model as a whole
+    sentence : what is wrong, and where
+    """
+
+    model: str | None
+    segment: str | None
+    sentence: str
+
+    def __str__(self) -> str:
+        return self.sentence
+
+
+def verify(path: Path, *, progress: bool = False) -> list[Problem]:
     """Check digests, checksums, counts and sums of everything a store vouches for.
+
+    What is damaged keeps nothing else from being checked, but for what cannot be understood without it.
 
     Parameters
     ----------
     path : the store
-    on_segment : called when a segment is done
+    progress : draw a progress bar on standard error
 
     Returns
     -------
-    list of str
-        One sentence for each thing that is damaged; empty if the store is sound.
+    list of Problem
+        One for each thing that is damaged; empty if the store is sound.
 
     Raises
     ------
     StoreError
-        If it cannot be opened at all.
+        If it is no store, or a newer version wrote a part of it.
     """
-    store = open_store(path)
-    problems: list[str] = []
-    catalog = list(_catalog_problems(path, store.document))
-    problems += catalog
-    known = {} if catalog or store.document.catalog is None else _sequences(path, store.document)
-    for model in store.models.values():
-        problems += _plan_problems(model)
+    refuse_newer(path)
+    problems: list[Problem] = []
+    known: dict[str, str] = {}
+    directories = model_directories(path)
+    try:
+        document = StoreDocument.read(path)
+        problems += (Problem(None, None, said) for said in catalog_problems(path, document))
+        if not problems and document.catalog is not None:
+            known = sequences(path, document)
+    except StoreError as error:
+        if not directories:
+            raise
+        problems.append(Problem(None, None, str(error)))
+    manifests: dict[Path, Manifest] = {}
+    for directory in directories:
         try:
-            held = Counter(name for segment in model.segments for name in segment.proteins.id)
-            repeated = (name for name, count in held.items() if count > 1)
-            problems += [f"model {model.name}: protein {name} is in several segments." for name in repeated]
-        except AttnstoreError:
-            pass  # the segment in question is named below
-        for entry in model.manifest.segments:
-            problems += _segment_problems(model, entry, known)
-            on_segment()
+            manifests[directory] = Manifest.read(directory)
+        except StoreError as error:
+            manifests[directory] = Manifest()
+            problems.append(Problem(directory.name, None, str(error)))
+    segments = sum(len(manifest.segments) for manifest in manifests.values())
+    with bar(segments, "segment", shown=progress, leave=False) as counted:
+        for directory, manifest in manifests.items():
+            problem = partial(Problem, directory.name)
+            model = None
+            try:
+                model = ModelDocument.read(directory)
+            except StoreError as error:
+                problems.append(problem(None, str(error)))
+            problems += (problem(None, said) for said in _plan_problems(directory, manifest))
+            problems += (problem(None, said) for said in _repetitions(directory, manifest))
+            for entry in manifest.segments:
+                problems += (problem(entry.id, said) for said in segment_problems(directory, model, entry, known))
+                counted.update()
     return problems
 
 
-def _catalog_problems(path: Path, document: StoreDocument) -> Iterator[str]:
+def refuse_newer(path: Path) -> None:
+    """Raise StoreError if a document of a store is of another format or a newer version: no damage can be told there.
+
+    Documents that cannot be understood at all pass.
+    """
+    places = model_directories(path)
+    documents = [place / name for place in places for name in (MODEL_FILE, PLAN_FILE, MANIFEST_FILE)]
+    segments = (file for place in places for file in place.glob(f"{SEGMENTS}/*/{SEGMENT_FILE}"))
+    for file in (path / STORE_FILE, *documents, *segments):
+        content: Mapping[str, object] = {}
+        with contextlib.suppress(StoreError):
+            content = durable.parse_json(durable.read_bytes(file, file.name), file, file.name)
+        if file.name == STORE_FILE and content.get("format", FORMAT) != FORMAT:
+            StoreDocument.read(path)
+        version = content.get("version")
+        if type(version) is int and version > VERSION:
+            check_version(content, file)
+
+
+def model_directories(path: Path) -> list[Path]:
+    """Where models are, those included that have lost the documents by which a reader knows them."""
+    attention, marks = path / ATTENTION, (MODEL_FILE, MANIFEST_FILE, PLAN_FILE, SEGMENTS)
+    places = sorted(attention.iterdir()) if attention.is_dir() else []
+    return [place for place in places if any((place / mark).exists() for mark in marks)]
+
+
+def catalog_problems(path: Path, document: StoreDocument) -> Iterator[str]:
+    """A sentence for each thing that is wrong with the catalog that ``store.json`` names."""
     if document.catalog is None:
+        if any(any(place.glob(f"{SEGMENTS}/*")) for place in model_directories(path)):
+            yield f"{path / STORE_FILE} names no catalog, though segments are there."
         return
     try:
         catalog = current_catalog(path, document)
@@ -71,55 +156,75 @@ def _catalog_problems(path: Path, document: StoreDocument) -> Iterator[str]:
         yield str(error)
 
 
-def _sequences(path: Path, document: StoreDocument) -> dict[str, str]:
+def sequences(path: Path, document: StoreDocument) -> dict[str, str]:
+    """Digest of the sequence of each protein of the catalog, by id; raises StoreError."""
     catalog = current_catalog(path, document)
     with contextlib.closing(connect(catalog)) as connection, catalog_errors(catalog):
         return dict(connection.execute("SELECT id, sequence_sha256 FROM proteins").fetchall())
 
 
-def _plan_problems(model: Model) -> list[str]:
+def _plan_problems(directory: Path, manifest: Manifest) -> list[str]:
     """Nothing is asked of the plan, but the next ingest goes by it."""
-    path = model.directory / PLAN_FILE
-    if not model.manifest.segments and not path.exists():
+    path = directory / PLAN_FILE
+    if not manifest.segments and not path.exists():
         return []
     try:
-        planned = len(read_document(path, f"the plan of model {model.name}")["segments"])
-    except AttnstoreError as error:
-        return [str(error)]
-    numbers = sorted(entry.number for entry in model.manifest.segments)
+        planned = len(read_document(path, f"the plan of model {directory.name}")["segments"])
+    except (AttnstoreError, KeyError, TypeError) as error:
+        return [str(error) if isinstance(error, AttnstoreError) else f"{path} is damaged: {error!r}."]
+    numbers = sorted(entry.number for entry in manifest.segments)
     if len(set(numbers)) < len(numbers) or not all(0 <= number < planned for number in numbers):
-        return [f"the manifest of model {model.name} lists segments that are not of its plan {path}."]
+        return [f"the manifest of model {directory.name} lists segments that are not of its plan {path}."]
     return []
 
 
-def _segment_problems(model: Model, entry: SegmentEntry, known: dict[str, str]) -> Iterator[str]:
-    """Digests first; only a segment whose files are as written is worth decoding."""
-    directory = model.directory / SEGMENTS / entry.id
+def _repetitions(directory: Path, manifest: Manifest) -> list[str]:
+    try:
+        held = Counter(name for entry in manifest.segments for name in open_segment(directory, entry).proteins.id)
+    except AttnstoreError:
+        return []  # the segment in question is named elsewhere
+    skipped = {entry.protein for entry in manifest.skipped}
+    return [
+        f"model {directory.name}: protein {name} is in several segments." for name, count in held.items() if count > 1
+    ] + [f"model {directory.name}: protein {name} is in a segment, and skipped." for name in held if name in skipped]
+
+
+def segment_problems(
+    directory: Path, model: ModelDocument | None, entry: SegmentEntry, known: Mapping[str, str]
+) -> Iterator[str]:
+    """A sentence for each thing that is wrong with a segment; only one whose files are as written is decoded.
+
+    Parameters
+    ----------
+    directory : of the model
+    model : None where it is damaged; files are held against their digests then, and not decoded
+    entry : the segment
+    known : digest of the sequence of each protein of the catalog; empty where that is damaged
+    """
+    place, of = directory / SEGMENTS / entry.id, f"segment {entry.id} of model {directory.name}"
     damaged = False
     try:
-        listed = recorded_files(directory, entry)
+        listed = recorded_files(place, entry)
     except AttnstoreError as error:
         yield str(error)
         return
-    total = (directory / SEGMENT_FILE).stat().st_size + sum(file.size for file in listed)
+    total = (place / SEGMENT_FILE).stat().st_size + sum(file.size for file in listed)
     if total != entry.bytes or not entry.id.startswith(f"{entry.number:06d}-"):
-        yield f"segment {entry.id} of model {model.name}: its number or size is not what the manifest says."
+        yield f"{of}: its number or size is not what the manifest says."
     for relative, size, sha256, _ in listed:
-        file = directory / relative
-        problem = _file_problem(file, size, sha256)
+        problem = _file_problem(place / relative, size, sha256)
         if problem:
             damaged = True
-            yield f"segment {entry.id} of model {model.name}: {file} {problem}."
-    extra = {path.relative_to(directory).as_posix() for path in durable.files_below(directory)} - {
+            yield f"{of}: {place / relative} {problem}."
+    extra = {path.relative_to(place).as_posix() for path in durable.files_below(place)} - {
         SEGMENT_FILE, *(file.path for file in listed)
     }  # fmt: skip
     for relative in sorted(extra):
-        yield f"segment {entry.id} of model {model.name}: {relative} does not belong there."
-    if not damaged:
+        yield f"{of}: {relative} does not belong there."
+    if not damaged and model is not None:
         try:
-            segment = open_segment(model.directory, entry)
-            for problem in _content_problems(model, segment, known):
-                yield f"segment {entry.id} of model {model.name}: {problem}."
+            segment = open_segment(directory, entry)
+            yield from (f"{of}: {problem}." for problem in _content_problems(model, segment, known))
         except AttnstoreError as error:
             yield str(error)
 
@@ -136,10 +241,9 @@ def _file_problem(file: Path, size: int, sha256: str) -> str | None:
     return None
 
 
-def _content_problems(model: Model, segment: Segment, known: dict[str, str]) -> Iterator[str]:
-    """Do the tiers agree with each other and with the manifest?"""
-    document, entry, proteins = model.document, segment.entry, segment.proteins
-    shape = (document.layers, document.heads)
+def _content_problems(model: ModelDocument, segment: Segment, known: Mapping[str, str]) -> Iterator[str]:
+    """Do the tiers agree with each other, with the manifest and with the catalog?"""
+    entry, proteins = segment.entry, segment.proteins
     if (len(proteins.id), proteins.residue_offset[-1], proteins.pair_offset[-1]) != (
         entry.proteins, entry.residues, entry.pairs,
     ):  # fmt: skip
@@ -148,27 +252,4 @@ def _content_problems(model: Model, segment: Segment, known: dict[str, str]) -> 
     for name, sha256 in zip(proteins.id, proteins.sequence_sha256, strict=True):
         if known and known.get(name) != sha256:
             yield f"its protein {name} is not that of the catalog"
-    counts = segment.bin_count.astype(np.int64)
-    for layer in range(document.layers):
-        codes = segment.codes(layer, slice(None))
-        for head in range(document.heads):
-            if not np.array_equal(np.bincount(codes[head], minlength=counts.shape[-1]), counts[layer, head]):
-                yield f"the codes of layer {layer}, head {head} are not those that were counted"
-    mean, codebook = segment.bin_mean, model.codebook
-    if not ((counts == 0) | ((mean >= codebook.lower) & (mean <= codebook.upper))).all():
-        yield "the mean of a bin lies outside it"
-    arcs = segment.arcs(0.0, ("layer", "head", "weight"))
-    weight = arcs["weight"].to_numpy()
-    if arcs.num_rows != entry.arcs or (weight < np.float32(document.arc_floor)).any():
-        yield "its arcs are not those the manifest counts"
-    index = arcs["layer"].to_numpy().astype(np.int64) * document.heads + arcs["head"].to_numpy()
-    code = model.codebook.code_of(document.arc_floor)
-    per_head = np.bincount(index, minlength=document.layers * document.heads).reshape(shape)
-    if code is not None and not np.array_equal(per_head, counts[..., code:].sum(axis=-1)):
-        yield "its arcs do not agree with its codes"
-    sums = {name: segment.marginal(name).astype(np.float64) for name in ("received", "emitted", "special")}
-    rows = sums["emitted"] + sums["special"]
-    if not (np.abs(rows - 1) < 1e-3).all():
-        yield "attention of a residue does not sum to one"
-    if not np.allclose(sums["received"].sum(-1), sums["emitted"].sum(-1), rtol=1e-5):
-        yield "attention received and emitted differ in sum"
+    yield from disagreements(model, segment)

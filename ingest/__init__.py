@@ -1,5 +1,6 @@
 """Sources to catalog, models to segments."""
 
-from .pipeline import Summary, ingest
+from .pipeline import ingest, resume
+from .run import Interrupted, Summary
 
-__all__ = ["Summary", "ingest"]
+__all__ = ["Interrupted", "Summary", "ingest", "resume"]

@@ -1,18 +1,20 @@
 """One planned segment, through the model, to everything it holds."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
-from ..codebook import Codebook
 from ..errors import ModelError
-from ..segment import LocalProteins
+from ..layout import ModelDocument, Skipped
+from ..segment import MARGINALS, LocalProteins
 from ..segment_writer import SegmentContents
-from .language_model import LanguageModel
-from .plan import PlannedSegment
-from .quantise import Arcs, BadWeightError, Items, LayerTarget, Quantiser
+from .language_model import LanguageModel, spans_of
+from .plan import PlannedSegment, cost
+from .quantise import FailedItemsError, HostReceiver, Items
 
 
 @dataclass(frozen=True)
@@ -31,84 +33,233 @@ class Protein:
     stored: int
 
 
+@dataclass
+class Budget:
+    """The most a batch may cost (:func:`~attnstore.ingest.plan.cost`), as learned where memory ran out."""
+
+    pairs: float = float("inf")
+
+
+class Stopped(Exception):  # noqa: N818 - nothing went wrong
+    """The computation of a segment was given up because it was asked to be."""
+
+
+@dataclass(frozen=True, eq=False)
+class Computed:
+    """What came of a segment.
+
+    Attributes
+    ----------
+    contents : None where no protein of it could be computed
+    skipped : proteins that failed, with the reason
+    """
+
+    contents: SegmentContents | None
+    skipped: tuple[Skipped, ...]
+
+
 def compute_segment(
     planned: PlannedSegment,
     proteins: dict[str, Protein],
+    document: ModelDocument,
     language_model: LanguageModel,
-    codebook: Codebook,
-    quantiser: Quantiser,
-    advance: Callable[[int], object],
-) -> SegmentContents:
+    budget: Budget,
+    *,
+    stopped: Callable[[], bool] = lambda: False,
+    advance: Callable[[int], object] = lambda residues: None,
+) -> Computed:
     """Run a segment's batches and gather what it keeps.
+
+    A batch that does not fit in memory is halved and tried again. A protein that fails alone, or whose attention is
+    not one, is left out, and the others of its batch are computed without it.
 
     Parameters
     ----------
     planned : the segment
-    proteins : by id
-    language_model, codebook, quantiser : what to run
+    proteins : by id; those of the segment that are missing here are left out
+    document : what to keep, and how
+    language_model : what to run
+    budget : what memory allows, lowered where it runs out
+    stopped : asked before every batch
     advance : told the residues of each batch when it is done
 
     Raises
     ------
-    ModelError
-        If attention comes out that is NaN, negative or above one; the message names the protein and the layer.
+    Stopped
+        When `stopped` says so.
     """
-    names = [name for batch in planned.batches for name in batch]
+    names = [name for batch in planned.batches for name in batch if name in proteins]
     local = LocalProteins(
         id=tuple(names),
         sequence_sha256=tuple(proteins[name].sequence_sha256 for name in names),
         length=np.array([len(proteins[name].sequence) for name in names], np.int64),
         stored=np.array([proteins[name].stored for name in names], np.int64),
     )
-    layers, heads, size = language_model.layers, language_model.heads, codebook.size
-    pairs, residues = int(local.pair_offset[-1]), int(local.residue_offset[-1])
-    codes = np.empty((layers, heads, pairs), np.uint8)
-    sums = np.zeros((layers, heads, size))
-    counts = np.zeros((layers, heads, size), np.int64)
-    received, emitted, special = (np.empty((layers, heads, residues), np.float32) for _ in range(3))
-    targets = [
-        LayerTarget(codes[layer], sums[layer], counts[layer], received[layer], emitted[layer], special[layer])
-        for layer in range(layers)
-    ]
-    found: list[tuple[int, Arcs]] = []
+    receiver = HostReceiver(local, document.layers, document.heads, document.edges, document.arc_floor, document.keep)
+    run = _Run(document, language_model, local, [proteins[name] for name in names], receiver, budget, stopped, advance)
     first = 0
     for batch in planned.batches:
-        place = slice(first, first + len(batch))
-        tokens = [language_model.tokens.encode(proteins[name].sequence[: proteins[name].stored]) for name in batch]
-        items = Items(
-            start=np.full(len(batch), len(language_model.tokens.prefix), np.int64),
-            length=local.stored[place],
-            protein=np.arange(place.start, place.stop, dtype=np.int64),
-            pair_offset=local.pair_offset[place],
-            residue_offset=local.residue_offset[place],
+        size = sum(name in proteins for name in batch)
+        run.batch(range(first, first + size))
+        first += size
+    contents = receiver.finish()
+    if run.hidden is not None:
+        contents = replace(contents, hidden=run.hidden)
+    skipped = tuple(Skipped(names[index], reason) for index, reason in sorted(run.failed.items()))
+    if skipped:
+        keep = np.ones(len(names), bool)
+        keep[list(run.failed)] = False
+        contents = _only(contents, keep)
+    return Computed(contents if len(skipped) < len(names) else None, skipped)
+
+
+class _Run:
+    """The batches of one segment, on their way through the model."""
+
+    def __init__(
+        self,
+        document: ModelDocument,
+        language_model: LanguageModel,
+        local: LocalProteins,
+        proteins: Sequence[Protein],
+        receiver: HostReceiver,
+        budget: Budget,
+        stopped: Callable[[], bool],
+        advance: Callable[[int], object],
+    ) -> None:
+        self.document = document
+        self.language_model = language_model
+        self.local = local
+        self.proteins = proteins
+        self.receiver = receiver
+        self.budget = budget
+        self.stopped = stopped
+        self.advance = advance
+        self.failed: dict[int, str] = {}
+        self.hidden: npt.NDArray[np.float16] | None = None
+
+    def batch(self, indices: Sequence[int]) -> None:
+        """Run the proteins of these local indices together, or in parts where they do not fit."""
+        if self.stopped():
+            raise Stopped
+        if not indices:
+            return
+        price = cost(len(indices), int(self.local.stored[list(indices)].max()))
+        if price > self.budget.pairs and len(indices) > 1:
+            self._halves(indices)
+            return
+        try:
+            self._forward(indices)
+        except FailedItemsError as error:
+            for item in error.items:
+                self.failed[indices[item]] = str(error)
+            self.batch([index for index in indices if index not in self.failed])
+            return
+        except (MemoryError, RuntimeError) as error:
+            if not _out_of_memory(error):
+                raise
+            # The traceback holds the frames of the forward pass, and they what fills the memory.
+            error.__traceback__ = None
+            if len(indices) == 1:
+                self.failed[indices[0]] = f"out of memory on {self.language_model.device}, alone in its batch"
+                return
+            self.budget.pairs = price / 2
+            self._halves(indices)
+            return
+        self.advance(int(self.local.stored[list(indices)].sum()))
+
+    def _halves(self, indices: Sequence[int]) -> None:
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        middle = len(indices) // 2
+        self.batch(indices[:middle])
+        self.batch(indices[middle:])
+
+    def _forward(self, indices: Sequence[int]) -> None:
+        model, local, chosen = self.language_model, self.local, list(indices)
+        tokens = [self._tokens(self.proteins[index]) for index in indices]
+        lengths = local.stored[chosen]
+        prefix = len(model.tokens.prefix)
+        self.receiver.begin(
+            Items(
+                start=np.array(spans_of(model.tokens, tokens).begin, np.int64) + prefix,
+                prefix=prefix,
+                length=lengths,
+                protein=np.array(chosen, np.int64),
+                pair_offset=local.pair_offset[chosen],
+                residue_offset=local.residue_offset[chosen],
+            )
         )
+        states = model.forward(tokens, self.receiver, hidden="hidden" in self.document.keep)
+        if states is not None:
+            self._keep_hidden(states, indices)
+        self.receiver.end()
 
-        def sink(layer: int, weights: torch.Tensor, items: Items = items, batch: tuple[str, ...] = batch) -> None:
-            try:
-                found.append((layer, quantiser.layer(weights.cpu().contiguous().numpy(), items, targets[layer])))
-            except BadWeightError as error:
-                raise ModelError(f"{batch[error.item]}, layer {layer}: {error}.") from None
+    def _tokens(self, protein: Protein) -> list[int]:
+        tokens = self.language_model.tokens.encode(protein.sequence[: protein.stored])
+        if self.document.randomize == "sequence":
+            assert self.document.seed is not None
+            # By the protein's own digest: which others are ingested, and in what order, has no part in it.
+            digest = int(protein.sequence_sha256[:16], 16)
+            order = np.random.default_rng([self.document.seed, digest]).permutation(len(tokens))
+            return [tokens[index] for index in order]
+        return tokens
 
-        language_model.forward(tokens, sink)
-        first += len(batch)
-        advance(int(items.length.sum()))
-    return SegmentContents(
-        proteins=local,
-        codes=codes,
-        bin_mean=np.divide(sums, counts, out=np.zeros_like(sums), where=counts > 0).astype(np.float32),
-        bin_count=counts.astype(np.uint32),
-        received=received,
-        emitted=emitted,
-        special=special,
-        arcs=_joined(found),
+    def _keep_hidden(self, states: Sequence[torch.Tensor], indices: Sequence[int]) -> None:
+        if self.hidden is None:
+            layers, _, width = states[0].shape
+            self.hidden = np.empty((layers, int(self.local.residue_offset[-1]), width), np.float16)
+        halves = [state.to(torch.float16) for state in states]
+        beyond = [item for item, state in enumerate(halves) if not bool(torch.isfinite(state).all())]
+        if beyond:
+            raise FailedItemsError("its hidden states do not fit float16", beyond)
+        for index, state in zip(indices, halves, strict=True):
+            place = int(self.local.residue_offset[index])
+            self.hidden[:, place : place + state.shape[1]] = state.cpu().numpy()
+
+
+def _out_of_memory(error: BaseException) -> bool:
+    """CUDA says so by a class of its own, a CPU's allocator by a plain RuntimeError."""
+    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in str(error)
+
+
+def _only(contents: SegmentContents, keep: npt.NDArray[np.bool_]) -> SegmentContents:
+    """A segment's contents without some of its proteins."""
+    proteins = contents.proteins
+    chosen = np.flatnonzero(keep)
+    fewer = LocalProteins(
+        tuple(proteins.id[index] for index in chosen),
+        tuple(proteins.sequence_sha256[index] for index in chosen),
+        proteins.length[chosen],
+        proteins.stored[chosen],
     )
+    pairs = np.repeat(keep, proteins.stored**2)
+    residues = np.repeat(keep, proteins.stored)
+    changed: dict[str, Any] = {name: _along(getattr(contents, name), residues, -1) for name in MARGINALS}
+    arcs = contents.arcs
+    if arcs is not None:
+        among = keep[arcs["protein"]]
+        number = np.cumsum(keep) - 1
+        arcs = {name: column[among] for name, column in arcs.items()}
+        arcs["protein"] = number[arcs["protein"]].astype(np.uint32)
+    return replace(
+        contents, proteins=fewer, codes=_along(contents.codes, pairs, -1), arcs=arcs,
+        hidden=_along(contents.hidden, residues, 1), **changed,
+    )  # fmt: skip
 
 
-def _joined(found: list[tuple[int, Arcs]]) -> dict[str, np.ndarray]:
-    return {
-        "layer": np.concatenate([np.full(arcs.weight.size, layer, np.uint16) for layer, arcs in found]),
-        **{
-            name: np.concatenate([getattr(arcs, name) for _, arcs in found])
-            for name in ("head", "protein", "source", "target", "weight")
-        },
-    }
+def _along(array: npt.NDArray[Any] | None, keep: npt.NDArray[np.bool_], axis: int) -> npt.NDArray[Any] | None:
+    return None if array is None else np.compress(keep, array, axis)
+
+
+def strict(computed: Computed) -> Computed:
+    """The same, unless a protein failed.
+
+    Raises
+    ------
+    ModelError
+        Naming the first that did.
+    """
+    for entry in computed.skipped:
+        raise ModelError(f"{entry.protein}: {entry.reason}.")
+    return computed

@@ -2,19 +2,18 @@
 
 import contextlib
 import hashlib
-import math
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import torch
 import transformers
 
 from ..errors import ModelError, first_line
-from .capture import IMPLEMENTATION, Sink, capture
+from .architectures import ARCHITECTURES, Architecture
+from .capture import Receiver, Spans, capture
+from .collect import Collected
 from .tokens import PROBE, ResidueTokens, residue_tokens
 
 _WEIGHTS = (
@@ -42,6 +41,7 @@ class LanguageModel:
     weights_sha256 : digest of every parameter's name, shape, type and bytes as loaded
     layers, heads : numbers of them
     max_residues : the most residues the model takes, None where it has no limit
+    causal : whether a residue attends to none after it, as seen on a probe
     device : where it runs
     precision : of its matrix products
     check : largest difference between captured weights and the model's own, on a probe
@@ -54,6 +54,7 @@ class LanguageModel:
     layers: int
     heads: int
     max_residues: int | None
+    causal: bool
     device: torch.device
     precision: str
     check: float
@@ -63,37 +64,65 @@ class LanguageModel:
         """Class name of the model."""
         return type(self.module).__name__
 
-    def forward(self, batch: Sequence[Sequence[int]], sink: Sink) -> npt.NDArray[np.int64]:
-        """Run a batch and hand each layer's attention to the sink.
+    def forward(
+        self, batch: Sequence[Sequence[int]], receiver: Receiver, *, hidden: bool = False
+    ) -> list[torch.Tensor] | None:
+        """Run a batch and hand each layer's attention to a receiver.
 
         Parameters
         ----------
         batch : residue tokens of each protein, without special tokens
-        sink : see :func:`~attnstore.ingest.capture.capture`
+        receiver : see :class:`~attnstore.ingest.capture.Receiver`
+        hidden : whether to return what each layer makes of the residues
 
         Returns
         -------
-        int64 [batch]
-            Token position of each protein's first residue.
+        list of torch.Tensor, or None
+            For each protein [layers + 1, residues, width], on the device, in the model's precision: the embeddings,
+            then each layer's output. The last has gone through the final normalisation where the model has one.
         """
         inputs = pad_batch(self.tokens, batch, self.device)
-        with torch.inference_mode(), capture(sink) as calls:
-            self.module(**inputs)
+        spans = spans_of(self.tokens, batch)
+        with torch.inference_mode(), capture(receiver, spans) as calls:
+            output = self.module(**inputs, output_hidden_states=hidden)
         if calls.layers != self.layers:
-            raise ModelError(
-                f"{self.architecture} handed over {calls.layers} layers of attention where it has {self.layers}: "
-                "it does not dispatch through transformers' attention interface."
-            )
-        return np.full(len(batch), len(self.tokens.prefix), np.int64)
+            raise _not_dispatched(self.architecture, calls.layers, self.layers)
+        if not hidden:
+            return None
+        starts = [begin + len(self.tokens.prefix) for begin in spans.begin]
+        return [
+            torch.stack([states[item, start : start + len(residues)] for states in output.hidden_states])
+            for item, (start, residues) in enumerate(zip(starts, batch, strict=True))
+        ]
+
+    def attention(self, batch: Sequence[Sequence[int]]) -> list[torch.Tensor]:
+        """Every weight of a few proteins at once: float32 [layers, heads, residues, residues] of each, on the CPU."""
+        collected = Collected(self.layers, self.heads, spans_of(self.tokens, batch))
+        self.forward(batch, collected)
+        first = len(self.tokens.prefix)
+        return [
+            weights[..., first : first + len(residues), first : first + len(residues)]
+            for weights, residues in zip(collected.weights, batch, strict=True)
+        ]
 
 
 def pad_batch(tokens: ResidueTokens, batch: Sequence[Sequence[int]], device: torch.device) -> dict[str, torch.Tensor]:
-    """Token ids and mask of a batch, padded on the right; int64 [batch, tokens]."""
+    """Token ids and mask of a batch, padded on the model's side; int64 [batch, tokens]."""
     rows = [[*tokens.prefix, *residues, *tokens.suffix] for residues in batch]
-    width = max(map(len, rows))
-    ids = torch.tensor([row + [tokens.pad] * (width - len(row)) for row in rows])
-    mask = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in rows])
+    spans = spans_of(tokens, batch)
+    ids = torch.full((len(rows), max(spans.end)), tokens.pad)
+    mask = torch.zeros_like(ids)
+    for item, (row, begin, end) in enumerate(zip(rows, *spans, strict=True)):
+        ids[item, begin:end] = torch.tensor(row)
+        mask[item, begin:end] = 1
     return {"input_ids": ids.to(device), "attention_mask": mask.to(device)}
+
+
+def spans_of(tokens: ResidueTokens, batch: Sequence[Sequence[int]]) -> Spans:
+    """Where in a padded batch each protein's tokens stand, special ones included."""
+    lengths = [len(tokens.prefix) + len(residues) + len(tokens.suffix) for residues in batch]
+    begin = [max(lengths) - length if tokens.pad_left else 0 for length in lengths]
+    return Spans(begin, [first + length for first, length in zip(begin, lengths, strict=True)])
 
 
 def choose_device(device: str) -> torch.device:
@@ -117,14 +146,25 @@ def choose_precision(precision: str, device: torch.device) -> str:
     return precision
 
 
-def load(source: str, *, device: str = "auto", precision: str = "auto") -> LanguageModel:
-    """Load an encoder by hub id or from a local folder.
+def load(
+    source: str,
+    *,
+    device: str = "auto",
+    precision: str = "auto",
+    randomize_seed: int | None = None,
+    residue_map: str | None = None,
+) -> LanguageModel:
+    """Load an encoder or a causal model by hub id or from a local folder.
 
     Parameters
     ----------
     source : id or folder
     device : 'auto', 'cpu', 'cuda', 'cuda:1', …
     precision : 'auto', 'float32', 'bfloat16' or 'float16'
+    randomize_seed : draw the weights anew from the model's own initialisation with this seed, and leave the trained
+        ones unread; None to load them
+    residue_map : letters to replace before they become tokens, as 'UZOB>X', or 'keep'; None for what the model was
+        trained with, see :func:`~attnstore.ingest.tokens.default_map`
 
     Raises
     ------
@@ -133,27 +173,26 @@ def load(source: str, *, device: str = "auto", precision: str = "auto") -> Langu
     """
     where = choose_device(device)
     chosen = choose_precision(precision, where)
-    _check_folder(source)
+    _check_folder(source, weights=randomize_seed is None)
     with _quiet():
+        config = _config(source)
+        architecture = ARCHITECTURES.get(config.model_type, Architecture())
+        if randomize_seed is None:
+            module, missing = _trained(source, architecture)
+        else:
+            module, missing = _random(config, architecture, randomize_seed), []
         try:
-            module, loaded = transformers.AutoModel.from_pretrained(
-                source, dtype=torch.float32, output_loading_info=True, trust_remote_code=False
-            )
             tokenizer = transformers.AutoTokenizer.from_pretrained(source, trust_remote_code=False)
         except Exception as error:
-            raise ModelError(f"model {source} cannot be loaded: {first_line(error)}") from error
-    missing = sorted(key for key in loaded["missing_keys"] if not key.startswith(_UNUSED))
-    if missing:
-        raise ModelError(
-            f"model {source} lacks weights for {len(missing)} of its parameters (first: {missing[0]}): "
-            "its attention would be random."
-        )
-    tokens = residue_tokens(tokenizer, source)
-    digest = weights_digest(module, without=loaded["missing_keys"])
+            raise ModelError(f"the tokenizer of {source} cannot be loaded: {first_line(error)}") from error
+        tokens = residue_tokens(tokenizer, source, pad_left=architecture.pad_left, residue_map=residue_map)
     module.eval()
-    check = _check_capture(module, tokens)
-    module.to(device=where, dtype=_PRECISIONS[chosen])
-    config = module.config
+    module.config.use_cache = False  # keys and values, kept for a next token
+    digest = weights_digest(module, without=missing)
+    check, causal = _check_capture(module, architecture, tokens)
+    module.to(where)
+    for parameter in module.parameters():  # but no buffer: rotary frequencies are no use in sixteen bits
+        parameter.data = parameter.data.to(_PRECISIONS[chosen])
     return LanguageModel(
         module=module,
         tokens=tokens,
@@ -161,11 +200,55 @@ def load(source: str, *, device: str = "auto", precision: str = "auto") -> Langu
         weights_sha256=digest,
         layers=int(config.num_hidden_layers),
         heads=int(config.num_attention_heads),
-        max_residues=_limit(config, tokens),
+        max_residues=_limit(config, architecture, tokens),
+        causal=causal,
         device=where,
         precision=chosen,
         check=check,
     )
+
+
+def _config(source: str) -> Any:
+    try:
+        described, _ = transformers.PretrainedConfig.get_config_dict(source)
+        if "auto_map" in described and described.get("model_type") not in transformers.CONFIG_MAPPING:
+            raise ModelError(f"model {source} needs code of its own to be run, which attnstore does not download.")
+        return transformers.AutoConfig.from_pretrained(source, trust_remote_code=False)
+    except ModelError:
+        raise
+    except Exception as error:
+        raise ModelError(f"model {source} cannot be loaded: {first_line(error)}") from error
+
+
+def _trained(source: str, architecture: Architecture) -> tuple[Any, list[str]]:
+    """The module, and the names of parameters that its checkpoint lacks."""
+    try:
+        module, loaded = getattr(transformers, architecture.loader).from_pretrained(
+            source,
+            dtype=torch.float32,
+            attn_implementation="eager",
+            output_loading_info=True,
+            trust_remote_code=False,
+        )
+    except Exception as error:
+        raise ModelError(f"model {source} cannot be loaded: {first_line(error)}") from error
+    missing = sorted(loaded["missing_keys"])
+    needed = [key for key in missing if not key.startswith(_UNUSED)]
+    if needed:
+        raise ModelError(
+            f"model {source} lacks weights for {len(needed)} of its parameters (first: {needed[0]}): "
+            "its attention would be random."
+        )
+    return module, missing
+
+
+def _random(config: Any, architecture: Architecture, seed: int) -> Any:
+    """A module as it is before training: on the CPU, in float32, so that a seed gives the same one anywhere."""
+    loader = getattr(transformers, architecture.loader)
+    build = getattr(loader, "from_config", getattr(loader, "_from_config", None))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return build(config, dtype=torch.float32, attn_implementation="eager")
 
 
 def weights_digest(module: torch.nn.Module, without: Collection[str] = ()) -> str:
@@ -182,12 +265,12 @@ def weights_digest(module: torch.nn.Module, without: Collection[str] = ()) -> st
     return digest.hexdigest()
 
 
-def _check_folder(source: str) -> None:
+def _check_folder(source: str, *, weights: bool) -> None:
     folder = Path(source)
     if folder.is_dir():
         if not (folder / "config.json").exists():
             raise ModelError(f"model folder {source} has no config.json: give the folder that transformers saved.")
-        if not any((folder / name).exists() for name in _WEIGHTS):
+        if weights and not any((folder / name).exists() for name in _WEIGHTS):
             raise ModelError(f"model folder {source} has no weights: it needs one of {', '.join(_WEIGHTS)}.")
     elif folder.exists():
         raise ModelError(f"model {source} is a file: give a hub id or the folder that holds the model.")
@@ -195,59 +278,62 @@ def _check_folder(source: str) -> None:
         raise ModelError(f"model folder {source} does not exist.")
 
 
-def _check_capture(module: Any, tokens: ResidueTokens) -> float:
+def _check_capture(module: Any, architecture: Architecture, tokens: ResidueTokens) -> tuple[float, bool]:
     """Compare captured attention with the model's own `output_attentions`, eager, in float32, with padding.
 
-    Returns the largest difference; above 1e-4 something else than this model's attention was caught.
+    From then on the module hands its attention to the receiver in force.
+
+    Returns
+    -------
+    float
+        The largest difference; above 1e-4 something else than this model's attention was caught.
+    bool
+        Whether the model is causal.
     """
-    sequences = [PROBE[:48], PROBE[48:80]]
-    batch = [[tokens.ids[letter] for letter in sequence] for sequence in sequences]
+    batch = [[tokens.ids[letter] for letter in sequence] for sequence in (PROBE[:48], PROBE[48:80])]
     inputs = pad_batch(tokens, batch, torch.device("cpu"))
-    caught: list[torch.Tensor] = []
+    spans = spans_of(tokens, batch)
     name = type(module).__name__
     try:
         with torch.inference_mode():
-            module.set_attn_implementation("eager")
-            own = module(**inputs, output_attentions=True).attentions
-            module.set_attn_implementation(IMPLEMENTATION)
-            with capture(lambda _, weights: caught.append(weights.clone())):
+            own = module(**inputs, output_attentions=True).attentions or ()
+            caught = Collected(module.config.num_hidden_layers, module.config.num_attention_heads, spans)
+            architecture.reach(module)
+            with capture(caught, spans) as calls:
                 module(**inputs)
-    except (ValueError, TypeError, AttributeError, NotImplementedError) as error:
+    except (ValueError, TypeError, AttributeError, IndexError, NotImplementedError, RuntimeError) as error:
         raise ModelError(f"{name} does not hand over its attention: {first_line(error)}") from error
-    if not own or len(caught) != len(own):
-        raise ModelError(
-            f"{name} handed over {len(caught)} layers of attention where it has {len(own or ())}: "
-            "it does not dispatch through transformers' attention interface."
-        )
-    length = [len(tokens.prefix) + len(sequence) + len(tokens.suffix) for sequence in sequences]
-    differences = [
-        float((a[b, :, :n, :n] - c[b, :, :n, :n]).abs().max())
-        for a, c in zip(own, caught, strict=True)
-        for b, n in enumerate(length)
-    ]
-    layer = next((index // len(length) for index, value in enumerate(differences) if math.isnan(value)), None)
-    if layer is not None:
-        raise ModelError(f"{name}: the attention of layer {layer} is NaN on a probe of ordinary residues.")
-    worst = max(differences)
+    if not own or calls.layers != len(own):
+        raise _not_dispatched(name, calls.layers, len(own))
+    differences, causal = [], True
+    for item, (begin, end) in enumerate(zip(*spans, strict=True)):
+        theirs = torch.stack([layer[item, :, begin:end, begin:end] for layer in own])
+        broken = theirs.isnan().flatten(1).any(1).nonzero().flatten().tolist()
+        if broken:
+            raise ModelError(f"{name}: the attention of layer {broken[0]} is NaN on a probe of ordinary residues.")
+        differences.append((theirs - caught.weights[item]).abs().max())
+        causal &= not bool(theirs.triu(1).any())
+    worst = float(torch.stack(differences).max())  # NaN if one is
     if not worst < 1e-4:
         raise ModelError(f"{name}: captured attention differs from the model's own by up to {worst:.2g}.")
-    if all(float(weights.triu(1).sum()) == 0 for weights in own):
-        raise ModelError(f"{name} is causal: half of its pairs cannot be attended to, and would count as unattended.")
-    return worst
+    return worst, causal
 
 
-def _limit(config: Any, tokens: ResidueTokens) -> int | None:
-    """Most residues that fit the positions and the tokenizer's own limit."""
-    special = len(tokens.prefix) + len(tokens.suffix)
-    limits = []
-    if tokens.tokenizer.model_max_length < 10**6:
-        limits.append(tokens.tokenizer.model_max_length)
-    positions = getattr(config, "max_position_embeddings", None)
-    if positions:
-        # RoBERTa's kind counts positions from the one after the padding token's.
-        offset = config.pad_token_id + 1 if config.model_type in ("esm", "roberta", "xlm-roberta", "camembert") else 0
-        limits.append(positions - offset)
-    return min(limits) - special if limits else None
+def _not_dispatched(name: str, found: int, layers: int) -> ModelError:
+    return ModelError(
+        f"{name} handed over {found} layers of attention where it has {layers}: "
+        "it does not dispatch through transformers' attention interface."
+    )
+
+
+def _limit(config: Any, architecture: Architecture, tokens: ResidueTokens) -> int | None:
+    """Most residues that fit the positions and the tokenizer's own limit; the latter says nothing of relative ones."""
+    if architecture.positions is None:
+        return None
+    limits = [architecture.positions(config), tokens.tokenizer.model_max_length]
+    # A tokenizer without a limit has one of 10³⁰.
+    known = [limit for limit in limits if limit is not None and limit < 10**6]
+    return min(known) - len(tokens.prefix) - len(tokens.suffix) if known else None
 
 
 @contextlib.contextmanager

@@ -16,6 +16,10 @@ from ..layout import PLAN_FILE, read_document, write_document
 SEGMENT_ENTRIES = 128 * 2**20
 
 
+#: Below so many residues a batch takes more memory for what it holds of each residue than of each pair.
+_SHORT = 128
+
+
 @dataclass(frozen=True)
 class PlannedSegment:
     """A segment to be: protein ids by batch, in the order in which they will be stored."""
@@ -23,13 +27,23 @@ class PlannedSegment:
     number: int
     batches: tuple[tuple[str, ...], ...]
 
+    @property
+    def proteins(self) -> list[str]:
+        """Its proteins' ids, in that order."""
+        return [name for batch in self.batches for name in batch]
+
+
+def cost(proteins: int, longest: int) -> int:
+    """What a batch takes of its budget: residues², padding included; short proteins count as more than that."""
+    return proteins * longest * max(longest, _SHORT)
+
 
 def plan_segments(
     lengths: Iterable[tuple[str, int]],
     *,
     heads: int,
     segment_entries: int,
-    batch_residues: int,
+    batch_pairs: int,
     first_number: int = 0,
 ) -> list[PlannedSegment]:
     """Cut proteins into segments and batches.
@@ -39,7 +53,7 @@ def plan_segments(
     lengths : protein id and stored length
     heads : layers × heads, the entries of a pair
     segment_entries : most entries in a segment; a larger protein stands alone
-    batch_residues : most residues in a batch, padding included; a longer protein stands alone
+    batch_pairs : most that a batch may :func:`cost`; a protein that costs more stands alone
     first_number : number of the first segment
     """
     ordered = sorted(lengths, key=lambda item: -item[1])
@@ -64,7 +78,7 @@ def plan_segments(
         if entries and entries + size > segment_entries:
             close_segment()
             entries = 0
-        if batch and width * (len(batch) + 1) > batch_residues:
+        if batch and cost(len(batch) + 1, width) > batch_pairs:
             close_batch()
         if not batch:
             width = length

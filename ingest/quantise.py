@@ -1,23 +1,27 @@
-"""One layer's attention, as the model produced it, to what a segment keeps: codes, arcs and marginals.
+"""Attention, as the model produced it, to what a segment keeps: codes, arcs and marginals.
 
-This is the hot loop of ingest: every attention weight passes through it once. Three things make it fast.
-Codes come from a table indexed by the float's leading bits instead of a search. Weights are walked row by
-row, as they lie in memory, and the one-byte codes are transposed afterwards (the store is target-major), eight
-by eight bytes in registers. And rows are checked and searched for arcs by an integer maximum over blocks, which
-the compiler vectorises: non-negative floats order like their bit patterns, and NaN or negative weights have
-patterns above every valid one.
+This is the hot loop of ingest: every attention weight passes through it once, on a CPU while it is still in the cache
+(see :mod:`~attnstore.ingest.capture`). Three things make it fast. Codes come from a table indexed by the float's
+leading bits instead of a search. Weights are walked row by row, as they lie in memory, and the one-byte codes are
+transposed afterwards (the store is target-major), eight by eight bytes in registers. And rows are checked and searched
+for arcs by an integer maximum over blocks, which the compiler vectorises: non-negative floats order like their bit
+patterns, and NaN or negative weights have patterns above every valid one.
 """
 
-from concurrent.futures import ThreadPoolExecutor
+import threading
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from ..codebook import CELL_SHIFT, TOP, Codebook
 from ..compiled import compiled
 from ..errors import ModelError
+from ..segment import MARGINALS, LocalProteins
+from ..segment_writer import SegmentContents
 
 Array = npt.NDArray[Any]
 
@@ -31,63 +35,39 @@ _compile_sums = compiled(fastmath={"reassoc"})
 
 
 @dataclass(frozen=True, eq=False)
-class LayerTarget:
-    """Where one layer of one segment goes: views into the segment's arrays.
-
-    Attributes
-    ----------
-    codes : uint8 [heads, pairs]
-    sums, counts : float64, int64 [heads, codes]
-        Sum and number of the weights of each code.
-    received, emitted, special : float32 [heads, residues]
-        Attention to each residue from residues; from each residue to residues; from each residue to tokens
-        that are not residues.
-    """
-
-    codes: Array
-    sums: Array
-    counts: Array
-    received: Array
-    emitted: Array
-    special: Array
-
-
-@dataclass(frozen=True, eq=False)
 class Items:
     """The proteins of a batch: int64 arrays [batch].
 
     Attributes
     ----------
-    start : first residue's token position
+    start : first residue's token position in the padded batch
+    prefix : special tokens before the residues
     length : residues
     protein : local index in the segment
     pair_offset, residue_offset : where the protein begins in the segment's arrays
     """
 
     start: Array
+    prefix: int
     length: Array
     protein: Array
     pair_offset: Array
     residue_offset: Array
 
 
-@dataclass(frozen=True, eq=False)
-class Arcs:
-    """Arcs of one layer of one batch, ordered by head, protein, source and target; arrays [arcs]."""
+class FailedItemsError(ModelError):
+    """Some proteins of a batch fail for a reason of their own; `items` are their places in it."""
 
-    head: Array
-    protein: Array
-    source: Array
-    target: Array
-    weight: Array
+    def __init__(self, reason: str, items: Collection[int]) -> None:
+        super().__init__(reason)
+        self.items = sorted(items)
 
 
-class BadWeightError(ModelError):
-    """Attention that is NaN, negative or above one; `item` is its place in the batch."""
+class BadWeightError(FailedItemsError):
+    """Attention that is NaN, negative or above one."""
 
-    def __init__(self, message: str, item: int) -> None:
-        super().__init__(message)
-        self.item = item
+    def __init__(self, layer: int, items: Collection[int]) -> None:
+        super().__init__(f"attention of layer {layer} holds a weight that is NaN, negative or above one", items)
 
 
 @_compile
@@ -100,11 +80,11 @@ def _code_row(bits: Array, table: Array, out: Array) -> None:
 
 
 @_compile
-def _transpose_strip(rows: Array, columns: Array, blocks: int) -> None:
-    # Bytes of a strip, eight by eight: rows [strip, blocks] -> columns [8 * blocks, strip / 8], both uint64.
+def _transpose_strip(rows: Array, columns: Array, height: int, blocks: int) -> None:
+    # Bytes of a strip, eight by eight: rows [8 * height, blocks] -> columns [8 * blocks, height], both uint64.
     m1, m2, m4 = np.uint64(0x00FF00FF00FF00FF), np.uint64(0x0000FFFF0000FFFF), np.uint64(0x00000000FFFFFFFF)
     s1, s2, s4 = np.uint64(8), np.uint64(16), np.uint64(32)
-    for i in range(_STRIP // 8):
+    for i in range(height):
         for j in range(blocks):
             r = i * 8
             x0, x1, x2, x3 = rows[r, j], rows[r + 1, j], rows[r + 2, j], rows[r + 3, j]
@@ -181,124 +161,199 @@ def _largest(bits: Array) -> np.uint32:
 
 
 @_compile
-def _quantise_heads(  # type: ignore[no-untyped-def]
-    alpha, bits, heads, start, length, protein, pair_offset, residue_offset, table, floor_bits, top_bits,
-    codes, bin_sums, bin_counts, received, emitted, special, arc_head, arc_protein, arc_source, arc_target, arc_weight,
+def _quantise(  # type: ignore[no-untyped-def]
+    alpha, bits, first, n, head, protein, pair_offset, residue_offset, table, floor_bits, top_bits,
+    with_codes, with_arcs, with_marginals, codes, bin_sums, bin_counts, received, emitted, special,
+    arc_head, arc_protein, arc_source, arc_target, arc_weight,
 ):  # fmt: skip
-    """Heads ``heads[0] <= h < heads[1]`` of every item; returns (arcs found, -1) or (0, item with a bad weight)."""
+    """A block [heads, tokens, tokens] of one protein; returns the arcs found, or -1 at a bad weight."""
     tokens = alpha.shape[2]
-    blocks = (tokens + 7) // 8
-    rows64 = np.zeros((_STRIP, blocks), np.uint64)
-    columns64 = np.zeros((blocks * 8, _STRIP // 8), np.uint64)
+    blocks = (n + 7) // 8
+    strip_height = min(_STRIP, (n + 7) // 8 * 8)
+    rows64 = np.zeros((strip_height, blocks), np.uint64)
+    columns64 = np.empty((blocks * 8, strip_height // 8), np.uint64)
     rows, columns = rows64.view(np.uint8), columns64.view(np.uint8)
-    received_row = np.empty(tokens, np.float64)
-    sums = np.zeros((4, 256), np.float64)
-    counts = np.zeros((4, 256), np.int64)
+    received_row = np.empty(n, np.float64)
+    sums = np.empty((4, 256), np.float64)
+    counts = np.empty((4, 256), np.int64)
     arcs = 0
-    for h in range(heads[0], heads[1]):
+    for k in range(alpha.shape[0]):
+        h = head + k
         sums[:] = 0.0
         counts[:] = 0
-        for b in range(alpha.shape[0]):
-            first, n = start[b], length[b]
-            received_row[:n] = 0.0
-            for strip in range(0, n, _STRIP):
-                height = min(_STRIP, n - strip)
-                for i in range(height):
-                    token = first + strip + i
-                    row = alpha[b, h, token, first : first + n]
-                    row_bits = bits[b, h, token, first : first + n]
-                    if _largest(bits[b, h, token]) > top_bits:
-                        return 0, b
-                    for block in range(0, n, _BLOCK):
-                        if _largest(row_bits[block : block + _BLOCK]) >= floor_bits:
-                            for j in range(block, min(block + _BLOCK, n)):
-                                if row_bits[j] >= floor_bits:
-                                    if arcs == arc_weight.shape[0]:
-                                        return 0, b
-                                    arc_head[arcs] = h
-                                    arc_protein[arcs] = protein[b]
-                                    arc_source[arcs] = strip + i
-                                    arc_target[arcs] = j
-                                    arc_weight[arcs] = row[j]
-                                    arcs += 1
+        received_row[:] = 0.0
+        for strip in range(0, n, _STRIP):
+            height = min(_STRIP, n - strip)
+            for i in range(height):
+                token = first + strip + i
+                row = alpha[k, token, first : first + n]
+                row_bits = bits[k, token, first : first + n]
+                most = max(_largest(bits[k, token, :first]), _largest(bits[k, token, first + n :]))
+                begin = arcs
+                for block in range(0, n, _BLOCK):
+                    largest = _largest(row_bits[block : block + _BLOCK])
+                    most = max(most, largest)
+                    if with_arcs and largest >= floor_bits:
+                        for j in range(block, min(block + _BLOCK, n)):
+                            if row_bits[j] >= floor_bits:
+                                if arcs == arc_weight.shape[0]:
+                                    return -1
+                                arc_source[arcs] = strip + i
+                                arc_target[arcs] = j
+                                arc_weight[arcs] = row[j]
+                                arcs += 1
+                for arc in range(begin, arcs):
+                    arc_head[arc] = h
+                    arc_protein[arc] = protein
+                if most > top_bits:
+                    return -1
+                if with_codes:
                     _code_row(row_bits, table, rows[i, :n])
                     _add_to_bins(row, rows[i, :n], sums, counts)
-                    residue = residue_offset[b] + strip + i
-                    emitted[h, residue] = _add_row(row, received_row[:n])
-                    special[h, residue] = _sum(alpha[b, h, token, :first]) + _sum(alpha[b, h, token, first + n :])
-                _transpose_strip(rows64, columns64, (n + 7) // 8)
+                if with_marginals:
+                    residue = residue_offset + strip + i
+                    emitted[h, residue] = _add_row(row, received_row)
+                    special[h, residue] = _sum(alpha[k, token, :first]) + _sum(alpha[k, token, first + n : tokens])
+            if with_codes:
+                _transpose_strip(rows64, columns64, (height + 7) // 8, blocks)
                 for j in range(n):
-                    begin = pair_offset[b] + j * n + strip
-                    _copy(columns[j, :height], codes[h, begin : begin + height])
+                    place = pair_offset + j * n + strip
+                    _copy(columns[j, :height], codes[h, place : place + height])
+        if with_marginals:
             for j in range(n):
-                received[h, residue_offset[b] + j] = received_row[j]
-        for c in range(bin_sums.shape[1]):
-            bin_sums[h, c] += sums[0, c] + sums[1, c] + sums[2, c] + sums[3, c]
-            bin_counts[h, c] += counts[0, c] + counts[1, c] + counts[2, c] + counts[3, c]
-    return arcs, -1
+                received[h, residue_offset + j] = received_row[j]
+        if with_codes:
+            for c in range(bin_sums.shape[1]):
+                bin_sums[h, c] += sums[0, c] + sums[1, c] + sums[2, c] + sums[3, c]
+                bin_counts[h, c] += counts[0, c] + counts[1, c] + counts[2, c] + counts[3, c]
+    return arcs
 
 
-class Quantiser:
-    """Turns layers of attention into codes, arcs and marginals on all cores.
+#: Columns of arcs as they are found; the layer is the same for all that come at once.
+_ARC_COLUMNS = {"head": np.uint16, "protein": np.uint32, "source": np.uint32, "target": np.uint32,
+                "weight": np.float32}  # fmt: skip
+
+
+class HostReceiver:
+    """Takes a segment's attention, batch by batch, into the arrays that will be written.
+
+    Between :meth:`begin` and :meth:`end` a forward pass fills it; a batch that is not ended has left nothing that
+    counts, and its proteins may come again.
 
     Parameters
     ----------
-    codebook : Codebook
-    arc_floor : float
-        Weights at or above it are kept as arcs; at least 0.01.
-    threads : int
-        How many heads are worked on at once.
+    proteins : of the segment
+    layers, heads : of the model
+    codebook : edges of the codes
+    arc_floor : weights at or above it are kept as arcs; at least 0.01
+    keep : which of 'codes', 'arcs' and 'marginals'
     """
 
-    def __init__(self, codebook: Codebook, arc_floor: float, threads: int) -> None:
+    def __init__(
+        self,
+        proteins: LocalProteins,
+        layers: int,
+        heads: int,
+        codebook: Codebook,
+        arc_floor: float,
+        keep: Collection[str],
+    ) -> None:
         base, next_edge = codebook.table
         low = np.where(np.isinf(next_edge), 1 << CELL_SHIFT, next_edge.view(np.uint32) & _LOW_BITS)
         self._table = (base.astype(np.uint32) << 16) | low.astype(np.uint32)
         self._floor_bits = np.float32(arc_floor).view(np.uint32)
         self._top_bits = TOP.view(np.uint32)
         self._arcs_a_row = int(1.01 / np.float32(arc_floor)) + 1
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="quantise")
-        self._threads = threads
+        self._keep = tuple(tier in keep for tier in ("codes", "arcs", "marginals"))
+        with_codes, _, with_marginals = self._keep
+        pairs, residues = int(proteins.pair_offset[-1]), int(proteins.residue_offset[-1])
+        self._proteins = proteins
+        self._shape = (layers, heads)
+        self._codes = np.empty((layers, heads, pairs if with_codes else 0), np.uint8)
+        self._sums = np.zeros((layers, heads, codebook.size))
+        self._counts = np.zeros((layers, heads, codebook.size), np.int64)
+        self._marginals = {
+            name: np.empty((layers, heads, residues if with_marginals else 0), np.float32) for name in MARGINALS
+        }
+        self._arcs: list[tuple[int, list[Array]]] = []
+        self._buffers = threading.local()
 
-    def close(self) -> None:
-        """Stop the threads."""
-        self._pool.shutdown()
+    def begin(self, items: Items) -> None:
+        """Say which proteins the next forward pass is of."""
+        self._items = items
+        self._batch_sums, self._batch_counts = np.zeros_like(self._sums), np.zeros_like(self._counts)
+        self._batch_arcs: list[tuple[int, list[Array]]] = []
+        self._bad: dict[int, int] = {}
 
-    def layer(self, alpha: Array, items: Items, target: LayerTarget) -> Arcs:
-        """Quantise one layer of one batch into a segment's arrays and return its arcs.
+    def block(self, layer: int, item: int, head: int, weights: torch.Tensor) -> None:
+        """See :class:`~attnstore.ingest.capture.Receiver`."""
+        if item in self._bad:
+            return
+        alpha, items = weights.numpy(), self._items
+        n = int(items.length[item])
+        # The buffer cannot overflow: a row that sums to one holds at most 1 / floor weights above the floor.
+        columns = self._arc_buffers(n * alpha.shape[0] * self._arcs_a_row)
+        arcs = _quantise(
+            alpha, alpha.view(np.uint32), items.prefix, n, head, items.protein[item], items.pair_offset[item],
+            items.residue_offset[item], self._table, self._floor_bits, self._top_bits, *self._keep,
+            self._codes[layer], self._batch_sums[layer], self._batch_counts[layer],
+            *(self._marginals[name][layer] for name in MARGINALS), *columns,
+        )  # fmt: skip
+        if arcs < 0:
+            self._bad[item] = layer
+        elif arcs:
+            self._batch_arcs.append((layer, [column[:arcs].copy() for column in columns]))
 
-        Parameters
-        ----------
-        alpha : float32 [batch, heads, tokens, tokens]
-            Softmax output, C-contiguous; rows attend, columns are attended to; padding columns are 0.
-        items : Items
-        target : LayerTarget
-            Written in place at the items' offsets; sums and counts are added to.
+    def batch(self, layer: int, weights: torch.Tensor) -> None:
+        """See :class:`~attnstore.ingest.capture.Receiver`; for a model on another device that is quantised here."""
+        items, host = self._items, weights.cpu()
+        for item, start in enumerate(items.start):
+            begin = int(start) - items.prefix
+            self.block(layer, item, 0, host[item, :, begin:, begin:].contiguous())
+
+    def _arc_buffers(self, size: int) -> list[Array]:
+        found: list[Array] | None = getattr(self._buffers, "arcs", None)
+        if found is None or found[0].size < size:
+            found = self._buffers.arcs = [np.empty(size, dtype) for dtype in _ARC_COLUMNS.values()]
+        return found
+
+    def end(self) -> None:
+        """Count the batch in.
 
         Raises
         ------
         BadWeightError
             If a residue's row holds a weight that is NaN, negative or above 1 + 2⁻¹⁶, or sums to well over 1.
+            Nothing of the batch counts then.
         """
-        heads = alpha.shape[1]
-        bounds = np.linspace(0, heads, min(self._threads, heads) + 1).astype(np.int64)
-        bits = alpha.view(np.uint32)
-        rows = int(items.length.sum())
+        if self._bad:
+            raise BadWeightError(min(self._bad.values()), self._bad)
+        self._sums += self._batch_sums
+        self._counts += self._batch_counts
+        self._arcs += self._batch_arcs
 
-        def part(first: int, last: int) -> tuple[tuple[Array, ...], int]:
-            # The buffer cannot overflow: a row that sums to one holds at most 1 / floor weights above the floor.
-            capacity = rows * (last - first) * self._arcs_a_row
-            found = (np.empty(capacity, np.uint16), np.empty(capacity, np.uint32), np.empty(capacity, np.uint32),
-                     np.empty(capacity, np.uint32), np.empty(capacity, np.float32))  # fmt: skip
-            arcs, bad = _quantise_heads(
-                alpha, bits, np.array([first, last]), items.start, items.length, items.protein,
-                items.pair_offset, items.residue_offset, self._table, self._floor_bits, self._top_bits,
-                target.codes, target.sums, target.counts, target.received, target.emitted, target.special, *found,
-            )  # fmt: skip
-            return tuple(column[:arcs].copy() for column in found), bad
+    def finish(self) -> SegmentContents:
+        """Everything that came in; of proteins that never did, anything."""
+        with_codes, with_arcs, with_marginals = self._keep
+        means = np.divide(self._sums, self._counts, out=np.zeros_like(self._sums), where=self._counts > 0)
+        return SegmentContents(
+            proteins=self._proteins,
+            layers=self._shape[0],
+            heads=self._shape[1],
+            codes=self._codes if with_codes else None,
+            bin_mean=means.astype(np.float32) if with_codes else None,
+            bin_count=self._counts.astype(np.uint32) if with_codes else None,
+            arcs=self._joined_arcs() if with_arcs else None,
+            hidden=None,
+            **(self._marginals if with_marginals else dict.fromkeys(MARGINALS)),
+        )
 
-        parts = list(self._pool.map(part, bounds[:-1], bounds[1:]))
-        for _, bad in parts:
-            if bad >= 0:
-                raise BadWeightError("attention holds a weight that is NaN, negative or above one", bad)
-        return Arcs(*(np.concatenate(columns) for columns in zip(*(found for found, _ in parts), strict=True)))
+    def _joined_arcs(self) -> dict[str, Array]:
+        layer = np.repeat(
+            np.array([layer for layer, _ in self._arcs], np.uint16),
+            np.array([columns[0].size for _, columns in self._arcs], np.int64),
+        )
+        return {"layer": layer} | {
+            name: np.concatenate([columns[index] for _, columns in self._arcs] or [np.empty(0, dtype)])
+            for index, (name, dtype) in enumerate(_ARC_COLUMNS.items())
+        }

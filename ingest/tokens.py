@@ -5,6 +5,7 @@ that merges neighbours, drops letters, or has the same token for several amino a
 input by mistake) is found out before the model runs.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,12 @@ from typing import Any
 from ..errors import ModelError
 
 AMINO_ACIDS = "ACDEFGHIKLMNPQRSTVWY"
+
+#: Letters are given to the tokenizer as they are.
+KEEP = "keep"
+
+#: What Rostlab's models were trained with: the rare and the ambiguous letters as X.
+ROSTLAB = "UZOB>X"
 
 
 def _every_pair() -> str:
@@ -33,7 +40,9 @@ class ResidueTokens:
     ids : token of each of the twenty amino acids
     prefix, suffix : special tokens before and after the residues
     pad : token that fills a batch
+    pad_left : whether it fills it from the left
     settings : what was changed of the tokenizer's own settings
+    residue_map : letters that are replaced before, as 'UZOB>X'; or 'keep'
     """
 
     tokenizer: Any
@@ -42,7 +51,9 @@ class ResidueTokens:
     prefix: tuple[int, ...]
     suffix: tuple[int, ...]
     pad: int
+    pad_left: bool
     settings: dict[str, Any]
+    residue_map: str
 
     def encode(self, sequence: str) -> list[int]:
         """Tokens of the residues alone, one each.
@@ -52,6 +63,7 @@ class ResidueTokens:
         ModelError
             If the tokenizer gives another number of tokens than residues; the message says which.
         """
+        sequence = sequence.translate(_replacements(self.residue_map))
         if set(sequence) <= self.ids.keys():
             return [self.ids[letter] for letter in sequence]
         tokens = _tokenize(self.tokenizer, sequence, self.spaced)[len(self.prefix) :]
@@ -71,8 +83,18 @@ class ResidueTokens:
             "spaced": self.spaced,
             "prefix": names(list(self.prefix)),
             "suffix": names(list(self.suffix)),
+            "padding": "left" if self.pad_left else "right",
+            "residue_map": self.residue_map,
             "settings": self.settings,
         }
+
+
+def _replacements(residue_map: str) -> dict[int, str]:
+    """For str.translate."""
+    if residue_map == KEEP:
+        return {}
+    letters, _, substitute = residue_map.partition(">")
+    return dict.fromkeys(map(ord, letters), substitute)
 
 
 def _tokenize(tokenizer: Any, sequence: str, spaced: bool) -> list[int]:
@@ -94,17 +116,30 @@ def _frame(tokens: Sequence[int], length: int) -> tuple[tuple[int, ...], dict[st
     return None
 
 
-def residue_tokens(tokenizer: Any, name: str) -> ResidueTokens:
+def residue_tokens(
+    tokenizer: Any, name: str, *, pad_left: bool = False, residue_map: str | None = None
+) -> ResidueTokens:
     """Find how a tokenizer gives one token per residue.
 
     Letters are tried side by side and spaced apart, then once more with lower-casing off: the default of a BERT
     tokenizer whose folder does not say otherwise turns every amino acid into the unknown token.
+
+    Parameters
+    ----------
+    tokenizer : of transformers
+    name : of the model, for messages
+    pad_left : on which side the model's batches are padded
+    residue_map : letters to replace, as 'UZOB>X', or 'keep'; None to tell by the vocabulary, see `default_map`
 
     Raises
     ------
     ModelError
         If no way gives one distinct token per amino acid; the message shows what came out.
     """
+    if residue_map is not None and not re.fullmatch(r"keep|[A-Z]+>[A-Z]", residue_map):
+        raise ModelError(
+            f"residue map {residue_map!r} is neither 'keep' nor letters and their substitute, as 'UZOB>X'."
+        )
     trials: list[tuple[Any, dict[str, Any]]] = [(tokenizer, {})]
     if getattr(tokenizer, "do_lower_case", False):
         trials.append((_without_lower_case(tokenizer), {"do_lower_case": False}))
@@ -114,12 +149,35 @@ def residue_tokens(tokenizer: Any, name: str) -> ResidueTokens:
             if found is not None:
                 prefix, ids, suffix = found
                 pad = candidate.pad_token_id
-                return ResidueTokens(candidate, spaced, ids, prefix, suffix, 0 if pad is None else pad, settings)
+                return ResidueTokens(
+                    tokenizer=candidate,
+                    spaced=spaced,
+                    ids=ids,
+                    prefix=prefix,
+                    suffix=suffix,
+                    pad=0 if pad is None else pad,
+                    pad_left=pad_left,
+                    settings=settings,
+                    residue_map=default_map(candidate, spaced) if residue_map is None else residue_map,
+                )
     shown = tokenizer.convert_ids_to_tokens(_tokenize(tokenizer, "ACDEFG", False))
     raise ModelError(
         f"{type(tokenizer).__name__} of {name} does not give one token per residue "
         f"(ACDEFG becomes {' '.join(shown)}): attnstore needs a residue-level vocabulary."
     )
+
+
+def default_map(tokenizer: Any, spaced: bool) -> str:
+    """How letters beyond the twenty are handled where the user does not say.
+
+    Rostlab's models (ProtBert, ProtAlbert, ProtXLNet, ProtT5, ProtElectra) saw X in training wherever a sequence
+    had U, Z, O or B, though their vocabularies hold all five. They are told by letters that must be spaced apart and
+    a token for each of the five; other models keep their letters.
+    """
+    if not spaced:
+        return KEEP
+    known = {token.lstrip("▁") for token in tokenizer.get_vocab()}
+    return ROSTLAB if known.issuperset("XUZOB") else KEEP
 
 
 def _without_lower_case(tokenizer: Any) -> Any:

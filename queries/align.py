@@ -160,7 +160,7 @@ def _plan(
     document, codebook, weighted = model.document, model.codebook, measure.weighted
     separations = measure.background == "separation"
     if threshold is None:
-        name, reason = choose_curve_tier(codebook, document.arc_floor, weighted=weighted, tier=tier)
+        name, reason = choose_curve_tier(document, weighted=weighted, tier=tier)
         exact = not weighted or name == "arcs"
         first = first_code(codebook, document.arc_floor, name)
         theta = float(codebook.lower[first])

@@ -17,73 +17,228 @@ BERT_VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"LAGVESIKRDTPN
 CHAINS = {"1AAA_A": 31, "1BBB_B": 24, "1CCC_A": 40, "1DDD_C": 17, "1EEE_A": 28, "1FFF_A": 12}
 
 
-def save_esm(folder: Path, change: Callable[[Any], None] = lambda module: None, *, seed: int = 1) -> Path:
-    """Save a tiny random ESM of rotary positions with its tokenizer; `change` may meddle with the module first."""
-    import torch
+#: For models of letters that stand apart, in sentencepiece's writing; scores are of no consequence.
+PIECES = ["<unk>", "<s>", "</s>", "<cls>", "<sep>", "<pad>", "<mask>", *(f"▁{letter}" for letter in BERT_VOCABULARY[5:])]
+
+
+def save_esm(folder: Path, change: Callable[[Any], None] = lambda module: None, *, seed: int = 1, **settings: Any) -> Path:
+    """Save a tiny random ESM with its tokenizer, of rotary positions as ESM-2 has them where `settings` say nothing.
+
+    `change` may meddle with the module first.
+    """
     from transformers import EsmConfig, EsmModel, EsmTokenizer
 
-    folder.mkdir(parents=True)
-    torch.manual_seed(seed)
-    module = EsmModel(
-        EsmConfig(
-            vocab_size=len(ESM_VOCABULARY),
-            hidden_size=HIDDEN,
-            num_hidden_layers=LAYERS,
-            num_attention_heads=HEADS,
-            intermediate_size=64,
-            max_position_embeddings=1026,
-            position_embedding_type="rotary",
-            pad_token_id=1,
-            mask_token_id=32,
-            token_dropout=True,
-            hidden_dropout_prob=0.0,
-            attention_probs_dropout_prob=0.0,
-        ),
-        add_pooling_layer=False,
+    config = EsmConfig(
+        **{
+            "vocab_size": len(ESM_VOCABULARY),
+            "hidden_size": HIDDEN,
+            "num_hidden_layers": LAYERS,
+            "num_attention_heads": HEADS,
+            "intermediate_size": 64,
+            "max_position_embeddings": 1026,
+            "position_embedding_type": "rotary",
+            "pad_token_id": 1,
+            "mask_token_id": 32,
+            "token_dropout": True,
+            **settings,
+        }
     )
-    sharpen(module)
-    change(module)
-    module.save_pretrained(folder)
-    vocabulary = folder / "vocab.txt"
-    vocabulary.write_text("\n".join(ESM_VOCABULARY))
-    EsmTokenizer(str(vocabulary), model_max_length=1024).save_pretrained(folder)
+    save(folder, EsmModel, config, change, seed=seed, add_pooling_layer=False)
+    EsmTokenizer(str(write_lines(folder / "vocab.txt", ESM_VOCABULARY)), model_max_length=1024).save_pretrained(folder)
     return folder
 
 
-def save_bert(folder: Path, *, lower_case: bool | None = False, seed: int = 2) -> Path:
+def save_bert(folder: Path, *, lower_case: bool | None = False, seed: int = 2, **settings: Any) -> Path:
     """Save a tiny random BERT with a residue-level vocabulary of spaced letters, as ProtBert has."""
-    import torch
-    from transformers import BertConfig, BertModel, BertTokenizer
+    from transformers import BertConfig, BertModel
 
-    folder.mkdir(parents=True)
-    torch.manual_seed(seed)
-    module = BertModel(
-        BertConfig(
-            vocab_size=len(BERT_VOCABULARY),
-            hidden_size=HIDDEN,
-            num_hidden_layers=LAYERS,
-            num_attention_heads=HEADS,
-            intermediate_size=64,
-            max_position_embeddings=128,
-        ),
-        add_pooling_layer=False,
-    )
-    sharpen(module)
-    module.save_pretrained(folder)
-    vocabulary = folder / "vocab.txt"
-    vocabulary.write_text("\n".join(BERT_VOCABULARY))
+    return _of_berts_kind(folder, BertModel, BertConfig, settings, lower_case, seed, add_pooling_layer=False)
+
+
+def save_electra(folder: Path) -> Path:
+    """The same of an ELECTRA, whose embeddings are narrower than its layers."""
+    from transformers import ElectraConfig, ElectraModel
+
+    return _of_berts_kind(folder, ElectraModel, ElectraConfig, {"embedding_size": 16})
+
+
+def save_albert(folder: Path) -> Path:
+    """The same of an ALBERT: one module stands for every layer."""
+    from transformers import AlbertConfig, AlbertModel
+
+    settings = {"embedding_size": 16, "num_hidden_groups": 1, "inner_group_num": 1}
+    return _of_berts_kind(folder, AlbertModel, AlbertConfig, settings, add_pooling_layer=False)
+
+
+def _of_berts_kind(
+    folder: Path,
+    model: type,
+    config: type,
+    settings: dict[str, Any],
+    lower_case: bool | None = False,
+    seed: int = 2,
+    **others: Any,
+) -> Path:
+    from transformers import BertTokenizer
+
+    shape = {
+        "vocab_size": len(BERT_VOCABULARY),
+        "hidden_size": HIDDEN,
+        "num_hidden_layers": LAYERS,
+        "num_attention_heads": HEADS,
+        "intermediate_size": 64,
+        "max_position_embeddings": 128,
+    }
+    save(folder, model, config(**{**shape, **settings}), seed=seed, **others)
+    vocabulary = write_lines(folder / "vocab.txt", BERT_VOCABULARY)
     BertTokenizer(str(vocabulary), do_lower_case=bool(lower_case)).save_pretrained(folder)
     return folder
 
 
-def sharpen(module: Any, factor: float = 30.0) -> None:
-    """Scale queries and keys up: random weights of the usual size attend to everything alike."""
+def save_roberta(folder: Path) -> Path:
+    """Save a tiny random RoBERTa, its positions counted from the one after the padding token's."""
+    from transformers import RobertaConfig, RobertaModel
+
+    config = RobertaConfig(
+        vocab_size=len(ESM_VOCABULARY),
+        hidden_size=HIDDEN,
+        num_hidden_layers=LAYERS,
+        num_attention_heads=HEADS,
+        intermediate_size=64,
+        max_position_embeddings=102,
+        pad_token_id=1,
+        bos_token_id=0,
+        eos_token_id=2,
+        type_vocab_size=1,
+    )
+    save(folder, RobertaModel, config, seed=4, add_pooling_layer=False)
+    save_letters(folder, ESM_VOCABULARY, before="<cls>", after="<eos>")
+    return folder
+
+
+def save_esmc(folder: Path) -> Path:
+    """Save a tiny random ESM-C with its own tokenizer."""
+    from transformers import EsmcConfig, EsmcModel, EsmcTokenizer
+
+    config = EsmcConfig(
+        hidden_size=HIDDEN, num_hidden_layers=LAYERS, num_attention_heads=HEADS, intermediate_size=64
+    )
+    save(folder, EsmcModel, config, seed=5)
+    EsmcTokenizer().save_pretrained(folder)
+    return folder
+
+
+def save_t5(folder: Path, *, decoder: bool = True, spaced: bool = True) -> Path:
+    """Save a tiny random T5, with its decoder as ProtT5 is or the encoder alone.
+
+    `spaced`: with sentencepiece's letters, as ProtT5 has them; else with plain ones, as Ankh has.
+    """
+    from transformers import T5Config, T5EncoderModel, T5Model, T5Tokenizer
+
+    letters = BERT_VOCABULARY[5:]
+    config = T5Config(
+        vocab_size=len(letters) + 3,
+        d_model=HIDDEN,
+        d_kv=8,
+        num_layers=LAYERS,
+        num_decoder_layers=1,
+        num_heads=HEADS,
+        d_ff=64,
+        feed_forward_proj="relu" if spaced else "gated-gelu",
+        relative_attention_num_buckets=8,
+        relative_attention_max_distance=16,
+        decoder_start_token_id=0,
+    )
+    save(folder, T5Model if decoder else T5EncoderModel, config, seed=6)
+    if spaced:
+        pieces = ["<pad>", "</s>", "<unk>", *(f"▁{letter}" for letter in letters)]
+        T5Tokenizer(vocab=[(piece, 0.0) for piece in pieces], extra_ids=0).save_pretrained(folder)
+    else:
+        save_letters(folder, ["<pad>", "</s>", "<unk>", *letters], before=None, after="</s>")
+    return folder
+
+
+def save_xlnet(folder: Path, **settings: Any) -> Path:
+    """Save a tiny random XLNet with letters that stand apart, as ProtXLNet has."""
+    from transformers import XLNetConfig, XLNetModel, XLNetTokenizer
+
+    shape = {"vocab_size": len(PIECES), "d_model": HIDDEN, "n_layer": LAYERS, "n_head": HEADS, "d_inner": 64}
+    save(folder, XLNetModel, XLNetConfig(**{**shape, **settings}), seed=7)
+    XLNetTokenizer(
+        vocab=[(piece, 0.0) for piece in PIECES], additional_special_tokens=[]
+    ).save_pretrained(folder)
+    return folder
+
+
+def save_gpt2(folder: Path, **settings: Any) -> Path:
+    """Save a tiny random GPT-2 with one token per residue."""
+    from transformers import GPT2Config, GPT2Model
+
+    shape = {"vocab_size": len(ESM_VOCABULARY), "n_embd": HIDDEN, "n_layer": LAYERS, "n_head": HEADS,
+             "n_positions": 96, "bos_token_id": 0, "eos_token_id": 2}  # fmt: skip
+    save(folder, GPT2Model, GPT2Config(**{**shape, **settings}), seed=8)
+    save_letters(folder, ESM_VOCABULARY, before="<cls>", after=None)
+    return folder
+
+
+def save(
+    folder: Path,
+    model: type,
+    config: Any,
+    change: Callable[[Any], None] = lambda module: None,
+    *,
+    seed: int,
+    **others: Any,
+) -> None:
+    """Save a random model with attention that is anything but even."""
+    import torch
+
+    folder.mkdir(parents=True)
+    torch.manual_seed(seed)
+    module = model(config, **others)
+    sharpen(module)
+    change(module)
+    module.save_pretrained(folder)
+
+
+def save_letters(folder: Path, vocabulary: list[str], *, before: str | None, after: str | None) -> None:
+    """Save a tokenizer of letters side by side between special tokens."""
+    from tokenizers import Tokenizer, models, processors
+    from transformers import PreTrainedTokenizerFast
+
+    tokenizer = Tokenizer(models.BPE({token: at for at, token in enumerate(vocabulary)}, [], unk_token="<unk>"))
+    special = [token for token in (before, after) if token is not None]
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single=[*([before] if before else []), "$A", *([after] if after else [])],
+        special_tokens=[(token, vocabulary.index(token)) for token in special],
+    )
+    PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token="<pad>", unk_token="<unk>", bos_token=before, eos_token=after
+    ).save_pretrained(folder)
+
+
+def write_lines(path: Path, lines: list[str]) -> Path:
+    path.write_text("\n".join(lines))
+    return path
+
+
+#: What holds queries, keys and relative positions in one architecture or another, and what draws them out.
+_SHARPENED = {
+    "query.weight": 30, "key.weight": 30, "q_norm.weight": 2.5, "k_norm.weight": 2.5, "c_attn.weight": 12,
+    "SelfAttention.q.weight": 12, "relative_attention_bias.weight": 8, "rel_attn.q": 15, "rel_attn.k": 15,
+    "rel_attn.r": 15, "rel_attn.r_w_bias": 5, "rel_attn.r_r_bias": 5, "rel_attn.r_s_bias": 5, "rel_attn.seg_embed": 5,
+}  # fmt: skip
+
+
+def sharpen(module: Any) -> None:
+    """Scale queries, keys and biases up: random weights of the usual size attend to everything alike."""
     import torch
 
     with torch.no_grad():
         for name, parameter in module.named_parameters():
-            if name.endswith(("query.weight", "key.weight")):
-                parameter *= factor
+            for ending, factor in _SHARPENED.items():
+                if name.endswith(ending):
+                    parameter *= factor
 
 
 def largest_weight(folder: Path) -> float:

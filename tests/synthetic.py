@@ -1,14 +1,15 @@
 """Stores made from given attention, without a model, and what brute force says of them."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from attnstore.catalog import CatalogWriter, Structure
 from attnstore.codebook import DEFAULT
-from attnstore.ingest.quantise import Items, LayerTarget, Quantiser
+from attnstore.ingest.quantise import HostReceiver, Items
 from attnstore.layout import ATTENTION, Manifest, ModelDocument, StoreDocument
 from attnstore.segment import LocalProteins
 from attnstore.segment_writer import SegmentContents, write_segment
@@ -69,7 +70,18 @@ def random_proteins(
     return proteins
 
 
-def write_store(path: Path, proteins: list[Protein], *, per_segment: int = 2, name: str = "random") -> None:
+#: What a store keeps unless told otherwise.
+KEEP = ("codes", "arcs", "marginals")
+
+
+def write_store(
+    path: Path,
+    proteins: list[Protein],
+    *,
+    per_segment: int = 2,
+    name: str = "random",
+    keep: tuple[str, ...] = KEEP,
+) -> None:
     """Write proteins and attention by the store's own writers, `per_segment` proteins to a segment."""
     path.mkdir()
     StoreDocument().write(path)
@@ -77,23 +89,51 @@ def write_store(path: Path, proteins: list[Protein], *, per_segment: int = 2, na
         for protein in proteins:
             catalog.add(protein.id, protein.sequence, protein.id, protein.structure)
         catalog.publish()
-    write_model(path, proteins, per_segment=per_segment, name=name)
+    write_model(path, proteins, per_segment=per_segment, name=name, keep=keep)
 
 
-def write_model(path: Path, proteins: list[Protein], *, per_segment: int = 2, name: str = "random") -> None:
+def write_model(
+    path: Path,
+    proteins: list[Protein],
+    *,
+    per_segment: int = 2,
+    name: str = "random",
+    keep: tuple[str, ...] = KEEP,
+) -> None:
     layers, heads = proteins[0].attention.shape[:2]
     directory = path / ATTENTION / name
     directory.mkdir(parents=True)
     ModelDocument(
         name=name, source="random", weights_sha256="0" * 64, architecture="Random", layers=layers, heads=heads,
-        tokenizer={}, precision="float32", max_residues=510, long="truncate", batch_residues=1, segment_entries=1,
-        arc_floor=0.05, chunk_pairs=512, codebook=tuple(DEFAULT.to_json()), check=0.0,
+        causal=False, tokenizer={}, precision="float32", randomize=None, seed=None, max_residues=510, long="truncate",
+        keep=keep, batch_pairs=1, segment_entries=1, arc_floor=0.05, chunk_pairs=512, codebook=tuple(DEFAULT.to_json()), check=0.0,
     ).write(directory)  # fmt: skip
     entries = [
-        write_segment(directory, number, contents(proteins[first : first + per_segment]), 512)
+        write_segment(directory, number, kept(contents(proteins[first : first + per_segment]), keep), 512, 2)
         for number, first in enumerate(range(0, len(proteins), per_segment))
     ]
     Manifest(tuple(entries)).write(directory)
+
+
+def kept(whole: SegmentContents, keep: tuple[str, ...]) -> SegmentContents:
+    """What is left of a segment's contents where only some is kept; `hidden` is made up, the same every time."""
+    fields = {
+        "codes": ("codes", "bin_mean", "bin_count"),
+        "arcs": ("arcs",),
+        "marginals": ("received", "emitted", "special"),
+    }
+    dropped = {field: None for what, names in fields.items() if what not in keep for field in names}
+    hidden = hidden_of(whole.proteins, whole.layers) if "hidden" in keep else None
+    return replace(whole, **dropped, hidden=hidden)
+
+
+def hidden_of(proteins: LocalProteins, layers: int, features: int = 7) -> np.ndarray:
+    """float16 [layers + 1, residues, features]: of each protein's id alone."""
+    parts = [
+        np.random.default_rng(list(name.encode())).normal(size=(layers + 1, stored, features))
+        for name, stored in zip(proteins.id, proteins.stored.tolist(), strict=True)
+    ]
+    return np.concatenate(parts, axis=1).astype(np.float16)
 
 
 def contents(proteins: list[Protein]) -> SegmentContents:
@@ -106,32 +146,15 @@ def contents(proteins: list[Protein]) -> SegmentContents:
         np.array([len(protein.sequence) for protein in proteins]),
         np.array([protein.stored for protein in proteins]),
     )
-    pairs, residues = int(local.pair_offset[-1]), int(local.residue_offset[-1])
-    codes = np.zeros((layers, heads, pairs), np.uint8)
-    sums, counts = np.zeros((layers, heads, DEFAULT.size)), np.zeros((layers, heads, DEFAULT.size), np.int64)
-    received, emitted, special = (np.zeros((layers, heads, residues), np.float32) for _ in range(3))
-    quantiser = Quantiser(DEFAULT, 0.05, threads=2)
-    columns: dict[str, list[np.ndarray]] = {
-        key: [] for key in ("layer", "head", "protein", "source", "target", "weight")
-    }
+    receiver = HostReceiver(local, layers, heads, DEFAULT, 0.05, KEEP)
     for index, protein in enumerate(proteins):
-        at = [np.array([value]) for value in (1, protein.stored, index)]
-        items = Items(*at, local.pair_offset[index : index + 1], local.residue_offset[index : index + 1])
+        one, here = np.array([1]), slice(index, index + 1)
+        places = (local.pair_offset[here], local.residue_offset[here])
+        receiver.begin(Items(one, 1, local.stored[here], np.array([index]), *places))
         for layer in range(layers):
-            target = LayerTarget(
-                codes[layer], sums[layer], counts[layer], received[layer], emitted[layer], special[layer]
-            )
-            alpha = np.ascontiguousarray(protein.attention[layer][None])
-            arcs = quantiser.layer(alpha, items, target)
-            columns["layer"].append(np.full(arcs.weight.size, layer))
-            for key in ("head", "protein", "source", "target", "weight"):
-                columns[key].append(getattr(arcs, key))
-    quantiser.close()
-    mean = np.divide(sums, counts, out=np.zeros_like(sums), where=counts > 0)
-    return SegmentContents(
-        local, codes, mean.astype(np.float32), counts.astype(np.uint32), received, emitted, special,
-        {key: np.concatenate(values) for key, values in columns.items()},
-    )  # fmt: skip
+            receiver.block(layer, 0, 0, torch.from_numpy(np.ascontiguousarray(protein.attention[layer])))
+        receiver.end()
+    return receiver.finish()
 
 
 #: A condition on (protein, source, target): True, False or None where unknown.

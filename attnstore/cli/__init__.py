@@ -47,7 +47,8 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     except AttnstoreError as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(1)
-    except (click.Abort, KeyboardInterrupt):
-        click.echo("interrupted; an ingest keeps what it committed, and the same command goes on from there.", err=True)
+    except (click.Abort, KeyboardInterrupt) as stop:
+        # click wraps an interruption; that of an ingest says what became of the segments under way.
+        click.echo(str(stop) or str(stop.__cause__ or "") or "interrupted.", err=True)
         sys.exit(130)
     sys.exit(0)

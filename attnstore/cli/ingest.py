@@ -12,25 +12,51 @@ if TYPE_CHECKING:
     from ..ingest import Summary
 
 
+_AT_LEAST_1 = click.IntRange(min=1)
+
+
+def _tiers(context: click.Context, parameter: click.Parameter, value: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in value.split(","))
+
+
 @click.command()
 @STORE
 @click.argument("inputs", nargs=-1, metavar="INPUT...", type=click.Path(path_type=Path))
 @click.option("--model", required=True, metavar="ID_OR_DIR", help="Hub id, or folder of a saved model.")
 @click.option("--name", help="The model's name in the store.  [default: last part of its id]")
-@click.option("--max-residues", type=click.IntRange(min=1), default=510, help="What a model sees of a protein at most.")
+@click.option(
+    "--keep", default="codes,arcs,marginals", callback=_tiers, help="And hidden; arcs,marginals to save disk."
+)
+@click.option("--max-residues", type=_AT_LEAST_1, default=510, help="What a model sees of a protein at most.")
 @click.option(
     "--long", type=click.Choice(["truncate", "skip"]), default="truncate", help="What to do with longer ones."
 )
 @click.option("--device", default="auto", help="auto, cpu, cuda, cuda:1, …")
 @click.option("--precision", type=click.Choice(["auto", "float32", "bfloat16", "float16"]), default="auto")
-@click.option("--batch-residues", type=click.IntRange(min=1), help="Residues in a batch.  [default: 2048; GPU: 16384]")
-@click.option("--limit", type=click.IntRange(min=1), help="Read only the first N records, for a trial.")
+@click.option("--batch-pairs", type=_AT_LEAST_1, help="Residues² in a batch.  [default: 1048576; GPU: 16777216]")
+@click.option(
+    "--segment-entries",
+    type=_AT_LEAST_1,
+    default=128 * 2**20,
+    help="Attention entries of a segment: its bytes of memory.",
+)
+@click.option("--limit", type=_AT_LEAST_1, help="Take only the first N records, for a trial.")
+@click.option("--sample", type=_AT_LEAST_1, help="Take only N records, drawn with --seed.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, help="Of --sample and --randomize.")
+@click.option(
+    "--randomize", type=click.Choice(["weights", "sequence"]), help="Run a random twin, or shuffled residues: chance."
+)
 @click.option("--keep-duplicates", is_flag=True, help="Ingest identical sequences apart.")
+@click.option("--strict", is_flag=True, help="Stop at a protein that fails, rather than skip and record it.")
+@click.option("--workers", type=_AT_LEAST_1, help="Processes on this machine; one per GPU where there are several.")
+@click.option("--scheduler", metavar="ADDRESS", help="Dask scheduler whose workers compute the segments.")
+@click.option("--force", is_flag=True, help="Go on though the disk seems full, or another host holds the lock.")
 def ingest(store: Path, inputs: tuple[Path, ...], **options: Any) -> None:
     """Run a model over proteins and keep all its attention in STORE.
 
     INPUT is a FASTA, PDB, mmCIF or cgdms file, plain or gzip, or a folder of them; without any, another model is
-    run over the proteins that STORE holds. The same command again goes on where it was stopped.
+    run over the proteins that STORE holds. The same command again goes on where it was stopped; Ctrl-C finishes what
+    is being written and drops what is being computed.
     """
     try:
         from ..ingest import ingest as run

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ def info(store: Path, as_json: bool) -> None:
             f"{model['precision']}, from {model['source']})\n"
             f"  {model['proteins']:,} proteins ({model['skipped']:,} skipped), {model['residues']:,} residues\n"
             f"  {model['entries']:,} attention entries, {model['arcs']:,} arcs, {model['segments']:,} segments, "
-            f"{model['bytes'] / 1e6:,.1f} MB"
+            f"{model['bytes'] / 1e6:,.1f} MB of {', '.join(model['keep'].split(','))}"
         )
 
 
@@ -56,17 +57,21 @@ def sql(store: Path, statement: str, form: str, output: Path | None) -> None:
 
 @click.command()
 @STORE
-def verify(store: Path) -> None:
-    """Check every digest, checksum and count of STORE; exit 1 if anything is damaged."""
-    from ..progress import bar
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def verify(store: Path, as_json: bool) -> None:
+    """Check every digest, checksum, count and sum of STORE; exit 1 if anything is damaged."""
     from ..store import open_store
     from ..verify import verify as check
 
-    segments = sum(len(model.manifest.segments) for model in open_store(store).models.values())
-    with bar(segments, "segment", shown=sys.stderr.isatty(), leave=False) as counted:
-        problems = check(store, counted.update)
-    for problem in problems:
-        click.echo(problem)
+    problems = check(store, progress=sys.stderr.isatty())
+    if as_json:
+        content = {"path": str(store), "sound": not problems, "problems": [asdict(problem) for problem in problems]}
+        click.echo(json.dumps(content, indent=2))
+    else:
+        for problem in problems:
+            click.echo(problem)
     if problems:
-        raise AttnstoreError(f"{store} is damaged in {len(problems)} place(s).")
-    click.echo(f"{store} is sound: the catalog and {segments} segment(s) are as they were written.")
+        raise AttnstoreError(f"{store} is damaged in {len(problems)} place(s): `attnstore repair` mends it.")
+    if not as_json:
+        segments = sum(len(model.manifest.segments) for model in open_store(store).models.values())
+        click.echo(f"{store} is sound: the catalog and {segments} segment(s) are as they were written.")

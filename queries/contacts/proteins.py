@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from ...catalog import connect
 from ...errors import QueryError
+from ...layout import ingest_with, lacking
 from ..execution.vectors import directory
 from .maps import RANGES, labelled_pairs
 from .tasks import Part
@@ -94,12 +95,16 @@ def roster(store: "Store", model: "Model", cluster_by: str) -> Roster:
     Raises
     ------
     QueryError
-        If the model holds nothing yet, or `proteins` has no such column.
+        If the model holds nothing yet or no codes, or `proteins` has no such column.
     StoreError
         If a segment and the catalog contradict one another.
     """
     if not model.manifest.segments:
         raise QueryError(f"model {model.name} has nothing committed yet: run its ingest again.")
+    keep = model.document.keep
+    if "codes" not in keep:
+        why = f"contacts are predicted from codes, and {lacking(model.name, keep, 'codes')}"
+        raise QueryError(f"{why}: {ingest_with(keep, 'codes')}.")
     catalog = directory(store.catalog_path)
     for segment in model.segments:
         catalog.places(segment)

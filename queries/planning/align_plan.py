@@ -9,6 +9,7 @@ import numpy as np
 from ...codebook import Codebook, parse_threshold
 from ...errors import QueryError
 from ..language.tree import Expression
+from .kept import STORED, among_kept, why_not
 
 if TYPE_CHECKING:
     from ...layout import ModelDocument
@@ -84,7 +85,7 @@ def choose_tier(
     separations: bool,
     tier: Tier | None,
 ) -> tuple[Tier, bool, str]:
-    """The cheapest tier that answers exactly, else the cheapest that answers within bounds.
+    """The cheapest tier kept that answers exactly, else the cheapest that answers within bounds.
 
     Parameters
     ----------
@@ -126,17 +127,23 @@ def choose_tier(
         able["codes"] = (False, "weights from codes lie within the bounds of their bins")
     else:
         able["codes"] = (True, "the threshold is an edge of the codebook")
+    keep, name = document.keep, document.name
+    kept, reasons = among_kept(able, unable, keep)
     if tier is not None:
-        if tier not in ("marginals", "arcs", "codes"):
+        if tier not in STORED:
             raise QueryError(f"tier {tier!r} is not one of marginals, arcs and codes.")
-        if tier not in able:
-            raise QueryError(f"the tier {tier} cannot answer this: {unable[tier]}.")
-        return tier, *able[tier]
+        if tier not in kept:
+            raise QueryError(f"the tier {tier} cannot answer this of model {name}: {reasons[tier]}.")
+        return tier, *kept[tier]
     for exact in (True, False):
-        for name in ("marginals", "arcs", "codes"):
-            if name in able and able[name][0] is exact:
-                return name, *able[name]
+        for one in STORED:
+            if one in kept and kept[one][0] is exact:
+                return one, *kept[one]
+    works = {
+        "marginals": "weighted=True without a threshold works for a question about one end",
+        "arcs": f"any threshold from {document.arc_floor:g} works",
+        "codes": "either of the two works",
+    }
     raise QueryError(
-        f"threshold {threshold:g} cannot be answered: {unable['arcs']}, and {unable['codes']}. "
-        f"Use one of the two, or one from {document.arc_floor:g}."
+        f"threshold {threshold:g} cannot be answered of model {name}: {why_not(able, reasons, works, keep)}."
     )

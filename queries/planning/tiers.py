@@ -16,6 +16,7 @@ from ..language.steps import Bands, cut, values
 from ..language.touched import is_of
 from ..language.tree import Expression, Leaf
 from .align_plan import one_end
+from .kept import among_kept, why_not
 
 if TYPE_CHECKING:
     from ...store import Model
@@ -119,7 +120,7 @@ class Choice:
 
 
 def choose(question: Question, need: Needs, model: "Model", tier: Tier | None, said: str) -> Choice:
-    """The cheapest tier that answers exactly, else the cheapest within bounds; or the one asked for, if it can.
+    """The cheapest tier kept that answers exactly, else the cheapest within bounds; or the one asked for, if it can.
 
     Parameters
     ----------
@@ -133,21 +134,24 @@ def choose(question: Question, need: Needs, model: "Model", tier: Tier | None, s
         If none can, or not the one asked for; the message says why and names the cure.
     """
     able, unable = _tiers(question, need, model)
+    keep, floor = model.document.keep, model.document.arc_floor
+    kept, reasons = among_kept(able, unable, keep)
     if tier is not None:
         if tier not in TIERS:
             raise QueryError(f"tier {tier!r} is not one of {', '.join(TIERS)}.")
-        if tier not in able:
-            raise QueryError(f"the tier {tier} cannot answer {said}: {unable[tier]}.")
-        return able[tier]
+        if tier not in kept:
+            raise QueryError(f"the tier {tier} cannot answer {said} of model {model.name}: {reasons[tier]}.")
+        return kept[tier]
     for exact in (True, False):
         for name in TIERS:
-            if name in able and able[name].exact is exact:
-                return able[name]
-    raise QueryError(
-        f"{said} cannot be answered of model {model.name}: {unable['arcs']}, and {unable['codes']}; "
-        f"compare the weight by >= or < with edges of the codebook, or ask for weight >= {model.document.arc_floor:g} "
-        "or more."
-    )
+            if name in kept and kept[name].exact is exact:
+                return kept[name]
+    works = {
+        "marginals": "ask for sums of weights by properties of one end, without a threshold",
+        "arcs": f"ask for weight >= {floor:g} or more{', without reverse_weight' if need.reverse else ''}",
+        "codes": "compare the weight by >= or < with edges of the codebook",
+    }
+    raise QueryError(f"{said} cannot be answered of model {model.name}: {why_not(able, reasons, works, keep)}.")
 
 
 def _tiers(question: Question, need: Needs, model: "Model") -> tuple[dict[Tier, Choice], dict[Tier, str]]:

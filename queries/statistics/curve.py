@@ -1,7 +1,7 @@
 """Every threshold at once: from arcs counted by code to shares at each edge of the codebook."""
 
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -9,10 +9,14 @@ import numpy.typing as npt
 from ...codebook import Codebook
 from ...errors import QueryError
 from ..planning.align_plan import Tier
+from ..planning.kept import STORED, among_kept, why_not
 from .background import ProteinBackground
 from .bootstrap import PoissonBootstrap
 from .measure import Measure
 from .samples import Counts, Sample
+
+if TYPE_CHECKING:
+    from ...layout import ModelDocument
 
 Array = npt.NDArray[Any]
 
@@ -20,22 +24,34 @@ Array = npt.NDArray[Any]
 _BOOTSTRAP_BYTES = 64 << 20
 
 
-def choose_curve_tier(codebook: Codebook, arc_floor: float, *, weighted: bool, tier: str | None) -> tuple[Tier, str]:
-    """The tier that a curve is read from, codes unless arcs are asked for, and why.
+def choose_curve_tier(document: "ModelDocument", *, weighted: bool, tier: str | None) -> tuple[Tier, str]:
+    """The tier that a curve is read from and why: codes, unless arcs are asked for or codes were not kept.
 
     Raises
     ------
     QueryError
-        If the tier asked for knows no thresholds, or there is none of that name.
+        If the tier asked for knows no thresholds or was not kept, or there is none of that name; or neither was kept.
     """
-    if tier == "arcs":
-        return "arcs", f"the edges of the codebook from the arc floor, {arc_floor:g}"
-    if tier in (None, "codes"):
-        within = ", weights within the bounds of their bins" if weighted else ""
-        return "codes", f"one pass answers all {codebook.size} thresholds{within}"
-    if tier == "marginals":
-        raise QueryError("the tier marginals cannot answer this: marginals know no threshold.")
-    raise QueryError(f"tier {tier!r} is not one of codes and arcs, from which a curve is read.")
+    within = ", weights within the bounds of their bins" if weighted else ""
+    able: dict[Tier, str] = {
+        "codes": f"one pass answers all {document.edges.size} thresholds{within}",
+        "arcs": f"the edges of the codebook from the arc floor, {document.arc_floor:g}",
+    }
+    unable: dict[Tier, str] = {"marginals": "marginals know no threshold"}
+    kept, reasons = among_kept(able, unable, document.keep)
+    if tier is not None:
+        if tier not in STORED:
+            raise QueryError(f"tier {tier!r} is not one of codes and arcs, from which a curve is read.")
+        if tier not in kept:
+            raise QueryError(f"the tier {tier} cannot answer this of model {document.name}: {reasons[tier]}.")
+        return tier, kept[tier]
+    if not kept:
+        works = {"marginals": "weighted=True with threshold='auto' works for a question about one end"}
+        raise QueryError(
+            f"a curve cannot be read of model {document.name}: {why_not(able, reasons, works, document.keep)}."
+        )
+    chosen: Tier = "codes" if "codes" in kept else "arcs"
+    return chosen, kept[chosen] if chosen == "codes" else f"{kept[chosen]}; {reasons['codes']}"
 
 
 def first_code(codebook: Codebook, arc_floor: float, tier: Tier) -> int:

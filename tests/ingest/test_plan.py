@@ -3,34 +3,35 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from attnstore.ingest.plan import plan_segments, read_plan, write_plan
+from attnstore.ingest.plan import cost, plan_segments, read_plan, write_plan
 
 LENGTHS = st.lists(st.integers(1, 600), max_size=60).map(lambda ls: [(f"p{i}", n) for i, n in enumerate(ls)])
 
 
-@given(LENGTHS, st.integers(1, 500), st.integers(1, 10**8), st.integers(1, 5000))
-def test_every_protein_is_planned_once_within_the_limits_and_longest_first(lengths, heads, entries, residues):
-    plan = plan_segments(lengths, heads=heads, segment_entries=entries, batch_residues=residues, first_number=3)
+@given(LENGTHS, st.integers(1, 500), st.integers(1, 10**8), st.integers(1, 10**6))
+def test_every_protein_is_planned_once_within_the_limits_and_longest_first(lengths, heads, entries, pairs):
+    plan = plan_segments(lengths, heads=heads, segment_entries=entries, batch_pairs=pairs, first_number=3)
     size = dict(lengths)
     names = [name for segment in plan for batch in segment.batches for name in batch]
     assert sorted(names) == sorted(size)
     assert [size[name] for name in names] == sorted(size.values(), reverse=True)
     assert [segment.number for segment in plan] == list(range(3, 3 + len(plan)))
     for segment in plan:
-        members = [name for batch in segment.batches for name in batch]
+        members = segment.proteins
         assert len(members) == 1 or sum(heads * size[name] ** 2 for name in members) <= entries
         for batch in segment.batches:
-            assert len(batch) == 1 or max(size[name] for name in batch) * len(batch) <= residues
+            longest = max(size[name] for name in batch)
+            assert len(batch) == 1 or len(batch) * longest**2 <= cost(len(batch), longest) <= pairs
 
 
 @given(LENGTHS)
 def test_a_plan_is_the_same_whatever_order_equal_lengths_come_in_between_runs(lengths):
-    options = {"heads": 120, "segment_entries": 10**7, "batch_residues": 512}
+    options = {"heads": 120, "segment_entries": 10**7, "batch_pairs": 512**2}
     assert plan_segments(lengths, **options) == plan_segments(list(lengths), **options)
 
 
 def test_a_recorded_plan_reads_back(tmp_path):
-    plan = plan_segments([("a", 3), ("b", 9)], heads=1, segment_entries=81, batch_residues=9)
+    plan = plan_segments([("a", 3), ("b", 9)], heads=1, segment_entries=81, batch_pairs=9 * 128)
     write_plan(tmp_path, plan)
     assert read_plan(tmp_path) == plan
     assert len(plan) == 2

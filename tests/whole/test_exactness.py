@@ -4,11 +4,12 @@ import itertools
 
 import numpy as np
 import pytest
+import torch
 
 import attnstore
 from attnstore.codebook import DEFAULT
 from attnstore.ingest import ingest
-from attnstore.ingest.quantise import Quantiser
+from attnstore.ingest.quantise import HostReceiver
 from attnstore.ingest.sources import read_inputs
 
 THRESHOLDS = (0.3, 0.05, 0.012, 0.7)
@@ -47,29 +48,32 @@ def ingested(request, cgdms_chains, tmp_path_factory):
     model = request.getfixturevalue(request.param)
     chosen = [path for path in cgdms_chains if len(path.read_text().split("\n", 1)[0]) in (20, 37, 64, 99, 100)][:14]
     records = {record.id: record for record in read_inputs(chosen)}
-    seen: dict[tuple[int, int], np.ndarray] = {}
-    quantise = Quantiser.layer
+    seen: dict[tuple[int, int, int], np.ndarray] = {}
+    block = HostReceiver.block
     plants = planted(np.array([np.float32(theta) for theta in THRESHOLDS]))
 
-    def keep_and_quantise(self, alpha, items, target):
+    def plant_and_take(self, layer, item, head, weights):
         # Weights on an edge and one ulp beside it, in every head of the first protein of every batch.
-        alpha = alpha.copy()
-        row, column = int(items.start[0]) + 1, int(items.start[0]) + 2
-        alpha[0, :, row : row + plants.shape[0], column : column + plants.shape[1]] = plants
-        layer = keep_and_quantise.layer = (keep_and_quantise.layer + 1) % keep_and_quantise.layers
-        for b, (start, n, protein) in enumerate(zip(items.start, items.length, items.protein, strict=True)):
-            seen[layer, int(protein)] = alpha[b, :, start : start + n, start : start + n].copy()
-        return quantise(self, alpha, items, target)
+        alpha, first, n = weights.clone(), self._items.prefix, int(self._items.length[item])
+        if item == 0:
+            row, column = first + 1, first + 2
+            alpha[:, row : row + plants.shape[0], column : column + plants.shape[1]] = torch.from_numpy(plants)
+        protein = int(self._items.protein[item])
+        for k in range(alpha.shape[0]):
+            seen[layer, head + k, protein] = alpha[k, first : first + n, first : first + n].numpy().copy()
+        block(self, layer, item, head, alpha)
 
-    keep_and_quantise.layer, keep_and_quantise.layers = -1, {"esm2_model": 6, "antiberty_model": 8}[request.param]
     path = tmp_path_factory.mktemp("exact") / "store"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Quantiser, "layer", keep_and_quantise)
-        ingest(path, chosen, model=str(model), name="model", batch_residues=256, max_residues=90)
+        patch.setattr(HostReceiver, "block", plant_and_take)
+        ingest(path, chosen, model=str(model), name="model", batch_pairs=4 * 128 * 90, max_residues=90)
     store = attnstore.open(path)
     (segment,) = store.model().segments
+    document = store.model().document
     weights = {
-        name: np.stack([seen[layer, index] for layer in range(store.model().document.layers)])
+        name: np.stack(
+            [np.stack([seen[layer, head, index] for head in range(document.heads)]) for layer in range(document.layers)]
+        )
         for index, name in enumerate(segment.proteins.id)
     }
     return store, records, weights

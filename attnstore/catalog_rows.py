@@ -1,0 +1,105 @@
+"""What the catalog's tables are filled with: proteins, and their residues from sequence and structure."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+
+@dataclass(frozen=True, eq=False)
+class Structure:
+    """Positions and author numbering of a chain of L residues.
+
+    Attributes
+    ----------
+    author_number
+        int32 [L]; the number the authors gave the residue, 0 where `author_known` is False.
+    author_known
+        bool [L]; False where the residue has no author number, as no unresolved residue has.
+    insertion_code
+        Length L; None where there is none.
+    ca
+        float32 [L, 3], Å; Cα, NaN where it is unresolved.
+    cb
+        float32 [L, 3], Å; Cβ of the file or, where it has none (as glycine), the virtual one placed
+        from N, Cα and C; NaN where one of these is missing too.
+    """
+
+    author_number: npt.NDArray[np.int32]
+    author_known: npt.NDArray[np.bool_]
+    insertion_code: tuple[str | None, ...]
+    ca: npt.NDArray[np.float32]
+    cb: npt.NDArray[np.float32]
+
+
+def structure_digest(structure: Structure) -> str:
+    """SHA-256 of everything in a structure, hexadecimal."""
+    parts = (structure.author_number, structure.author_known, structure.ca, structure.cb)
+    content = b"".join(np.ascontiguousarray(part).tobytes() for part in parts)
+    return hashlib.sha256(content + repr(structure.insertion_code).encode()).hexdigest()
+
+
+@dataclass
+class Protein:
+    """A protein as table `proteins` has it; `member` is its column `structure`, by which to find the coordinates.
+
+    `structure` is None where there is none, and where the catalog holds it already.
+    """
+
+    index: int
+    id: str
+    sequence: str
+    sequence_sha256: str
+    member: str | None = None
+    structure_sha256: str | None = None
+    structure: Structure | None = None
+
+    def adopt(self, member: str, structure: Structure, structure_sha256: str) -> None:
+        """Take coordinates and numbering from a member."""
+        self.member, self.structure, self.structure_sha256 = member, structure, structure_sha256
+
+
+STRUCTURE_COLUMNS = ("author_number", "insertion_code", "ca_x", "ca_y", "ca_z", "cb_x", "cb_y", "cb_z")
+
+#: A row a residue from a row a protein; lists go side by side, NULL is as long as the others.
+RESIDUES = (
+    "SELECT protein_index, id AS protein, unnest(range(length(sequence)))::INTEGER AS pos, "
+    "unnest(string_split(sequence, '')) AS aa, "
+    + ", ".join(f"unnest({column}) AS {column}" for column in STRUCTURE_COLUMNS)
+    + " FROM incoming"
+)
+
+
+def protein_table(proteins: Sequence[Protein]) -> pa.Table:
+    """A row a protein; residue columns are lists, NULL where there is no structure."""
+    structures = [protein.structure for protein in proteins if protein.structure is not None]
+    lengths = [0 if protein.structure is None else len(protein.sequence) for protein in proteins]
+    offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32))
+    unknown = pa.array([protein.structure is None for protein in proteins])
+    columns = {
+        "protein_index": pa.array([protein.index for protein in proteins], pa.int32()),
+        "id": pa.array([protein.id for protein in proteins], pa.string()),
+        "sequence": pa.array([protein.sequence for protein in proteins], pa.string()),
+        "sequence_sha256": pa.array([protein.sequence_sha256 for protein in proteins], pa.string()),
+        "structure": pa.array([protein.member for protein in proteins], pa.string()),
+        "structure_sha256": pa.array([protein.structure_sha256 for protein in proteins], pa.string()),
+    }
+    for name, values in zip(STRUCTURE_COLUMNS, _structure_values(structures), strict=True):
+        columns[name] = pa.ListArray.from_arrays(offsets, values, mask=unknown)
+    return pa.table(columns)
+
+
+def _structure_values(structures: Sequence[Structure]) -> list[pa.Array]:
+    """The residue columns of all structures, one after the other."""
+    number = np.concatenate([np.empty(0, np.int32), *(structure.author_number for structure in structures)])
+    known = np.concatenate([np.empty(0, np.bool_), *(structure.author_known for structure in structures)])
+    codes = [code for structure in structures for code in structure.insertion_code]
+    columns = [pa.array(number, pa.int32(), mask=~known), pa.array(codes, pa.string())]
+    for atoms in ("ca", "cb"):
+        xyz = np.concatenate([np.empty((0, 3), np.float32), *(getattr(structure, atoms) for structure in structures)])
+        missing = np.isnan(xyz).any(axis=1)
+        columns += [pa.array(np.ascontiguousarray(xyz[:, axis]), pa.float32(), mask=missing) for axis in range(3)]
+    return columns

@@ -1,0 +1,66 @@
+"""XLNet (ProtXLNet): two special tokens at the end, padding on the left, and attention that is never dispatched.
+
+Its layers compute their attention inside `rel_attn_core`, from content, relative position and segment (Yang et al.,
+*XLNet*, NeurIPS 2019, arXiv 1906.08237; section 3.3 of Dai et al., *Transformer-XL*, ACL 2019, arXiv 1901.02860, for
+the terms). Each layer gets a core of ours that hands the same terms to `attend`: content as query and key, the
+others as biases.
+"""
+
+from functools import partial
+from typing import Any
+
+import torch
+
+from ..capture import attend
+from .architecture import Architecture
+
+
+def _core(
+    attention: Any,
+    q_head: torch.Tensor,
+    k_head_h: torch.Tensor,
+    v_head_h: torch.Tensor,
+    k_head_r: torch.Tensor,
+    seg_mat: torch.Tensor | None = None,
+    attn_mask: torch.Tensor | None = None,
+    output_attentions: bool = False,
+) -> torch.Tensor:
+    """What stands for `rel_attn_core`.
+
+    Parameters
+    ----------
+    attention : the layer's XLNetRelativeAttention
+    q_head, k_head_h, v_head_h : [tokens, batch, heads, size]
+    k_head_r : of relative positions, [2 × tokens, batch, heads, size]
+    seg_mat : [tokens, tokens, batch, 2], whether two tokens are of one segment, or of two
+    attn_mask : [tokens, tokens, batch, 1], 1 where a token is not attended to
+    output_attentions : refused: weights go to the receiver
+
+    Returns
+    -------
+    torch.Tensor
+        [tokens, batch, heads, size]
+    """
+    if output_attentions:
+        raise ValueError("its own attention is not to be had once attnstore reads it")
+    tokens = k_head_h.shape[0]
+    position = torch.einsum("ibnd,jbnd->bnij", q_head + attention.r_r_bias, k_head_r)
+    biases = [attention.rel_shift_bnij(position, klen=tokens) * attention.scale]
+    if seg_mat is not None:
+        segment = torch.einsum("ibnd,snd->ibns", q_head + attention.r_s_bias, attention.seg_embed)
+        biases.append(torch.einsum("ijbs,ibns->bnij", seg_mat, segment) * attention.scale)
+    if attn_mask is not None:
+        biases.append(attn_mask.permute(2, 3, 0, 1) * torch.finfo(attn_mask.dtype).min)
+    query, key, value = (
+        tensor.permute(1, 2, 0, 3) for tensor in (q_head + attention.r_w_bias, k_head_h, v_head_h)
+    )
+    return attend(query, key, value, biases, attention.scale).transpose(0, 1)
+
+
+def _reach(module: Any) -> None:
+    for layer in module.layer:
+        layer.rel_attn.rel_attn_core = partial(_core, layer.rel_attn)
+    module.config.use_mems_eval = False  # the hidden states of every layer, kept for a next segment of a long text
+
+
+XLNET = Architecture(positions=None, pad_left=True, reach=_reach)

@@ -1,0 +1,136 @@
+"""What an ingest will take, said before it starts."""
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import StoreError
+from ..layout import Manifest, ModelDocument
+from .compute import Protein
+from .plan import PlannedSegment
+from .task import Done
+
+#: Attention entries from which a trial pays: below, an ingest takes seconds.
+_WORTH_A_TRIAL = 1 << 28
+
+#: Attention entries of a trial: a tenth of a second on two cores, enough to fill a GPU.
+_TRIAL_ENTRIES = {"cpu": 1 << 24, "cuda": 1 << 30}
+
+#: Bytes an attention entry where nothing was measured: what it takes before it is compressed.
+_UNMEASURED = 1.0
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What is left to do, and what it will take.
+
+    Attributes
+    ----------
+    segments, residues, entries : to be computed
+    bytes : they will take on the disk
+    seconds : they will take, None where nothing was measured
+    free : bytes free on the store's disk
+    """
+
+    segments: int
+    residues: int
+    entries: int
+    bytes: int
+    seconds: float | None
+    free: int
+
+    def __str__(self) -> str:
+        time = "" if self.seconds is None else f", about {_duration(self.seconds)}"
+        about = "at most" if self.seconds is None else "about"
+        return (
+            f"{self.segments:,} segments, {self.residues:,} residues, {self.entries:,} attention entries: "
+            f"{about} {_size(self.bytes)} of {_size(self.free)} free{time}"
+        )
+
+
+def trial_segment(pending: Sequence[PlannedSegment], proteins: dict[str, Protein], heads: int, device: str) \
+        -> PlannedSegment | None:  # fmt: skip
+    """A few proteins of about the middle of what is pending, in one batch; None where a trial does not pay."""
+    if _entries(pending, proteins, heads) < _WORTH_A_TRIAL:
+        return None
+    middle = pending[len(pending) // 2]
+    batch = middle.batches[len(middle.batches) // 2]
+    wanted = _TRIAL_ENTRIES["cuda" if device.startswith("cuda") else "cpu"]
+    names: list[str] = []
+    for name in batch:
+        if names and heads * sum(proteins[known].stored ** 2 for known in names) >= wanted:
+            break
+        names.append(name)
+    return PlannedSegment(0, (tuple(names),))
+
+
+def forecast(
+    store: Path,
+    document: ModelDocument,
+    pending: Sequence[PlannedSegment],
+    proteins: dict[str, Protein],
+    manifest: Manifest,
+    trial: Done | None,
+    processes: int,
+) -> Forecast:
+    """Put a trial's measures and the size of what is pending together.
+
+    Parameters
+    ----------
+    store : whose disk counts
+    document, manifest : of the model; what is committed says best how many bytes an entry takes
+    pending : segments still to be computed
+    proteins : by id, those of the segments
+    trial : what one segment took, where one was tried
+    processes : how many are computed at once
+    """
+    heads = document.layers * document.heads
+    entries = _entries(pending, proteins, heads)
+    tried = heads * trial.entry.pairs if trial is not None and trial.entry is not None else 0
+    committed = heads * manifest.total("pairs")
+    if committed > tried:
+        each = manifest.total("bytes") / committed
+    elif trial is not None and trial.entry is not None:
+        each = trial.entry.bytes / tried
+    else:
+        each = _UNMEASURED
+    return Forecast(
+        segments=len(pending),
+        residues=sum(proteins[name].stored for segment in pending for name in segment.proteins if name in proteins),
+        entries=entries,
+        bytes=round(entries * each),
+        seconds=trial.seconds / tried * entries / processes if tried and trial is not None else None,
+        free=shutil.disk_usage(store).free,
+    )
+
+
+def check_disk(told: Forecast, store: Path) -> None:
+    """Raise StoreError if the disk cannot hold what is to come."""
+    if told.bytes > told.free:
+        raise StoreError(
+            f"{store} has {_size(told.free)} of disk left where about {_size(told.bytes)} are needed: make room, keep "
+            "less (--keep arcs,marginals), or use --force."
+        )
+
+
+def _entries(segments: Sequence[PlannedSegment], proteins: dict[str, Protein], heads: int) -> int:
+    return heads * sum(
+        proteins[name].stored ** 2 for segment in segments for name in segment.proteins if name in proteins
+    )
+
+
+def _size(number: float) -> str:
+    for unit in ("B", "kB", "MB", "GB", "TB"):
+        if number < 1000 or unit == "TB":
+            return f"{number:.0f} {unit}" if unit == "B" else f"{number:.1f} {unit}"
+        number /= 1000
+    raise AssertionError
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 90 * 60:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h" if seconds < 48 * 3600 else f"{seconds / 86400:.1f} days"

@@ -1,0 +1,151 @@
+"""Documents of a store made again from what they describe: segments say what a manifest lists and what was planned."""
+
+import contextlib
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from ..catalog import catalog_errors, connect, current_catalog
+from ..durable import sha256_bytes, sha256_file, sync_directory
+from ..errors import AttnstoreError, StoreError
+from ..layout import SEGMENT_FILE, SEGMENTS, ModelDocument, SegmentEntry, Skipped, StoreDocument
+from ..segment import LocalProteins, Segment, open_segment, recorded_files
+from .plan import PlannedSegment, plan_segments
+from .store_directory import fill_catalog
+
+#: Of segments that were begun, but not finished or damaged: no digest is this one, so no reader takes it for whole.
+_NO_DIGEST = "0" * 64
+
+
+def recovered_entries(directory: Path) -> list[SegmentEntry]:
+    """What a manifest would say of each directory that lies in a model's ``segments/``, by name.
+
+    ``segment.json`` is written last, so where it is there, all that it lists once was. A segment that was not written
+    to its end, or of which this much cannot be read, is listed with a digest that it does not have.
+    """
+    entries = []
+    for place in sorted((directory / SEGMENTS).glob("*-*")):
+        number = place.name.partition("-")[0]
+        if number.isdecimal():
+            entry = SegmentEntry(place.name, int(number), _NO_DIGEST, 0, 0, 0, 0, 0)
+            with contextlib.suppress(AttnstoreError, OSError):
+                entry = _sealed(directory, entry)
+            entries.append(entry)
+    return entries
+
+
+def _sealed(directory: Path, entry: SegmentEntry) -> SegmentEntry:
+    place = directory / SEGMENTS / entry.id
+    document = (place / SEGMENT_FILE).read_bytes()
+    entry = replace(entry, sha256=sha256_bytes(document))
+    size = len(document) + sum(file.size for file in recorded_files(place, entry))
+    segment = open_segment(directory, entry)
+    return replace(
+        entry,
+        proteins=len(segment.proteins.id),
+        residues=int(segment.proteins.residue_offset[-1]),
+        pairs=int(segment.proteins.pair_offset[-1]),
+        arcs=pq.read_metadata(segment.arcs_path).num_rows if "arcs" in segment.kept else 0,
+        bytes=size,
+    )
+
+
+def proteins_of(directory: Path, entry: SegmentEntry) -> LocalProteins | None:
+    """The proteins of a segment of which other files may be damaged; None if they cannot be told."""
+    place = directory / SEGMENTS / entry.id
+    with contextlib.suppress(AttnstoreError, OSError):
+        digests = {file.path: file.sha256 for file in recorded_files(place, entry)}
+        if sha256_file(place / "proteins.parquet") == digests.get("proteins.parquet"):
+            return Segment(place, entry, (), ()).proteins
+    return None
+
+
+def recovered_plan(document: ModelDocument, held: Mapping[int, LocalProteins]) -> list[PlannedSegment]:
+    """A plan that puts into segments, by number, what they hold, and nothing into those between.
+
+    Batches are cut as they were, but for proteins that failed and so are in no segment.
+    """
+    plan = [PlannedSegment(number, ()) for number in range(max(held, default=-1) + 1)]
+    for number, proteins in held.items():
+        entries = document.layers * document.heads * int(proteins.pair_offset[-1])
+        (plan[number],) = plan_segments(
+            zip(proteins.id, proteins.stored.tolist(), strict=True),
+            heads=document.layers * document.heads,
+            segment_entries=entries,
+            batch_pairs=document.batch_pairs,
+            first_number=number,
+        )
+    return plan
+
+
+def recovered_skips(plan: Sequence[PlannedSegment], held: Mapping[int, LocalProteins]) -> tuple[Skipped, ...]:
+    """The proteins that were planned for segments and are not in them."""
+    reason = "failed when its segment was computed; why, was lost with the manifest"
+    return tuple(
+        Skipped(name, reason)
+        for number, proteins in sorted(held.items())
+        for name in plan[number].proteins
+        if name not in set(proteins.id)
+    )
+
+
+def recovered_store_document(path: Path, needed: Mapping[str, str]) -> StoreDocument | None:
+    """What ``store.json`` would say of the catalog that lies beside it; None if none is sound and holds what is needed.
+
+    Of several, the one with the most proteins: catalogs only grow.
+
+    Parameters
+    ----------
+    path : the store
+    needed : digest of the sequence of each protein that segments hold, by id
+    """
+    found = []
+    for catalog in path.glob("catalog-*.duckdb"):
+        with contextlib.suppress(AttnstoreError, OSError):
+            found.append((_described(catalog, needed), catalog.stat().st_mtime_ns))
+    return max(found, key=lambda entry: (entry[0].proteins, entry[1]))[0] if found else None
+
+
+def rebuild_catalog(path: Path, inputs: Sequence[Path], needed: Mapping[str, str], *, keep_duplicates: bool) -> None:
+    """Read inputs again, and let the catalog that comes of them be the store's.
+
+    Raises
+    ------
+    AttnstoreError
+        If they cannot be read, or lack a protein that is needed; the store is then as it was.
+    """
+    for leftover in path.glob(".catalog-*"):  # of a run that was killed
+        shutil.rmtree(leftover)
+    with tempfile.TemporaryDirectory(prefix=".catalog-", dir=path) as folder:
+        scratch = Path(folder)
+        StoreDocument().write(scratch)
+        fill_catalog(scratch, inputs, limit=None, sample=None, seed=0, keep_duplicates=keep_duplicates)
+        built = current_catalog(scratch, StoreDocument.read(scratch))
+        document = _described(built, needed)
+        built.replace(path / built.name)
+        sync_directory(path)
+        document.write(path)
+
+
+def _described(catalog: Path, needed: Mapping[str, str]) -> StoreDocument:
+    """What ``store.json`` says of a catalog, of which every block is read, and so checked by DuckDB; raises StoreError."""
+    with contextlib.closing(connect(catalog)) as connection, catalog_errors(catalog):
+        tables = connection.execute("SELECT table_name FROM duckdb_tables() WHERE database_name = 'catalog'").fetchall()
+        for (table,) in tables:
+            connection.execute(f'SELECT bit_xor(hash(t)) FROM "{table}" AS t').fetchall()
+        digests = dict(connection.execute("SELECT id, sequence_sha256 FROM proteins").fetchall())
+        residues, wrong = connection.execute(
+            "SELECT (SELECT count(*) FROM residues), (SELECT count(*) FROM proteins WHERE "
+            "sha256(sequence) <> sequence_sha256 OR length(sequence) <> length)"
+        ).fetchall()[0]
+    if wrong:
+        raise StoreError(f"the catalog {catalog} is damaged: {wrong} of its sequences are not those it had.")
+    lacking = [name for name, digest in needed.items() if digests.get(name) != digest]
+    if lacking:
+        more = f" and {len(lacking) - 1} more proteins" if len(lacking) > 1 else ""
+        raise StoreError(f"{lacking[0]}{more} of the store's segments are missing: give all inputs that were ingested.")
+    return StoreDocument(catalog.name, sha256_file(catalog), len(digests), residues)

@@ -1,0 +1,220 @@
+"""A model's pending segments, computed and committed one by one."""
+
+import shutil
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ..catalog import current_catalog
+from ..errors import AttnstoreError, StoreError, first_line
+from ..layout import SEGMENTS, Manifest, StoreDocument
+from ..progress import bar
+from .compute import Protein, Stopped
+from .forecast import check_disk, forecast, trial_segment
+from .language_model import LanguageModel
+from .plan import PlannedSegment
+from .task import Done, Job, run_segment, run_trial
+from .workers import Workers
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C, with what became of the segments under way."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What an ingest did, and what the store holds of the model afterwards.
+
+    Attributes
+    ----------
+    model : its name in the store
+    proteins, residues, entries, arcs : committed; entries = layers × heads × pairs
+    skipped : proteins that the model did not take
+    truncated : proteins longer than what the model saw of them
+    segments_written : in this run; 0 where everything was there
+    entries_written : attention entries computed in this run
+    seconds : spent on all of this run but loading the model and starting workers
+    bytes : of the model's segments and the catalog
+    """
+
+    model: str
+    proteins: int
+    residues: int
+    entries: int
+    arcs: int
+    skipped: int
+    truncated: int
+    segments_written: int
+    entries_written: int
+    seconds: float
+    bytes: int
+
+    @property
+    def bits_per_entry(self) -> float:
+        """Everything in: what is kept, and the catalog."""
+        return 8 * self.bytes / self.entries if self.entries else float("nan")
+
+    @property
+    def entries_per_second(self) -> float:
+        """Rate of this run; NaN where it computed nothing."""
+        return self.entries_written / self.seconds if self.entries_written else float("nan")
+
+
+class Run:
+    """Pending segments on their way into the manifest; this process alone writes it."""
+
+    def __init__(
+        self,
+        store: Path,
+        job: Job,
+        where: Workers,
+        language_model: LanguageModel,
+        manifest: Manifest,
+        proteins: dict[str, Protein],
+        pending: Sequence[PlannedSegment],
+        *,
+        progress: bool,
+    ) -> None:
+        self.store = store
+        self.job = job
+        self.where = where
+        self.language_model = language_model
+        self.manifest = manifest
+        self.proteins = proteins
+        self.pending = [segment for segment in pending if any(name in proteins for name in segment.proteins)]
+        self.progress = progress
+        self.stop = threading.Event()
+        self.segments_written = self.entries_written = 0
+        manifest.write(job.directory)
+        _clear_garbage(job.directory, manifest)
+
+    def forecast(self, force: bool) -> None:
+        """Say what is to come; raises StoreError if the disk cannot hold it, unless forced."""
+        if not self.pending:
+            return
+        document, tried = self.job.document, None
+        trial = trial_segment(self.pending, self.proteins, document.layers * document.heads, self.where.device)
+        if trial is not None:
+            tried = self._submit(run_trial, trial).result()
+            shutil.rmtree(self.job.scratch, ignore_errors=True)
+        told = forecast(self.store, document, self.pending, self.proteins, self.manifest, tried, self.where.processes)
+        if self.progress:
+            print(f"{document.name}: {told}", file=sys.stderr)
+        if not force:
+            check_disk(told, self.store)
+
+    def all(self) -> None:
+        """Compute every pending segment, committing each as it comes."""
+        residues = sum(self._residues(segment) for segment in self.pending)
+        waiting, running = deque(self.pending), dict[Future[Done], PlannedSegment]()
+        with bar(residues, "res", shown=self.progress, unit_scale=True, desc=self.job.document.name,
+                 smoothing=0.05) as counted:  # fmt: skip
+            try:
+                while waiting or running:
+                    while waiting and len(running) < self.where.slots:
+                        planned = waiting.popleft()
+                        running[self._submit(run_segment, planned, counted.update)] = planned
+                    for future in wait(running, return_when=FIRST_COMPLETED).done:
+                        planned = running.pop(future)
+                        self._commit(planned, future)
+                        if self.where.remote:
+                            counted.update(self._residues(planned))
+            except BaseException as error:
+                finished, dropped = self._wind_up(running)
+                if isinstance(error, KeyboardInterrupt):
+                    raise Interrupted(_interruption(finished, dropped)) from None
+                raise
+
+    def _residues(self, segment: PlannedSegment) -> int:
+        return sum(self.proteins[name].stored for name in segment.proteins if name in self.proteins)
+
+    def _submit(
+        self,
+        function: Callable[..., Done],
+        planned: PlannedSegment,
+        advance: Callable[[int], object] | None = None,
+    ) -> Future[Done]:
+        proteins = {name: self.proteins[name] for name in planned.proteins if name in self.proteins}
+        if self.where.remote:
+            return self.where.submit(function, self.job, planned, proteins)
+        options = {} if advance is None else {"advance": advance, "stopped": self.stop.is_set}
+        return self.where.submit(function, self.job, planned, proteins, language_model=self.language_model, **options)
+
+    def _commit(self, planned: PlannedSegment, future: Future[Done]) -> None:
+        try:
+            done = future.result()
+        except (AttnstoreError, OSError, Stopped, CancelledError):
+            raise
+        except Exception as error:
+            if not self.where.remote:
+                raise
+            raise StoreError(f"segment {planned.number} could not be computed by a worker: {first_line(error)}.") \
+                from error  # fmt: skip
+        entries = self.manifest.segments if done.entry is None else (*self.manifest.segments, done.entry)
+        self.manifest = replace(
+            self.manifest,
+            segments=tuple(sorted(entries, key=lambda entry: entry.number)),
+            skipped=(*self.manifest.skipped, *done.skipped),
+        )
+        self.manifest.write(self.job.directory)
+        if done.entry is not None:
+            self.segments_written += 1
+            self.entries_written += self.job.document.layers * self.job.document.heads * done.entry.pairs
+
+    def _wind_up(self, running: dict[Future[Done], PlannedSegment]) -> tuple[list[int], list[int]]:
+        """Give up what is being computed, commit what is being written; numbers of those kept and those dropped."""
+        self.stop.set()
+        finished, dropped = [], []
+        for future in running:
+            future.cancel()
+        for future, planned in running.items():
+            try:
+                self._commit(planned, future)
+                finished.append(planned.number)
+            except (Exception, CancelledError):
+                dropped.append(planned.number)
+        return finished, dropped
+
+    def summary(self, seconds: float) -> Summary:
+        """What was done."""
+        document, manifest = self.job.document, self.manifest
+        catalog = current_catalog(self.store, StoreDocument.read(self.store))
+        return Summary(
+            model=document.name,
+            proteins=manifest.total("proteins"),
+            residues=manifest.total("residues"),
+            entries=document.layers * document.heads * manifest.total("pairs"),
+            arcs=manifest.total("arcs"),
+            skipped=len(manifest.skipped),
+            truncated=sum(len(protein.sequence) > protein.stored for protein in self.proteins.values()),
+            segments_written=self.segments_written,
+            entries_written=self.entries_written,
+            seconds=seconds,
+            bytes=manifest.total("bytes") + catalog.stat().st_size,
+        )
+
+
+def _interruption(finished: Sequence[int], dropped: Sequence[int]) -> str:
+    def listed(numbers: Sequence[int]) -> str:
+        return ", ".join(map(str, sorted(numbers))) or "none"
+
+    return (
+        f"interrupted: of the segments under way {listed(finished)} finished and kept, {listed(dropped)} dropped; "
+        "the same command goes on."
+    )
+
+
+def _clear_garbage(directory: Path, manifest: Manifest) -> None:
+    """Remove what a killed run left: segments that no manifest lists, and half-written documents."""
+    for half in directory.glob(".*.tmp"):
+        half.unlink(missing_ok=True)
+    shutil.rmtree(directory / ".trial", ignore_errors=True)
+    listed = {segment.id for segment in manifest.segments}
+    segments = directory / SEGMENTS
+    for leftover in segments.iterdir() if segments.exists() else ():
+        if leftover.name not in listed:
+            shutil.rmtree(leftover)

@@ -1,0 +1,82 @@
+"""Which proteins of the catalog a model takes, and the plan of its segments."""
+
+import contextlib
+from collections.abc import Collection
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from ..catalog import connect, current_catalog
+from ..errors import ModelError, StoreError
+from ..layout import PLAN_FILE, Manifest, ModelDocument, Skipped, StoreDocument
+from .compute import Protein
+from .plan import PlannedSegment, plan_segments, read_plan, write_plan
+from .tokens import ResidueTokens
+
+
+def catalog_proteins(
+    store: Path, document: ModelDocument, *, limit: int | None = None, sample: int | None = None, seed: int = 0
+) -> dict[str, Protein]:
+    """Proteins of the catalog by id, in its order: all, the first so many, or so many drawn with a seed."""
+    with contextlib.closing(connect(current_catalog(store, StoreDocument.read(store)))) as connection:
+        rows = connection.execute(
+            "SELECT id, sequence, sequence_sha256 FROM proteins ORDER BY protein_index"
+        ).fetchall()
+    if sample is not None and sample < len(rows):
+        drawn = np.random.default_rng(seed).choice(len(rows), sample, replace=False)
+        rows = [rows[index] for index in sorted(drawn)]
+    return {
+        name: Protein(sequence, sha256, min(len(sequence), document.max_residues))
+        for name, sequence, sha256 in rows[:limit]
+    }
+
+
+def taken(
+    proteins: dict[str, Protein], document: ModelDocument, tokens: ResidueTokens, manifest: Manifest
+) -> tuple[dict[str, Protein], Manifest]:
+    """Those of the proteins that the model takes; the others are added to the manifest with their reason."""
+    known_skips = {entry.protein for entry in manifest.skipped}
+    skipped = list(manifest.skipped)
+    chosen: dict[str, Protein] = {}
+    for name, protein in proteins.items():
+        if name in known_skips:
+            continue
+        length, stored = len(protein.sequence), protein.stored
+        reason = None
+        if stored < length and document.long == "skip":
+            reason = f"{length} residues are more than {document.max_residues}"
+        else:
+            try:
+                tokens.encode(protein.sequence[:stored])
+            except ModelError as error:
+                reason = str(error)
+        if reason is None:
+            chosen[name] = protein
+        else:
+            skipped.append(Skipped(name, reason))
+    return chosen, replace(manifest, skipped=tuple(skipped))
+
+
+def extended_plan(
+    directory: Path, document: ModelDocument, proteins: dict[str, Protein], committed: Collection[int]
+) -> list[PlannedSegment]:
+    """The recorded plan, with segments added for proteins that are new since."""
+    plan = read_plan(directory)
+    if any(number >= len(plan) for number in committed):
+        raise StoreError(
+            f"{directory / PLAN_FILE} is missing or not that of the segments there: bring it back, or run "
+            "`attnstore repair`."
+        )
+    planned = {name for segment in plan for name in segment.proteins}
+    new = [(name, protein.stored) for name, protein in proteins.items() if name not in planned]
+    if new:
+        plan += plan_segments(
+            new,
+            heads=document.layers * document.heads,
+            segment_entries=document.segment_entries,
+            batch_pairs=document.batch_pairs,
+            first_number=len(plan),
+        )
+        write_plan(directory, plan)
+    return plan

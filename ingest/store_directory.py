@@ -1,0 +1,93 @@
+"""The directory of a store that is written to: made where there is none, filled with what inputs hold."""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from ..catalog import CatalogWriter, current_catalog
+from ..durable import make_directories
+from ..errors import StoreError
+from ..layout import STORE_FILE, StoreDocument
+from .lock import waiting
+from .sources import read_inputs
+from .sources.record import Record
+
+
+@contextlib.contextmanager
+def store_directory(path: Path) -> Iterator[None]:
+    """Make the store where there is none; if the first steps fail, leave no trace of it."""
+    if path.exists() and not path.is_dir():
+        raise StoreError(f"{path} is a file: give a directory for the store.")
+    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+    make_directories(path)
+    new = not (path / STORE_FILE).exists()
+    if new and any(path.iterdir()):
+        raise StoreError(f"{path} is neither empty nor an attnstore store: give another directory.")
+    try:
+        if new:
+            StoreDocument().write(path)
+        else:
+            StoreDocument.read(path)
+        yield
+    except BaseException:
+        if new and not _has_catalog(path):
+            (path / STORE_FILE).unlink(missing_ok=True)
+            for folder in missing:
+                with contextlib.suppress(OSError):  # another process may have put something there
+                    folder.rmdir()
+        raise
+
+
+def _has_catalog(store: Path) -> bool:
+    try:
+        return StoreDocument.read(store).catalog is not None
+    except StoreError:  # store.json could not even be written
+        return False
+
+
+@contextlib.contextmanager
+def storage_errors(store: Path) -> Iterator[None]:
+    """A full or failing disk, a folder that may not be written to: in one sentence."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        place = error.filename or store
+        raise StoreError(f"{place} cannot be written ({reason}): what was committed before is untouched.") from error
+
+
+def fill_catalog(
+    store: Path, inputs: Sequence[Path], *, limit: int | None, sample: int | None, seed: int, keep_duplicates: bool
+) -> None:
+    """Add what inputs hold to the catalog; without any, see that there is one.
+
+    Parameters
+    ----------
+    store : directory
+    inputs : files and folders
+    limit : only the first so many records
+    sample : only so many records, drawn with `seed`
+    keep_duplicates : identical sequences apart
+    """
+    if not inputs:
+        current_catalog(store, StoreDocument.read(store))
+        return
+    with waiting(store), CatalogWriter(store, keep_duplicates=keep_duplicates) as catalog:
+        records: Iterator[Record] = islice(read_inputs(inputs), limit)
+        for record in records if sample is None else _drawn(records, sample, seed):
+            catalog.add(record.id, record.sequence, record.place, record.structure)
+        catalog.publish()
+
+
+def _drawn(records: Iterator[Record], size: int, seed: int) -> Iterator[Record]:
+    """A sample without replacement in the records' own order, of a stream (Vitter 1985, Algorithm R)."""
+    rng = np.random.default_rng(seed)
+    drawn: dict[int, tuple[int, Record]] = {}
+    for number, record in enumerate(records):
+        place = number if number < size else int(rng.integers(number + 1))
+        if place < size:
+            drawn[place] = (number, record)
+    return (record for _, record in sorted(drawn.values(), key=lambda entry: entry[0]))

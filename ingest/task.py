@@ -1,0 +1,171 @@
+"""A segment as one task: through the model and onto the disk, in this process or on a worker."""
+
+import os
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+
+from ..errors import ModelError
+from ..layout import ModelDocument, SegmentEntry, Skipped
+from ..segment_writer import write_segment
+from .compute import Budget, Computed, Protein, compute_segment, strict
+from .language_model import LanguageModel, load
+from .plan import PlannedSegment
+
+#: One forward pass at a time: while a segment is compressed and written, the next one is computed.
+_forward = threading.Lock()
+
+#: How many segments are in a process's memory at once.
+SEGMENTS_AT_ONCE = 2
+_in_memory = threading.Semaphore(SEGMENTS_AT_ONCE)
+
+
+@dataclass(frozen=True)
+class Job:
+    """What it takes to compute the segments of a model, small enough to send to a worker.
+
+    Attributes
+    ----------
+    directory : of the model in the store
+    document : what to run and what to keep
+    source : hub id or folder to load it from
+    device : 'cpu', 'cuda', 'cuda:1', …
+    threads : of a worker; None for as many as the machine has
+    strict : whether a protein that fails is fatal
+    """
+
+    directory: Path
+    document: ModelDocument
+    source: str
+    device: str
+    threads: int | None
+    strict: bool
+
+    @property
+    def scratch(self) -> Path:
+        """Where trials are written, inside the store since a disk is tried, too."""
+        return self.directory / ".trial"
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a task came to.
+
+    Attributes
+    ----------
+    entry : of the segment, for the manifest; None where every protein of it failed
+    skipped : proteins that failed
+    seconds : that it took, waiting left out
+    """
+
+    entry: SegmentEntry | None
+    skipped: tuple[Skipped, ...]
+    seconds: float
+
+
+def run_segment(
+    job: Job,
+    planned: PlannedSegment,
+    proteins: dict[str, Protein],
+    *,
+    language_model: LanguageModel | None = None,
+    stopped: Callable[[], bool] = lambda: False,
+    advance: Callable[[int], object] = lambda residues: None,
+) -> Done:
+    """Compute a segment and write it under a name that no manifest lists yet.
+
+    Parameters
+    ----------
+    job, planned, proteins : what to do, and the proteins it is about
+    language_model : loaded already; without, this process loads it once
+    stopped, advance : see :func:`~attnstore.ingest.compute.compute_segment`
+
+    Raises
+    ------
+    StoreError
+        If the disk is full or fails.
+    ModelError
+        If the model cannot be loaded here, is another one here, or, where the job is strict, a protein fails.
+    Stopped
+        If asked to.
+    """
+    threads = job.threads or os.cpu_count() or 1
+    with _in_memory:
+        with _forward:
+            began = time.perf_counter()
+            model = language_model or _loaded(job)
+            # Of this thread: each has a count of its own in torch.
+            torch.set_num_threads(threads)
+            budget = _budget(job.source, str(model.device), job.document.precision)
+            computed = compute_segment(planned, proteins, job.document, model, budget, stopped=stopped, advance=advance)
+            seconds = time.perf_counter() - began
+        return _written(job, planned.number, strict(computed) if job.strict else computed, threads, seconds)
+
+
+def _written(job: Job, number: int, computed: Computed, threads: int, seconds: float) -> Done:
+    began = time.perf_counter()
+    entry = None
+    if computed.contents is not None:
+        entry = write_segment(job.directory, number, computed.contents, job.document.chunk_pairs, threads)
+    return Done(entry, computed.skipped, seconds + time.perf_counter() - began)
+
+
+def run_trial(
+    job: Job, planned: PlannedSegment, proteins: dict[str, Protein], *, language_model: LanguageModel | None = None
+) -> Done:
+    """Compute and write a segment that is thrown away, to measure what the others will take.
+
+    Run twice, since the first time a machine loads libraries and compiles; the second one counts.
+    """
+    job.scratch.mkdir(exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(dir=job.scratch))
+    try:
+        first = PlannedSegment(0, ((planned.proteins[-1],),))
+        elsewhere = Job(scratch, job.document, job.source, job.device, job.threads, job.strict)
+        run_segment(elsewhere, first, _of(proteins, first.proteins), language_model=language_model)
+        return run_segment(elsewhere, planned, proteins, language_model=language_model)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _of(proteins: dict[str, Protein], names: Collection[str]) -> dict[str, Protein]:
+    return {name: proteins[name] for name in names}
+
+
+@lru_cache(maxsize=1)
+def _budget(source: str, device: str, precision: str) -> Budget:
+    """What this process has learned of the memory that a model's batches take."""
+    return Budget()
+
+
+@lru_cache(maxsize=1)
+def _loaded_from(source: str, device: str, precision: str, randomize_seed: int | None) -> LanguageModel:
+    return load(source, device=device, precision=precision, randomize_seed=randomize_seed)
+
+
+def _loaded(job: Job) -> LanguageModel:
+    """The model, loaded by this process the first time it is asked for."""
+    document = job.document
+    seed = document.seed if document.randomize == "weights" else None
+    model = _loaded_from(job.source, _own_device(job.device), document.precision, seed)
+    if model.weights_sha256 != document.weights_sha256:
+        raise ModelError(f"model {job.source} has other weights on this worker than where the ingest was started.")
+    return model
+
+
+def _own_device(device: str) -> str:
+    """Of several GPUs on a machine the one that is this worker's, where nobody has picked one for it."""
+    count = torch.cuda.device_count()
+    if device != "cuda" or count < 2:
+        return device
+    from distributed import get_worker
+
+    name = str(get_worker().name)
+    return f"cuda:{int(name) % count}" if name.isdigit() else device

@@ -1,0 +1,121 @@
+"""Where segments are computed: in this process, in several of this machine, or on a Dask cluster."""
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from ..errors import ModelError, StoreError, first_line
+from .task import SEGMENTS_AT_ONCE
+
+
+@dataclass(frozen=True, eq=False)
+class Workers:
+    """Where tasks go.
+
+    Attributes
+    ----------
+    submit : a function and its arguments to a future
+    processes : how many forward passes run at once
+    slots : how many tasks are worth having under way
+    device : 'cpu', 'cuda', 'cuda:1', … of the workers, where the user said 'auto', too
+    threads : of each, None for all
+    remote : whether tasks leave this process
+    """
+
+    submit: Callable[..., Future[Any]]
+    processes: int
+    slots: int
+    device: str
+    threads: int | None
+    remote: bool
+
+
+@contextlib.contextmanager
+def start_workers(count: int | None, scheduler: str | None, device: str) -> Iterator[Workers]:
+    """Find workers for the tasks of an ingest.
+
+    Parameters
+    ----------
+    count : processes on this machine, each with its share of the cores or a GPU of its own; None for this one alone
+    scheduler : address of a Dask scheduler, whose workers share the store's file system
+    device : 'auto' is the GPU where every worker has one
+
+    Raises
+    ------
+    StoreError
+        If Dask is not installed, or the scheduler cannot be reached or has no workers.
+    ModelError
+        If `device` names none.
+    """
+    if count is not None and scheduler is not None:
+        raise StoreError("--workers and --scheduler exclude each other: a scheduler has its own workers.")
+    if device != "auto":
+        try:
+            torch.device(device)
+        except RuntimeError as error:
+            raise ModelError(f"device {device!r} cannot be used: {first_line(error)}") from None
+    if scheduler is None and (count is None or count == 1):
+        with _threads(device) as workers:
+            yield workers
+        return
+    try:
+        from distributed import Client
+    except ModuleNotFoundError as error:
+        raise StoreError(f"several workers need {error.name}: pip install 'attnstore[cluster]'.") from error
+    with contextlib.ExitStack() as stack:
+        if scheduler is None:
+            assert count is not None
+            cluster = stack.enter_context(_local_cluster(count, device))
+            client = stack.enter_context(Client(cluster))
+            client.wait_for_workers(count)
+            threads = max(1, (os.cpu_count() or 1) // count)
+        else:
+            try:
+                client = stack.enter_context(Client(scheduler, timeout="10s"))
+            except (OSError, ValueError, TypeError) as error:
+                raise StoreError(f"no Dask scheduler answers at {scheduler}: {first_line(error)}.") from error
+            threads = None
+        nthreads = client.nthreads()
+        if not nthreads:
+            raise StoreError(f"the Dask scheduler at {scheduler} has no workers: start some.")
+        if device == "auto":
+            device = "cuda" if all(client.run(torch.cuda.is_available).values()) else "cpu"
+        with client.get_executor(pure=False) as executor:
+            yield Workers(
+                submit=executor.submit,
+                processes=len(nthreads),
+                slots=2 * SEGMENTS_AT_ONCE * len(nthreads),
+                device=device,
+                threads=threads,
+                remote=True,
+            )
+
+
+@contextlib.contextmanager
+def _threads(device: str) -> Iterator[Workers]:
+    with ThreadPoolExecutor(SEGMENTS_AT_ONCE, "segment") as pool:
+        if device == "auto":
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+        # No more tasks than threads: a task that has not begun is one that need not be cancelled.
+        yield Workers(pool.submit, processes=1, slots=SEGMENTS_AT_ONCE, device=device, threads=None, remote=False)
+
+
+def _local_cluster(count: int, device: str) -> Any:
+    from distributed import LocalCluster
+
+    # A worker's memory is bounded by its segments; Dask's own limit would kill one that the system lets live.
+    options: dict[str, Any] = {
+        "n_workers": count, "threads_per_worker": SEGMENTS_AT_ONCE, "memory_limit": 0, "dashboard_address": None,
+    }  # fmt: skip
+    if device.startswith("cpu") or not torch.cuda.is_available():
+        return LocalCluster(**options)
+    try:
+        from dask_cuda import LocalCUDACluster
+    except ModuleNotFoundError:
+        return LocalCluster(**options)
+    return LocalCUDACluster(**options)
