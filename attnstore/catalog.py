@@ -89,7 +89,9 @@ class CatalogWriter:
     """
 
     #: Residues after which a batch is full.
-    _BATCH = 1_000_000
+    _BATCH = 500_000
+    #: Proteins that are given coordinates in one statement, which has all of them in memory several times over.
+    _UPGRADES = 200
 
     def __init__(self, store: Path, *, keep_duplicates: bool = False) -> None:
         self._store = store
@@ -174,7 +176,7 @@ class CatalogWriter:
             taken, by_sequence = self._recall(batch)
             known = {protein.index for protein in by_sequence.values()}
         proteins: dict[int, Protein] = {}
-        members: list[tuple[int, str, str, str]] = []
+        members: list[tuple[int, str, str, str, str | None]] = []
         for record in batch:
             if record.name in taken:
                 _check_repetition(record, taken[record.name])
@@ -189,12 +191,14 @@ class CatalogWriter:
             if protein.member is None and record.structure is not None and record.structure_sha256 is not None:
                 protein.adopt(record.name, record.structure, record.structure_sha256)
                 proteins[protein.index] = protein
-            members.append((protein.index, protein.id, record.name, record.place))
+            members.append((protein.index, protein.id, record.name, record.place, record.structure_sha256))
         if members:
             self._changed = True
             with _storage_errors("writing the catalog"):
-                self._insert_members(members, batch)
-                self._update([protein for protein in proteins.values() if protein.index in known])
+                self._insert_members(members)
+                upgraded = [protein for protein in proteins.values() if protein.index in known]
+                for start in range(0, len(upgraded), self._UPGRADES):
+                    self._update(upgraded[start : start + self._UPGRADES])
                 self._insert([protein for protein in proteins.values() if protein.index not in known])
 
     def _recall(self, batch: Sequence[_Record]) -> tuple[dict[str, _Member], dict[str, Protein]]:
@@ -223,15 +227,14 @@ class CatalogWriter:
         finally:
             self._connection.unregister("incoming")
 
-    def _insert_members(self, members: Sequence[tuple[int, str, str, str]], batch: Sequence[_Record]) -> None:
-        names = ("protein_index", "protein", "member", "place")
-        with self._incoming(pa.table(dict(zip(names, map(list, zip(*members, strict=True)), strict=True)))):
-            self._connection.execute("INSERT INTO members BY NAME FROM incoming")
-        given = [(record.name, record.structure_sha256) for record in batch if record.structure is not None]
-        if given:
-            columns = {"member": [name for name, _ in given], "structure_sha256": [digest for _, digest in given]}
-            with self._incoming(pa.table(columns)):
-                self._connection.execute("INSERT INTO given BY NAME FROM incoming")
+    def _insert_members(self, members: Sequence[tuple[int, str, str, str, str | None]]) -> None:
+        columns = map(list, zip(*members, strict=True))
+        names = ("protein_index", "protein", "member", "place", "structure_sha256")
+        with self._incoming(pa.table(dict(zip(names, columns, strict=True)))):
+            self._connection.execute("INSERT INTO members BY NAME SELECT * EXCLUDE (structure_sha256) FROM incoming")
+            self._connection.execute(
+                "INSERT INTO given SELECT member, structure_sha256 FROM incoming WHERE structure_sha256 IS NOT NULL"
+            )
 
     def _insert(self, proteins: Sequence[Protein]) -> None:
         if proteins:
@@ -272,7 +275,7 @@ class CatalogWriter:
             con = self._connection
             con.execute(
                 "UPDATE proteins SET members = counts.n FROM "
-                "(SELECT protein_index, count(*)::INTEGER AS n FROM members GROUP BY 1) AS counts "
+                "(SELECT protein_index, count(*)::INTEGER AS n FROM members GROUP BY 1 HAVING n > 1) AS counts "
                 "WHERE proteins.protein_index = counts.protein_index AND members <> counts.n"
             )
             counted = con.execute("SELECT count(*), coalesce(sum(length), 0)::BIGINT FROM proteins").fetchone()
@@ -282,7 +285,7 @@ class CatalogWriter:
                 "SELECT id, sequence_sha256, coalesce(structure_sha256, ''), members FROM proteins "
                 "ORDER BY protein_index"
             )
-            while some := rows.fetchmany(10_000):
+            while some := rows.fetchmany(1_000):
                 for row in some:
                     content.update(repr(row).encode())
             con.execute("USE memory")
@@ -309,7 +312,7 @@ def _bounded(path: Path) -> dict[str, str | bool | int | float | list[str]]:
 
     What does not fit in it goes to a directory beside the catalog, and not to one in the working directory.
     """
-    return {"memory_limit": "256MB", "threads": 1, "temp_directory": f"{path}.spill"}
+    return {"memory_limit": "96MB", "threads": 1, "temp_directory": f"{path}.spill"}
 
 
 def _remove(path: Path) -> None:

@@ -20,8 +20,7 @@ from real_chains import write_chains
 import attnstore
 from attnstore import fetch
 from attnstore.ingest import ingest
-from attnstore.ingest.language_model import load, pad_batch
-from attnstore.ingest.plan import read_plan
+from attnstore.ingest.language_model import load
 from attnstore.tables import aligned
 
 
@@ -39,13 +38,8 @@ def run(scratch: Path, chains: int, repeats: int) -> None:
 
     fasta, model = scratch / "chains.fasta", str(fetch.esm2_model())
     write_chains(fasta, chains)
-    warm(scratch, model)
-    ingests, forwards = [], []
-    for repeat in range(repeats):
-        path = scratch / f"store{repeat}"
-        summary = ingest(path, [fasta], model=model, name="esm2")
-        ingests.append(summary.seconds)
-        forwards.append(bare_forward(path, model))
+    path = scratch / "store"
+    summary = ingest(path, [fasta], model=model, name="esm2")
     store = attnstore.open(path)
     entries = summary.entries
     print(f"ESM-2 8M (fine-tuned on haemolytic peptides), {chains} PDB chains of 100–510 residues: "
@@ -59,42 +53,8 @@ def run(scratch: Path, chains: int, repeats: int) -> None:
     print(aligned(pd.DataFrame(rows)))
     print(f"\nfloat16 lossless / all of it: {float16 / (8 * summary.bytes / entries):.1f}×\n")
 
-    ratios = [a / b for a, b in zip(ingests, forwards, strict=True)]
-    rates = {"bare eager forward, attentions thrown away": forwards, "whole ingest (model load left out)": ingests}
-    print(aligned(pd.DataFrame(
-        {"what": name, "M entries/s": entries / statistics.median(times) / 1e6} for name, times in rates.items()
-    )))  # fmt: skip
-    print(f"\ningest / bare forward, median of {repeats}: {statistics.median(ratios):.2f} "
-          f"({', '.join(f'{ratio:.2f}' for ratio in ratios)})\n")  # fmt: skip
     print(aligned(pd.DataFrame(reading(path, repeats))))
     print(f"\nimport attnstore: {import_time():.2f} s (median of 5, new processes; no torch)")
-
-
-def warm(scratch: Path, model: str) -> None:
-    """Compile the kernels and load every library, so that no repeat pays for it."""
-    fasta = scratch / "warm.fasta"
-    fasta.write_text(">warm\nMKTAYIAKQRQISFVKSHFSRQLEERLGLIEVQAPILSRVGDGTQDNLSGAEKAVQ\n")
-    ingest(scratch / "warm", [fasta], model=model, name="esm2")
-
-
-def bare_forward(path: Path, source: str) -> float:
-    """Seconds of the model's own eager forward with attentions, on the batches of a store's plan."""
-    language_model = load(source)
-    module = language_model.module
-    module.set_attn_implementation("eager")
-    store = attnstore.open(path)
-    sequences = dict(store.sql("SELECT id, sequence FROM proteins").fetchall())
-    batches = [batch for segment in read_plan(store.model().directory) for batch in segment.batches]
-    inputs = [
-        pad_batch(language_model.tokens, [language_model.tokens.encode(sequences[name]) for name in batch],
-                  torch.device("cpu"))
-        for batch in batches
-    ]  # fmt: skip
-    started = time.perf_counter()
-    with torch.inference_mode():
-        for batch in inputs:
-            module(**batch, output_attentions=True)
-    return time.perf_counter() - started
 
 
 def parts(path: Path) -> dict[str, int]:
@@ -126,15 +86,12 @@ def lossless_float16(path: Path, source: str) -> tuple[float, str]:
     }
     sizes, count = dict.fromkeys(codecs, 0), 0
 
-    def sink(_: int, weights: torch.Tensor) -> None:
-        nonlocal count
-        halves = weights[0, :, 1:-1, 1:-1].to(torch.float16).numpy()
+    for sequence in sequences:
+        (weights,) = language_model.attention([language_model.tokens.encode(sequence)])
+        halves = weights.to(torch.float16).numpy()
         count += halves.size
         for name, codec in codecs.items():
-            sizes[name] += len(codec.encode(np.ascontiguousarray(halves)))
-
-    for sequence in sequences:
-        language_model.forward([language_model.tokens.encode(sequence)], sink)
+            sizes[name] += sum(len(codec.encode(np.ascontiguousarray(layer))) for layer in halves)
     best = min(sizes, key=sizes.__getitem__)
     return 8 * sizes[best] / count, best
 

@@ -8,11 +8,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from ..errors import ModelError
 from ..layout import ModelDocument, Skipped
 from ..segment import MARGINALS, LocalProteins
 from ..segment_writer import SegmentContents
 from .language_model import LanguageModel, spans_of
+from .on_device import DeviceReceiver
 from .plan import PlannedSegment, cost
 from .quantise import FailedItemsError, HostReceiver, Items
 
@@ -46,16 +46,36 @@ class Stopped(Exception):  # noqa: N818 - nothing went wrong
 
 @dataclass(frozen=True, eq=False)
 class Computed:
-    """What came of a segment.
+    """What came of a segment, of which the last of the work is still to be done: on its way from a GPU, for one.
 
     Attributes
     ----------
-    contents : None where no protein of it could be computed
-    skipped : proteins that failed, with the reason
+    proteins : ids, in the segment's order
+    failed : reason by place among them
+    gather : the receiver's contents, those of proteins that failed anything
+    hidden : float16 [layers + 1, residues, width], None where not kept
     """
 
-    contents: SegmentContents | None
-    skipped: tuple[Skipped, ...]
+    proteins: tuple[str, ...]
+    failed: dict[int, str]
+    gather: Callable[[], SegmentContents]
+    hidden: npt.NDArray[np.float16] | None
+
+    @property
+    def skipped(self) -> tuple[Skipped, ...]:
+        """Proteins that failed, with the reason."""
+        return tuple(Skipped(self.proteins[index], reason) for index, reason in sorted(self.failed.items()))
+
+    def contents(self) -> SegmentContents | None:
+        """What is to be written; None where no protein could be computed."""
+        if len(self.failed) == len(self.proteins):
+            return None
+        contents = replace(self.gather(), hidden=self.hidden)
+        if not self.failed:
+            return contents
+        keep = np.ones(len(self.proteins), bool)
+        keep[list(self.failed)] = False
+        return _only(contents, keep)
 
 
 def compute_segment(
@@ -95,22 +115,21 @@ def compute_segment(
         length=np.array([len(proteins[name].sequence) for name in names], np.int64),
         stored=np.array([proteins[name].stored for name in names], np.int64),
     )
-    receiver = HostReceiver(local, document.layers, document.heads, document.edges, document.arc_floor, document.keep)
+    kept = (document.layers, document.heads, document.edges, document.arc_floor, document.keep)
+    receiver: HostReceiver | DeviceReceiver
+    if language_model.device.type == "cpu":
+        receiver = HostReceiver(local, *kept)
+    else:
+        receiver = DeviceReceiver(local, *kept, language_model.device)
     run = _Run(document, language_model, local, [proteins[name] for name in names], receiver, budget, stopped, advance)
     first = 0
     for batch in planned.batches:
         size = sum(name in proteins for name in batch)
         run.batch(range(first, first + size))
         first += size
-    contents = receiver.finish()
-    if run.hidden is not None:
-        contents = replace(contents, hidden=run.hidden)
-    skipped = tuple(Skipped(names[index], reason) for index, reason in sorted(run.failed.items()))
-    if skipped:
-        keep = np.ones(len(names), bool)
-        keep[list(run.failed)] = False
-        contents = _only(contents, keep)
-    return Computed(contents if len(skipped) < len(names) else None, skipped)
+    # From a GPU the copies begin now, while the next segment is computed.
+    gather = receiver.finish().contents if isinstance(receiver, DeviceReceiver) else receiver.finish
+    return Computed(local.id, run.failed, gather, run.hidden)
 
 
 class _Run:
@@ -122,7 +141,7 @@ class _Run:
         language_model: LanguageModel,
         local: LocalProteins,
         proteins: Sequence[Protein],
-        receiver: HostReceiver,
+        receiver: HostReceiver | DeviceReceiver,
         budget: Budget,
         stopped: Callable[[], bool],
         advance: Callable[[int], object],
@@ -250,16 +269,3 @@ def _only(contents: SegmentContents, keep: npt.NDArray[np.bool_]) -> SegmentCont
 
 def _along(array: npt.NDArray[Any] | None, keep: npt.NDArray[np.bool_], axis: int) -> npt.NDArray[Any] | None:
     return None if array is None else np.compress(keep, array, axis)
-
-
-def strict(computed: Computed) -> Computed:
-    """The same, unless a protein failed.
-
-    Raises
-    ------
-    ModelError
-        Naming the first that did.
-    """
-    for entry in computed.skipped:
-        raise ModelError(f"{entry.protein}: {entry.reason}.")
-    return computed

@@ -73,6 +73,7 @@ def forecast(
     manifest: Manifest,
     trial: Done | None,
     processes: int,
+    device: str,
 ) -> Forecast:
     """Put a trial's measures and the size of what is pending together.
 
@@ -84,6 +85,7 @@ def forecast(
     proteins : by id, those of the segments
     trial : what one segment took, where one was tried
     processes : how many are computed at once
+    device : on a GPU a segment is computed while the one before is written; on a CPU both want the same cores
     """
     heads = document.layers * document.heads
     entries = _entries(pending, proteins, heads)
@@ -95,12 +97,16 @@ def forecast(
         each = trial.entry.bytes / tried
     else:
         each = _UNMEASURED
+    seconds = None
+    if trial is not None and tried:
+        both = (trial.computing, trial.writing)
+        seconds = (max(both) if device.startswith("cuda") else sum(both)) / tried * entries / processes
     return Forecast(
         segments=len(pending),
         residues=sum(proteins[name].stored for segment in pending for name in segment.proteins if name in proteins),
         entries=entries,
         bytes=round(entries * each),
-        seconds=trial.seconds / tried * entries / processes if tried and trial is not None else None,
+        seconds=seconds,
         free=shutil.disk_usage(store).free,
     )
 

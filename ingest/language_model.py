@@ -186,12 +186,12 @@ def load(
         except Exception as error:
             raise ModelError(f"the tokenizer of {source} cannot be loaded: {first_line(error)}") from error
         tokens = residue_tokens(tokenizer, source, pad_left=architecture.pad_left, residue_map=residue_map)
-    module.eval()
-    module.config.use_cache = False  # keys and values, kept for a next token
-    digest = weights_digest(module, without=missing)
-    check, causal = _check_capture(module, architecture, tokens)
+        digest = weights_digest(module, without=missing)
+        module.eval()
+        module.config.use_cache = False  # keys and values, kept for a next token
+        check, causal = _check_capture(module, architecture, tokens)
     module.to(where)
-    for parameter in module.parameters():  # but no buffer: rotary frequencies are no use in sixteen bits
+    for parameter in module.parameters():  # and no buffer: rotary frequencies stay float32
         parameter.data = parameter.data.to(_PRECISIONS[chosen])
     return LanguageModel(
         module=module,
@@ -211,13 +211,15 @@ def load(
 def _config(source: str) -> Any:
     try:
         described, _ = transformers.PretrainedConfig.get_config_dict(source)
-        if "auto_map" in described and described.get("model_type") not in transformers.CONFIG_MAPPING:
-            raise ModelError(f"model {source} needs code of its own to be run, which attnstore does not download.")
-        return transformers.AutoConfig.from_pretrained(source, trust_remote_code=False)
-    except ModelError:
-        raise
     except Exception as error:
         raise ModelError(f"model {source} cannot be loaded: {first_line(error)}") from error
+    if "auto_map" in described and described.get("model_type") not in transformers.CONFIG_MAPPING:
+        raise ModelError(f"model {source} runs on code of its own, which attnstore does not download.")
+    try:
+        return transformers.AutoConfig.from_pretrained(source, trust_remote_code=False)
+    except Exception as error:
+        hint = "" if "model_type" in described else " If it is TAPE's: `attnstore convert-tape` makes it one that can."
+        raise ModelError(f"model {source} cannot be loaded: {first_line(error)}{hint}") from error
 
 
 def _trained(source: str, architecture: Architecture) -> tuple[Any, list[str]]:
@@ -245,7 +247,7 @@ def _trained(source: str, architecture: Architecture) -> tuple[Any, list[str]]:
 def _random(config: Any, architecture: Architecture, seed: int) -> Any:
     """A module as it is before training: on the CPU, in float32, so that a seed gives the same one anywhere."""
     loader = getattr(transformers, architecture.loader)
-    build = getattr(loader, "from_config", getattr(loader, "_from_config", None))
+    build = loader.from_config if hasattr(loader, "from_config") else loader._from_config
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return build(config, dtype=torch.float32, attn_implementation="eager")

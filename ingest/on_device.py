@@ -1,11 +1,11 @@
 """The hot loop of ingest on a GPU: what :mod:`~attnstore.ingest.quantise` makes of attention, in torch's operations.
 
-Nothing but what a segment keeps leaves the device: one byte a weight, 18 bytes an arc, three float32 a residue and head.
+Nothing but what a segment keeps leaves the device: a byte a weight, 18 bytes an arc, three float32 a residue and head.
 
-Layers come as whole batches; they are worked on some heads at a time, so that what is between stays small. On a GPU such
-operations cost the memory they read and write. Codes come from a search among the edges, which reads a weight once,
-where a table would need its index written and read. Numbers and sums of bins are added up in integers, both in one
-64-bit word: no order of the device's threads can change them, and a word is added to once a weight rather than twice.
+Layers come as whole batches; some heads at a time are worked on, so that what is between stays small. On a GPU such
+operations cost the memory that they read and write. Codes come from a search among the edges, which reads a weight
+once, where a table would need its index written and read. Numbers and sums of bins are added up as integers, both in
+one 64-bit word: no order of the device's threads can change them, and a weight is added once rather than twice.
 """
 
 from collections.abc import Collection
@@ -14,6 +14,7 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from ..codebook import TOP, Codebook
@@ -21,7 +22,9 @@ from ..segment import MARGINALS, LocalProteins
 from ..segment_writer import SegmentContents
 from .quantise import BadWeightError, Items
 
-#: Weights worked on at once; about 40 bytes of each are between.
+Array = npt.NDArray[Any]
+
+#: Weights worked on at once; of each, some 25 bytes are between.
 _SLICE = 1 << 25
 
 #: No softmax's row sums to more.
@@ -30,8 +33,10 @@ _ROW = 1.01
 #: Bits behind the point of a sum in integers: weights from 2⁻¹⁷ on are exact.
 _FRACTION = 40
 
-_ARC_COLUMNS = {"head": np.uint16, "protein": np.uint32, "source": np.uint32, "target": np.uint32,
-                "weight": np.float32}  # fmt: skip
+#: Columns of arcs, as on the device and as on the host.
+_ARC_COLUMNS = {"head": (torch.int16, np.uint16), "protein": (torch.int32, np.uint32),
+                "source": (torch.int32, np.uint32), "target": (torch.int32, np.uint32),
+                "weight": (torch.float32, np.float32)}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -150,8 +155,7 @@ def _bins(weights: torch.Tensor, codes: torch.Tensor, size: int) -> tuple[torch.
     bits = tokens.bit_length()
     fraction = min(_FRACTION, 62 - 2 * bits)
     fixed = (weights * 2.0**fraction).to(torch.int64)
-    words = torch.add(fixed.new_ones(()), fixed, alpha=1 << bits)
-    del fixed
+    words = torch.add(fixed.new_ones(()), fixed, alpha=1 << bits, out=fixed)
     bins = words.new_zeros(*weights.shape[:2], size, tokens).scatter_add_(2, codes, words)
     counts = (bins & ((1 << bits) - 1)).sum((1, 3))
     return counts, (bins >> bits).sum((1, 3)).to(torch.float64) * 2.0**-fraction
@@ -304,20 +308,93 @@ class DeviceReceiver:
 
     @torch.inference_mode()
     def finish(self) -> "Pending":
-        """Start to send everything that came in to the host; of proteins that never did, anything."""
-        tensors = dict(self._marginals) if "marginals" in self._keep else {}
+        """Start to send everything that came in to the host; of proteins that never did, anything.
+
+        Nothing may come in afterwards.
+        """
+        tensors: dict[str, torch.Tensor] = {}
+        arcs = np.zeros(self._layers, np.int64)
         if "codes" in self._keep:
             tensors |= {"codes": self._codes, "sums": self._sums, "counts": self._counts}
-        by_layer = sorted(self._arcs, key=lambda found: found[0])
+        if "marginals" in self._keep:
+            tensors |= self._marginals
         if "arcs" in self._keep:
-            tensors |= {
-                name: torch.cat([columns[name] for _, columns in by_layer])
-                if by_layer
-                else torch.empty(0, dtype=_torch_type(dtype), device=self._device)
-                for name, dtype in _ARC_COLUMNS.items()
-            }
-        arcs = np.zeros(self._layers, np.int64)
-        for layer, columns in by_layer:
-            arcs[layer] += columns["weight"].numel()
-        host, copied = _to_host(tensors)
-        return Pending(self._proteins, self._layers, self._heads, arcs, host, copied)
+            by_layer = sorted(self._arcs, key=lambda found: found[0])
+            for name, (dtype, _) in _ARC_COLUMNS.items():
+                none = torch.empty(0, dtype=dtype, device=self._device)
+                tensors[name] = torch.cat([none, *(columns[name] for _, columns in by_layer)])
+            for layer, columns in by_layer:
+                arcs[layer] += columns["weight"].numel()
+        host, copied = _to_host(tensors, self._device)
+        return Pending(self._proteins, self._layers, self._heads, self._keep, arcs, host, copied)
+
+
+@dataclass(frozen=True, eq=False)
+class Pending:
+    """A segment on its way to the host.
+
+    Attributes
+    ----------
+    proteins, layers, heads, keep : as of the receiver
+    arcs : int64 [layers], how many there are
+    tensors : on the host; complete once `copied` has happened
+    copied : None where nothing had to be copied
+    """
+
+    proteins: LocalProteins
+    layers: int
+    heads: int
+    keep: frozenset[str]
+    arcs: Array
+    tensors: dict[str, torch.Tensor]
+    copied: torch.cuda.Event | None
+
+    def contents(self) -> SegmentContents:
+        """Wait until it is there; the arrays are views of what was copied into, which lasts as long as they do."""
+        if self.copied is not None:
+            self.copied.synchronize()
+        arrays: dict[str, Any] = {name: tensor.numpy() for name, tensor in self.tensors.items()}
+        contents = SegmentContents(self.proteins, self.layers, self.heads)
+        if "codes" in self.keep:
+            sums, counts = arrays["sums"], arrays["counts"]
+            means = np.divide(sums, counts, out=np.zeros_like(sums), where=counts > 0)
+            contents = replace(
+                contents,
+                codes=arrays["codes"],
+                bin_mean=means.astype(np.float32),
+                bin_count=counts.astype(np.uint32),
+            )
+        if "marginals" in self.keep:
+            contents = replace(contents, **{name: arrays[name] for name in MARGINALS})
+        if "arcs" in self.keep:
+            layer = np.repeat(np.arange(self.layers, dtype=np.uint16), self.arcs)
+            columns = {name: arrays[name].view(dtype) for name, (_, dtype) in _ARC_COLUMNS.items()}
+            contents = replace(contents, arcs={"layer": layer, **columns})
+        return contents
+
+
+def _to_host(
+    tensors: dict[str, torch.Tensor], device: torch.device
+) -> tuple[dict[str, torch.Tensor], torch.cuda.Event | None]:
+    """Start copies into pinned memory, beside whatever the device computes next.
+
+    Torch keeps pinned memory that is no longer used and hands it out again, by the power of two above its size; what a
+    copy still reads on the device it hands out no earlier than the copy is done.
+    """
+    if device.type != "cuda":
+        return tensors, None
+    stream = _copy_stream(device)
+    stream.wait_stream(torch.cuda.current_stream(device))
+    host: dict[str, torch.Tensor] = {}
+    with torch.cuda.stream(stream):
+        for name, tensor in tensors.items():
+            host[name] = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
+            host[name].copy_(tensor, non_blocking=True)
+            tensor.record_stream(stream)
+        # Blocking: who waits leaves its core to compression.
+        return host, stream.record_event(torch.cuda.Event(blocking=True))
+
+
+@lru_cache
+def _copy_stream(device: torch.device) -> torch.cuda.Stream:
+    return torch.cuda.Stream(device)

@@ -10,22 +10,23 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from ..catalog import catalog_errors, connect, current_catalog
-from ..durable import sha256_bytes, sha256_file, sync_directory
+from ..durable import sha256_file, sync_directory
 from ..errors import AttnstoreError, StoreError
 from ..layout import SEGMENT_FILE, SEGMENTS, ModelDocument, SegmentEntry, Skipped, StoreDocument
 from ..segment import LocalProteins, Segment, open_segment, recorded_files
 from .plan import PlannedSegment, plan_segments
 from .store_directory import fill_catalog
 
-#: Of segments that were begun, but not finished or damaged: no digest is this one, so no reader takes it for whole.
+#: Of segments that were begun and not finished: no file has it.
 _NO_DIGEST = "0" * 64
 
 
 def recovered_entries(directory: Path) -> list[SegmentEntry]:
     """What a manifest would say of each directory that lies in a model's ``segments/``, by name.
 
-    ``segment.json`` is written last, so where it is there, all that it lists once was. A segment that was not written
-    to its end, or of which this much cannot be read, is listed with a digest that it does not have.
+    ``segment.json`` is written last, so where it is there, all that it lists once was. What was not written to its end
+    is listed with a digest that it does not have, and where a file that is needed cannot be read, counts are 0: no
+    reader takes either for whole.
     """
     entries = []
     for place in sorted((directory / SEGMENTS).glob("*-*")):
@@ -33,16 +34,14 @@ def recovered_entries(directory: Path) -> list[SegmentEntry]:
         if number.isdecimal():
             entry = SegmentEntry(place.name, int(number), _NO_DIGEST, 0, 0, 0, 0, 0)
             with contextlib.suppress(AttnstoreError, OSError):
-                entry = _sealed(directory, entry)
+                entry = replace(entry, sha256=sha256_file(place / SEGMENT_FILE))
+                entry = _counted(directory, entry)
             entries.append(entry)
     return entries
 
 
-def _sealed(directory: Path, entry: SegmentEntry) -> SegmentEntry:
+def _counted(directory: Path, entry: SegmentEntry) -> SegmentEntry:
     place = directory / SEGMENTS / entry.id
-    document = (place / SEGMENT_FILE).read_bytes()
-    entry = replace(entry, sha256=sha256_bytes(document))
-    size = len(document) + sum(file.size for file in recorded_files(place, entry))
     segment = open_segment(directory, entry)
     return replace(
         entry,
@@ -50,7 +49,7 @@ def _sealed(directory: Path, entry: SegmentEntry) -> SegmentEntry:
         residues=int(segment.proteins.residue_offset[-1]),
         pairs=int(segment.proteins.pair_offset[-1]),
         arcs=pq.read_metadata(segment.arcs_path).num_rows if "arcs" in segment.kept else 0,
-        bytes=size,
+        bytes=(place / SEGMENT_FILE).stat().st_size + sum(file.size for file in recorded_files(place, entry)),
     )
 
 
@@ -64,12 +63,12 @@ def proteins_of(directory: Path, entry: SegmentEntry) -> LocalProteins | None:
     return None
 
 
-def recovered_plan(document: ModelDocument, held: Mapping[int, LocalProteins]) -> list[PlannedSegment]:
-    """A plan that puts into segments, by number, what they hold, and nothing into those between.
+def recovered_plan(document: ModelDocument, held: Mapping[int, LocalProteins], size: int) -> list[PlannedSegment]:
+    """A plan of `size` segments that puts into them, by number, what they hold, and nothing into the others.
 
     Batches are cut as they were, but for proteins that failed and so are in no segment.
     """
-    plan = [PlannedSegment(number, ()) for number in range(max(held, default=-1) + 1)]
+    plan = [PlannedSegment(number, ()) for number in range(size)]
     for number, proteins in held.items():
         entries = document.layers * document.heads * int(proteins.pair_offset[-1])
         (plan[number],) = plan_segments(
@@ -132,7 +131,7 @@ def rebuild_catalog(path: Path, inputs: Sequence[Path], needed: Mapping[str, str
 
 
 def _described(catalog: Path, needed: Mapping[str, str]) -> StoreDocument:
-    """What ``store.json`` says of a catalog, of which every block is read, and so checked by DuckDB; raises StoreError."""
+    """What ``store.json`` says of a catalog; every block is read, and so checked by DuckDB. Raises StoreError."""
     with contextlib.closing(connect(catalog)) as connection, catalog_errors(catalog):
         tables = connection.execute("SELECT table_name FROM duckdb_tables() WHERE database_name = 'catalog'").fetchall()
         for (table,) in tables:

@@ -1,21 +1,28 @@
 """Mending a store: what is damaged is made again, and nothing else.
 
-While a segment is damaged the manifest goes on listing it, so that no query is answered from the rest; it gives way to
-its replacement in one step. Hence a repair may be killed at any moment and is finished by the next.
+While a segment is damaged the manifest goes on listing it, so that no query is answered from the others alone, and it
+gives way when its replacement is there. So a repair may be killed at any moment; the next one finishes it.
 """
 
-import contextlib
-from collections.abc import Collection, Mapping, Sequence
+import os
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ..durable import files_below
 from ..errors import AttnstoreError, ModelError, StoreError
-from ..layout import MANIFEST_FILE, MODEL_FILE, PLAN_FILE, SEGMENT_FILE, SEGMENTS, Manifest, ModelDocument, SegmentEntry, StoreDocument
+from ..layout import (
+    SEGMENT_FILE,
+    SEGMENTS,
+    Manifest,
+    ModelDocument,
+    SegmentEntry,
+    StoreDocument,
+)
 from ..progress import bar
-from ..segment import recorded_files
-from ..verify import catalog_problems, model_directories, refuse_newer, segment_problems
-from .language_model import load
+from ..segment import LocalProteins, recorded_files
+from ..verify import catalog_problems, model_directories, refuse_newer, segment_problems, sequences
+from .language_model import LanguageModel, load
 from .lock import held, waiting
 from .plan import PlannedSegment, read_plan, write_plan
 from .recovery import (
@@ -40,7 +47,7 @@ class Repaired:
     Attributes
     ----------
     mended : a sentence for each thing that was damaged and is whole again
-    left : a sentence for each thing that is still damaged, with the cure
+    left : a sentence for each thing that is damaged still, with the cure
     segments : how many were computed again
     """
 
@@ -60,30 +67,30 @@ def repair(
     progress: bool = False,
     force: bool = False,
 ) -> Repaired:
-    """Find what is damaged in a store and make it again: documents from what they describe, segments by their model.
+    """Find what is damaged and make it again: documents from what they describe, segments by running their model.
 
     Parameters
     ----------
     store : directory
-    inputs : files and folders that were ingested, to build a damaged catalog again
-    model : its name in the store, to mend that one alone; by default all
+    inputs : files and folders that were ingested; read where the catalog has to be built again
+    model : name in the store of the one model to mend; by default all are
     model_source : hub id or folder to load it from; by default where it was loaded from
-    device : as of :func:`~attnstore.ingest.ingest`
-    keep_duplicates : identical sequences were ingested apart; of concern for `inputs`
+    device : 'auto', 'cpu', 'cuda', 'cuda:1', …
+    keep_duplicates : identical sequences were ingested apart; concerns `inputs`
     progress : draw progress bars on standard error
     force : take over a lock that a process of another host left
 
     Returns
     -------
     Repaired
-        What could not be mended is in `left`; it stays as it was.
+        What it could not mend is as it was, and named.
 
     Raises
     ------
     StoreError
         If it is no store, a newer version wrote a part of it, or it holds no such model.
     """
-    path = Path(store)
+    path, repaired = Path(store), Repaired()
     refuse_newer(path)
     directories = model_directories(path)
     if not directories:
@@ -91,4 +98,211 @@ def repair(
     chosen = [directory for directory in directories if model in (None, directory.name)]
     if model is not None and not chosen:
         raise StoreError(f"{path} holds no model {model!r}.")
-    ...
+    try:
+        with storage_errors(path), waiting(path):
+            _mend_catalog(path, [Path(entry) for entry in inputs], keep_duplicates, repaired)
+    except AttnstoreError as error:
+        repaired.left.append(str(error))
+    for directory in chosen:
+        try:
+            with storage_errors(path), held(directory, f"model {directory.name}", force=force):
+                _mend_model(path, directory, repaired, source=model_source, device=device, progress=progress)
+        except AttnstoreError as error:
+            repaired.left.append(str(error))
+    return repaired
+
+
+def _mend_catalog(path: Path, inputs: Sequence[Path], keep_duplicates: bool, repaired: Repaired) -> None:
+    """Raises AttnstoreError if inputs are needed, or other ones."""
+    needed: dict[str, str] = {}
+    for directory in model_directories(path):
+        for entry in recovered_entries(directory):
+            proteins = proteins_of(directory, entry)
+            if proteins is not None:
+                needed |= zip(proteins.id, proteins.sequence_sha256, strict=True)
+    problem = _catalog_problem(path, needed)
+    if problem is None:
+        return
+    try:
+        StoreDocument.read(path)
+    except StoreError:
+        document = recovered_store_document(path, needed)
+        if document is not None:
+            document.write(path)
+            repaired.mended.append(f"store.json names the catalog {document.catalog} again.")
+            return
+    if not inputs:
+        raise StoreError(
+            f"{problem.rstrip('.')}: `attnstore repair {path} INPUT...` builds it again from what was ingested."
+        )
+    rebuild_catalog(path, inputs, needed, keep_duplicates=keep_duplicates)
+    repaired.mended.append("the catalog was built again from the inputs.")
+
+
+def _catalog_problem(path: Path, needed: dict[str, str]) -> str | None:
+    """The first thing that is wrong with ``store.json`` or the catalog."""
+    try:
+        document = StoreDocument.read(path)
+        problem = next(catalog_problems(path, document), None)
+        if problem is None and needed:
+            known = sequences(path, document)
+            other = (name for name, sha256 in needed.items() if known.get(name) != sha256)
+            problem = next((f"the catalog does not hold {name} as a segment has it" for name in other), None)
+    except StoreError as error:
+        problem = str(error)
+    return problem
+
+
+def _model_document(directory: Path) -> ModelDocument:
+    try:
+        return ModelDocument.read(directory)
+    except StoreError as error:
+        raise StoreError(
+            f"{str(error).rstrip('.')}: nothing else says what was run, so bring it back from a copy, or ingest under "
+            "another --name."
+        ) from None
+
+
+def _mend_model(
+    path: Path, directory: Path, repaired: Repaired, *, source: str | None, device: str, progress: bool
+) -> None:
+    """Raises AttnstoreError where something cannot be mended."""
+    document = _model_document(directory)
+    before, plan, damaged = _mend_documents(directory, document, repaired, progress=progress)
+    if not damaged:
+        return
+    named = ", ".join(entry.id for entry in damaged)
+    try:
+        again = [plan[entry.number] for entry in damaged]
+        after = _compute_again(
+            path, directory, document, before, again, source=source, device=device, progress=progress
+        )
+    except AttnstoreError as error:
+        raise type(error)(f"model {directory.name}: {named} cannot be computed again: {error}") from None
+    for entry in after.segments:
+        if entry not in before.segments:
+            for problem in segment_problems(directory, document, entry, {}):
+                raise StoreError(problem)
+    repaired.segments += len(damaged)
+    repaired.mended.append(f"model {directory.name}: {named} were computed again.")
+
+
+def _mend_documents(
+    directory: Path, document: ModelDocument, repaired: Repaired, *, progress: bool
+) -> tuple[Manifest, list[PlannedSegment], list[SegmentEntry]]:
+    """Manifest and plan as they should be, both recorded; and the damaged segments, which the manifest still lists."""
+    recorded: Manifest | None = None
+    try:
+        recorded = Manifest.read(directory)
+        entries = list(recorded.segments)
+    except StoreError:
+        entries = recovered_entries(directory)
+    sound: dict[int, SegmentEntry] = {}
+    damaged: dict[int, SegmentEntry] = {}
+    with bar(len(entries), "segment", shown=progress, leave=False, desc=directory.name) as counted:
+        for entry in entries:
+            _remove_strays(directory, entry, repaired)
+            whole = next(segment_problems(directory, document, entry, {}), None) is None
+            (sound if whole else damaged).setdefault(entry.number, entry)
+            counted.update()
+    # A repair that was killed leaves a segment beside its replacement.
+    damaged = {number: entry for number, entry in damaged.items() if number not in sound}
+    held_proteins = {
+        number: proteins
+        for number, entry in (sound | damaged).items()
+        if (proteins := proteins_of(directory, entry)) is not None
+    }
+    plan = _mend_plan(directory, document, sound | damaged, held_proteins, repaired)
+    for number, entry in list(damaged.items()):
+        if not plan[number].batches:
+            del damaged[number]
+            repaired.left.append(
+                f"segment {entry.id} of model {directory.name} is given up, as nothing says which proteins it held: "
+                "run the same ingest again."
+            )
+    segments = tuple(entry for _, entry in sorted((sound | damaged).items()))
+    if recorded is None:
+        manifest = Manifest(segments, recovered_skips(plan, {number: held_proteins[number] for number in sound}))
+        repaired.mended.append(f"the manifest of model {directory.name} lists its {len(segments)} segments again.")
+    else:
+        manifest = Manifest(segments, recorded.skipped)
+    if manifest != recorded:
+        manifest.write(directory)
+    return manifest, plan, list(damaged.values())
+
+
+def _remove_strays(directory: Path, entry: SegmentEntry, repaired: Repaired) -> None:
+    """Files that lie in a segment and are none of it."""
+    place = directory / SEGMENTS / entry.id
+    try:
+        listed = {SEGMENT_FILE, *(file.path for file in recorded_files(place, entry))}
+    except StoreError:
+        return
+    for path in list(files_below(place)):
+        if path.relative_to(place).as_posix() not in listed:
+            path.unlink()
+            repaired.mended.append(f"{path}, which is of no segment, was removed.")
+
+
+def _mend_plan(
+    directory: Path,
+    document: ModelDocument,
+    listed: Collection[int],
+    held_proteins: dict[int, LocalProteins],
+    repaired: Repaired,
+) -> list[PlannedSegment]:
+    """The plan, made again if it is damaged or lacks the number of a segment."""
+    try:
+        plan = read_plan(directory)
+        if all(number < len(plan) for number in listed):
+            return plan
+    except StoreError:
+        pass
+    plan = recovered_plan(document, held_proteins, max(listed, default=-1) + 1)
+    write_plan(directory, plan)
+    repaired.mended.append(
+        f"the plan of model {directory.name} was made again from its segments; of what is in none, the next ingest "
+        "makes new ones."
+    )
+    return plan
+
+
+def _compute_again(
+    path: Path,
+    directory: Path,
+    document: ModelDocument,
+    manifest: Manifest,
+    planned: Sequence[PlannedSegment],
+    *,
+    source: str | None,
+    device: str,
+    progress: bool,
+) -> Manifest:
+    """Compute segments that the manifest lists and put what comes of it in their place."""
+    source = source or document.source
+    with start_workers(None, None, device) as where:
+        model = _recorded_model(document, source, where.device)
+        proteins, _ = taken(catalog_proteins(path, document), document, model.tokens, manifest)
+        job = Job(directory.absolute(), document, source, where.device, where.threads, strict=False)
+        run = Run(path, job, where, model, manifest, proteins, planned, progress=progress)
+        run.all()
+    replaced = {entry.id for entry in manifest.segments if entry.number in {segment.number for segment in planned}}
+    mended = replace(run.manifest, segments=tuple(e for e in run.manifest.segments if e.id not in replaced))
+    mended.write(directory)
+    return mended
+
+
+def _recorded_model(document: ModelDocument, source: str, device: str) -> LanguageModel:
+    """The model that a document records, loaded; raises ModelError if it is another."""
+    model = load(
+        source,
+        device=device,
+        precision=document.precision,
+        randomize_seed=document.seed if document.randomize == "weights" else None,
+        residue_map=document.tokenizer.get("residue_map"),
+    )
+    if model.weights_sha256 != document.weights_sha256 or model.tokens.describe() != document.tokenizer:
+        raise ModelError(
+            f"{source} is not the model that {document.name} was ingested with: say where that one is (--model-source)."
+        )
+    return model

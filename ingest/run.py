@@ -101,7 +101,16 @@ class Run:
         if trial is not None:
             tried = self._submit(run_trial, trial).result()
             shutil.rmtree(self.job.scratch, ignore_errors=True)
-        told = forecast(self.store, document, self.pending, self.proteins, self.manifest, tried, self.where.processes)
+        told = forecast(
+            self.store,
+            document,
+            self.pending,
+            self.proteins,
+            self.manifest,
+            tried,
+            self.where.processes,
+            self.where.device,
+        )
         if self.progress:
             print(f"{document.name}: {told}", file=sys.stderr)
         if not force:

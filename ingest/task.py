@@ -15,7 +15,7 @@ import torch
 from ..errors import ModelError
 from ..layout import ModelDocument, SegmentEntry, Skipped
 from ..segment_writer import write_segment
-from .compute import Budget, Computed, Protein, compute_segment, strict
+from .compute import Budget, Protein, compute_segment
 from .language_model import LanguageModel, load
 from .plan import PlannedSegment
 
@@ -62,12 +62,13 @@ class Done:
     ----------
     entry : of the segment, for the manifest; None where every protein of it failed
     skipped : proteins that failed
-    seconds : that it took, waiting left out
+    computing, writing : seconds that it took, waiting left out
     """
 
     entry: SegmentEntry | None
     skipped: tuple[Skipped, ...]
-    seconds: float
+    computing: float
+    writing: float
 
 
 def run_segment(
@@ -105,16 +106,15 @@ def run_segment(
             torch.set_num_threads(threads)
             budget = _budget(job.source, str(model.device), job.document.precision)
             computed = compute_segment(planned, proteins, job.document, model, budget, stopped=stopped, advance=advance)
-            seconds = time.perf_counter() - began
-        return _written(job, planned.number, strict(computed) if job.strict else computed, threads, seconds)
-
-
-def _written(job: Job, number: int, computed: Computed, threads: int, seconds: float) -> Done:
-    began = time.perf_counter()
-    entry = None
-    if computed.contents is not None:
-        entry = write_segment(job.directory, number, computed.contents, job.document.chunk_pairs, threads)
-    return Done(entry, computed.skipped, seconds + time.perf_counter() - began)
+            computing = time.perf_counter() - began
+        began = time.perf_counter()
+        if job.strict:
+            for failed in computed.skipped:
+                raise ModelError(f"{failed.protein}: {failed.reason}.")
+        contents, entry = computed.contents(), None
+        if contents is not None:
+            entry = write_segment(job.directory, planned.number, contents, job.document.chunk_pairs, threads)
+        return Done(entry, computed.skipped, computing, writing=time.perf_counter() - began)
 
 
 def run_trial(

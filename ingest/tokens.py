@@ -5,10 +5,13 @@ that merges neighbours, drops letters, or has the same token for several amino a
 input by mistake) is found out before the model runs.
 """
 
+import contextlib
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+import transformers
 
 from ..errors import ModelError
 
@@ -103,16 +106,22 @@ def _tokenize(tokenizer: Any, sequence: str, spaced: bool) -> list[int]:
     return tokens
 
 
-def _frame(tokens: Sequence[int], length: int) -> tuple[tuple[int, ...], dict[str, int], tuple[int, ...]] | None:
-    """Split a probe's tokens into prefix, one token per amino acid and suffix; None if they are not that."""
-    extra = len(tokens) - length
-    for before in range(extra + 1) if extra >= 0 else ():
-        inner = tokens[before : before + length]
+def _frame(
+    tokens: Sequence[int], special: Collection[int]
+) -> tuple[tuple[int, ...], dict[str, int], tuple[int, ...]] | None:
+    """Split a probe's tokens into prefix, one token per amino acid and suffix; None if they are not that.
+
+    A prefix or suffix that is not of special tokens is none: it would be half a residue, or a word's beginning.
+    """
+    for before in range(len(tokens) - len(PROBE) + 1):
+        inner, prefix, suffix = tokens[before : before + len(PROBE)], tokens[:before], tokens[before + len(PROBE) :]
         ids = dict(zip(PROBE, inner, strict=True))
-        if all(ids[letter] == token for letter, token in zip(PROBE, inner, strict=True)) and len(
-            set(ids.values())
-        ) == len(AMINO_ACIDS):
-            return tuple(tokens[:before]), ids, tuple(tokens[before + length :])
+        if (
+            all(ids[letter] == token for letter, token in zip(PROBE, inner, strict=True))
+            and len(set(ids.values())) == len(AMINO_ACIDS)
+            and set(prefix) | set(suffix) <= set(special)
+        ):
+            return tuple(prefix), ids, tuple(suffix)
     return None
 
 
@@ -121,8 +130,10 @@ def residue_tokens(
 ) -> ResidueTokens:
     """Find how a tokenizer gives one token per residue.
 
-    Letters are tried side by side and spaced apart, then once more with lower-casing off: the default of a BERT
-    tokenizer whose folder does not say otherwise turns every amino acid into the unknown token.
+    Letters are tried side by side and spaced apart, then again with lower-casing off (the default of a BERT
+    tokenizer whose folder does not say otherwise turns every amino acid into the unknown token) and by
+    ``tokenizer.json`` as it is written (T5's class puts a word's beginning before the first letter, which Ankh's
+    vocabulary does not have).
 
     Parameters
     ----------
@@ -140,12 +151,10 @@ def residue_tokens(
         raise ModelError(
             f"residue map {residue_map!r} is neither 'keep' nor letters and their substitute, as 'UZOB>X'."
         )
-    trials: list[tuple[Any, dict[str, Any]]] = [(tokenizer, {})]
-    if getattr(tokenizer, "do_lower_case", False):
-        trials.append((_without_lower_case(tokenizer), {"do_lower_case": False}))
-    for candidate, settings in trials:
+    for candidate, settings in _readings(tokenizer):
+        special = set(candidate.all_special_ids) - {candidate.unk_token_id}
         for spaced in (False, True):
-            found = _frame(_tokenize(candidate, PROBE, spaced), len(PROBE))
+            found = _frame(_tokenize(candidate, PROBE, spaced), special)
             if found is not None:
                 prefix, ids, suffix = found
                 pad = candidate.pad_token_id
@@ -180,5 +189,10 @@ def default_map(tokenizer: Any, spaced: bool) -> str:
     return ROSTLAB if known.issuperset("XUZOB") else KEEP
 
 
-def _without_lower_case(tokenizer: Any) -> Any:
-    return type(tokenizer).from_pretrained(tokenizer.name_or_path, do_lower_case=False)
+def _readings(tokenizer: Any) -> Iterator[tuple[Any, dict[str, Any]]]:
+    """A tokenizer as transformers loads it, then otherwise, each with what is other."""
+    yield tokenizer, {}
+    if getattr(tokenizer, "do_lower_case", False):
+        yield type(tokenizer).from_pretrained(tokenizer.name_or_path, do_lower_case=False), {"do_lower_case": False}
+    with contextlib.suppress(OSError, ValueError, TypeError):  # there is no tokenizer.json
+        yield transformers.PreTrainedTokenizerFast.from_pretrained(tokenizer.name_or_path), {"class": "tokenizer.json"}

@@ -1,6 +1,8 @@
 """Where segments are computed: in this process, in several of this machine, or on a Dask cluster."""
 
+import atexit
 import contextlib
+import logging
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -57,8 +59,8 @@ def start_workers(count: int | None, scheduler: str | None, device: str) -> Iter
     if device != "auto":
         try:
             torch.device(device)
-        except RuntimeError as error:
-            raise ModelError(f"device {device!r} cannot be used: {first_line(error)}") from None
+        except RuntimeError:
+            raise ModelError(f"device {device!r} is not known: give auto, cpu, cuda or cuda:1, cuda:2, …") from None
     if scheduler is None and (count is None or count == 1):
         with _threads(device) as workers:
             yield workers
@@ -67,12 +69,16 @@ def start_workers(count: int | None, scheduler: str | None, device: str) -> Iter
         from distributed import Client
     except ModuleNotFoundError as error:
         raise StoreError(f"several workers need {error.name}: pip install 'attnstore[cluster]'.") from error
+    # It tells of every connection; what goes wrong is a warning.
+    logging.getLogger("distributed").setLevel(logging.WARNING)
     with contextlib.ExitStack() as stack:
         if scheduler is None:
             assert count is not None
             cluster = stack.enter_context(_local_cluster(count, device))
             client = stack.enter_context(Client(cluster))
             client.wait_for_workers(count)
+            # An interpreter with torch in it takes seconds to take itself apart: more than Dask waits before it kills.
+            client.run(atexit.register, os._exit, 0)
             threads = max(1, (os.cpu_count() or 1) // count)
         else:
             try:
@@ -110,7 +116,9 @@ def _local_cluster(count: int, device: str) -> Any:
 
     # A worker's memory is bounded by its segments; Dask's own limit would kill one that the system lets live.
     options: dict[str, Any] = {
-        "n_workers": count, "threads_per_worker": SEGMENTS_AT_ONCE, "memory_limit": 0, "dashboard_address": None,
+        "n_workers": count, "threads_per_worker": SEGMENTS_AT_ONCE, "memory_limit": 0,
+        # Any free port: without an address it is 8787, which another ingest may have.
+        "dashboard_address": "127.0.0.1:0", "scheduler_kwargs": {"dashboard": False},
     }  # fmt: skip
     if device.startswith("cpu") or not torch.cuda.is_available():
         return LocalCluster(**options)

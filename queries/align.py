@@ -70,7 +70,7 @@ def align(
     threshold : θ; 'auto' is 0.3 in the count form and none in the weighted form; None is every edge of the
         codebook and 0, in one pass: the curve of the share against the threshold
     weighted : the weighted form
-    background : 'eligible' (all pairs that pass `where`), 'separation' (matched to each head's separations),
+    background : 'eligible' (all pairs that pass `where` and that the model can attend to), 'separation' (matched to each head's separations),
         'protein' (matched to the proteins that hold its arcs), 'paper', or 'none', without which there is no
         enrichment and no test
     paper : the paper's form: unknown counts as false, its background, Wald intervals at 0.05/m
@@ -182,6 +182,7 @@ def _plan(
         threshold=theta,
         weighted=weighted,
         separations=separations,
+        causal=document.causal,
         tier=name,
         exact=exact,
         reason=reason,

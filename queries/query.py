@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from ..catalog import catalog_errors
 from ..errors import AttnstoreError, QueryError
+from ..layout import ingest_with, lacking
 from ..sql import duckdb_errors, open_tables
 from .execution.answer import cells_of, create, rows_of
 from .execution.cells import Tier
@@ -23,7 +24,7 @@ from .language.dialect import RefusalError
 from .language.expression import quoted
 from .language.fallback import over_arcs
 from .language.statement import ATTENTION, Statement, read_statement, render_statement
-from .planning.blocks import BlockPlan, plan_block, working_memory
+from .planning.blocks import BlockPlan, plan_block, taking_part, undecided_conditions, working_memory
 from .planning.explain import explained
 from .planning.tiers import least_weight, needs
 from .provenance import provenance
@@ -172,7 +173,8 @@ def _session(
             wanted = statement.tables
             known = directory(store.catalog_path)
             questions = tuple(_with_steps(take_apart(statement, block, known.columns)) for block in statement.blocks)
-            if any(question.fallback for question in questions):
+            kept = any("arcs" in model.document.keep for model in store.models.values())
+            if kept and any(question.fallback for question in questions):
                 wanted.add("arcs")
             open_tables(connection, store, wanted)
         yield Session(store, statement, connection, known, questions, tier, limit, scheduler, progress)
@@ -204,7 +206,7 @@ def parse_memory(limit: int | str | None) -> int:
 def _plan(session: Session, question: Question, *, run: bool) -> BlockPlan | None:
     """How a block is answered; None where DuckDB does, over arcs."""
     if question.fallback is not None:
-        _check_fallback(session, question)
+        _check_fallback(session, question, run=run)
         return None
     return plan_block(session.store, session.connection, session.statement, question, tier=session.tier, run=run)
 
@@ -277,11 +279,20 @@ def _with_steps(question: Question) -> Question:
     return question
 
 
-def _check_fallback(session: Session, question: Question) -> None:
+def _check_fallback(session: Session, question: Question, *, run: bool) -> None:
     """Raise QueryError unless all weights asked for are in the arcs."""
     if session.tier not in (None, "arcs"):
         raise QueryError(f"the tier {session.tier} cannot answer this: {question.fallback}.")
-    floor = max(model.document.arc_floor for model in session.store.models.values())
+    undecided = () if run else undecided_conditions(session.statement, question)
+    heads = taking_part(session.store, session.connection, question, undecided)
+    documents = [session.store.models[name].document for name in heads]
+    otherwise = "use count, sum, avg, min, max or weighted_avg"
+    for document in documents:
+        if "arcs" not in document.keep:
+            why = f"DuckDB answers over arcs, but {lacking(document.name, document.keep, 'arcs')}"
+            cure = f"{ingest_with(document.keep, 'arcs')}, or {otherwise}"
+            raise QueryError(f"the query cannot be answered: {question.fallback}, and {why}: {cure}.")
+    floor = max((document.arc_floor for document in documents), default=0.0)
     try:
         least = least_weight(question)
     except RefusalError:
@@ -289,7 +300,7 @@ def _check_fallback(session: Session, question: Question) -> None:
     if least < floor:
         raise QueryError(
             f"the query cannot be answered: {question.fallback}, and DuckDB answers over arcs, which begin at "
-            f"{floor:g}: add weight >= {floor:g} or more to WHERE, or use count, sum, avg, min, max or weighted_avg."
+            f"{floor:g}: add weight >= {floor:g} or more to WHERE, or {otherwise}."
         )
 
 

@@ -43,8 +43,8 @@ def small_store(tmp_path_factory: pytest.TempPathFactory, tiny_esm: Path, chain_
     from attnstore.ingest import ingest
 
     store = tmp_path_factory.mktemp("stores") / "small"
-    # The longest chains, of 40 and 31 residues, stand alone; the others share a segment.
-    ingest(store, chain_files, model=str(tiny_esm), device="cpu", batch_residues=64, segment_entries=25_000)
+    # Three segments: of the chain of 40 residues, of those of 31 and 28 in one batch, of the others in two.
+    ingest(store, chain_files, model=str(tiny_esm), device="cpu", batch_pairs=64 * 128, segment_entries=25_000)
     return store
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,17 +12,16 @@ import numpy as np
 LAYERS, HEADS, HIDDEN = 3, 4, 32
 
 ESM_VOCABULARY = ["<cls>", "<pad>", "<eos>", "<unk>", *"LAGVSERTIDPKQNFYMHWCXBUZO.-", "<null_1>", "<mask>"]
-BERT_VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"LAGVESIKRDTPNQFYMHCWXUBZO"]
+LETTERS = "LAGVESIKRDTPNQFYMHCWXUBZO"
+BERT_VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *LETTERS]
 
 #: Ids and lengths of the proteins of `write_chains`; no two sequences are alike.
 CHAINS = {"1AAA_A": 31, "1BBB_B": 24, "1CCC_A": 40, "1DDD_C": 17, "1EEE_A": 28, "1FFF_A": 12}
 
 
-#: For models of letters that stand apart, in sentencepiece's writing; scores are of no consequence.
-PIECES = ["<unk>", "<s>", "</s>", "<cls>", "<sep>", "<pad>", "<mask>", *(f"▁{letter}" for letter in BERT_VOCABULARY[5:])]
-
-
-def save_esm(folder: Path, change: Callable[[Any], None] = lambda module: None, *, seed: int = 1, **settings: Any) -> Path:
+def save_esm(
+    folder: Path, change: Callable[[Any], None] = lambda module: None, *, seed: int = 1, **settings: Any
+) -> Path:
     """Save a tiny random ESM with its tokenizer, of rotary positions as ESM-2 has them where `settings` say nothing.
 
     `change` may meddle with the module first.
@@ -63,11 +63,23 @@ def save_electra(folder: Path) -> Path:
 
 
 def save_albert(folder: Path) -> Path:
-    """The same of an ALBERT: one module stands for every layer."""
+    """Save a tiny random ALBERT, one module for every layer, with sentencepiece's letters, as ProtAlbert has them."""
     from transformers import AlbertConfig, AlbertModel
 
-    settings = {"embedding_size": 16, "num_hidden_groups": 1, "inner_group_num": 1}
-    return _of_berts_kind(folder, AlbertModel, AlbertConfig, settings, add_pooling_layer=False)
+    special = ["<pad>", "<unk>", "[CLS]", "[SEP]", "[MASK]"]
+    config = AlbertConfig(
+        vocab_size=len(special) + len(LETTERS),
+        embedding_size=16,
+        hidden_size=HIDDEN,
+        num_hidden_layers=LAYERS,
+        num_hidden_groups=1,
+        num_attention_heads=HEADS,
+        intermediate_size=64,
+        max_position_embeddings=128,
+    )
+    save(folder, AlbertModel, config, seed=3, add_pooling_layer=False)
+    save_pieces(folder, special)
+    return folder
 
 
 def _of_berts_kind(
@@ -120,9 +132,7 @@ def save_esmc(folder: Path) -> Path:
     """Save a tiny random ESM-C with its own tokenizer."""
     from transformers import EsmcConfig, EsmcModel, EsmcTokenizer
 
-    config = EsmcConfig(
-        hidden_size=HIDDEN, num_hidden_layers=LAYERS, num_attention_heads=HEADS, intermediate_size=64
-    )
+    config = EsmcConfig(hidden_size=HIDDEN, num_hidden_layers=LAYERS, num_attention_heads=HEADS, intermediate_size=64)
     save(folder, EsmcModel, config, seed=5)
     EsmcTokenizer().save_pretrained(folder)
     return folder
@@ -131,13 +141,13 @@ def save_esmc(folder: Path) -> Path:
 def save_t5(folder: Path, *, decoder: bool = True, spaced: bool = True) -> Path:
     """Save a tiny random T5, with its decoder as ProtT5 is or the encoder alone.
 
-    `spaced`: with sentencepiece's letters, as ProtT5 has them; else with plain ones, as Ankh has.
+    `spaced`: with sentencepiece's letters, as ProtT5 has them; else with plain ones, as Ankh has them.
     """
-    from transformers import T5Config, T5EncoderModel, T5Model, T5Tokenizer
+    from transformers import T5Config, T5EncoderModel, T5Model
 
-    letters = BERT_VOCABULARY[5:]
+    special = ["<pad>", "</s>", "<unk>"]
     config = T5Config(
-        vocab_size=len(letters) + 3,
+        vocab_size=len(special) + len(LETTERS) + 100,
         d_model=HIDDEN,
         d_kv=8,
         num_layers=LAYERS,
@@ -151,22 +161,21 @@ def save_t5(folder: Path, *, decoder: bool = True, spaced: bool = True) -> Path:
     )
     save(folder, T5Model if decoder else T5EncoderModel, config, seed=6)
     if spaced:
-        pieces = ["<pad>", "</s>", "<unk>", *(f"▁{letter}" for letter in letters)]
-        T5Tokenizer(vocab=[(piece, 0.0) for piece in pieces], extra_ids=0).save_pretrained(folder)
+        save_pieces(folder, special)
     else:
-        save_letters(folder, ["<pad>", "</s>", "<unk>", *letters], before=None, after="</s>")
+        save_letters(folder, [*special, *LETTERS], before=None, after="</s>", kind="T5Tokenizer")
     return folder
 
 
 def save_xlnet(folder: Path, **settings: Any) -> Path:
-    """Save a tiny random XLNet with letters that stand apart, as ProtXLNet has."""
-    from transformers import XLNetConfig, XLNetModel, XLNetTokenizer
+    """Save a tiny random XLNet with sentencepiece's letters, as ProtXLNet has them."""
+    from transformers import XLNetConfig, XLNetModel
 
-    shape = {"vocab_size": len(PIECES), "d_model": HIDDEN, "n_layer": LAYERS, "n_head": HEADS, "d_inner": 64}
+    special = ["<unk>", "<s>", "</s>", "<cls>", "<sep>", "<pad>", "<mask>"]
+    shape = {"vocab_size": len(special) + len(LETTERS), "d_model": HIDDEN, "n_layer": LAYERS, "n_head": HEADS,
+             "d_inner": 64}  # fmt: skip
     save(folder, XLNetModel, XLNetConfig(**{**shape, **settings}), seed=7)
-    XLNetTokenizer(
-        vocab=[(piece, 0.0) for piece in PIECES], additional_special_tokens=[]
-    ).save_pretrained(folder)
+    save_pieces(folder, special)
     return folder
 
 
@@ -201,12 +210,14 @@ def save(
     module.save_pretrained(folder)
 
 
-def save_letters(folder: Path, vocabulary: list[str], *, before: str | None, after: str | None) -> None:
-    """Save a tokenizer of letters side by side between special tokens."""
+def save_letters(
+    folder: Path, vocabulary: list[str], *, before: str | None, after: str | None, kind: str | None = None
+) -> None:
+    """Save a tokenizer of letters side by side between special tokens, said to be of some class of transformers."""
     from tokenizers import Tokenizer, models, processors
     from transformers import PreTrainedTokenizerFast
 
-    tokenizer = Tokenizer(models.BPE({token: at for at, token in enumerate(vocabulary)}, [], unk_token="<unk>"))
+    tokenizer = Tokenizer(models.Unigram([(token, -1.0) for token in vocabulary], vocabulary.index("<unk>"), False))
     special = [token for token in (before, after) if token is not None]
     tokenizer.post_processor = processors.TemplateProcessing(
         single=[*([before] if before else []), "$A", *([after] if after else [])],
@@ -215,6 +226,24 @@ def save_letters(folder: Path, vocabulary: list[str], *, before: str | None, aft
     PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, pad_token="<pad>", unk_token="<unk>", bos_token=before, eos_token=after
     ).save_pretrained(folder)
+    if kind is not None:
+        path = folder / "tokenizer_config.json"
+        path.write_text(json.dumps({**json.loads(path.read_text()), "tokenizer_class": kind}))
+
+
+def save_pieces(folder: Path, special: list[str]) -> None:
+    """Save a sentencepiece model of special tokens and letters that stand apart."""
+    from sentencepiece import sentencepiece_model_pb2
+
+    model = sentencepiece_model_pb2.ModelProto()
+    model.trainer_spec.model_type = model.trainer_spec.UNIGRAM
+    model.trainer_spec.unk_id = special.index("<unk>")
+    kinds = model.SentencePiece
+    for token in special:
+        model.pieces.add(piece=token, type=kinds.UNKNOWN if token == "<unk>" else kinds.CONTROL)
+    for letter in LETTERS:
+        model.pieces.add(piece=f"▁{letter}", score=-1.0, type=kinds.NORMAL)
+    (folder / "spiece.model").write_bytes(model.SerializeToString())
 
 
 def write_lines(path: Path, lines: list[str]) -> Path:
@@ -225,8 +254,9 @@ def write_lines(path: Path, lines: list[str]) -> Path:
 #: What holds queries, keys and relative positions in one architecture or another, and what draws them out.
 _SHARPENED = {
     "query.weight": 30, "key.weight": 30, "q_norm.weight": 2.5, "k_norm.weight": 2.5, "c_attn.weight": 12,
-    "SelfAttention.q.weight": 12, "relative_attention_bias.weight": 8, "rel_attn.q": 15, "rel_attn.k": 15,
-    "rel_attn.r": 15, "rel_attn.r_w_bias": 5, "rel_attn.r_r_bias": 5, "rel_attn.r_s_bias": 5, "rel_attn.seg_embed": 5,
+    "SelfAttention.q.weight": 12, "relative_attention_bias.weight": 8,
+    "rel_attn.q": 15, "rel_attn.k": 15, "rel_attn.r": 15, "rel_attn.seg_embed": 60,
+    "rel_attn.r_w_bias": 60, "rel_attn.r_r_bias": 60, "rel_attn.r_s_bias": 60,
 }  # fmt: skip
 
 

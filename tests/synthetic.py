@@ -81,6 +81,7 @@ def write_store(
     per_segment: int = 2,
     name: str = "random",
     keep: tuple[str, ...] = KEEP,
+    causal: bool = False,
 ) -> None:
     """Write proteins and attention by the store's own writers, `per_segment` proteins to a segment."""
     path.mkdir()
@@ -89,7 +90,7 @@ def write_store(
         for protein in proteins:
             catalog.add(protein.id, protein.sequence, protein.id, protein.structure)
         catalog.publish()
-    write_model(path, proteins, per_segment=per_segment, name=name, keep=keep)
+    write_model(path, proteins, per_segment=per_segment, name=name, keep=keep, causal=causal)
 
 
 def write_model(
@@ -99,14 +100,16 @@ def write_model(
     per_segment: int = 2,
     name: str = "random",
     keep: tuple[str, ...] = KEEP,
+    causal: bool = False,
 ) -> None:
     layers, heads = proteins[0].attention.shape[:2]
     directory = path / ATTENTION / name
     directory.mkdir(parents=True)
     ModelDocument(
         name=name, source="random", weights_sha256="0" * 64, architecture="Random", layers=layers, heads=heads,
-        causal=False, tokenizer={}, precision="float32", randomize=None, seed=None, max_residues=510, long="truncate",
-        keep=keep, batch_pairs=1, segment_entries=1, arc_floor=0.05, chunk_pairs=512, codebook=tuple(DEFAULT.to_json()), check=0.0,
+        causal=causal, tokenizer={}, precision="float32", randomize=None, seed=None, max_residues=510, long="truncate",
+        keep=keep, batch_pairs=1, segment_entries=1, arc_floor=0.05, chunk_pairs=512,
+        codebook=tuple(DEFAULT.to_json()), check=0.0,
     ).write(directory)  # fmt: skip
     entries = [
         write_segment(directory, number, kept(contents(proteins[first : first + per_segment]), keep), 512, 2)

@@ -14,9 +14,10 @@ from .. import __version__
 from ..errors import AttnstoreError
 from .align import align
 from .contacts import contacts
+from .convert import convert_tape
 from .ingest import demo, ingest
 from .query import query
-from .stores import info, sql, verify
+from .stores import info, repair, sql, verify
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
@@ -25,7 +26,7 @@ def cli() -> None:
     """Ingest the attention of protein language models once; ask it anything afterwards."""
 
 
-for command in (ingest, info, align, query, contacts, sql, verify, demo):
+for command in (ingest, info, align, query, contacts, sql, verify, repair, demo, convert_tape):
     cli.add_command(command)
 
 

@@ -1,4 +1,4 @@
-"""``attnstore info``, ``sql`` and ``verify``: what a store holds, and whether it is sound."""
+"""``attnstore info``, ``sql``, ``verify`` and ``repair``: what a store holds, and whether it is sound."""
 
 import json
 import sys
@@ -75,3 +75,36 @@ def verify(store: Path, as_json: bool) -> None:
     if not as_json:
         segments = sum(len(model.manifest.segments) for model in open_store(store).models.values())
         click.echo(f"{store} is sound: the catalog and {segments} segment(s) are as they were written.")
+
+
+@click.command()
+@STORE
+@click.argument("inputs", nargs=-1, metavar="[INPUT]...", type=click.Path(path_type=Path))
+@click.option("--model", help="Mend this model alone, by its name in the store.")
+@click.option("--model-source", metavar="ID_OR_DIR", help="Load the model from here.  [default: as it was ingested]")
+@click.option("--device", default="auto", help="auto, cpu, cuda, cuda:1, …")
+@click.option("--keep-duplicates", is_flag=True, help="Identical sequences were ingested apart.")
+@click.option("--force", is_flag=True, help="Take over a lock that another host's process left.")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def repair(store: Path, inputs: tuple[Path, ...], as_json: bool, **options: Any) -> None:
+    """Find what is damaged in STORE and make it again; exit 1 if anything is left.
+
+    Segments are computed again by their model, documents made from what they describe. A damaged catalog is built
+    from INPUT, which is all that was ingested, and not read otherwise.
+    """
+    try:
+        from ..ingest.repair import repair as run
+    except ModuleNotFoundError as error:
+        raise AttnstoreError(
+            f"repair needs {error.name}, which is not installed: pip install 'attnstore[ingest]'."
+        ) from error
+    repaired = run(store, inputs, progress=sys.stderr.isatty(), **options)
+    if as_json:
+        click.echo(json.dumps({"path": str(store), **asdict(repaired)}, indent=2))
+    else:
+        for sentence in (*repaired.mended, *repaired.left):
+            click.echo(sentence)
+    if repaired.left:
+        raise AttnstoreError(f"{store} is still damaged in {len(repaired.left)} place(s).")
+    if not repaired.mended and not as_json:
+        click.echo(f"{store} is sound: there was nothing to mend.")

@@ -51,9 +51,7 @@ def _core(
         biases.append(torch.einsum("ijbs,ibns->bnij", seg_mat, segment) * attention.scale)
     if attn_mask is not None:
         biases.append(attn_mask.permute(2, 3, 0, 1) * torch.finfo(attn_mask.dtype).min)
-    query, key, value = (
-        tensor.permute(1, 2, 0, 3) for tensor in (q_head + attention.r_w_bias, k_head_h, v_head_h)
-    )
+    query, key, value = (tensor.permute(1, 2, 0, 3) for tensor in (q_head + attention.r_w_bias, k_head_h, v_head_h))
     return attend(query, key, value, biases, attention.scale).transpose(0, 1)
 
 

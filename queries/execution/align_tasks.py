@@ -22,8 +22,8 @@ from . import kernels
 from .histograms import Sums, histograms
 from .kernels import EXCLUDED, FALSE, GROUPS, NULL, TRUE
 from .pairs import ListedPairs
-from .states import flat_states, protein_states, state_counts, states
-from .vectors import SegmentVectors
+from .states import eligible_states, flat_states, protein_states, state_counts, states
+from .vectors import ProteinVectors, SegmentVectors
 
 Array = npt.NDArray[Any]
 
@@ -231,8 +231,7 @@ def _pairs(plan: Plan, measure: Measure, vectors: SegmentVectors) -> tuple[Array
     pairs = np.zeros((2, len(vectors.stored)), np.int64)
     for p, protein in enumerate(vectors.proteins()):
         if measure.background == "paper":
-            state = protein_states(plan, protein)
-            pairs[:, p] = _paper_pairs(plan, np.broadcast_to(state, (protein.length, protein.length)))
+            pairs[:, p] = _paper_pairs(plan, protein)
         else:
             true, false = state_counts(plan, protein)
             pairs[:, p] = true, true + false
@@ -245,13 +244,11 @@ def _separation_background(
     pairs = np.zeros((GROUPS, int(vectors.stored.max())), np.int64)
     for protein, kept in zip(vectors.proteins(), reported, strict=True):
         if kept:
-            shape = (protein.length, protein.length)
-            state = np.ascontiguousarray(np.broadcast_to(protein_states(plan, protein), shape))
-            kernels.pairs_by_separation(state, pairs)
+            kernels.pairs_by_separation(eligible_states(plan, protein), pairs)
     return SeparationBackground.partial(by_separation, pairs[TRUE], pairs[TRUE] + pairs[FALSE])
 
 
-def _paper_pairs(plan: Plan, matrix: Array) -> tuple[int, int]:
+def _paper_pairs(plan: Plan, protein: ProteinVectors) -> tuple[int, int]:
     """True and counted pairs of one protein in the paper's background.
 
     A property of a pair: over pairs with the property known and a separation of at least 6. A property of one
@@ -259,10 +256,13 @@ def _paper_pairs(plan: Plan, matrix: Array) -> tuple[int, int]:
     the pairs that pass it.
     """
     if one_end((plan.predicate,)) is None:
-        position = np.arange(len(matrix))
+        state = eligible_states(plan, protein)
+        position = np.arange(protein.length)
         far = np.abs(position[:, None] - position) >= PAPER_SEPARATION
-        true, false = (int(np.count_nonzero((matrix == value) & far)) for value in (TRUE, FALSE))
+        true, false = (int(np.count_nonzero((state == value) & far)) for value in (TRUE, FALSE))
         return true, true + false
     if plan.end is not None:
-        matrix = matrix[:, 0] if plan.end == "target" else matrix[0]
-    return int(np.count_nonzero(matrix == TRUE)), int(np.count_nonzero(matrix != EXCLUDED))
+        state = np.broadcast_to(protein_states(plan, protein).ravel(), protein.length)
+    else:
+        state = eligible_states(plan, protein)
+    return int(np.count_nonzero(state == TRUE)), int(np.count_nonzero(state != EXCLUDED))

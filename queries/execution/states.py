@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..planning.align_plan import Plan
-from .kernels import EXCLUDED, TRUE, count_passing
+from .kernels import EXCLUDED, FALSE, TRUE, count_passing
 from .pairs import AllPairs, ListedPairs, Pairs, evaluate
 from .vectors import ProteinVectors, SegmentVectors
 
@@ -21,8 +21,23 @@ def protein_states(plan: Plan, vectors: ProteinVectors) -> States:
     return _states(plan, AllPairs(vectors))
 
 
+def eligible_states(plan: Plan, vectors: ProteinVectors) -> States:
+    """States of all pairs of a protein, uint8 [target, source]; the caller's own.
+
+    EXCLUDED are also those that the model cannot attend to: in a causal one, targets after their source.
+    """
+    state = np.empty((vectors.length, vectors.length), np.uint8)
+    state[...] = protein_states(plan, vectors)
+    if plan.causal:
+        state[np.tri(vectors.length, k=-1, dtype=bool)] = EXCLUDED
+    return state
+
+
 def state_counts(plan: Plan, vectors: ProteinVectors) -> tuple[int, int]:
-    """Number of all pairs of a protein that pass WHERE, with the predicate TRUE and with it FALSE."""
+    """Number of eligible pairs of a protein that pass WHERE, with the predicate TRUE and with it FALSE."""
+    if plan.causal:
+        state = eligible_states(plan, vectors)
+        return int(np.count_nonzero(state == TRUE)), int(np.count_nonzero(state == FALSE))
     pairs = AllPairs(vectors)
     conditions = [plan.predicate] if plan.where is None else [plan.predicate, plan.where]
     codes = np.broadcast_arrays(*(evaluate(condition.root, pairs) for condition in conditions))

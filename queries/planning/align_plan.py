@@ -32,6 +32,7 @@ class Plan:
     threshold : θ, a float32 value; 0 where every weight takes part
     weighted : sums of weights rather than numbers of arcs
     separations : whether arcs are told apart by separation, as the background matched to it needs
+    causal : whether the model cannot attend to what comes after, so that such pairs are no part of a background
     tier : what is read
     exact : whether the numbers are exact rather than within bounds
     reason : why this tier, for people
@@ -42,6 +43,7 @@ class Plan:
     threshold: float
     weighted: bool
     separations: bool
+    causal: bool
     tier: Tier
     exact: bool
     reason: str

@@ -104,18 +104,15 @@ def plan_block(
         It cannot be answered, or is ambiguous.
     """
     need = _needs(statement, question)
-    undecided: tuple[Tree, ...] = ()
-    if not run:
-        conditions = (part for part in (*question.heads, *question.proteins) if has_subquery(part))
-        undecided = tuple(part for part in conditions if statement.asks_attention(part, question.block))
-    heads = _heads(store, connection, question, undecided)
+    undecided = () if run else undecided_conditions(statement, question)
+    heads = taking_part(store, connection, question, undecided)
     vectors = evaluate_terms(connection, expressions(question))
     encoded, vectors = encode(question.cells.keys, vectors)
     # A row knows its protein anyway; a cell is told apart by protein only where that is asked.
     of_protein = () if question.rows else tuple(one for one in encoded if is_of_protein(one.code))
     of_pairs = tuple(one for one in encoded if one not in of_protein)
-    taking_part = _proteins(connection, question, undecided, len(vectors.offsets) - 1)
-    group, codes = group_proteins(list(of_protein), vectors, taking_part)
+    proteins = _proteins(connection, question, undecided, len(vectors.offsets) - 1)
+    group, codes = group_proteins(list(of_protein), vectors, proteins)
     plans = []
     for name, mask in heads.items():
         model = store.models[name]
@@ -145,10 +142,22 @@ def _said(statement: Statement, question: Question) -> str:
     return " and ".join(dict.fromkeys(quoted(statement.source(part)) for part in parts)) or "the query"
 
 
-def _heads(
+def undecided_conditions(statement: Statement, question: Question) -> tuple[Tree, ...]:
+    """Conditions on heads and proteins that name other blocks: only running the statement decides them."""
+    conditions = (part for part in (*question.heads, *question.proteins) if has_subquery(part))
+    return tuple(part for part in conditions if statement.asks_attention(part, question.block))
+
+
+def taking_part(
     store: "Store", connection: duckdb.DuckDBPyConnection, question: Question, undecided: tuple[Tree, ...]
 ) -> dict[str, npt.NDArray[np.bool_]]:
-    """Heads that take part, bool [layers, heads], of every model that has any."""
+    """Heads that take part, bool [layers, heads], of every model that has any.
+
+    Parameters
+    ----------
+    store, connection, question : as in :func:`plan_block`
+    undecided : conditions to pass over
+    """
     committed = {name: model for name, model in store.models.items() if model.manifest.segments}
     if not committed:
         raise QueryError(f"{store.path} holds no attention yet: ingest some proteins.")

@@ -15,7 +15,8 @@ STORED: Final = ("marginals", "arcs", "codes")
 def among_kept(able: Mapping[K, T], unable: Mapping[K, str], keep: Sequence[str]) -> tuple[dict[K, T], dict[str, str]]:
     """Tiers that can answer and were kept; and of the others why they cannot."""
     kept = {tier: answer for tier, answer in able.items() if tier not in STORED or tier in keep}
-    return kept, {**unable, **{tier: f"{tier} were not kept" for tier in STORED if tier not in keep}}
+    reasons: dict[str, str] = dict(unable)
+    return kept, reasons | {tier: f"{tier} were not kept" for tier in STORED if tier not in keep}
 
 
 def why_not(able: Mapping[K, T], unable: Mapping[str, str], works: Mapping[str, str], keep: tuple[str, ...]) -> str:
@@ -28,6 +29,7 @@ def why_not(able: Mapping[K, T], unable: Mapping[str, str], works: Mapping[str, 
     works : what could be asked of each tier instead
     keep : what was kept
     """
-    asked = ("arcs", "codes") if {"arcs", "codes"} & set(keep) else STORED
+    others = () if {"arcs", "codes"} & set(keep) else STORED
+    asked = [tier for tier in STORED if tier in (*able, *others, "arcs", "codes")]
     cures = [works[tier] for tier in asked if tier in keep] + [ingest_with(keep, tier) for tier in list(able)[:1]]
     return f"{', and '.join(unable[tier] for tier in asked)}; {', or '.join(cures)}"

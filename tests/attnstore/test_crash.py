@@ -26,7 +26,7 @@ from attnstore.layout import Manifest
 from ..models import CHAINS, write_chains
 
 #: Settings that cut the chains into many segments.
-SETTINGS = {"device": "cpu", "name": "m", "batch_residues": 64, "segment_entries": 6_000}
+SETTINGS = {"device": "cpu", "name": "m", "batch_pairs": 64 * 128, "segment_entries": 6_000}
 #: Enough chains that the kills fall between segments; no two of one length, so that none ties with another.
 MANY = {f"2C{number:02d}_A": 14 + number for number in range(12)}
 
@@ -295,7 +295,7 @@ def test_an_ingest_waits_for_another_that_is_adding_proteins_and_loses_none_of_t
     [
         ({"max_residues": 20}, "max_residues was 20 and is 510"),
         ({"long": "skip"}, "long was skip and is truncate"),
-        ({"batch_residues": 65}, "batch_residues was 65 and is 64"),
+        ({"batch_pairs": 9_000}, "batch_pairs was 9000 and is 8192"),
         ({"segment_entries": 6_001}, "segment_entries was 6001 and is 6000"),
         ({"precision": "bfloat16"}, "precision was bfloat16 and is float32"),
     ],

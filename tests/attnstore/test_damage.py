@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import itertools
 import json
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -19,12 +18,11 @@ import pytest
 
 import attnstore
 import attnstore.verify
-from attnstore import cli, codecs, layout, matrix, segment, shards
+from attnstore import cli, layout, matrix, segment, shards
 from attnstore.durable import files_below, replace_json
 from attnstore.errors import StoreError
 from attnstore.layout import Manifest
-from attnstore.segment_writer import SegmentContents, write_segment
-from tests.synthetic import Protein, contents, random_proteins, write_store
+from tests.synthetic import random_proteins, write_model, write_store
 
 FLIPS = 220
 #: What a query reads chunk by chunk, and what grows with the data: too large to be digested whenever it is opened.
@@ -50,7 +48,7 @@ def forget() -> None:
     """Nothing read before the damage may answer after it."""
     segment.open_segment.cache_clear()
     segment._check_part.cache_clear()
-    matrix._coordinates.cache_clear()
+    matrix._residues.cache_clear()
 
 
 def answers(store: Path) -> Answers:
@@ -93,7 +91,7 @@ def problems_of(store: Path) -> list[str]:
     """What verify finds; a store that cannot be opened is a finding, too."""
     forget()
     try:
-        return attnstore.verify.verify(store)
+        return list(map(str, attnstore.verify.verify(store)))
     except StoreError as error:
         return [str(error)]
 
@@ -305,7 +303,7 @@ def test_verify_command_prints_each_problem_and_exits_1(store_copy, capfd):
         cli.main(["verify", str(store_copy)])
     printed = capfd.readouterr()
     assert stop.value.code == 1
-    assert printed.err == f"error: {store_copy} is damaged in 2 place(s).\n"
+    assert printed.err == f"error: {store_copy} is damaged in 2 place(s): `attnstore repair` mends it.\n"
     lines = printed.out.splitlines()
     assert len(lines) == 2
     assert any(str(first) in line and "does not have the digest" in line for line in lines)
@@ -330,74 +328,74 @@ def test_a_manifest_that_counts_otherwise_is_reported_though_its_digest_is_right
     assert problems_of(store_copy)
 
 
-def written_again(path: Path, proteins: list[Protein], segments: list[SegmentContents]) -> list[str]:
-    """What verify says of a store of other segments, each under right digests and counts, and of their plan."""
-    write_store(path, proteins)
-    directory = path / "attention" / "random"
-    shutil.rmtree(directory / "segments")
-    planned = [{"number": i, "batches": [list(part.proteins.id)]} for i, part in enumerate(segments)]
-    layout.write_document(directory / "plan.json", {"segments": planned})
-    entries = [write_segment(directory, number, part, 512) for number, part in enumerate(segments)]
-    Manifest(tuple(entries)).write(directory)
-    return problems_of(path)
+@pytest.fixture
+def two_models(tmp_path: Path) -> Path:
+    """A store of two models, each with a plan."""
+    proteins = random_proteins(34, [12, 9, 14, 8])
+    store = tmp_path / "two"
+    write_store(store, proteins, name="one")
+    write_model(store, proteins, name="other")
+    for model in attnstore.open(store).models.values():
+        planned = [{"number": part.entry.number, "batches": [list(part.proteins.id)]} for part in model.segments]
+        layout.write_document(model.directory / "plan.json", {"segments": planned})
+    assert problems_of(store) == []
+    return store
 
 
-def other_mean(where: Callable[[np.ndarray, np.ndarray], tuple[int, ...]], value: float) -> Callable[..., object]:
-    """A segment's contents with one mean replaced, at a code that `where` finds by count and mean."""
-
-    def change(part: SegmentContents) -> SegmentContents:
-        mean = part.bin_mean.copy()
-        mean[where(part.bin_count, mean)] = value
-        return dataclasses.replace(part, bin_mean=mean)
-
-    return change
-
-
-def first_code(code: int) -> Callable[[np.ndarray, np.ndarray], tuple[int, ...]]:
-    """In the first head where the code occurs."""
-    return lambda count, _: (*np.argwhere(count[..., code] > 0)[0], code)
-
-
-#: Edge 134 is 0.3: code 135 is [0.3, 0.31).
-BELOW, EDGE, ABOVE = (np.nextafter(np.float32(0.3), np.float32(to)) for to in (0, 0.3, 1))
-
-
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        (other_mean(first_code(135), float(BELOW)), True),
-        (other_mean(first_code(135), float(EDGE)), False),
-        (other_mean(first_code(134), float(ABOVE)), True),
-        (other_mean(first_code(0), -1e-6), True),
-        (other_mean(first_code(0), 0.5), True),
-        (other_mean(first_code(135), 0.9), True),
-    ],
-)
-def test_a_mean_outside_its_bin_is_reported_though_its_digest_is_right(tmp_path, change, said):
-    proteins = random_proteins(6, [40, 33])
-    part = contents(proteins)
-    assert (part.bin_count[..., [0, 134, 135]] > 0).any(axis=(0, 1)).all()
-    assert written_again(tmp_path / "sound", proteins, [part]) == []
-    problems = written_again(tmp_path / "other", proteins, [change(part)])
-    if said:
-        (problem,) = problems
-        assert problem.startswith("segment 000000-")
-        assert problem.endswith(" of model random: the mean of a bin lies outside it.")
-    else:
-        assert problems == []
+@pytest.mark.parametrize("name", ["store.json", "catalog", "manifest.json", "plan.json", "model.json"])
+@pytest.mark.parametrize("gone", [True, False])
+def test_a_damaged_document_is_named_and_hides_nothing_else(two_models, name, gone):
+    path = two_models / name if name == "store.json" else two_models / "attention" / "one" / name
+    if name == "catalog":
+        path = attnstore.open(two_models).catalog_path
+    arcs = next((two_models / "attention" / "other").rglob("arcs.parquet"))
+    codes = next((two_models / "attention" / "one").rglob("codes.zarr/codes/c/1/0/0"))
+    for file in (path, arcs, codes):
+        file.unlink() if gone else file.write_bytes(file.read_bytes()[:-4])
+    forget()
+    found = attnstore.verify.verify(two_models)
+    at = {(problem.model, problem.segment is not None): str(problem) for problem in found}
+    assert str(arcs) in at["other", True]
+    assert path.name in at[(None if path.parent == two_models else "one"), False]
+    assert (("one", True) in at) == (name != "manifest.json"), "what the manifest lists is not known without it"
+    if name == "store.json" or not gone or name == "manifest.json":
+        with pytest.raises(StoreError):
+            attnstore.open(two_models).align("contact", model="one", replicates=0)
 
 
-def test_a_protein_in_two_segments_is_reported(tmp_path):
-    one, two, three = random_proteins(7, [12, 9, 10])
-    assert written_again(tmp_path / "sound", [one, two, three], [contents([one, two]), contents([three])]) == []
-    twice = [contents([one, two]), contents([three]), contents([two])]
-    assert written_again(tmp_path / "twice", [one, two, three], twice) == [
-        "model random: protein p1 is in several segments."
-    ]
-    thrice = [contents([one, two]), contents([two, three]), contents([two])]
-    assert written_again(tmp_path / "thrice", [one, two, three], thrice) == [
-        "model random: protein p1 is in several segments."
-    ]
+def test_models_without_a_document_and_segments_without_a_catalog_are_named(two_models):
+    for name in ("model.json", "manifest.json"):
+        (two_models / "attention" / "one" / name).unlink()
+    layout.StoreDocument().write(two_models)
+    problems = problems_of(two_models)
+    assert len(problems) == 3
+    for part in ("model.json", "manifest.json", f"{two_models / 'store.json'} names no catalog, though segments are"):
+        assert any(part in problem for problem in problems), part
+
+
+def test_a_protein_that_is_in_a_segment_and_skipped_is_reported(two_models):
+    directory = two_models / "attention" / "one"
+    manifest = Manifest.read(directory)
+    dataclasses.replace(manifest, skipped=(layout.Skipped("p2", "for no reason"),)).write(directory)
+    assert problems_of(two_models) == ["model one: protein p2 is in a segment, and skipped."]
+
+
+def test_verify_command_for_programs(two_models, capfd):
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["verify", str(two_models), "--json"])
+    assert stop.value.code == 0
+    assert json.loads(capfd.readouterr().out) == {"path": str(two_models), "sound": True, "problems": []}
+    arcs = next((two_models / "attention" / "other").rglob("arcs.parquet"))
+    arcs.unlink()
+    forget()
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["verify", str(two_models), "--json"])
+    printed = capfd.readouterr()
+    assert stop.value.code == 1
+    (problem,) = json.loads(printed.out)["problems"]
+    assert (problem["model"], problem["segment"]) == ("other", arcs.parent.name)
+    assert str(arcs) in problem["sentence"]
+    assert printed.err == f"error: {two_models} is damaged in 1 place(s): `attnstore repair` mends it.\n"
 
 
 @pytest.mark.parametrize("codebook", [["3F000000"], [1, 2], ["3f800001"], None, [], "3e99999a"])
@@ -429,38 +427,3 @@ def test_a_segment_put_in_the_place_of_another_is_reported(store_copy, tmp_path)
     problems = "\n".join(problems_of(store_copy))
     assert one.name in problems
     assert other.name in problems
-
-
-@pytest.mark.parametrize("writer", ["zarrs", "zarr-python"])
-def test_arrays_are_what_was_written_whichever_pipeline_wrote_them_and_whatever_reads_them(
-    tmp_path, monkeypatch, writer
-):
-    import zarr
-
-    rng = np.random.default_rng(5)
-    arrays = {
-        "codes": rng.integers(0, 205, (2, 3, 100)).astype(np.uint8),
-        "mean": rng.random((2, 3, 20)).astype(np.float32),
-        "count": rng.integers(0, 2**32 - 1, (2, 3, 20)).astype(np.uint32),
-    }
-    monkeypatch.setenv(codecs.PIPELINE_VARIABLE, writer)
-    for name, data in arrays.items():
-        path = tmp_path / name
-        codecs.write_array(
-            path, data, chunks=(1, 2, 7), shards=(1, 4, -(-data.shape[2] // 14) * 14),
-            dimensions=("layer", "head", "pair"), fill_value=255,
-        )  # fmt: skip
-        array = shards.ShardedArray.open(path)
-        for selection in itertools.product(
-            (slice(None), slice(1, 2)), (slice(None), slice(1, 2), slice(0, 0)), (slice(None), slice(5, 17))
-        ):
-            np.testing.assert_array_equal(array.read(selection), data[selection], strict=True)
-        for reader in ("zarrs.ZarrsCodecPipeline", "zarr.core.codec_pipeline.BatchedCodecPipeline"):
-            with zarr.config.set({"codec_pipeline.path": reader}):
-                np.testing.assert_array_equal(zarr.open_array(path, mode="r")[...], data, strict=True)
-
-
-def test_an_unknown_pipeline_is_refused_by_name(tmp_path, monkeypatch):
-    monkeypatch.setenv(codecs.PIPELINE_VARIABLE, "fastest")
-    with pytest.raises(StoreError, match=r"ATTNSTORE_CODEC_PIPELINE=fastest .* zarrs, zarr-python"):
-        write_store(tmp_path / "store", random_proteins(1, [9]))

@@ -1,8 +1,14 @@
-"""Segments read back: any part of an array, whichever pipeline wrote it, and row groups of arcs, digest by digest."""
+"""Segments read back: any part of an array, and row groups of arcs, digest by digest; and written again, alike."""
 
 import contextlib
+import dataclasses
+import errno
+import hashlib
+import io
 import itertools
 import json
+import os
+import threading
 
 import numpy as np
 import pyarrow as pa
@@ -10,12 +16,13 @@ import pyarrow.parquet as pq
 import pytest
 
 import attnstore
-from attnstore import codecs, segment, segment_writer
+from attnstore import durable, layout, segment, segment_writer
 from attnstore.errors import StoreError
-from tests.synthetic import contents, random_proteins, write_store
+from attnstore.layout import KEEP
+from attnstore.segment_writer import write_segment
+from tests.synthetic import contents, kept, random_proteins, write_store
 
 LAYERS, HEADS = 3, 4
-PIPELINES = ("zarrs", "zarr-python")
 SUMS = "SELECT sum(weight), sum(source), sum(target) FROM arcs"
 
 
@@ -25,12 +32,10 @@ def proteins():
     return random_proteins(3, [21, 18, 15, 6], LAYERS, HEADS)
 
 
-@pytest.fixture(scope="module", params=PIPELINES)
-def store(request, proteins, tmp_path_factory):
+@pytest.fixture(scope="module")
+def store(proteins, tmp_path_factory):
     path = tmp_path_factory.mktemp("segment") / "store"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(codecs.PIPELINE_VARIABLE, request.param)
-        write_store(path, proteins, per_segment=len(proteins))
+    write_store(path, proteins, per_segment=len(proteins))
     return path
 
 
@@ -361,3 +366,114 @@ def test_only_the_row_groups_and_weights_that_may_matter_are_read(cut, monkeypat
     read.clear()
     opened.arcs(0.0, heads=np.zeros((LAYERS, HEADS), bool))
     assert read == []
+
+
+# --- writing
+
+
+def files_of(directory):
+    return {
+        path.relative_to(directory).as_posix(): path.read_bytes() for path in directory.rglob("*") if path.is_file()
+    }
+
+
+def test_the_same_contents_are_the_same_bytes_whatever_the_threads_and_the_order_of_arcs(proteins, tmp_path):
+    whole = kept(contents(proteins), KEEP)
+    order = np.random.default_rng(1).permutation(whole.arcs["weight"].size)
+    shuffled = {name: column[order] for name, column in whole.arcs.items()}
+    wider = {name: shuffled[name].astype(np.int64) for name in shuffled if name != "weight"}
+    written = []
+    for threads, arcs in ((1, whole.arcs), (4, shuffled), (3, shuffled | wider)):
+        entry = write_segment(tmp_path, 5, dataclasses.replace(whole, arcs=arcs), 100, threads)
+        written.append(files_of(tmp_path / "segments" / entry.id))
+        assert entry.id.startswith("000005-")
+    assert written[0] == written[1] == written[2]
+    assert len(written[0]) == 1 + 1 + 1 + (1 + 4 + 2 + 2) + (1 + 3 * 2) + (1 + 1 + LAYERS + 1)
+    assert len({path.name for path in (tmp_path / "segments").iterdir()}) == 3
+
+
+def test_a_segments_list_has_the_digest_of_every_file_and_of_its_parts(proteins, tmp_path):
+    entry = write_segment(tmp_path, 0, kept(contents(proteins), KEEP), 100, 2)
+    files = files_of(tmp_path / "segments" / entry.id)
+    listed = json.loads(files["segment.json"])["files"]
+    assert hashlib.sha256(files.pop("segment.json")).hexdigest() == entry.sha256
+    assert listed.keys() == files.keys()
+    assert list(listed) == sorted(listed)
+    for name, content in files.items():
+        assert (listed[name]["bytes"], listed[name]["sha256"]) == (len(content), hashlib.sha256(content).hexdigest())
+        assert ("parts" in listed[name]) == name.endswith(".parquet")
+        for begin, size, sha256 in listed[name].get("parts", ()):
+            assert hashlib.sha256(content[begin : begin + size]).hexdigest() == sha256
+
+
+@pytest.mark.parametrize("limit", [1 << 63, 1 << 40])
+def test_keys_are_put_in_order_whether_or_not_an_index_fits_beside_them(limit):
+    keys = np.random.default_rng(3).permutation(1 << 12) * ((limit - 1) >> 12)
+    np.testing.assert_array_equal(segment_writer._order(keys, limit), np.argsort(keys))
+    assert segment_writer._order(keys[:0], limit).size == 0
+
+
+class FullDisk:
+    """A file that takes a number of bytes, over all files, and then no more."""
+
+    def __init__(self, path, mode, room):
+        self.file, self.room = io.FileIO(path, mode), room
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self.file.close()
+
+    def write(self, data):
+        self.room[0] -= len(data)
+        if self.room[0] < 0:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return self.file.write(data)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.0005, 0.01, 0.2, 0.5, 0.7, 0.95, 0.9999])
+def test_a_disk_that_is_full_at_any_write_is_said_in_a_sentence_and_nothing_is_listed(
+    proteins, tmp_path, monkeypatch, share
+):
+    path = tmp_path / "store"
+    write_store(path, proteins[:2], per_segment=1)
+    directory = path / "attention" / "random"
+    whole = kept(contents(proteins[2:]), KEEP)
+    size = write_segment(tmp_path / "measured", 2, whole, 100, 2).bytes
+    before = layout.Manifest.read(directory)
+    room = [int(share * size)]
+    monkeypatch.setattr(durable, "open", lambda path, mode: FullDisk(path, mode, room), raising=False)
+    with pytest.raises(StoreError, match=r"^segment 000002-[0-9a-f]{8} could not be written: .*No space left.*\.$"):
+        write_segment(directory, 2, whole, 100, 2)
+    monkeypatch.undo()
+    assert layout.Manifest.read(directory) == before
+    forget()
+    assert set(attnstore.open(path).model().places) == {"p0", "p1"}
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("compress")]
+
+
+def test_a_disk_that_fails_while_flushing_is_said_in_a_sentence(proteins, tmp_path, monkeypatch):
+    def fails(descriptor):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "fsync", fails)
+    with pytest.raises(StoreError, match=r"^segment 000000-.* could not be written: .*Input/output error"):
+        write_segment(tmp_path, 0, contents(proteins), 100, 1)
+
+
+def test_every_file_is_flushed_before_the_segment_is_handed_over(proteins, tmp_path, monkeypatch):
+    flushed = set()
+    plain = durable.sync_file
+    monkeypatch.setattr(durable, "sync_file", lambda path: (plain(path), flushed.add(path)))
+    entry = write_segment(tmp_path, 0, kept(contents(proteins), KEEP), 100, 2)
+    directory = tmp_path / "segments" / entry.id
+    assert {directory, directory.parent, directory.parent.parent, *directory.rglob("*")} <= flushed
+
+
+def test_contents_of_which_a_part_is_missing_are_not_written(proteins, tmp_path):
+    whole = contents(proteins)
+    for missing in ("bin_mean", "codes", "emitted"):
+        with pytest.raises(ValueError, match="not complete"):
+            write_segment(tmp_path, 0, dataclasses.replace(whole, **{missing: None}), 100, 1)
+    assert not (tmp_path / "segments").exists()

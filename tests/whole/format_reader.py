@@ -21,7 +21,9 @@ from numcodecs import blosc
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 SEAL = re.compile(rb',[ \t\n\r]*"sha256":[ \t\n\r]*"([0-9a-f]{64})"[ \t\n\r]*}[ \t\n\r]*\Z')
 MISSING = 2**64 - 1
-DTYPES = {"uint8": np.dtype("u1"), "uint32": np.dtype("<u4"), "float32": np.dtype("<f4")}
+DTYPES = {"uint8": np.dtype("u1"), "uint32": np.dtype("<u4"), "float32": np.dtype("<f4"), "float16": np.dtype("<f2")}
+KEEP = {"codes": "codes.zarr/codes/zarr.json", "arcs": "arcs.parquet",
+        "marginals": "marginals.zarr/received/zarr.json", "hidden": "hidden.zarr/hidden/zarr.json"}  # fmt: skip
 ENTRY = struct.Struct("<QQ")
 CHECKSUM = struct.Struct("<I")
 
@@ -154,6 +156,8 @@ class FormatSegment:
                 need(hashlib.sha256(path.read_bytes()).hexdigest() == recorded["sha256"], f"{path} is damaged")
             elif relative.endswith(".parquet"):
                 self.check_part(relative, -1)
+        held = [what for what, file in KEEP.items() if file in self.files]
+        need(held == model.document["keep"], f"{self.directory} does not hold what model.json says")
 
     def check_part(self, name: str, number: int) -> None:
         """Section 9.1: the digest of a row group or, by -1, of the footer."""
@@ -196,6 +200,11 @@ class FormatSegment:
         need(code <= self.model.edges.size, "a code is missing")
         return code
 
+    def hidden(self) -> np.ndarray:
+        values = self.array("hidden.zarr/hidden").read()
+        need(not np.isnan(values).any(), "hidden representations are missing")
+        return values
+
     def marginal(self, name: str) -> np.ndarray:
         values = self.array(f"marginals.zarr/{name}").read()
         need(not np.isnan(values).any(), f"{name} is missing")
@@ -209,6 +218,8 @@ class FormatModel:
         self.directory = directory
         self.document = document(directory / "model.json")
         need(checked_name(self.document["name"]) == directory.name, "model.json describes another model")
+        keep = self.document["keep"]
+        need(keep == [what for what in KEEP if what in keep] and keep not in ([], ["hidden"]), "keep is no list of it")
         self.edges = edges_of(self.document["codebook"])
         manifest, segments = directory / "manifest.json", directory / "segments"
         if manifest.exists() or (segments.is_dir() and any(segments.iterdir())):

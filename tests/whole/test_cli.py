@@ -236,10 +236,10 @@ def test_options_of_ingest_choose_what_the_model_sees(tmp_path, tiny_esm, chain_
 
 
 def test_ingest_takes_a_name_a_precision_and_a_batch_size(tmp_path, tiny_esm, chain_files, capfd):
-    options = ["--name", "half", "--precision", "bfloat16", "--device", "cpu", "--batch-residues", "50"]
+    options = ["--name", "half", "--precision", "bfloat16", "--device", "cpu", "--batch-pairs", "5000"]
     ingested(capfd, tmp_path / "store", chain_files[0], "--model", tiny_esm, *options)
     document = attnstore.open(tmp_path / "store").model("half").document
-    assert (document.name, document.precision, document.batch_residues) == ("half", "bfloat16", 50)
+    assert (document.name, document.precision, document.batch_pairs) == ("half", "bfloat16", 5000)
 
 
 @pytest.mark.parametrize(("options", "expected"), [([], [("a", 2)]), (["--keep-duplicates"], [("a", 1), ("b", 1)])])

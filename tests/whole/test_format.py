@@ -26,9 +26,11 @@ from attnstore.segment_writer import SegmentContents, write_segment
 from .format_reader import FormatModel, FormatReader, FormatSegment, RefusedError, code_of, edges_of
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "format.md"
-LAYERS, HEADS = 2, 3
+LAYERS, HEADS, FEATURES = 2, 3, 5
 CHUNK = 100  # less than the pairs of any protein here but one: proteins lie across chunks
 FLOOR = np.float32(0.05)
+#: Sections of the document about the groups of arrays.
+ARRAYS = {"codes.zarr": "9.3", "marginals.zarr": "9.4", "hidden.zarr": "9.6"}
 COLUMNS = ("layer", "head", "protein", "source", "target", "weight")
 
 # Id, length, stored; in two segments.
@@ -48,6 +50,12 @@ def attention_of(name: str, stored: int) -> np.ndarray:
     rng = np.random.default_rng([*name.encode(), 1])
     scores = np.exp(rng.normal(size=(LAYERS, HEADS, stored + 2, stored + 2)) * 3)
     return (scores / scores.sum(-1, keepdims=True)).astype(np.float32)
+
+
+def hidden_of(name: str, stored: int) -> np.ndarray:
+    """float16 [layers + 1, residues, features]."""
+    rng = np.random.default_rng([*name.encode(), 2])
+    return rng.normal(size=(LAYERS + 1, stored, FEATURES)).astype(np.float16)
 
 
 def structure_of(length: int) -> Structure:
@@ -85,6 +93,8 @@ def contents_of(proteins: tuple[tuple[str, int, int], ...]) -> SegmentContents:
     np.random.default_rng(0).shuffle(rows)
     return SegmentContents(
         local,
+        LAYERS,
+        HEADS,
         codes,
         mean,
         count,
@@ -94,6 +104,7 @@ def contents_of(proteins: tuple[tuple[str, int, int], ...]) -> SegmentContents:
             [alpha[:, :, 1:-1, [0, -1]].sum(-1, dtype=np.float64) for alpha in whole], axis=-1
         ).astype(np.float32),
         arcs={name: np.array(column) for name, column in zip(COLUMNS, zip(*rows, strict=True), strict=True)},
+        hidden=np.concatenate([hidden_of(name, stored) for name, _, stored in proteins], axis=1),
     )
 
 
@@ -105,11 +116,15 @@ def model_document(name: str = "random") -> ModelDocument:
         architecture="Random",
         layers=LAYERS,
         heads=HEADS,
+        causal=False,
         tokenizer={"class": "None", "spaced": False, "prefix": ["<"], "suffix": [">"], "settings": {}},
         precision="float32",
+        randomize=None,
+        seed=None,
         max_residues=24,
         long="truncate",
-        batch_residues=64,
+        keep=("codes", "arcs", "marginals", "hidden"),
+        batch_pairs=64,
         segment_entries=5000,
         arc_floor=0.05,
         chunk_pairs=CHUNK,
@@ -141,7 +156,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory.mkdir(parents=True)
     model_document().write(directory)
     entries = [
-        write_segment(directory, number, contents_of(proteins), CHUNK) for number, proteins in enumerate(SEGMENTS)
+        write_segment(directory, number, contents_of(proteins), CHUNK, 2) for number, proteins in enumerate(SEGMENTS)
     ]
     Manifest(tuple(entries), (Skipped("too long", "40 residues are more than 24"),)).write(directory)
     return store
@@ -211,6 +226,13 @@ def test_marginals_are_the_sums_the_document_defines(model: FormatModel) -> None
             assert np.array_equal(values, sums.astype(np.float32)), marginal
 
 
+def test_hidden_representations_are_those_that_went_in(model: FormatModel) -> None:
+    for name, _, stored in itertools.chain(*SEGMENTS):
+        found, local = model.find(name)
+        begin = found.proteins[local]["residue_offset"]
+        assert found.hidden()[:, begin : begin + stored].tobytes() == hidden_of(name, stored).tobytes()
+
+
 def test_arcs_are_the_weights_from_the_floor_on_to_the_bit(model: FormatModel) -> None:
     for found, proteins in zip(model.segments, SEGMENTS, strict=True):
         rows = found.arcs.to_pydict()
@@ -257,6 +279,7 @@ def test_proteins_have_the_offsets_their_stored_residues_add_up_to(model: Format
         "marginals.zarr/received",
         "marginals.zarr/emitted",
         "marginals.zarr/special",
+        "hidden.zarr/hidden",
     ],
 )
 def test_plain_zarr_python_reads_the_arrays_as_decoding_by_hand_does(model: FormatModel, name: str) -> None:
@@ -266,12 +289,12 @@ def test_plain_zarr_python_reads_the_arrays_as_decoding_by_hand_does(model: Form
         assert values.tobytes() == found.array(name).read().tobytes()
 
 
-@pytest.mark.parametrize("directory", ["codes.zarr", "marginals.zarr"])
+@pytest.mark.parametrize("directory", ARRAYS)
 def test_a_zarr_library_opens_the_arrays_together_as_a_group(model: FormatModel, directory: str) -> None:
     for found in model.segments:
         group = zarr.open_group(found.directory / directory, mode="r", zarr_format=3)
         arrays = dict(group.arrays())
-        assert set(arrays) == set(tables_of("9.3" if directory == "codes.zarr" else "9.4")[0])
+        assert set(arrays) == set(tables_of(ARRAYS[directory])[0])
         for name, array in arrays.items():
             assert np.asarray(array[...]).tobytes() == found.array(f"{directory}/{name}").read().tobytes()
         metadata = json.loads((found.directory / directory / "zarr.json").read_bytes())
@@ -288,7 +311,7 @@ def test_a_last_chunk_is_filled_up_with_the_fill_value(model: FormatModel) -> No
 
 
 def test_a_segment_of_fewer_pairs_than_a_chunk_is_one_chunk_without_filling(tmp_path: Path) -> None:
-    write_segment(tmp_path, 7, contents_of((("one", 1, 1),)), CHUNK)
+    write_segment(tmp_path, 7, contents_of((("one", 1, 1),)), CHUNK, 2)
     (directory,) = (tmp_path / "segments").iterdir()
     metadata = json.loads((directory / "codes.zarr" / "codes" / "zarr.json").read_bytes())
     assert metadata["chunk_grid"]["configuration"]["chunk_shape"] == [1, HEADS, 1]
@@ -315,7 +338,7 @@ def fabricated(weights: np.ndarray) -> SegmentContents:
 
 
 def arcs_file(directory: Path, contents: SegmentContents) -> pq.ParquetFile:
-    entry = write_segment(directory, 0, contents, CHUNK)
+    entry = write_segment(directory, 0, contents, CHUNK, 2)
     return pq.ParquetFile(directory / "segments" / entry.id / "arcs.parquet")
 
 
@@ -532,7 +555,7 @@ def parts_of(path: Path) -> list[list[Any]]:
 @pytest.mark.parametrize("count", [0, 40, 131072 + 5])
 def test_parts_of_arcs_are_its_row_groups_in_order_and_its_footer(tmp_path: Path, count: int) -> None:
     weights = np.random.default_rng(4).uniform(0.05, 0.29, count).astype(np.float32)
-    entry = write_segment(tmp_path, 0, fabricated(weights), CHUNK)
+    entry = write_segment(tmp_path, 0, fabricated(weights), CHUNK, 2)
     directory = tmp_path / "segments" / entry.id
     parts = json.loads((directory / "segment.json").read_bytes())["files"]["arcs.parquet"]["parts"]
     assert parts == parts_of(directory / "arcs.parquet")
@@ -762,7 +785,7 @@ def test_a_document_of_another_version_or_none_is_refused_though_its_seal_holds(
     ("path", "member"),
     [
         ("store.json", "residues"),
-        ("attention/random/model.json", "batch_residues"),
+        ("attention/random/model.json", "batch_pairs"),
         ("attention/random/manifest.json", "pairs"),
     ],
 )
@@ -859,7 +882,7 @@ def test_the_document_lists_the_members_of_a_manifest(written: Path) -> None:
 
 def test_the_document_lists_the_members_of_a_plan(tmp_path: Path) -> None:
     plan = pytest.importorskip("attnstore.ingest.plan", exc_type=ImportError)
-    plan.write_plan(tmp_path, plan.plan_segments([("a", 9), ("b", 3)], heads=2, segment_entries=99, batch_residues=9))
+    plan.write_plan(tmp_path, plan.plan_segments([("a", 9), ("b", 3)], heads=2, segment_entries=99, batch_pairs=9))
     content = read(tmp_path / "plan.json")
     members, segments = tables_of("8.2")
     agree(members, content)
@@ -934,9 +957,9 @@ def test_the_document_lists_the_columns_of_parquet_files_in_their_order_with_the
         assert list(listed) == list(columns)
 
 
-@pytest.mark.parametrize(("number", "directory"), [("9.3", "codes.zarr"), ("9.4", "marginals.zarr")])
+@pytest.mark.parametrize(("directory", "number"), ARRAYS.items())
 def test_the_document_lists_the_arrays_with_type_shape_grid_fill_value_and_codecs(
-    model: FormatModel, number: str, directory: str
+    model: FormatModel, directory: str, number: str
 ) -> None:
     arrays = tables_of(number)[0]
     for found in model.segments:
@@ -944,6 +967,8 @@ def test_the_document_lists_the_arrays_with_type_shape_grid_fill_value_and_codec
         k = min(CHUNK, pairs)
         sizes = {"L": LAYERS, "H": HEADS, "P": pairs, "C": 205, "R": residues, "k": k, "1": 1}
         sizes["⌈P/k⌉·k"] = -(-pairs // k) * k
+        r = min(residues, -(-(2**19) // FEATURES))
+        sizes |= {"L + 1": LAYERS + 1, "F": FEATURES, "r": r, "⌈R/r⌉·r": -(-residues // r) * r}
         assert {path.name for path in (found.directory / directory).iterdir()} == {*arrays, "zarr.json"}
         for name, row in arrays.items():
             array = found.array(f"{directory}/{name}")
@@ -959,7 +984,8 @@ def test_the_document_lists_the_arrays_with_type_shape_grid_fill_value_and_codec
             else:
                 assert row["Chain"] == "words"
                 assert options[0] == {"endian": "little"}
-                stated = {"cname": "zstd", "shuffle": "shuffle", "typesize": 4, "blocksize": 0}
+                width = array.dtype.itemsize
+                stated = {"cname": "zstd", "shuffle": "shuffle", "typesize": width, "blocksize": 0}
                 assert {key: options[1][key] for key in stated} == stated
 
 

@@ -1,0 +1,206 @@
+"""How long an ingest takes beside the model alone, what each stage takes, and whether memory grows with the data.
+
+Run: python benchmarks/ingest.py [--chains 60] [--repeats 5] [--no-memory]
+
+The bare forward is transformers' own, eager, with `output_attentions=True`, over the same batches, the attention thrown
+away. Ingests and forwards alternate; the model's loading is left out, everything else is in: reading and catalog,
+forecast, digests, flushing, manifest.
+"""
+
+import argparse
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from real_chains import read_chains, write_chains
+
+from attnstore import fetch
+from attnstore.codebook import DEFAULT
+from attnstore.ingest import ingest
+from attnstore.ingest.language_model import LanguageModel, load, pad_batch, spans_of
+from attnstore.ingest.pipeline import ARC_FLOOR, BATCH_PAIRS, CHUNK_PAIRS, KEPT
+from attnstore.ingest.plan import SEGMENT_ENTRIES, PlannedSegment, plan_segments
+from attnstore.ingest.quantise import HostReceiver, Items
+from attnstore.segment import LocalProteins
+from attnstore.segment_writer import SegmentContents, write_segment
+from attnstore.tables import aligned
+
+#: What is kept, with the most that the whole may take of the bare forward.
+KINDS = {"codes, arcs, marginals": (KEPT, 1.5), "arcs, marginals": (KEPT[1:], 1.15)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--chains", type=int, default=60)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--no-memory", action="store_true", help="leave out the 600 chains")
+    parser.add_argument("--peak", metavar="CHAINS", type=int, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as scratch:
+        if options.peak:
+            print(json.dumps(peak_memory(Path(scratch), options.peak)))
+            return
+        ratios(Path(scratch), options.chains, options.repeats)
+        stages(Path(scratch), options.chains, options.repeats)
+    if not options.no_memory:
+        memory(options.chains)
+
+
+def ratios(scratch: Path, chains: int, repeats: int) -> None:
+    model, fasta = fetch.esm2_model(), scratch / "chains.fasta"
+    write_chains(fasta, chains)
+    sequences = read_chains(chains)
+    bare = load(str(model))
+    bare.module.set_attn_implementation("eager")
+    inputs = [
+        pad_batch(bare.tokens, [bare.tokens.encode(sequences[name]) for name in batch], torch.device("cpu"))
+        for segment in planned(bare, sequences)
+        for batch in segment.batches
+    ]
+    entries = bare.layers * bare.heads * sum(len(sequence) ** 2 for sequence in sequences.values())
+
+    def whole(number: int, keep: tuple[str, ...]) -> float:
+        store = scratch / f"store{number}-{len(keep)}"
+        return ingest(store, [fasta], model=str(model), name="esm2", keep=keep).seconds
+
+    def forward() -> float:
+        started = time.perf_counter()
+        with torch.inference_mode():
+            for batch in inputs:
+                bare.module(**batch, output_attentions=True)
+        return time.perf_counter() - started
+
+    whole(-1, KEPT)  # compiles the kernels and loads every library, so that no repeat pays for it
+    forward()
+    times: dict[str, list[float]] = {name: [] for name in (*KINDS, "bare")}
+    for repeat in range(repeats):
+        times["bare"].append(forward())
+        for name, (keep, _) in KINDS.items():
+            times[name].append(whole(repeat, keep))
+    print(f"ESM-2 8M (fine-tuned on haemolytic peptides), {chains} PDB chains of 100–510 residues: "
+          f"{entries:,} attention entries\n")  # fmt: skip
+    rows = [row("bare eager forward, attentions thrown away", entries, times["bare"], [1.0] * repeats)]
+    for name, (_, most) in KINDS.items():
+        of_bare = [a / b for a, b in zip(times[name], times["bare"], strict=True)]
+        rows.append(row(f"whole ingest, {name} (at most {most})", entries, times[name], of_bare))
+    print(aligned(pd.DataFrame(rows)))
+
+
+def row(what: str, entries: int, times: list[float], of_bare: list[float]) -> dict[str, object]:
+    return {
+        "what": what,
+        "seconds": statistics.median(times),
+        "M entries/s": entries / statistics.median(times) / 1e6,
+        "× bare, median": statistics.median(of_bare),
+        "least": min(of_bare),
+        "most": max(of_bare),
+    }
+
+
+def planned(model: LanguageModel, sequences: dict[str, str]) -> list[PlannedSegment]:
+    lengths = [(name, len(sequence)) for name, sequence in sequences.items()]
+    heads = model.layers * model.heads
+    return plan_segments(lengths, heads=heads, segment_entries=SEGMENT_ENTRIES, batch_pairs=BATCH_PAIRS["cpu"])
+
+
+class Nothing:
+    """A receiver that drops what it is given."""
+
+    def block(self, layer: int, item: int, head: int, weights: torch.Tensor) -> None:
+        pass
+
+    def batch(self, layer: int, weights: torch.Tensor) -> None:
+        pass
+
+
+def stages(scratch: Path, chains: int, repeats: int) -> None:
+    """Each stage alone, over the same segments: an ingest overlaps those of a segment with those of the next."""
+    model, sequences = load(str(fetch.esm2_model())), read_chains(chains)
+    plan = planned(model, sequences)
+    entries = model.layers * model.heads * sum(len(sequence) ** 2 for sequence in sequences.values())
+
+    def forward(keep: tuple[str, ...] | None) -> list[SegmentContents]:
+        found = []
+        for segment in plan:
+            local = proteins_of(segment, sequences)
+            receiver = HostReceiver(local, model.layers, model.heads, DEFAULT, ARC_FLOOR, keep or ())
+            first = 0
+            for batch in segment.batches:
+                chosen = np.arange(first, first + len(batch))
+                first += len(batch)
+                tokens = [model.tokens.encode(sequences[name]) for name in batch]
+                if keep is None:
+                    model.forward(tokens, Nothing())
+                    continue
+                start = np.array(spans_of(model.tokens, tokens).begin) + len(model.tokens.prefix)
+                places = (local.pair_offset[chosen], local.residue_offset[chosen])
+                receiver.begin(Items(start, len(model.tokens.prefix), local.stored[chosen], chosen, *places))
+                model.forward(tokens, receiver)
+                receiver.end()
+            if keep is not None:
+                found.append(receiver.finish())
+        return found
+
+    def seconds(function: Callable[[], object]) -> float:
+        function()
+        times = []
+        for _ in range(repeats):
+            started = time.perf_counter()
+            function()
+            times.append(time.perf_counter() - started)
+        return statistics.median(times)
+
+    def write(contents: list[SegmentContents]) -> None:
+        for number, segment in enumerate(contents):
+            write_segment(scratch / "stages", number, segment, CHUNK_PAIRS, 2)
+
+    alone, (whole, less) = seconds(lambda: forward(None)), (forward(keep) for keep, _ in KINDS.values())
+    figures = {
+        "forward in blocks, weights dropped": alone,
+        "… and all of it quantised": seconds(lambda: forward(KEPT)),
+        "… and arcs and marginals alone": seconds(lambda: forward(KEPT[1:])),
+        "compress and write, digests and flushing: codes, arcs, marginals": seconds(lambda: write(whole)),
+        "compress and write, digests and flushing: arcs, marginals": seconds(lambda: write(less)),
+    }
+    print("\nStages alone, both cores\n")
+    print(aligned(pd.DataFrame(
+        {"stage": name, "seconds": time_, "M entries/s": entries / time_ / 1e6} for name, time_ in figures.items()
+    )))  # fmt: skip
+
+
+def proteins_of(segment: PlannedSegment, sequences: dict[str, str]) -> LocalProteins:
+    lengths = np.array([len(sequences[name]) for name in segment.proteins], np.int64)
+    return LocalProteins(tuple(segment.proteins), ("0" * 64,) * len(lengths), lengths, lengths)
+
+
+def peak_memory(scratch: Path, chains: int) -> dict[str, float]:
+    fasta = scratch / "chains.fasta"
+    write_chains(fasta, chains)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    summary = ingest(scratch / "store", [fasta], model=str(fetch.esm2_model()), name="esm2")
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return {"chains": chains, "entries": summary.entries, "segments": summary.segments_written,
+            "peak, MB": peak / 1024, "of it before, MB": before / 1024, "seconds": summary.seconds}  # fmt: skip
+
+
+def memory(chains: int) -> None:
+    rows = []
+    for count in (chains, 10 * chains):
+        command = [sys.executable, __file__, "--peak", str(count)]
+        rows.append(json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout))
+    print("\nMemory, each in a process of its own\n")
+    print(aligned(pd.DataFrame(rows)))
+    print(f"\npeak, 10 × the chains: {rows[1]['peak, MB'] / rows[0]['peak, MB']:.2f} ×")
+
+
+if __name__ == "__main__":
+    main()

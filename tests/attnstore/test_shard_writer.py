@@ -1,0 +1,121 @@
+"""Arrays as they are written: read alike by zarr-python and by the store's own reader, and always the same bytes."""
+
+import itertools
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import zarr
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from attnstore.shard_writer import _in_order, write_array, write_group
+from attnstore.shards import ShardedArray
+
+FILLS = {"u1": 255, "u4": 2**32 - 1, "f4": np.nan, "f2": np.nan}
+
+
+def values(kind: str, shape: tuple[int, ...], seed: int) -> np.ndarray:
+    """Any values but the fill value."""
+    rng = np.random.default_rng(seed)
+    if kind[0] == "u":
+        return rng.integers(0, FILLS[kind], shape).astype(kind)
+    found = rng.normal(size=shape).astype(kind)
+    found[rng.random(shape) < 0.05] = np.inf
+    return found
+
+
+layouts = st.tuples(*[st.integers(1, 9)] * 3).flatmap(
+    lambda shape: st.tuples(st.just(shape), *[st.tuples(*[st.integers(1, 5)] * 3)] * 2)
+)
+
+
+@given(layout=layouts, kind=st.sampled_from(sorted(FILLS)), threads=st.integers(1, 3), seed=st.integers(0, 2**32 - 1))
+@settings(max_examples=60, deadline=None)
+def test_every_library_reads_what_was_written(tmp_path_factory, layout, kind, threads, seed):
+    shape, chunks, multiples = layout
+    shards = tuple(chunk * multiple for chunk, multiple in zip(chunks, multiples, strict=True))
+    data = values(kind, shape, seed)
+    path = tmp_path_factory.mktemp("array")
+    options = {"dimensions": ("a", "b", "c"), "fill_value": FILLS[kind]}
+    written = write_array(path / "one", data, chunks=chunks, shards=shards, threads=threads, **options)
+    array = zarr.open_array(path / "one", mode="r", zarr_format=3)
+    np.testing.assert_array_equal(array[...], data, strict=True)
+    assert (array.chunks, array.shards) == (chunks, shards)
+    assert array.metadata.dimension_names == ("a", "b", "c")
+    ours = ShardedArray.open(path / "one")
+    for selection in itertools.product((slice(None), slice(1, 4)), repeat=3):
+        np.testing.assert_array_equal(ours.read(selection), data[selection], strict=True)
+
+    write_array(path / "two", data[::-1][::-1], chunks=chunks, shards=shards, threads=4, **options)
+    assert len(written) == len([file for file in (path / "one").rglob("*") if file.is_file()])
+    for file, size, _ in written:
+        assert file.stat().st_size == size
+        assert file.read_bytes() == (path / "two" / file.relative_to(path / "one")).read_bytes()
+
+
+def test_an_array_that_does_not_lie_in_order_is_written_as_one_that_does(tmp_path):
+    data = values("u1", (4, 3, 50), 1)
+    options = {"chunks": (1, 1, 7), "shards": (1, 3, 56), "dimensions": "abc", "fill_value": 255, "threads": 2}
+    write_array(tmp_path / "one", data, **options)
+    write_array(tmp_path / "two", np.asfortranarray(data), **options)
+    for file in (tmp_path / "one" / "c").rglob("*"):
+        if file.is_file():
+            assert file.read_bytes() == (tmp_path / "two" / file.relative_to(tmp_path / "one")).read_bytes()
+
+
+def test_an_array_is_never_written_over_another(tmp_path):
+    data = values("f4", (1, 2, 3), 1)
+    options = {"chunks": (1, 2, 3), "shards": (1, 2, 3), "dimensions": "abc", "fill_value": np.nan, "threads": 1}
+    write_array(tmp_path / "array", data, **options)
+    with pytest.raises(FileExistsError):
+        write_array(tmp_path / "array", data, **options)
+
+
+def test_a_group_holds_the_arrays_that_are_put_into_it(tmp_path):
+    write_group(tmp_path / "group")
+    data = values("f2", (2, 3, 4), 1)
+    write_array(
+        tmp_path / "group" / "hidden", data, chunks=(1, 2, 4), shards=(1, 4, 4), dimensions="abc", fill_value=np.nan,
+        threads=1,
+    )  # fmt: skip
+    group = zarr.open_group(tmp_path / "group", mode="r", zarr_format=3)
+    assert [name for name, _ in group.arrays()] == ["hidden"]
+    np.testing.assert_array_equal(group["hidden"][...], data, strict=True)
+
+
+def test_no_more_chunks_than_asked_for_are_under_way_and_they_come_in_order():
+    lock = threading.Lock()
+    begun, taken, most = 0, 0, 0
+
+    def work(place):
+        nonlocal begun, most
+        with lock:
+            begun += 1
+            most = max(most, begun - taken)
+        return place
+
+    with ThreadPoolExecutor(3) as pool:
+        found = []
+        for place in _in_order(pool, work, ((n,) for n in range(200)), 5):
+            found.append(place)
+            with lock:
+                taken += 1
+    assert found == [(n,) for n in range(200)]
+    # The one that is being handed over counts as well.
+    assert 3 <= most <= 6
+
+
+def test_an_error_while_compressing_is_raised_and_what_waits_is_dropped():
+    done = []
+
+    def work(place):
+        if place == (3,):
+            raise ValueError("no")
+        done.append(place)
+        return place
+
+    with ThreadPoolExecutor(1) as pool, pytest.raises(ValueError, match="no"):
+        list(_in_order(pool, work, ((n,) for n in range(1000)), 4))
+    assert len(done) < 20
