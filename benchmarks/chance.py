@@ -48,8 +48,8 @@ def run(path: Path, seed: int) -> None:
     known = heads["contacts"].where(heads["arcs"] >= 100)
     top = heads["contacts"]["real"].where(heads["arcs"]["real"] >= 100).nlargest(10).index
     print(f"ESM-2 8M (fine-tuned on haemolytic peptides), {store.document.proteins:,} chains of cgdms, pairs six or "
-          f"more apart; seed {seed}\n\nThe ten heads of the real model with the largest share of arcs (≥ 0.3) on contacts, "
-          "and the same heads by chance\n")  # fmt: skip
+          f"more apart; seed {seed}\n\nThe ten heads of the real model with the largest share of arcs (≥ 0.3) on "
+          "contacts, and the same heads by chance\n")  # fmt: skip
     table = pd.DataFrame({
         "layer": top.get_level_values("layer"), "head": top.get_level_values("head"),
         **{f"arcs, {names[m]}": heads["arcs"][m].loc[top].to_numpy() for m in names},

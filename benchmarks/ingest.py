@@ -27,8 +27,8 @@ from attnstore import fetch
 from attnstore.codebook import DEFAULT
 from attnstore.ingest import ingest
 from attnstore.ingest.language_model import LanguageModel, load, pad_batch, spans_of
-from attnstore.ingest.pipeline import ARC_FLOOR, BATCH_PAIRS, CHUNK_PAIRS, KEPT
-from attnstore.ingest.plan import SEGMENT_ENTRIES, PlannedSegment, plan_segments
+from attnstore.ingest.pipeline import ARC_FLOOR, CHUNK_PAIRS, KEPT
+from attnstore.ingest.plan import BATCH_PAIRS, SEGMENT_ENTRIES, PlannedSegment, plan_segments
 from attnstore.ingest.quantise import HostReceiver, Items
 from attnstore.segment import LocalProteins
 from attnstore.segment_writer import SegmentContents, write_segment
@@ -109,7 +109,7 @@ def row(what: str, entries: int, times: list[float], of_bare: list[float]) -> di
 def planned(model: LanguageModel, sequences: dict[str, str]) -> list[PlannedSegment]:
     lengths = [(name, len(sequence)) for name, sequence in sequences.items()]
     heads = model.layers * model.heads
-    return plan_segments(lengths, heads=heads, segment_entries=SEGMENT_ENTRIES, batch_pairs=BATCH_PAIRS["cpu"])
+    return plan_segments(lengths, heads=heads, segment_entries=SEGMENT_ENTRIES["cpu"], batch_pairs=BATCH_PAIRS["cpu"])
 
 
 class Nothing:

@@ -4,8 +4,8 @@ Run: python benchmarks/ingest_gpu.py
 To try it on a CPU: --device cpu --layers 2 --heads 4 --width 64 --lengths 32 64 --seconds 0.2
 
 The model has ProtBert's shape and random weights, scaled so that arcs are about as many as in trained models: 0.4 % of
-510 × 510 weights, 3 % of 128 × 128. All chains of a measurement are of one length. A segment is the unit: its batches through the
-model, over and over, for as long as `--seconds` says, after once to warm up.
+510 × 510 weights, 3 % of 128 × 128. All chains of a measurement are of one length. A segment is the unit: its batches
+through the model, over and over, for as long as `--seconds` says, after once to warm up.
 
 forward, SDPA       the model alone, with the fused attention that shows no weights
 forward, eager      with output_attentions=True, the attention thrown away
@@ -36,8 +36,8 @@ from attnstore.codebook import DEFAULT
 from attnstore.ingest.capture import IMPLEMENTATION
 from attnstore.ingest.language_model import LanguageModel, choose_device, choose_precision, pad_batch
 from attnstore.ingest.on_device import DeviceReceiver, Pending
-from attnstore.ingest.pipeline import ARC_FLOOR, BATCH_PAIRS, CHUNK_PAIRS, KEPT
-from attnstore.ingest.plan import plan_segments
+from attnstore.ingest.pipeline import ARC_FLOOR, CHUNK_PAIRS, KEPT
+from attnstore.ingest.plan import BATCH_PAIRS, plan_segments
 from attnstore.ingest.quantise import Items
 from attnstore.ingest.tokens import AMINO_ACIDS, KEEP, ResidueTokens
 from attnstore.segment import LocalProteins

@@ -4,6 +4,7 @@ No package carries the coordinates of these chains, and what a query costs does 
 So each chain is given a random walk, which has about as many of them as a protein.
 """
 
+import json
 import os
 import shutil
 import zlib
@@ -20,7 +21,7 @@ from attnstore.catalog import CatalogWriter, Structure
 from attnstore.ingest import ingest
 from attnstore.layout import SEGMENT_FILE, STORE_FILE, Manifest, SegmentEntry, StoreDocument
 from attnstore.segment import Segment
-from attnstore.segment_writer import seal
+from attnstore.segment_writer import seal, write_parquet
 
 
 def build(path: Path, chains: int) -> None:
@@ -64,12 +65,16 @@ def replicate(path: Path, copies: int) -> None:
 def _copied(segment: Segment, copy: int, number: int) -> SegmentEntry:
     target = segment.directory.with_name(f"{segment.directory.name}-{copy}")
     shutil.copytree(segment.directory, target, copy_function=os.link)
+    for name in ("proteins.parquet", SEGMENT_FILE):
+        (target / name).unlink()
+    listed = json.loads((segment.directory / SEGMENT_FILE).read_bytes())["files"]
     proteins = pq.read_table(segment.directory / "proteins.parquet")
     named = pa.array([f"{name}~{copy}" for name in segment.proteins.id])
-    (target / "proteins.parquet").unlink()
-    (target / SEGMENT_FILE).unlink()
-    pq.write_table(proteins.set_column(1, "id", named), target / "proteins.parquet", compression="zstd")
-    return seal(target, number, segment.proteins, segment.entry.arcs)
+    buffer = pa.BufferOutputStream()
+    pq.write_table(proteins.set_column(1, "id", named), buffer, compression="zstd")
+    files = {target / name: file for name, file in listed.items()}
+    files |= write_parquet(target / "proteins.parquet", buffer.getvalue())
+    return seal(target, number, segment.proteins, segment.entry.arcs, files)
 
 
 def made_up_structure(name: str, length: int) -> Structure:

@@ -231,7 +231,7 @@ class _Run:
         halves = [state.to(torch.float16) for state in states]
         beyond = [item for item, state in enumerate(halves) if not bool(torch.isfinite(state).all())]
         if beyond:
-            raise FailedItemsError("its hidden states do not fit float16", beyond)
+            raise FailedItemsError("its hidden states hold a value that is NaN or too large for float16", beyond)
         for index, state in zip(indices, halves, strict=True):
             place = int(self.local.residue_offset[index])
             self.hidden[:, place : place + state.shape[1]] = state.cpu().numpy()

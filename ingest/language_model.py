@@ -163,8 +163,8 @@ def load(
     precision : 'auto', 'float32', 'bfloat16' or 'float16'
     randomize_seed : draw the weights anew from the model's own initialisation with this seed, and leave the trained
         ones unread; None to load them
-    residue_map : letters to replace before they become tokens, as 'UZOB>X', or 'keep'; None for what the model was
-        trained with, see :func:`~attnstore.ingest.tokens.default_map`
+    residue_map : letters that stand for another, as 'UZOB>X', or 'keep'; None for what the model was trained with,
+        see :func:`~attnstore.ingest.tokens.residue_tokens`
 
     Raises
     ------

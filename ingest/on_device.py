@@ -271,7 +271,7 @@ class DeviceReceiver:
 
     def _take_heads(self, layer: int, heads: slice, weights: torch.Tensor, place: _Place) -> None:
         """The same, [heads, items, tokens, tokens] of any strides."""
-        # Into memory in this order, which makes one of whatever lies beneath; padding's rows may hold NaN.
+        # A choice, since rows of padding may hold NaN; into memory in this order, or later operations would copy it.
         inside = torch.where(place.pairs, weights, weights.new_zeros(()), out=weights.new_empty(weights.shape))
         emitted, special = inside.sum(-1), _special(weights, place)
         self._bad[layer, heads, place.first : place.first + place.items] = _bad(weights, emitted + special, place)

@@ -15,15 +15,12 @@ from ..errors import ModelError, StoreError
 from ..layout import ATTENTION, KEEP, MANIFEST_FILE, MODEL_FILE, Manifest, ModelDocument, checked_name
 from .language_model import choose_precision, load
 from .lock import held
-from .plan import SEGMENT_ENTRIES
+from .plan import BATCH_PAIRS, SEGMENT_ENTRIES
 from .run import Run, Summary
 from .selection import catalog_proteins, extended_plan, taken
 from .store_directory import fill_catalog, storage_errors, store_directory
 from .task import Job
 from .workers import start_workers
-
-#: What a batch may cost (:func:`~attnstore.ingest.plan.cost`) where the user does not say.
-BATCH_PAIRS = {"cpu": 1 << 20, "cuda": 1 << 24}
 
 #: The paper's: 512 tokens, two of them special.
 MAX_RESIDUES = 510
@@ -52,7 +49,7 @@ def ingest(
     device: str = "auto",
     precision: str = "auto",
     batch_pairs: int | None = None,
-    segment_entries: int = SEGMENT_ENTRIES,
+    segment_entries: int | None = None,
     limit: int | None = None,
     sample: int | None = None,
     seed: int = 0,
@@ -80,7 +77,8 @@ def ingest(
     precision : 'auto' (float32 on a CPU, bfloat16 on a GPU), 'float32', 'bfloat16', 'float16'; softmax is float32
     batch_pairs : residues² in a batch, padding included; by default 2²⁰ on a CPU, 2²⁴ on a GPU. A batch that does not
         fit in memory is halved
-    segment_entries : attention entries in a segment, about the memory it takes in bytes; two are under way at once
+    segment_entries : attention entries in a segment, about the memory it takes in bytes; two are under way at once.
+        By default 2²⁷, on a GPU 2³²
     limit, sample : for a trial: the first so many of the inputs' records, or so many drawn with `seed`; without
         inputs, of the catalog's proteins
     seed : of `sample` and `randomize`
@@ -123,6 +121,7 @@ def ingest(
             path, [Path(entry) for entry in inputs], limit=limit, sample=sample, seed=seed,
             keep_duplicates=keep_duplicates,
         )  # fmt: skip
+        kind = "cuda" if where.device.startswith("cuda") else "cpu"
         document = ModelDocument(
             name=model_name,
             source=model,
@@ -138,8 +137,8 @@ def ingest(
             keep=kept,
             max_residues=min(max_residues, language_model.max_residues or max_residues),
             long=long,
-            batch_pairs=batch_pairs or BATCH_PAIRS["cuda" if where.device.startswith("cuda") else "cpu"],
-            segment_entries=segment_entries,
+            batch_pairs=batch_pairs or BATCH_PAIRS[kind],
+            segment_entries=segment_entries or SEGMENT_ENTRIES[kind],
             arc_floor=ARC_FLOOR,
             chunk_pairs=CHUNK_PAIRS,
             codebook=tuple(DEFAULT.to_json()),
@@ -154,7 +153,7 @@ def ingest(
             )
             manifest = Manifest.read(directory)
             committed = {segment.number for segment in manifest.segments}
-            proteins, manifest = taken(proteins, document, language_model.tokens, manifest)
+            proteins, manifest = taken(proteins, document, language_model.tokens, manifest, strict=strict)
             plan = extended_plan(directory, document, proteins, committed)
             pending = [segment for segment in plan if segment.number not in committed]
             job = Job(directory.absolute(), document, model, where.device, where.threads, strict)
@@ -254,7 +253,7 @@ def _model_directory(directory: Path, document: ModelDocument, force: bool) -> I
     with held(directory, f"model {document.name}", force=force):
         if (directory / MODEL_FILE).exists() or (directory / MANIFEST_FILE).exists():
             recorded = ModelDocument.read(directory)
-            difference = document.difference(recorded)
+            difference = recorded.difference(document)
             if difference is not None:
                 raise StoreError(
                     f"model {document.name} is in the store with other settings ({difference}): "

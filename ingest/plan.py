@@ -12,8 +12,12 @@ from pathlib import Path
 from ..errors import StoreError
 from ..layout import PLAN_FILE, read_document, write_document
 
-#: Attention entries (layers × heads × pairs) in a segment, about its size in memory in bytes.
-SEGMENT_ENTRIES = 128 * 2**20
+#: Attention entries (layers × heads × pairs) in a segment, about its size in memory in bytes, where the user does not
+#: say. 2²⁷ is one protein of 510 residues under a model of ProtBert's size: a GPU wants more of them in a batch.
+SEGMENT_ENTRIES = {"cpu": 1 << 27, "cuda": 1 << 32}
+
+#: What a batch may :func:`cost` where the user does not say.
+BATCH_PAIRS = {"cpu": 1 << 20, "cuda": 1 << 24}
 
 
 #: Below so many residues a batch takes more memory for what it holds of each residue than of each pair.

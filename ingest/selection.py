@@ -33,9 +33,20 @@ def catalog_proteins(
 
 
 def taken(
-    proteins: dict[str, Protein], document: ModelDocument, tokens: ResidueTokens, manifest: Manifest
+    proteins: dict[str, Protein],
+    document: ModelDocument,
+    tokens: ResidueTokens,
+    manifest: Manifest,
+    *,
+    strict: bool = False,
 ) -> tuple[dict[str, Protein], Manifest]:
-    """Those of the proteins that the model takes; the others are added to the manifest with their reason."""
+    """Those of the proteins that the model takes; the others are added to the manifest with their reason.
+
+    Raises
+    ------
+    ModelError
+        If, where it is strict, one cannot be tokenised.
+    """
     known_skips = {entry.protein for entry in manifest.skipped}
     skipped = list(manifest.skipped)
     chosen: dict[str, Protein] = {}
@@ -50,6 +61,8 @@ def taken(
             try:
                 tokens.encode(protein.sequence[:stored])
             except ModelError as error:
+                if strict:
+                    raise ModelError(f"{name}: {error}.") from None
                 reason = str(error)
         if reason is None:
             chosen[name] = protein

@@ -24,7 +24,8 @@ def store_directory(path: Path) -> Iterator[None]:
     missing = [folder for folder in (path, *path.parents) if not folder.exists()]
     make_directories(path)
     new = not (path / STORE_FILE).exists()
-    if new and any(path.iterdir()):
+    # A run that was killed at the first step leaves a half-written store.json.
+    if new and any(not entry.name.startswith(f".{STORE_FILE}.") for entry in path.iterdir()):
         raise StoreError(f"{path} is neither empty nor an attnstore store: give another directory.")
     try:
         if new:

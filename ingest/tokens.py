@@ -9,6 +9,7 @@ import contextlib
 import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from string import ascii_uppercase
 from typing import Any
 
 import transformers
@@ -17,11 +18,11 @@ from ..errors import ModelError
 
 AMINO_ACIDS = "ACDEFGHIKLMNPQRSTVWY"
 
-#: Letters are given to the tokenizer as they are.
+#: No letter stands for another.
 KEEP = "keep"
 
-#: What Rostlab's models were trained with: the rare and the ambiguous letters as X.
-ROSTLAB = "UZOB>X"
+#: As Rostlab's models were trained: the rare and the ambiguous letters as X.
+AS_X = "UZOB>X"
 
 
 def _every_pair() -> str:
@@ -40,17 +41,19 @@ class ResidueTokens:
     ----------
     tokenizer : the transformers tokenizer
     spaced : whether letters are separated by spaces
-    ids : token of each of the twenty amino acids
+    ids : token of each letter that has one, the twenty amino acids among them
+    unknown : token of all other letters; None if the vocabulary has none
     prefix, suffix : special tokens before and after the residues
     pad : token that fills a batch
     pad_left : whether it fills it from the left
     settings : what was changed of the tokenizer's own settings
-    residue_map : letters that are replaced before, as 'UZOB>X'; or 'keep'
+    residue_map : letters that stand for another, as 'UZOB>X'; or 'keep'
     """
 
     tokenizer: Any
     spaced: bool
     ids: dict[str, int]
+    unknown: int | None
     prefix: tuple[int, ...]
     suffix: tuple[int, ...]
     pad: int
@@ -64,19 +67,13 @@ class ResidueTokens:
         Raises
         ------
         ModelError
-            If the tokenizer gives another number of tokens than residues; the message says which.
+            If the vocabulary has no token for a letter, nor one for unknown letters.
         """
-        sequence = sequence.translate(_replacements(self.residue_map))
-        if set(sequence) <= self.ids.keys():
-            return [self.ids[letter] for letter in sequence]
-        tokens = _tokenize(self.tokenizer, sequence, self.spaced)[len(self.prefix) :]
-        tokens = tokens[: len(tokens) - len(self.suffix)]
-        if len(tokens) != len(sequence):
-            raise ModelError(
-                f"the tokenizer gives {len(tokens)} tokens for {len(sequence)} residues "
-                f"(letters {', '.join(sorted(set(sequence) - self.ids.keys()))})"
-            )
-        return tokens
+        letters = sequence.translate(_replacements(self.residue_map))
+        if self.unknown is None and not set(letters) <= self.ids.keys():
+            strange = ", ".join(sorted(set(letters) - self.ids.keys()))
+            raise ModelError(f"the model's vocabulary has no token for {strange}, nor one for unknown letters")
+        return [self.ids.get(letter, self.unknown) for letter in letters]  # type: ignore[misc]
 
     def describe(self) -> dict[str, Any]:
         """For ``model.json``."""
@@ -88,6 +85,7 @@ class ResidueTokens:
             "suffix": names(list(self.suffix)),
             "padding": "left" if self.pad_left else "right",
             "residue_map": self.residue_map,
+            "letters": "".join(sorted(self.ids)),
             "settings": self.settings,
         }
 
@@ -140,7 +138,9 @@ def residue_tokens(
     tokenizer : of transformers
     name : of the model, for messages
     pad_left : on which side the model's batches are padded
-    residue_map : letters to replace, as 'UZOB>X', or 'keep'; None to tell by the vocabulary, see `default_map`
+    residue_map : letters that stand for another, as 'UZOB>X', or 'keep'. By default the former where letters are
+        spaced apart and X is one of them, as in the models of Rostlab (ProtBert, ProtAlbert, ProtT5, ProtElectra): they
+        saw X in training wherever a sequence had U, Z, O or B, even if their vocabularies hold those too
 
     Raises
     ------
@@ -156,18 +156,20 @@ def residue_tokens(
         for spaced in (False, True):
             found = _frame(_tokenize(candidate, PROBE, spaced), special)
             if found is not None:
-                prefix, ids, suffix = found
-                pad = candidate.pad_token_id
+                prefix, amino_acids, suffix = found
+                ids = {**_further_letters(candidate, amino_acids), **amino_acids}
+                default = AS_X if spaced and "X" in ids else KEEP
                 return ResidueTokens(
                     tokenizer=candidate,
                     spaced=spaced,
                     ids=ids,
+                    unknown=candidate.unk_token_id,
                     prefix=prefix,
                     suffix=suffix,
-                    pad=0 if pad is None else pad,
+                    pad=0 if candidate.pad_token_id is None else candidate.pad_token_id,
                     pad_left=pad_left,
                     settings=settings,
-                    residue_map=default_map(candidate, spaced) if residue_map is None else residue_map,
+                    residue_map=default if residue_map is None else residue_map,
                 )
     shown = tokenizer.convert_ids_to_tokens(_tokenize(tokenizer, "ACDEFG", False))
     raise ModelError(
@@ -176,17 +178,14 @@ def residue_tokens(
     )
 
 
-def default_map(tokenizer: Any, spaced: bool) -> str:
-    """How letters beyond the twenty are handled where the user does not say.
+def _further_letters(tokenizer: Any, amino_acids: dict[str, int]) -> dict[str, int]:
+    """Tokens of letters beyond the twenty, written in the vocabulary as the twenty are.
 
-    Rostlab's models (ProtBert, ProtAlbert, ProtXLNet, ProtT5, ProtElectra) saw X in training wherever a sequence
-    had U, Z, O or B, though their vocabularies hold all five. They are told by letters that must be spaced apart and
-    a token for each of the five; other models keep their letters.
+    They are looked up rather than tried out: tokenizers make one token of several unknown letters in a row.
     """
-    if not spaced:
-        return KEEP
-    known = {token.lstrip("▁") for token in tokenizer.get_vocab()}
-    return ROSTLAB if known.issuperset("XUZOB") else KEEP
+    vocabulary = tokenizer.get_vocab()
+    before = tokenizer.convert_ids_to_tokens(amino_acids["A"]).removesuffix("A")
+    return {letter: vocabulary[before + letter] for letter in ascii_uppercase if before + letter in vocabulary}
 
 
 def _readings(tokenizer: Any) -> Iterator[tuple[Any, dict[str, Any]]]:

@@ -168,14 +168,13 @@ def save_t5(folder: Path, *, decoder: bool = True, spaced: bool = True) -> Path:
 
 
 def save_xlnet(folder: Path, **settings: Any) -> Path:
-    """Save a tiny random XLNet with sentencepiece's letters, as ProtXLNet has them."""
+    """Save a tiny random XLNet with sentencepiece's letters, the twenty amino acids alone, as ProtXLNet has them."""
     from transformers import XLNetConfig, XLNetModel
 
     special = ["<unk>", "<s>", "</s>", "<cls>", "<sep>", "<pad>", "<mask>"]
-    shape = {"vocab_size": len(special) + len(LETTERS), "d_model": HIDDEN, "n_layer": LAYERS, "n_head": HEADS,
-             "d_inner": 64}  # fmt: skip
+    shape = {"vocab_size": len(special) + 20, "d_model": HIDDEN, "n_layer": LAYERS, "n_head": HEADS, "d_inner": 64}
     save(folder, XLNetModel, XLNetConfig(**{**shape, **settings}), seed=7)
-    save_pieces(folder, special)
+    save_pieces(folder, special, LETTERS[:20])
     return folder
 
 
@@ -231,7 +230,7 @@ def save_letters(
         path.write_text(json.dumps({**json.loads(path.read_text()), "tokenizer_class": kind}))
 
 
-def save_pieces(folder: Path, special: list[str]) -> None:
+def save_pieces(folder: Path, special: list[str], letters: str = LETTERS) -> None:
     """Save a sentencepiece model of special tokens and letters that stand apart."""
     from sentencepiece import sentencepiece_model_pb2
 
@@ -241,7 +240,7 @@ def save_pieces(folder: Path, special: list[str]) -> None:
     kinds = model.SentencePiece
     for token in special:
         model.pieces.add(piece=token, type=kinds.UNKNOWN if token == "<unk>" else kinds.CONTROL)
-    for letter in LETTERS:
+    for letter in letters:
         model.pieces.add(piece=f"▁{letter}", score=-1.0, type=kinds.NORMAL)
     (folder / "spiece.model").write_bytes(model.SerializeToString())
 

@@ -35,10 +35,7 @@ def _tiers(context: click.Context, parameter: click.Parameter, value: str) -> tu
 @click.option("--precision", type=click.Choice(["auto", "float32", "bfloat16", "float16"]), default="auto")
 @click.option("--batch-pairs", type=_AT_LEAST_1, help="Residues² in a batch.  [default: 1048576; GPU: 16777216]")
 @click.option(
-    "--segment-entries",
-    type=_AT_LEAST_1,
-    default=128 * 2**20,
-    help="Attention entries of a segment: its bytes of memory.",
+    "--segment-entries", type=_AT_LEAST_1, help="Its bytes of memory, about.  [default: 134217728; GPU: 4294967296]"
 )
 @click.option("--limit", type=_AT_LEAST_1, help="Take only the first N records, for a trial.")
 @click.option("--sample", type=_AT_LEAST_1, help="Take only N records, drawn with --seed.")

@@ -15,7 +15,7 @@ STORED: Final = ("marginals", "arcs", "codes")
 def among_kept(able: Mapping[K, T], unable: Mapping[K, str], keep: Sequence[str]) -> tuple[dict[K, T], dict[str, str]]:
     """Tiers that can answer and were kept; and of the others why they cannot."""
     kept = {tier: answer for tier, answer in able.items() if tier not in STORED or tier in keep}
-    reasons: dict[str, str] = dict(unable)
+    reasons = {str(tier): why for tier, why in unable.items()}
     return kept, reasons | {tier: f"{tier} were not kept" for tier in STORED if tier not in keep}
 
 

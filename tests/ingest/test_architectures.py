@@ -19,19 +19,19 @@ from .. import models
 SEQUENCES = ["MKTAYIAKQRQISFVKSHFSRQ", "ACDEFGHIKLMNPQRSTVWYACDEFGHIKLMNPQRSTVWY", "WWC", "AUGZSOTBLX"]
 
 
-def mapped(sequence):
-    return sequence.translate(dict.fromkeys(map(ord, "UZOB"), "X"))
-
-
 class Kind:
     """How a saved model is to be used, as its authors say; what attnstore finds out by itself is held against it."""
 
-    def __init__(self, save, before, after, *, spaced=False, limit, causal=False, loader="AutoModel", **settings):
+    def __init__(
+        self, save, before, after, *, spaced=False, rare=None, limit, causal=False, loader="AutoModel", **settings
+    ):
         self.save, self.before, self.after, self.limit, self.causal = save, before, after, limit, causal
-        self.loader, self.spaced, self.settings = loader, spaced, settings
+        self.loader, self.spaced, self.rare, self.settings = loader, spaced, rare, settings
 
     def inputs(self, tokenizer, sequence):
-        text = " ".join(mapped(sequence)) if self.spaced else sequence
+        # `rare`: what stands for U, Z, O, B and X in the code of the model's authors.
+        letters = [self.rare if self.rare and letter in "UZOBX" else letter for letter in sequence]
+        text = (" " if self.spaced else "").join(letters)
         inputs = tokenizer(text, return_tensors="pt")
         return {"input_ids": inputs["input_ids"], "attention_mask": inputs["attention_mask"]}
 
@@ -40,9 +40,9 @@ class Kind:
 
 
 KINDS = {
-    "bert": Kind(models.save_bert, 1, 1, spaced=True, limit=126),
-    "albert": Kind(models.save_albert, 1, 1, spaced=True, limit=126),
-    "electra": Kind(models.save_electra, 1, 1, spaced=True, limit=126),
+    "bert": Kind(models.save_bert, 1, 1, spaced=True, rare="X", limit=126),
+    "albert": Kind(models.save_albert, 1, 1, spaced=True, rare="X", limit=126),
+    "electra": Kind(models.save_electra, 1, 1, spaced=True, rare="X", limit=126),
     "roberta": Kind(models.save_roberta, 1, 1, limit=98),
     "esm2": Kind(models.save_esm, 1, 1, limit=1022),
     "esm1b": Kind(
@@ -50,11 +50,11 @@ KINDS = {
         emb_layer_norm_before=True,
     ),
     "esmc": Kind(models.save_esmc, 1, 1, limit=2046),
-    "t5": Kind(models.save_t5, 0, 1, spaced=True, limit=None, loader="T5EncoderModel"),
-    "t5_encoder": Kind(models.save_t5, 0, 1, spaced=True, limit=None, loader="T5EncoderModel", decoder=False),
+    "t5": Kind(models.save_t5, 0, 1, spaced=True, rare="X", limit=None, loader="T5EncoderModel"),
+    "t5_encoder": Kind(models.save_t5, 0, 1, spaced=True, rare="X", limit=None, loader="T5EncoderModel", decoder=False),
     "ankh": Kind(models.save_t5, 0, 1, limit=None, loader="T5EncoderModel", spaced_letters=False),
-    "xlnet": Kind(models.save_xlnet, 0, 2, spaced=True, limit=None),
-    "xlnet_clamped": Kind(models.save_xlnet, 0, 2, spaced=True, limit=None, clamp_len=9),
+    "xlnet": Kind(models.save_xlnet, 0, 2, spaced=True, rare="<unk>", limit=None),
+    "xlnet_clamped": Kind(models.save_xlnet, 0, 2, spaced=True, rare="<unk>", limit=None, clamp_len=9),
     "gpt2": Kind(models.save_gpt2, 1, 0, limit=95, causal=True),
     "gpt2_scaled": Kind(
         models.save_gpt2, 1, 0, limit=95, causal=True, scale_attn_by_inverse_layer_idx=True,
@@ -131,7 +131,7 @@ def test_what_the_model_is_is_found_out(kind, model):
     assert model.causal is kind.causal
     assert model.max_residues == kind.limit
     assert (len(model.tokens.prefix), len(model.tokens.suffix)) == (kind.before, kind.after)
-    assert model.tokens.residue_map == ("UZOB>X" if kind.spaced else "keep")
+    assert model.tokens.residue_map == ("UZOB>X" if kind.rare == "X" else "keep")
 
 
 def test_a_causal_model_pays_nothing_to_what_comes_after(kind, model):

@@ -1,5 +1,7 @@
 """What is captured is the model's own attention, whatever stands beside a protein in its batch."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -108,10 +110,18 @@ def test_sixteen_bits_change_shares_little_and_rows_still_sum_to_one(esm2_model,
     assert np.abs(shares["float32"] - shares[precision]).max() < 0.002
 
 
-def test_letters_the_tokenizer_joins_are_refused_for_that_sequence(esm2_model):
+def test_unknown_letters_are_a_token_each_though_the_tokenizer_joins_them(esm2_model):
     tokens = load(str(esm2_model), device="cpu").tokens
+    assert len(tokens.tokenizer("AJJA")["input_ids"]) == 2 + 3
+    a, unknown = tokens.ids["A"], tokens.tokenizer.unk_token_id
+    assert tokens.encode("AJJA") == [a, unknown, unknown, a]
+    assert unknown not in tokens.encode("UZBXO")
+
+
+def test_letters_that_no_token_stands_for_are_refused_for_that_sequence(esm2_model):
+    tokens = replace(load(str(esm2_model), device="cpu").tokens, unknown=None)
     assert len(tokens.encode("AUZBXOA")) == 7
-    with pytest.raises(ModelError, match="3 tokens for 4 residues"):
+    with pytest.raises(ModelError, match="no token for J, nor one for unknown letters"):
         tokens.encode("AJJA")
 
 

@@ -58,18 +58,21 @@ def receiver_of(proteins, layers, heads, keep=KEEP):
     layers=st.integers(1, 2),
     sharpness=st.floats(0, 8),
     at_once=st.sampled_from([1, 20_000, 1 << 25]),
+    mixed=st.booleans(),
 )
 @settings(max_examples=60, deadline=None)
-def test_everything_kept_equals_numpy(seed, prefix, suffix, side, batches, heads, layers, sharpness, at_once):
+def test_everything_kept_equals_numpy(seed, prefix, suffix, side, batches, heads, layers, sharpness, at_once, mixed):
     rng = np.random.default_rng(seed)
-    lengths = [length for batch in batches for length in batch]
+    drawn = [length for batch in batches for length in batch]
+    order = rng.permutation(len(drawn)) if mixed else np.arange(len(drawn))
+    lengths = [drawn[place] for place in np.argsort(order)]
     proteins = proteins_of(lengths)
     sizes = [prefix + length + suffix for length in lengths]
     own = [softmax(rng.normal(size=(layers, heads, size, size)) * sharpness) for size in sizes]
     receiver = receiver_of(proteins, layers, heads)
     first = 0
     for batch in batches:
-        chosen = range(first, first + len(batch))
+        chosen = order[first : first + len(batch)]
         tokens = prefix + max(batch) + suffix
         spare = [tokens - sizes[index] for index in chosen]
         begins = [{"left": each, "right": 0, "both": each // 2}[side] for each in spare]
@@ -134,6 +137,14 @@ def test_arcs_of_a_batch_come_by_head_protein_source_and_target():
     arcs = arcs_of(one_batch([softmax(rng.normal(size=(3, n, n)) * 3) for n in (20, 20, 9)], 1, [18, 18, 7]))
     assert len(arcs) > 100
     assert arcs == sorted(arcs)
+
+
+def test_neighbours_of_a_length_are_copied_at_once_and_no_others():
+    proteins = proteins_of([5, 5, 5, 3, 5, 5])
+    runs = on_device._runs(items_of(proteins, [0, 1, 2, 3, 5], 1, [0] * 5))
+    assert [(run.item, run.items, run.pair_offset) for run in runs] == [(0, 3, 0), (3, 1, 75), (4, 1, 109)]
+    runs = on_device._runs(items_of(proteins, [0, 1, 4, 5, 2], 1, [0, 0, 0, 1, 0]))
+    assert [(run.item, run.items, run.start) for run in runs] == [(0, 2, 1), (2, 1, 1), (3, 1, 2), (4, 1, 1)]
 
 
 def test_weights_on_every_edge_and_next_to_it_get_the_code_of_the_definition():

@@ -725,6 +725,50 @@ def assert_refused(store: Path, by_the_document: str, by_the_code: str) -> None:
         _ = attnstore.open(store).model().segments
 
 
+@pytest.mark.parametrize(
+    ("keep", "by_the_document", "by_the_code"),
+    [
+        (["codes", "arcs", "marginals"], "does not hold what model.json says", "is damaged: it holds codes,arcs,marg"),
+        (["hidden"], "keep is no list of it", "is damaged: keep is hidden"),
+        (["arcs", "codes", "marginals", "hidden"], "keep is no list of it", "keep is arcs, codes, marginals, hidden"),
+    ],
+)
+def test_a_segment_that_holds_other_than_keep_says_is_refused(
+    written: Path, tmp_path: Path, keep: list[str], by_the_document: str, by_the_code: str
+) -> None:
+    store = tmp_path / "copy"
+    shutil.copytree(written, store)
+    path = store / "attention" / "random" / "model.json"
+    content = read(path)
+    del content["sha256"]
+    path.write_bytes(sealed(content | {"keep": keep}))
+    assert_refused(store, by_the_document, by_the_code)
+
+
+@pytest.mark.parametrize("keep", [("codes",), ("arcs",), ("marginals",), ("arcs", "hidden"), ("codes", "marginals")])
+def test_a_segment_of_which_less_is_kept_holds_just_that(tmp_path: Path, keep: tuple[str, ...]) -> None:
+    (tmp_path / "random").mkdir()
+    dataclasses.replace(model_document(), keep=keep).write(tmp_path / "random")
+    expected = contents_of(SEGMENTS[0])
+    belongs = {"codes": ["codes", "bin_mean", "bin_count"], "marginals": ["received", "emitted", "special"]}
+    dropped = [name for what in layout.KEEP if what not in keep for name in belongs.get(what, [what])]
+    left = dataclasses.replace(expected, **dict.fromkeys(dropped))
+    entry = write_segment(tmp_path / "random", 0, left, CHUNK, 2)
+    Manifest((entry,)).write(tmp_path / "random")
+    (found,) = FormatModel(tmp_path / "random").segments
+    places = {"codes": "codes.zarr", "arcs": "arcs.parquet", "marginals": "marginals.zarr", "hidden": "hidden.zarr"}
+    assert {path.name for path in found.directory.iterdir()} == {
+        "segment.json", "proteins.parquet", *(places[what] for what in keep)
+    }  # fmt: skip
+    assert found.entry["arcs"] == (found.arcs.num_rows if "arcs" in keep else 0)
+    if "codes" in keep:
+        assert np.array_equal(found.array("codes.zarr/codes").read(), expected.codes)
+    if "marginals" in keep:
+        assert np.array_equal(found.marginal("emitted"), expected.emitted)
+    if "hidden" in keep:
+        assert np.array_equal(found.hidden(), expected.hidden)
+
+
 @pytest.mark.parametrize("path", SEALED)
 def test_a_document_without_a_seal_at_its_end_is_refused(written: Path, tmp_path: Path, path: str) -> None:
     store = tmp_path / "copy"
@@ -828,6 +872,7 @@ JSON_TYPES: dict[str, Any] = {
     "string": str,
     "string or null": (str, type(None)),
     "integer": int,
+    "integer or null": (int, type(None)),
     "number": (int, float),
     "boolean": bool,
     "object": dict,
@@ -856,10 +901,11 @@ def test_the_document_lists_the_members_of_store_json(written: Path) -> None:
 
 
 def test_the_document_lists_the_members_of_model_json(written: Path) -> None:
-    members, tokenizer = tables_of("8.1")
+    members, tokenizer, keep = tables_of("8.1")
     content = read(written / "attention" / "random" / "model.json")
     agree(members, content)
     agree(tokenizer, content["tokenizer"])
+    assert tuple(keep) == layout.KEEP
     assert [field.name for field in dataclasses.fields(ModelDocument)] == [
         name for name in members if name not in ("version", "sha256")
     ]
