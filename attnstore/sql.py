@@ -1,6 +1,7 @@
 """DuckDB over a store's tables, read-only and unable to touch any other file."""
 
 import contextlib
+import re
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -39,10 +40,19 @@ def relation(store: "Store", statement: str) -> duckdb.DuckDBPyRelation:
     connection = duckdb.connect(":memory:")
     with duckdb_errors():
         check_one_select(connection.extract_statements(statement))
-        wanted = {name.lower() for name in connection.get_table_names(statement)}
+        wanted = _named_tables(connection, statement)
     open_tables(connection, store, wanted)
     with duckdb_errors():
         return connection.sql(statement)
+
+
+def _named_tables(connection: duckdb.DuckDBPyConnection, statement: str) -> set[str]:
+    """Tables that a statement names, in lower case."""
+    try:
+        return {name.lower() for name in connection.get_table_names(statement)}
+    except duckdb.BinderException:
+        # JOIN ... USING and NATURAL JOIN ask for columns of tables that are yet to be made: whatever may be named is.
+        return {word.lower() for word in re.findall(r"\w+", statement)}
 
 
 def open_tables(connection: duckdb.DuckDBPyConnection, store: "Store", wanted: set[str]) -> None:

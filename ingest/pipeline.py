@@ -15,7 +15,7 @@ from ..errors import ModelError, StoreError
 from ..layout import ATTENTION, KEEP, MANIFEST_FILE, MODEL_FILE, Manifest, ModelDocument, checked_name
 from .language_model import choose_precision, load
 from .lock import held
-from .plan import BATCH_PAIRS, SEGMENT_ENTRIES
+from .plan import BATCH_PAIRS, SEGMENT_ENTRIES, read_plan
 from .run import Run, Summary
 from .selection import catalog_proteins, extended_plan, taken
 from .store_directory import fill_catalog, storage_errors, store_directory
@@ -149,8 +149,9 @@ def ingest(
         with _model_directory(directory, document, force) as document:
             # Those of the inputs that are in the catalog: a trial's limit was the records'.
             proteins = catalog_proteins(
-                path, document, limit=None if inputs else limit, sample=None if inputs else sample, seed=seed
-            )
+                path, document, limit=None if inputs else limit, sample=None if inputs else sample, seed=seed,
+                plan=read_plan(directory),
+            )  # fmt: skip
             manifest = Manifest.read(directory)
             committed = {segment.number for segment in manifest.segments}
             proteins, manifest = taken(proteins, document, language_model.tokens, manifest, strict=strict)

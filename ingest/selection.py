@@ -1,7 +1,7 @@
 """Which proteins of the catalog a model takes, and the plan of its segments."""
 
 import contextlib
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,19 +16,33 @@ from .tokens import ResidueTokens
 
 
 def catalog_proteins(
-    store: Path, document: ModelDocument, *, limit: int | None = None, sample: int | None = None, seed: int = 0
+    store: Path,
+    document: ModelDocument,
+    *,
+    limit: int | None = None,
+    sample: int | None = None,
+    seed: int = 0,
+    plan: Sequence[PlannedSegment] = (),
 ) -> dict[str, Protein]:
-    """Proteins of the catalog by id, in its order: all, the first so many, or so many drawn with a seed."""
+    """Proteins of the catalog by id, in its order: all, the first so many, or so many drawn with a seed.
+
+    With those chosen come those that `plan` has in a segment with them: half of one would be committed as the whole.
+    """
     with contextlib.closing(connect(current_catalog(store, StoreDocument.read(store)))) as connection:
         rows = connection.execute(
             "SELECT id, sequence, sequence_sha256 FROM proteins ORDER BY protein_index"
         ).fetchall()
+    chosen = rows[:limit]
     if sample is not None and sample < len(rows):
-        drawn = np.random.default_rng(seed).choice(len(rows), sample, replace=False)
-        rows = [rows[index] for index in sorted(drawn)]
+        chosen = [rows[index] for index in np.random.default_rng(seed).choice(len(rows), sample, replace=False)]
+    wanted = {name for name, _, _ in chosen}
+    for segment in plan:
+        if not wanted.isdisjoint(segment.proteins):
+            wanted.update(segment.proteins)
     return {
         name: Protein(sequence, sha256, min(len(sequence), document.max_residues))
-        for name, sequence, sha256 in rows[:limit]
+        for name, sequence, sha256 in rows
+        if name in wanted
     }
 
 

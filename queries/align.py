@@ -70,9 +70,9 @@ def align(
     threshold : θ; 'auto' is 0.3 in the count form and none in the weighted form; None is every edge of the
         codebook and 0, in one pass: the curve of the share against the threshold
     weighted : the weighted form
-    background : 'eligible' (all pairs that pass `where` and that the model can attend to), 'separation' (matched to each head's separations),
-        'protein' (matched to the proteins that hold its arcs), 'paper', or 'none', without which there is no
-        enrichment and no test
+    background : 'eligible' (all pairs that pass `where` and that the model can attend to), 'separation' (matched to
+        each head's separations), 'protein' (matched to the proteins that hold its arcs), 'paper', or 'none', without
+        which there is no enrichment and no test
     paper : the paper's form: unknown counts as false, its background, Wald intervals at 0.05/m
     model : name; may be left out where the store has one
     average : 'micro', the ratio of sums over all proteins, or 'macro', the mean over clusters of a cluster's own

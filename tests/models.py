@@ -138,33 +138,40 @@ def save_esmc(folder: Path) -> Path:
     return folder
 
 
-def save_t5(folder: Path, *, decoder: bool = True, spaced: bool = True) -> Path:
-    """Save a tiny random T5, with its decoder as ProtT5 is or the encoder alone.
+def save_t5(folder: Path, *, decoder: bool = True) -> Path:
+    """Save a tiny random T5 with sentencepiece's letters, and its decoder as ProtT5 has it or without."""
+    _save_t5(folder, decoder, "relu")
+    save_pieces(folder, T5_SPECIAL)
+    return folder
 
-    `spaced`: with sentencepiece's letters, as ProtT5 has them; else with plain ones, as Ankh has them.
-    """
+
+def save_ankh(folder: Path) -> Path:
+    """Save a tiny random T5 of plain letters, as Ankh has, said to be of a class that writes words' beginnings."""
+    _save_t5(folder, True, "gated-gelu")
+    save_letters(folder, [*T5_SPECIAL, *LETTERS], before=None, after="</s>", kind="T5Tokenizer")
+    return folder
+
+
+T5_SPECIAL = ["<pad>", "</s>", "<unk>"]
+
+
+def _save_t5(folder: Path, decoder: bool, feed_forward: str) -> None:
     from transformers import T5Config, T5EncoderModel, T5Model
 
-    special = ["<pad>", "</s>", "<unk>"]
     config = T5Config(
-        vocab_size=len(special) + len(LETTERS) + 100,
+        vocab_size=len(T5_SPECIAL) + len(LETTERS) + 100,
         d_model=HIDDEN,
         d_kv=8,
         num_layers=LAYERS,
         num_decoder_layers=1,
         num_heads=HEADS,
         d_ff=64,
-        feed_forward_proj="relu" if spaced else "gated-gelu",
+        feed_forward_proj=feed_forward,
         relative_attention_num_buckets=8,
         relative_attention_max_distance=16,
         decoder_start_token_id=0,
     )
     save(folder, T5Model if decoder else T5EncoderModel, config, seed=6)
-    if spaced:
-        save_pieces(folder, special)
-    else:
-        save_letters(folder, [*special, *LETTERS], before=None, after="</s>", kind="T5Tokenizer")
-    return folder
 
 
 def save_xlnet(folder: Path, **settings: Any) -> Path:

@@ -108,6 +108,13 @@ def test_tables_join_by_protein_and_position(path, proteins):
     assert attnstore.open(path).sql(statement).fetchall() == [(expected,)]
 
 
+@pytest.mark.parametrize("join", ["JOIN arcs a USING (protein)", "NATURAL JOIN arcs"])
+def test_tables_made_as_they_are_named_join_by_shared_columns(path, join):
+    store = attnstore.open(path)
+    shared = store.sql(f"SELECT count(*) FROM (SELECT id AS protein FROM proteins) p {join}").fetchall()
+    assert shared == store.sql("SELECT count(*) FROM arcs").fetchall() != [(0,)]
+
+
 def test_models_are_listed_and_a_store_of_none_has_empty_tables(path, tmp_path):
     assert attnstore.open(path).sql("SELECT model, proteins FROM models ORDER BY 1").fetchall() == [
         ("random", 4), ("second", 2),

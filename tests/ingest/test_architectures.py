@@ -52,7 +52,7 @@ KINDS = {
     "esmc": Kind(models.save_esmc, 1, 1, limit=2046),
     "t5": Kind(models.save_t5, 0, 1, spaced=True, rare="X", limit=None, loader="T5EncoderModel"),
     "t5_encoder": Kind(models.save_t5, 0, 1, spaced=True, rare="X", limit=None, loader="T5EncoderModel", decoder=False),
-    "ankh": Kind(models.save_t5, 0, 1, limit=None, loader="T5EncoderModel", spaced_letters=False),
+    "ankh": Kind(models.save_ankh, 0, 1, limit=None, loader="T5EncoderModel"),
     "xlnet": Kind(models.save_xlnet, 0, 2, spaced=True, rare="<unk>", limit=None),
     "xlnet_clamped": Kind(models.save_xlnet, 0, 2, spaced=True, rare="<unk>", limit=None, clamp_len=9),
     "gpt2": Kind(models.save_gpt2, 1, 0, limit=95, causal=True),
@@ -70,10 +70,7 @@ def kind(request):
 
 @pytest.fixture(scope="module")
 def folder(kind, tmp_path_factory):
-    settings = dict(kind.settings)
-    if "spaced_letters" in settings:
-        settings["spaced"] = settings.pop("spaced_letters")
-    return kind.save(tmp_path_factory.mktemp("model") / "model", **settings)
+    return kind.save(tmp_path_factory.mktemp("model") / "model", **kind.settings)
 
 
 @pytest.fixture(scope="module")

@@ -87,4 +87,6 @@ def test_the_virtual_table_has_every_pair(store, proteins):
     rows = store.query("SELECT count(*) AS pairs, count(*) FILTER (WHERE weight >= 0.01) AS arcs FROM attention")
     layers, heads = proteins[0].attention.shape[:2]
     assert rows["pairs"].item() == layers * heads * sum(protein.stored**2 for protein in proteins)
+    within = store.query("SELECT count(*) AS pairs FROM attention WHERE source >= target")
+    assert within["pairs"].item() == layers * heads * sum(p.stored * (p.stored + 1) // 2 for p in proteins)
     assert rows["arcs"].item() == sum(int((p.weights >= np.float32(0.01)).sum()) for p in proteins)
