@@ -4,6 +4,7 @@ import atexit
 import contextlib
 import logging
 import os
+import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -77,8 +78,7 @@ def start_workers(count: int | None, scheduler: str | None, device: str) -> Iter
             cluster = stack.enter_context(_local_cluster(count, device))
             client = stack.enter_context(Client(cluster))
             client.wait_for_workers(count)
-            # An interpreter with torch in it takes seconds to take itself apart: more than Dask waits before it kills.
-            client.run(atexit.register, os._exit, 0)
+            client.run(_settle)
             threads = max(1, (os.cpu_count() or 1) // count)
         else:
             try:
@@ -109,6 +109,15 @@ def _threads(device: str) -> Iterator[Workers]:
             device = "cuda" if torch.cuda.is_available() else "cpu"
         # No more tasks than threads: a task that has not begun is one that need not be cancelled.
         yield Workers(pool.submit, processes=1, slots=SEGMENTS_AT_ONCE, device=device, threads=None, remote=False)
+
+
+def _settle() -> None:
+    """In a worker's process: leave Ctrl-C to the one that commits, and end at once.
+
+    An interpreter with torch in it takes seconds to take itself apart, more than Dask waits before it kills.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    atexit.register(os._exit, 0)
 
 
 def _local_cluster(count: int, device: str) -> Any:

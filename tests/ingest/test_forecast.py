@@ -152,14 +152,14 @@ def test_a_trial_is_taken_from_the_middle_and_stays_small(monkeypatch):
     lengths = {f"p{number}": 400 - number for number in range(300)}
     proteins = {name: Protein("A" * length, "", length) for name, length in lengths.items()}
     plan = plan_segments(lengths.items(), heads=12, segment_entries=12 * 10**6, batch_pairs=40 * 400**2)
-    assert forecast.trial_segment(plan, proteins, 12, "cpu") is not None
+    monkeypatch.setattr(forecast, "_WORTH_A_TRIAL", 12 * sum(length**2 for length in lengths.values()))
     monkeypatch.setitem(forecast._TRIAL_ENTRIES, "cpu", 12 * 3 * 200**2)
     trial = forecast.trial_segment(plan, proteins, 12, "cpu")
     assert all(225 <= lengths[name] <= 275 for name in trial.proteins)
     sizes = [12 * lengths[name] ** 2 for name in trial.proteins]
     assert sum(sizes[:-1]) < 12 * 3 * 200**2 <= sum(sizes)
-    few = {name: proteins[name] for name in list(proteins)[:2]}
-    assert forecast.trial_segment(plan, few, 12, "cpu") is None
+    fewer = {name: protein for name, protein in proteins.items() if name != "p299"}
+    assert forecast.trial_segment(plan, fewer, 12, "cpu") is None
 
 
 @pytest.mark.parametrize(
