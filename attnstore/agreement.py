@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
+import pyarrow as pa
 
 from .codebook import TOP, Codebook
 from .layout import ModelDocument
@@ -28,7 +29,7 @@ class _Bounds(NamedTuple):
 def disagreements(model: ModelDocument, segment: Segment) -> Iterator[str]:
     """What the tiers of a segment say otherwise than each other, or than can be: clauses without a full stop.
 
-    Every entry is decoded. Memory is that of a layer, and of the segment's arcs.
+    Every entry is decoded, a layer at a time.
 
     Raises
     ------
@@ -38,85 +39,84 @@ def disagreements(model: ModelDocument, segment: Segment) -> Iterator[str]:
     if segment.kept != model.keep:
         yield f"it holds {', '.join(segment.kept)} where the model keeps {', '.join(model.keep)}"
         return
-    kept, codebook, proteins = segment.kept, model.edges, segment.proteins
-    arcs: dict[str, Array] | None = None
-    if "arcs" in kept:
-        found = segment.arcs(0.0)
-        arcs = {name: found[name].to_numpy() for name in ARC_SCHEMA.names}
-        problem = _arc_problem(arcs, model, segment)
+    with_arcs = "arcs" in segment.kept
+    if with_arcs:
+        problem = _arc_problem(model, segment)
         if problem is not None:
             yield problem
-            arcs = None
-    if "codes" in kept:
-        yield from _bin_problems(model, segment, codebook, arcs)
+            with_arcs = False
     for layer in range(model.layers):
-        bounds = []
-        in_layer = None
-        if arcs is not None:
-            chosen = arcs["layer"] == layer
-            in_layer = {name: column[chosen] for name, column in arcs.items()}
-            bounds.append(_bounds_of_arcs(in_layer, proteins, model))
-        if "codes" in kept:
+        arcs = _arcs_of(layer, model, segment) if with_arcs else None
+        bounds = [] if arcs is None else [_bounds_of_arcs(arcs, segment.proteins, model)]
+        if "codes" in segment.kept:
             codes = segment.codes(layer)
-            wrong = [
-                head
-                for head, count in enumerate(segment.bin_count[layer])
-                if not np.array_equal(np.bincount(codes[head], minlength=codebook.size), count)
-            ]
-            yield from (f"the codes of layer {layer}, head {head} are not those that were counted" for head in wrong)
-            if in_layer is not None and not np.array_equal(
-                codes[in_layer["head"], _places(in_layer, proteins)], codebook.codes(in_layer["weight"])
-            ):
-                yield f"the arcs of layer {layer} have other codes"
-            if not wrong:
-                bounds.append(_bounds_of_codes(codes, proteins, codebook))
-        if "marginals" in kept:
-            yield from _marginal_problems(segment, layer, bounds)
-    if "hidden" in kept:
+            problems = list(_code_problems(layer, codes, arcs, model, segment))
+            yield from problems
+            if not problems:
+                bounds.append(_bounds_of_codes(codes, segment.proteins, model.edges))
+        if "marginals" in segment.kept:
+            yield from _marginal_problems(layer, bounds, segment)
+    if "hidden" in segment.kept:
         for layer in range(model.layers + 1):
             if not np.isfinite(segment.hidden(layer)).all():
                 yield f"the hidden representations of layer {layer} are not finite"
 
 
-def _places(arcs: dict[str, Array], proteins: LocalProteins) -> Array:
-    """The pair of each arc: where its code is."""
-    protein = arcs["protein"]
-    places: Array = proteins.pair_offset[protein] + arcs["target"] * proteins.stored[protein] + arcs["source"]
-    return places
-
-
-def _arc_problem(arcs: dict[str, Array], model: ModelDocument, segment: Segment) -> str | None:
-    proteins, weight = segment.proteins, arcs["weight"]
-    if weight.size != segment.entry.arcs:
-        return "its arcs are not as many as the manifest counts"
-    if not ((weight >= np.float32(model.arc_floor)) & (weight <= TOP)).all():
-        return "the weight of an arc is below the floor, or above one"
+def _arc_problem(model: ModelDocument, segment: Segment) -> str | None:
+    """The first thing that is wrong with the arcs themselves; a row group is in memory at a time."""
+    proteins, rows, last = segment.proteins, 0, -1
     limits = {"layer": model.layers, "head": model.heads, "protein": len(proteins.id)}
-    if any((arcs[name] >= limit).any() for name, limit in limits.items()):
-        return "an arc is of a layer, a head or a protein that is not there"
-    stored = proteins.stored[arcs["protein"]]
-    if (arcs["source"] >= stored).any() or (arcs["target"] >= stored).any():
-        return "an arc is of a residue that is not there"
-    band = sum((weight < np.float32(edge)).astype(np.int64) for edge in ARC_BANDS)
-    source_major = proteins.pair_offset[arcs["protein"]] + arcs["source"] * stored + arcs["target"]
-    place = ((band * model.layers + arcs["layer"]) * model.heads + arcs["head"]) * segment.entry.pairs + source_major
-    if not (np.diff(place) > 0).all():
-        return "its arcs are not in order"
-    return None
+    for table in segment.arc_groups(0.0):
+        arcs = _columns(table)
+        weight = arcs["weight"]
+        if not ((weight >= np.float32(model.arc_floor)) & (weight <= TOP)).all():
+            return "the weight of an arc is below the floor, or above one"
+        if any((arcs[name] >= limit).any() for name, limit in limits.items()):
+            return "an arc is of a layer, a head or a protein that is not there"
+        stored = proteins.stored[arcs["protein"]]
+        if (arcs["source"] >= stored).any() or (arcs["target"] >= stored).any():
+            return "an arc is of a residue that is not there"
+        band = sum((weight < np.float32(edge)).astype(np.int64) for edge in ARC_BANDS)
+        head = (band * model.layers + arcs["layer"]) * model.heads + arcs["head"]
+        source_major = proteins.pair_offset[arcs["protein"]] + arcs["source"] * stored + arcs["target"]
+        places = head * segment.entry.pairs + source_major
+        if not (np.diff(places, prepend=last) > 0).all():
+            return "its arcs are not in order"
+        rows, last = rows + places.size, places[-1]
+    return None if rows == segment.entry.arcs else "its arcs are not as many as the manifest counts"
 
 
-def _bin_problems(
-    model: ModelDocument, segment: Segment, codebook: Codebook, arcs: dict[str, Array] | None
+def _arcs_of(layer: int, model: ModelDocument, segment: Segment) -> dict[str, Array]:
+    heads = np.zeros((model.layers, model.heads), bool)
+    heads[layer] = True
+    return _columns(segment.arcs(0.0, heads=heads))
+
+
+def _columns(table: pa.Table) -> dict[str, Array]:
+    return {name: table[name].to_numpy() for name in ARC_SCHEMA.names}
+
+
+def _code_problems(
+    layer: int, codes: Array, arcs: dict[str, Array] | None, model: ModelDocument, segment: Segment
 ) -> Iterator[str]:
-    counts, mean = segment.bin_count.astype(np.int64), segment.bin_mean
+    """Codes, uint8 [head, pair], against what was counted of them and against arcs."""
+    codebook, proteins = model.edges, segment.proteins
+    counts, mean = segment.bin_count[layer], segment.bin_mean[layer]
+    for head in range(model.heads):
+        if not np.array_equal(np.bincount(codes[head], minlength=codebook.size), counts[head]):
+            yield f"the codes of layer {layer}, head {head} are not those that were counted"
     if not ((counts == 0) | ((mean >= codebook.lower) & (mean <= codebook.upper))).all():
-        yield "the mean of a bin lies outside it"
+        yield f"the mean of a bin of layer {layer} lies outside it"
+    if arcs is None:
+        return
     floor = codebook.code_of(model.arc_floor)
-    if arcs is not None and floor is not None:
-        index = arcs["layer"].astype(np.int64) * model.heads + arcs["head"]
-        per_head = np.bincount(index, minlength=model.layers * model.heads).reshape(model.layers, model.heads)
-        if not np.array_equal(per_head, counts[..., floor:].sum(axis=-1)):
-            yield "its arcs are not as many as its codes at or above the floor"
+    per_head = np.bincount(arcs["head"], minlength=model.heads)
+    if floor is not None and not np.array_equal(per_head, counts[:, floor:].sum(axis=-1)):
+        yield f"the arcs of layer {layer} are not as many as its codes at or above the floor"
+    stored, offset = proteins.stored[arcs["protein"]], proteins.pair_offset[arcs["protein"]]
+    found = codes[arcs["head"], offset + arcs["target"] * stored + arcs["source"]]
+    if not np.array_equal(found, codebook.codes(arcs["weight"])):
+        yield f"the arcs of layer {layer} have other codes"
 
 
 def _bounds_of_codes(codes: Array, proteins: LocalProteins, codebook: Codebook) -> _Bounds:
@@ -154,7 +154,7 @@ def _bounds_of_arcs(arcs: dict[str, Array], proteins: LocalProteins, model: Mode
     return _Bounds("arcs", received=sums("target"), emitted=sums("source"))
 
 
-def _marginal_problems(segment: Segment, layer: int, bounds: list[_Bounds]) -> Iterator[str]:
+def _marginal_problems(layer: int, bounds: list[_Bounds], segment: Segment) -> Iterator[str]:
     received, emitted, special = (
         segment.marginal(name, layer).astype(np.float64) for name in ("received", "emitted", "special")
     )

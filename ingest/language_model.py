@@ -190,9 +190,9 @@ def load(
         module.eval()
         module.config.use_cache = False  # keys and values, kept for a next token
         check, causal = _check_capture(module, architecture, tokens)
-    module.to(where)
     for parameter in module.parameters():  # and no buffer: rotary frequencies stay float32
         parameter.data = parameter.data.to(_PRECISIONS[chosen])
+    module.to(where)
     return LanguageModel(
         module=module,
         tokens=tokens,

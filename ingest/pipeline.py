@@ -54,6 +54,7 @@ def ingest(
     sample: int | None = None,
     seed: int = 0,
     randomize: str | None = None,
+    residue_map: str | None = None,
     keep_duplicates: bool = False,
     strict: bool = False,
     workers: int | None = None,
@@ -84,6 +85,8 @@ def ingest(
     seed : of `sample` and `randomize`
     randomize : 'weights' runs a twin of the model with random weights, 'sequence' the model on shuffled residues:
         what attention does by chance
+    residue_map : letters to replace before the tokenizer, as 'UZOB>X', or 'keep'; by default what the model's
+        vocabulary tells
     keep_duplicates : ingest identical sequences apart
     strict : a protein that fails is fatal, rather than recorded and skipped
     workers : processes of this machine, each with its share of the cores or its own GPU
@@ -115,6 +118,7 @@ def ingest(
             device="cpu" if where.remote else where.device,
             precision=choose_precision(precision, torch.device(where.device)) if where.remote else precision,
             randomize_seed=seed if randomize == "weights" else None,
+            residue_map=residue_map,
         )
         began = time.perf_counter()
         fill_catalog(
@@ -199,6 +203,7 @@ def resume(
             device=where.device,
             precision=recorded.precision,
             randomize_seed=recorded.seed if recorded.randomize == "weights" else None,
+            residue_map=recorded.tokenizer["residue_map"],
         )
         if language_model.weights_sha256 != recorded.weights_sha256:
             raise ModelError(

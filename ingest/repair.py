@@ -171,20 +171,22 @@ def _mend_model(
     before, plan, damaged = _mend_documents(directory, document, repaired, progress=progress)
     if not damaged:
         return
-    named = ", ".join(entry.id for entry in damaged)
     try:
         again = [plan[entry.number] for entry in damaged]
         after = _compute_again(
             path, directory, document, before, again, source=source, device=device, progress=progress
         )
     except AttnstoreError as error:
+        named = ", ".join(entry.id for entry in damaged)
         raise type(error)(f"model {directory.name}: {named} cannot be computed again: {error}") from None
-    for entry in after.segments:
-        if entry not in before.segments:
-            for problem in segment_problems(directory, document, entry, {}):
-                raise StoreError(problem)
-    repaired.segments += len(damaged)
-    repaired.mended.append(f"model {directory.name}: {named} were computed again.")
+    made = {entry.number: entry for entry in after.segments if entry not in before.segments}
+    for entry in made.values():
+        for problem in segment_problems(directory, document, entry, {}):
+            raise StoreError(problem)
+    repaired.segments += len(made)
+    for entry in damaged:
+        outcome = f"as {made[entry.number].id}" if entry.number in made else "and every protein of it failed"
+        repaired.mended.append(f"segment {entry.id} of model {directory.name} was computed again, {outcome}.")
 
 
 def _mend_documents(

@@ -158,6 +158,11 @@ class Run:
             done = future.result()
         except (AttnstoreError, OSError, Stopped, CancelledError):
             raise
+        except MemoryError as error:
+            raise StoreError(
+                f"segment {planned.number} does not fit in memory ({first_line(error)}): free some, or ingest under "
+                "another --name with less --segment-entries or --max-residues."
+            ) from error
         except Exception as error:
             if not self.where.remote:
                 raise

@@ -146,18 +146,21 @@ def _budget(source: str, device: str, precision: str) -> Budget:
 
 
 @lru_cache(maxsize=1)
-def _loaded_from(source: str, device: str, precision: str, randomize_seed: int | None) -> LanguageModel:
-    return load(source, device=device, precision=precision, randomize_seed=randomize_seed)
+def _loaded_from(
+    source: str, device: str, precision: str, randomize_seed: int | None, weights_sha256: str
+) -> LanguageModel:
+    model = load(source, device=device, precision=precision, randomize_seed=randomize_seed)
+    if model.weights_sha256 != weights_sha256:
+        raise ModelError(f"model {source} has other weights on this worker than where the ingest was started.")
+    return model
 
 
 def _loaded(job: Job) -> LanguageModel:
     """The model, loaded by this process the first time it is asked for."""
     document = job.document
     seed = document.seed if document.randomize == "weights" else None
-    model = _loaded_from(job.source, _own_device(job.device), document.precision, seed)
-    if model.weights_sha256 != document.weights_sha256:
-        raise ModelError(f"model {job.source} has other weights on this worker than where the ingest was started.")
-    return model
+    device = _own_device(job.device)
+    return _loaded_from(job.source, device, document.precision, seed, document.weights_sha256)
 
 
 def _own_device(device: str) -> str:

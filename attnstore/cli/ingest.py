@@ -43,6 +43,7 @@ def _tiers(context: click.Context, parameter: click.Parameter, value: str) -> tu
 @click.option(
     "--randomize", type=click.Choice(["weights", "sequence"]), help="Run a random twin, or shuffled residues: chance."
 )
+@click.option("--residue-map", metavar="MAP", help="As UZOB>X, or keep.  [default: what the model's vocabulary tells]")
 @click.option("--keep-duplicates", is_flag=True, help="Ingest identical sequences apart.")
 @click.option("--strict", is_flag=True, help="Stop at a protein that fails, rather than skip and record it.")
 @click.option("--workers", type=_AT_LEAST_1, help="Processes on this machine; one per GPU where there are several.")

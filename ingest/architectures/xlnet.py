@@ -3,7 +3,7 @@
 Its layers compute their attention inside `rel_attn_core`, from content, relative position and segment (Yang et al.,
 *XLNet*, NeurIPS 2019, arXiv 1906.08237; section 3.3 of Dai et al., *Transformer-XL*, ACL 2019, arXiv 1901.02860, for
 the terms). Each layer gets a core of ours that hands the same terms to `attend`: content as query and key, the
-others as biases.
+others as their sum.
 """
 
 from functools import partial
@@ -43,16 +43,16 @@ def _core(
     """
     if output_attentions:
         raise ValueError("its own attention is not to be had once attnstore reads it")
-    tokens = k_head_h.shape[0]
     position = torch.einsum("ibnd,jbnd->bnij", q_head + attention.r_r_bias, k_head_r)
-    biases = [attention.rel_shift_bnij(position, klen=tokens) * attention.scale]
+    bias = attention.rel_shift_bnij(position, klen=k_head_h.shape[0])
     if seg_mat is not None:
         segment = torch.einsum("ibnd,snd->ibns", q_head + attention.r_s_bias, attention.seg_embed)
-        biases.append(torch.einsum("ijbs,ibns->bnij", seg_mat, segment) * attention.scale)
+        bias += torch.einsum("ijbs,ibns->bnij", seg_mat, segment)
+    bias *= attention.scale
     if attn_mask is not None:
-        biases.append(attn_mask.permute(2, 3, 0, 1) * torch.finfo(attn_mask.dtype).min)
+        bias += attn_mask.permute(2, 3, 0, 1) * torch.finfo(attn_mask.dtype).min
     query, key, value = (tensor.permute(1, 2, 0, 3) for tensor in (q_head + attention.r_w_bias, k_head_h, v_head_h))
-    return attend(query, key, value, biases, attention.scale).transpose(0, 1)
+    return attend(query, key, value, [bias], attention.scale).transpose(0, 1)
 
 
 def _reach(module: Any) -> None:

@@ -8,8 +8,9 @@ import pytest
 import torch
 import transformers
 
+import attnstore
 from attnstore.errors import ModelError
-from attnstore.ingest import capture
+from attnstore.ingest import capture, ingest
 from attnstore.ingest.collect import Collected
 from attnstore.ingest.language_model import load, spans_of
 
@@ -288,3 +289,24 @@ def test_a_model_with_code_of_its_own_is_refused(tmp_path):
     (tmp_path / "pytorch_model.bin").touch()
     with pytest.raises(ModelError, match="code of its own"):
         load(str(tmp_path), device="cpu")
+
+
+@pytest.mark.parametrize("save", [models.save_xlnet, models.save_t5, models.save_gpt2, models.save_albert])
+def test_what_is_stored_is_what_residues_pay_each_other(tmp_path, chain_files, save):
+    # Special tokens last, after the residues alone, before them alone, on both sides; padded left or right.
+    folder = save(tmp_path / "model")
+    ingest(tmp_path / "store", chain_files, model=str(folder), device="cpu", name="m")
+    store = attnstore.open(tmp_path / "store")
+    model = load(str(folder), device="cpu")
+    stored = store.model()
+    assert stored.document.causal is model.causal
+    sequences = dict(store.sql("SELECT id, sequence FROM proteins").fetchall())
+    assert len(sequences) == len(chain_files)
+    for segment in stored.segments:
+        local = segment.proteins
+        for name, begin, end in zip(local.id, local.residue_offset[:-1], local.residue_offset[1:], strict=True):
+            alpha = model.attention([model.tokens.encode(sequences[name])])[0].numpy()
+            for kind, axis in (("received", -2), ("emitted", -1)):
+                np.testing.assert_allclose(segment.marginal(kind)[..., begin:end], alpha.sum(axis), atol=1e-4)
+            special = 1 - alpha.sum(-1)
+            np.testing.assert_allclose(segment.marginal("special")[..., begin:end], special, atol=1e-4)

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import attnstore
-from attnstore.errors import ModelError
-from attnstore.ingest import ingest
+from attnstore.errors import ModelError, StoreError
+from attnstore.ingest import compute, ingest
 from attnstore.ingest.language_model import LanguageModel
 from attnstore.ingest.tokens import ResidueTokens
 from attnstore.layout import Skipped
@@ -210,6 +210,20 @@ def test_a_protein_that_does_not_fit_alone_is_skipped(tmp_path, monkeypatch):
     opened = attnstore.open(store)
     for name in ("a", "b"):
         assert_attention(opened, name, own(model, proteins[name])[0])
+
+
+def test_a_segment_that_does_not_fit_is_said_with_the_cure(tmp_path, tiny_esm, monkeypatch):
+    def full(*arguments: object) -> None:
+        raise MemoryError("Unable to allocate 11.2 GiB")
+
+    monkeypatch.setattr(compute, "HostReceiver", full)
+    with pytest.raises(StoreError) as refused:
+        ingest(tmp_path / "s", [fasta(tmp_path / "x.fasta", {"a": "ACD"})], model=str(tiny_esm), **SETTINGS)
+    assert str(refused.value) == (
+        "segment 0 does not fit in memory (Unable to allocate 11.2 GiB): free some, or ingest under another --name "
+        "with less --segment-entries or --max-residues."
+    )
+    assert attnstore.open(tmp_path / "s").verify() == []
 
 
 def test_an_error_of_the_model_itself_is_not_taken_for_a_lack_of_memory(tmp_path, tiny_esm, monkeypatch):

@@ -49,7 +49,9 @@ def shuffled(sequence: str, seed: int) -> str:
 
 def test_they_are_models_of_the_store_as_others_are(store):
     assert set(store.models) == {"tiny_esm", WEIGHTS, SEQUENCE}
-    documents = {name: json.loads((model.directory / "model.json").read_bytes()) for name, model in store.models.items()}
+    documents = {
+        name: json.loads((model.directory / "model.json").read_bytes()) for name, model in store.models.items()
+    }
     said = {name: (document["randomize"], document["seed"]) for name, document in documents.items()}
     assert said == {"tiny_esm": (None, None), WEIGHTS: ("weights", 3), SEQUENCE: ("sequence", 3)}
     shares = {name: store.align("target.aa = 'L'", model=name, replicates=2) for name in documents}
@@ -153,9 +155,7 @@ def test_hidden_states_are_those_of_the_shuffled_residues(tmp_path, tiny_esm):
     ingest(tmp_path / "store", inputs, model=str(tiny_esm), device="cpu", **settings)
     for name, sequence in PROTEINS.items():
         hidden = own(tiny_esm, shuffled(sequence, 5))[1]
-        np.testing.assert_allclose(
-            attnstore.open(tmp_path / "store").hidden(name).values, hidden, rtol=1e-3, atol=1e-5
-        )
+        np.testing.assert_allclose(attnstore.open(tmp_path / "store").hidden(name).values, hidden, rtol=1e-3, atol=1e-5)
 
 
 # --- the same again

@@ -17,7 +17,7 @@ from attnstore.ingest.lock import held
 from attnstore.ingest.repair import Repaired, repair
 from attnstore.layout import Manifest
 
-from ..models import CHAINS, save_esm
+from ..models import CHAINS, ESM_VOCABULARY, save_esm
 
 MODEL = Path("attention") / "tiny_esm"
 
@@ -30,9 +30,9 @@ def forget() -> None:
     segment._check_part.cache_clear()
 
 
-def digests(store: Path) -> dict[str, dict[str, str]]:
-    """Of every file of every listed segment but its list of files, by number."""
-    directory = store / MODEL
+def digests(store: Path, model: str = "tiny_esm") -> dict[str, dict[str, str]]:
+    """Of every file of every listed segment, by number."""
+    directory = store / "attention" / model
     return {
         f"{entry.number}": {
             path.relative_to(directory / "segments" / entry.id).as_posix(): sha256_file(path)
@@ -252,7 +252,8 @@ def test_a_damaged_description_of_a_model_is_named_and_the_other_model_mended(st
     repaired = repair(store_copy)
     assert repaired.segments == 1
     (said,) = repaired.left
-    assert f"{store_copy / MODEL / 'model.json'} is damaged" in said
+    assert str(store_copy / MODEL / "model.json") in said
+    assert " is damaged" in said
     assert said.endswith("so bring it back from a copy, or ingest under another --name.")
     flip(store_copy / MODEL / "model.json")
     assert attnstore.open(store_copy).verify() == []
@@ -316,13 +317,58 @@ def test_the_command_says_what_it_did_and_what_is_left(store_copy, capfd):
     arcs = segment_file(store_copy, 1, "arcs.parquet")
     flip(arcs)
     (identity,) = (part for part in arcs.parts if part.startswith("000001-"))
-    code, out, err = run(capfd, "repair", store_copy, "--model-source", "nowhere")
+    code, out, err = run(capfd, "repair", store_copy, "--model-source", store_copy / "nowhere")
     assert (code, err) == (1, f"error: {store_copy} is still damaged in 1 place(s).\n")
     assert out.startswith(f"model tiny_esm: {identity} cannot be computed again: ")
     code, out, err = run(capfd, "repair", store_copy, "--json")
     assert code == 0
+    (said,) = (said for said in ids(store_copy) if said.startswith("000001-"))
     assert json.loads(out) == {
-        "path": str(store_copy), "mended": [f"model tiny_esm: {identity} were computed again."], "left": [],
-        "segments": 1,
+        "path": str(store_copy), "left": [], "segments": 1,
+        "mended": [f"segment {identity} of model tiny_esm was computed again, as {said}."],
     }  # fmt: skip
     assert run(capfd, "verify", store_copy)[0] == 0
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"randomize": "weights", "seed": 3},
+        {"randomize": "sequence", "seed": 3},
+        {"keep": ("arcs", "marginals", "hidden")},
+        {"max_residues": 20, "precision": "bfloat16"},
+    ],
+)
+def test_a_segment_is_computed_again_by_the_settings_that_were_recorded(store_copy, tiny_esm, tmp_path, settings):
+    ingest(store_copy, [], model=str(tiny_esm), name="other", device="cpu", segment_entries=15_000, **settings)
+    sound = tmp_path / "sound"
+    shutil.copytree(store_copy, sound)
+    directory = store_copy / "attention" / "other"
+    entry = Manifest.read(directory).segments[1]
+    (directory / "segments" / entry.id / "arcs.parquet").unlink()
+    assert repair(store_copy).segments == 1
+    forget()
+    assert attnstore.open(store_copy).verify() == []
+    assert digests(store_copy, "other") == digests(sound, "other")
+
+
+def test_a_protein_that_failed_stays_skipped(tmp_path):
+    import torch
+
+    def poison(module: torch.nn.Module) -> None:
+        with torch.no_grad():
+            module.get_parameter("embeddings.word_embeddings.weight")[ESM_VOCABULARY.index("U")] = float("nan")
+
+    model = save_esm(tmp_path / "poisoned", poison)
+    fasta = tmp_path / "x.fasta"
+    fasta.write_text(">good\nACDEFGHIKLMNPQ\n>bad\nACDEUGHIKLMNP\n>other\nMKTAYIAKQRQI\n")
+    store = tmp_path / "store"
+    ingest(store, [fasta], model=str(model), name="tiny_esm", device="cpu")
+    before, manifest = digests(store), Manifest.read(store / MODEL)
+    assert [entry.protein for entry in manifest.skipped] == ["bad"]
+    flip(segment_file(store, 0, "arcs.parquet"))
+    assert repair(store).segments == 1
+    forget()
+    assert attnstore.open(store).verify() == []
+    assert digests(store) == before
+    assert Manifest.read(store / MODEL).skipped == manifest.skipped
