@@ -147,9 +147,9 @@ def _budget(source: str, device: str, precision: str) -> Budget:
 
 @lru_cache(maxsize=1)
 def _loaded_from(
-    source: str, device: str, precision: str, randomize_seed: int | None, weights_sha256: str
+    source: str, device: str, precision: str, randomize_seed: int | None, residue_map: str, weights_sha256: str
 ) -> LanguageModel:
-    model = load(source, device=device, precision=precision, randomize_seed=randomize_seed)
+    model = load(source, device=device, precision=precision, randomize_seed=randomize_seed, residue_map=residue_map)
     if model.weights_sha256 != weights_sha256:
         raise ModelError(f"model {source} has other weights on this worker than where the ingest was started.")
     return model
@@ -159,8 +159,8 @@ def _loaded(job: Job) -> LanguageModel:
     """The model, loaded by this process the first time it is asked for."""
     document = job.document
     seed = document.seed if document.randomize == "weights" else None
-    device = _own_device(job.device)
-    return _loaded_from(job.source, device, document.precision, seed, document.weights_sha256)
+    device, residue_map = _own_device(job.device), document.tokenizer["residue_map"]
+    return _loaded_from(job.source, device, document.precision, seed, residue_map, document.weights_sha256)
 
 
 def _own_device(device: str) -> str:
