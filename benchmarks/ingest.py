@@ -15,13 +15,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
 from real_chains import read_chains, write_chains
+from timing import median_seconds
 
 from attnstore import fetch
 from attnstore.codebook import DEFAULT
@@ -150,26 +150,17 @@ def stages(scratch: Path, chains: int, repeats: int) -> None:
                 found.append(receiver.finish())
         return found
 
-    def seconds(function: Callable[[], object]) -> float:
-        function()
-        times = []
-        for _ in range(repeats):
-            started = time.perf_counter()
-            function()
-            times.append(time.perf_counter() - started)
-        return statistics.median(times)
-
     def write(contents: list[SegmentContents]) -> None:
         for number, segment in enumerate(contents):
             write_segment(scratch / "stages", number, segment, CHUNK_PAIRS, 2)
 
-    alone, (whole, less) = seconds(lambda: forward(None)), (forward(keep) for keep, _ in KINDS.values())
+    whole, less = (forward(keep) for keep, _ in KINDS.values())
     figures = {
-        "forward in blocks, weights dropped": alone,
-        "… and all of it quantised": seconds(lambda: forward(KEPT)),
-        "… and arcs and marginals alone": seconds(lambda: forward(KEPT[1:])),
-        "compress and write, digests and flushing: codes, arcs, marginals": seconds(lambda: write(whole)),
-        "compress and write, digests and flushing: arcs, marginals": seconds(lambda: write(less)),
+        "forward in blocks, weights dropped": median_seconds(lambda: forward(None), repeats),
+        "… and all of it quantised": median_seconds(lambda: forward(KEPT), repeats),
+        "… and arcs and marginals alone": median_seconds(lambda: forward(KEPT[1:]), repeats),
+        "write (compression, digests, flushing): codes, arcs, marginals": median_seconds(lambda: write(whole), repeats),
+        "write (compression, digests, flushing): arcs, marginals": median_seconds(lambda: write(less), repeats),
     }
     print("\nStages alone, both cores\n")
     print(aligned(pd.DataFrame(

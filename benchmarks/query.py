@@ -8,7 +8,6 @@ The store is built where --store says, which takes two minutes and 2.4 GB, and i
 
 import argparse
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -19,6 +18,7 @@ from typing import Any
 
 import numpy as np
 from large_store import build, replicate
+from timing import median_seconds
 
 import attnstore
 from attnstore.layout import ATTENTION, Manifest
@@ -116,7 +116,7 @@ def questions(path: Path, model: Model, repeats: int) -> dict[str, float]:
     seconds: dict[str, float] = {}
 
     def row(name: str, target: float | None, ask: Callable[[Store], object]) -> None:
-        seconds[name] = median(lambda: ask(attnstore.open(path)), repeats)
+        seconds[name] = median_seconds(lambda: ask(attnstore.open(path)), repeats)
         rate = model.entries / seconds[name] / 1e9
         rows.append(
             {"from store to result": name, "seconds": seconds[name], "G entries/s": rate, "target": target,
@@ -281,16 +281,6 @@ def some_segments(path: Path, model: Model, part: Path, stride: int) -> Path:
         (directory / name).symlink_to(model.directory / name)
     Manifest(model.manifest.segments[::stride]).write(directory)
     return part
-
-
-def median(function: Callable[[], object], repeats: int) -> float:
-    function()
-    times = []
-    for _ in range(repeats):
-        started = time.perf_counter()
-        function()
-        times.append(time.perf_counter() - started)
-    return statistics.median(times)
 
 
 def show(rows: list[dict[str, Any]]) -> None:

@@ -8,14 +8,13 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
 from numcodecs import Blosc
 from real_chains import write_chains
+from timing import median_seconds
 
 import attnstore
 from attnstore import fetch
@@ -99,25 +98,18 @@ def lossless_float16(path: Path, source: str) -> tuple[float, str]:
 def reading(path: Path, repeats: int) -> list[dict[str, object]]:
     """Rates of reading, warm page cache."""
 
-    def median(function: Callable[[], object]) -> float:
-        function()
-        times = []
-        for _ in range(repeats):
-            started = time.perf_counter()
-            function()
-            times.append(time.perf_counter() - started)
-        return statistics.median(times)
-
     store = attnstore.open(path)
     model = store.model()
     layers = range(model.document.layers)
     protein = store.sql("SELECT id FROM proteins ORDER BY abs(length - 300) LIMIT 1").fetchall()[0][0]
-    codes = median(lambda: [segment.codes(layer, slice(None)) for segment in model.segments for layer in layers])
-    arcs = median(lambda: [segment.arcs(0.3) for segment in model.segments])
+    codes = median_seconds(
+        lambda: [segment.codes(layer, slice(None)) for segment in model.segments for layer in layers], repeats
+    )
+    arcs = median_seconds(lambda: [segment.arcs(0.3) for segment in model.segments], repeats)
     rows = [
-        ("open the store", median(lambda: attnstore.open(path)), None),
-        ("one attention matrix of 300 residues", median(lambda: store.attention(protein, 5, 4)), None),
-        ("all matrices of that protein", median(lambda: store.attention(protein)), None),
+        ("open the store", median_seconds(lambda: attnstore.open(path), repeats), None),
+        ("one attention matrix of 300 residues", median_seconds(lambda: store.attention(protein, 5, 4), repeats), None),
+        ("all matrices of that protein", median_seconds(lambda: store.attention(protein), repeats), None),
         ("all codes", codes, model.entries / codes / 1e6),
         ("all arcs from 0.3", arcs, model.entries / arcs / 1e6),
     ]
