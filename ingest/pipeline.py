@@ -4,14 +4,14 @@ import contextlib
 import importlib.metadata
 import os
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
 
 from ..codebook import DEFAULT
 from ..durable import make_directories
-from ..errors import ModelError, StoreError
+from ..errors import StoreError
 from ..layout import ATTENTION, KEEP, MANIFEST_FILE, MODEL_FILE, Manifest, ModelDocument, checked_name
 from .language_model import choose_precision, load
 from .lock import held
@@ -164,63 +164,6 @@ def ingest(
             job = Job(directory.absolute(), document, model, where.device, where.threads, strict)
             run = Run(path, job, where, language_model, manifest, proteins, pending, progress=progress)
             run.forecast(force)
-            run.all()
-            return run.summary(time.perf_counter() - began)
-
-
-def resume(
-    store: str | os.PathLike[str],
-    model: str,
-    *,
-    only: Collection[int] | None = None,
-    source: str | None = None,
-    device: str = "auto",
-    progress: bool = False,
-    force: bool = False,
-) -> Summary:
-    """Compute segments of a model's recorded plan that are not committed, with its recorded settings.
-
-    Parameters
-    ----------
-    store : directory
-    model : its name in the store
-    only : numbers of the segments; None for all that are pending
-    source : hub id or folder to load it from; by default where it was loaded from
-    device, progress, force : as of :func:`ingest`
-
-    Raises
-    ------
-    AttnstoreError
-        In one sentence what is wrong; also if the model that is loaded is not the recorded one.
-    """
-    path = Path(store)
-    directory = path / ATTENTION / checked_name(model, "model name")
-    recorded = ModelDocument.read(directory)
-    origin = source or recorded.source
-    with storage_errors(path), start_workers(None, None, device) as where:
-        language_model = load(
-            origin,
-            device=where.device,
-            precision=recorded.precision,
-            randomize_seed=recorded.seed if recorded.randomize == "weights" else None,
-            residue_map=recorded.tokenizer["residue_map"],
-        )
-        if language_model.weights_sha256 != recorded.weights_sha256:
-            raise ModelError(
-                f"model {origin} does not have the weights that {model} was ingested with: name where they are."
-            )
-        began = time.perf_counter()
-        with _model_directory(directory, recorded, force) as document:
-            manifest = Manifest.read(directory)
-            committed = {segment.number for segment in manifest.segments}
-            proteins, manifest = taken(catalog_proteins(path, document), document, language_model.tokens, manifest)
-            pending = [
-                segment
-                for segment in extended_plan(directory, document, {}, committed)
-                if segment.number not in committed and (only is None or segment.number in only)
-            ]
-            job = Job(directory.absolute(), document, origin, where.device, where.threads, strict=False)
-            run = Run(path, job, where, language_model, manifest, proteins, pending, progress=progress)
             run.all()
             return run.summary(time.perf_counter() - began)
 

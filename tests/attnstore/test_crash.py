@@ -171,11 +171,11 @@ def test_an_ingest_waits_for_another_that_is_adding_proteins_and_loses_none_of_t
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"max_residues": 20}, "max_residues was 20 and is 510"),
-        ({"long": "skip"}, "long was skip and is truncate"),
-        ({"batch_pairs": 9_000}, "batch_pairs was 9000 and is 8192"),
-        ({"segment_entries": 6_001}, "segment_entries was 6001 and is 6000"),
-        ({"precision": "bfloat16"}, "precision was bfloat16 and is float32"),
+        ({"max_residues": 20}, "max_residues was 510 and is 20"),
+        ({"long": "skip"}, "long was truncate and is skip"),
+        ({"batch_pairs": 9_000}, "batch_pairs was 8192 and is 9000"),
+        ({"segment_entries": 6_001}, "segment_entries was 6000 and is 6001"),
+        ({"precision": "bfloat16"}, "precision was float32 and is bfloat16"),
     ],
 )
 def test_changed_settings_are_refused_by_name(tmp_path, tiny_esm, many, changed, message):

@@ -56,7 +56,7 @@ def test_they_are_models_of_the_store_as_others_are(store):
     assert said == {"tiny_esm": (None, None), WEIGHTS: ("weights", 3), SEQUENCE: ("sequence", 3)}
     shares = {name: store.align("target.aa = 'L'", model=name, replicates=2) for name in documents}
     assert {len(share["share"].values.ravel()) for share in shares.values()} == {12}
-    assert store.sql("SELECT name, proteins, skipped FROM models ORDER BY name").fetchall() == [
+    assert store.sql("SELECT model, proteins, skipped FROM models ORDER BY model").fetchall() == [
         (name, len(PROTEINS), 0) for name in sorted(documents)
     ]
     assert store.verify() == []

@@ -322,6 +322,9 @@ def test_an_ingest_outlives_a_worker_that_is_killed(tmp_path, sound, tiny_esm, c
     assert summary.segments_written == len(files(sound))
     assert attnstore.open(store).verify() == []
     assert files(store) == files(sound)
+    # What the dead worker had begun is no one's, and cleared by the next run.
+    assert ingest(store, chains, model=str(tiny_esm), **SETTINGS).segments_written == 0
+    assert len(list(segments.iterdir())) == len(files(sound))
 
 
 # --- readers beside a writer
