@@ -17,8 +17,11 @@ _WORTH_A_TRIAL = 1 << 28
 #: Attention entries of a trial: a tenth of a second on two cores, enough to fill a GPU.
 _TRIAL_ENTRIES = {"cpu": 1 << 24, "cuda": 1 << 30}
 
-#: Bytes an attention entry where nothing was measured: what it takes before it is compressed.
-_UNMEASURED = 1.0
+#: Where nothing was measured: bytes of an entry by what is kept, before compression; of a residue under a head (three
+#: float32); of a segment's documents.
+_ENTRY = {"codes": 1.0, "arcs": 0.3, "marginals": 0.0, "hidden": 0.0}
+_RESIDUE = 12
+_SEGMENT = 100_000
 
 
 @dataclass(frozen=True)
@@ -42,10 +45,9 @@ class Forecast:
 
     def __str__(self) -> str:
         time = "" if self.seconds is None else f", about {_duration(self.seconds)}"
-        about = "at most" if self.seconds is None else "about"
         return (
             f"{self.segments:,} segments, {self.residues:,} residues, {self.entries:,} attention entries: "
-            f"{about} {_size(self.bytes)} of {_size(self.free)} free{time}"
+            f"about {_size(self.bytes)} of {_size(self.free)} free{time}"
         )
 
 
@@ -91,21 +93,23 @@ def forecast(
     entries = _entries(pending, proteins, heads)
     tried = heads * trial.entry.pairs if trial is not None and trial.entry is not None else 0
     committed = heads * manifest.total("pairs")
+    residues = sum(proteins[name].stored for segment in pending for name in segment.proteins if name in proteins)
     if committed > tried:
-        each = manifest.total("bytes") / committed
+        expected = entries * manifest.total("bytes") / committed
     elif trial is not None and trial.entry is not None:
-        each = trial.entry.bytes / tried
+        expected = entries * trial.entry.bytes / tried
     else:
-        each = _UNMEASURED
+        expected = entries * sum(_ENTRY[tier] for tier in document.keep) + residues * heads * _RESIDUE
+        expected += len(pending) * _SEGMENT
     seconds = None
     if trial is not None and tried:
         both = (trial.computing, trial.writing)
         seconds = (max(both) if device.startswith("cuda") else sum(both)) / tried * entries / processes
     return Forecast(
         segments=len(pending),
-        residues=sum(proteins[name].stored for segment in pending for name in segment.proteins if name in proteins),
+        residues=residues,
         entries=entries,
-        bytes=round(entries * each),
+        bytes=round(expected),
         seconds=seconds,
         free=shutil.disk_usage(store).free,
     )

@@ -89,7 +89,8 @@ def ingest(
         vocabulary tells
     keep_duplicates : ingest identical sequences apart
     strict : a protein that fails is fatal, rather than recorded and skipped
-    workers : processes of this machine, each with its share of the cores or its own GPU
+    workers : processes of this machine, each with its share of the cores or its own GPU; a script that asks for them
+        calls this under ``if __name__ == "__main__":``, since each imports it
     scheduler : address of a Dask scheduler, whose workers see the same files
     force : go on where the disk seems too small, or where another host holds the model's lock
     progress : draw a progress bar on standard error, and say before it what the ingest will take

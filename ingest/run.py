@@ -137,6 +137,7 @@ class Run:
                 if isinstance(error, KeyboardInterrupt):
                     raise Interrupted(_interruption(finished, dropped)) from None
                 raise
+        _clear_garbage(self.job.directory, self.manifest)  # of workers that died
 
     def _residues(self, segment: PlannedSegment) -> int:
         return sum(self.proteins[name].stored for name in segment.proteins if name in self.proteins)
