@@ -1,11 +1,12 @@
 """Which proteins go into which segment and which batch.
 
 The plan is made once, recorded, and followed: a resumed run computes the same batches and so the same weights.
-Longest proteins come first: batches then hold neighbours in length, and a model that does not fit in memory fails
-at the start rather than at the end.
+Batches hold neighbours in length, for little padding; a segment begins with its longest, so that a model that does not
+fit in memory fails at the start rather than at the end.
 """
 
-from collections.abc import Iterable
+import heapq
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from ..layout import PLAN_FILE, read_document, write_document
 SEGMENT_ENTRIES = {"cpu": 1 << 27, "cuda": 1 << 32}
 
 #: What a batch may :func:`cost` where the user does not say.
-BATCH_PAIRS = {"cpu": 1 << 20, "cuda": 1 << 24}
+BATCH_PAIRS = {"cpu": 1 << 18, "cuda": 1 << 24}
 
 
 #: Below so many residues a batch takes more memory for what it holds of each residue than of each pair.
@@ -43,14 +44,17 @@ def cost(proteins: int, longest: int) -> int:
 
 
 def plan_segments(
-    lengths: Iterable[tuple[str, int]],
+    lengths: Sequence[tuple[str, int]],
     *,
     heads: int,
     segment_entries: int,
     batch_pairs: int,
     first_number: int = 0,
 ) -> list[PlannedSegment]:
-    """Cut proteins into segments and batches.
+    """Put proteins into batches, and batches into segments.
+
+    Each batch, the longest proteins first, goes into the segment that holds least: segments are alike, then, in size
+    and in what they hold, and so in memory and time, however many there are.
 
     Parameters
     ----------
@@ -60,36 +64,40 @@ def plan_segments(
     batch_pairs : most that a batch may :func:`cost`; a protein that costs more stands alone
     first_number : number of the first segment
     """
-    ordered = sorted(lengths, key=lambda item: -item[1])
-    segments: list[PlannedSegment] = []
+    size = {name: heads * length * length for name, length in lengths}
+    batches = _batches(lengths, size, segment_entries, batch_pairs)
+    filled = [(0, number) for number in range(min(len(batches), -(-sum(size.values()) // segment_entries)))]
+    members: list[list[tuple[str, ...]]] = [[] for _ in filled]
+    for batch in batches:
+        entries = sum(size[name] for name in batch)
+        held, number = filled[0]
+        if held and held + entries > segment_entries:
+            number, held = len(members), 0
+            members.append([])
+            heapq.heappush(filled, (entries, number))
+        else:
+            heapq.heapreplace(filled, (held + entries, number))
+        members[number].append(batch)
+    planned = [tuple(batches) for batches in members if batches]
+    return [PlannedSegment(first_number + number, batches) for number, batches in enumerate(planned)]
+
+
+def _batches(
+    lengths: Sequence[tuple[str, int]], size: Mapping[str, int], segment_entries: int, batch_pairs: int
+) -> list[tuple[str, ...]]:
+    """Neighbours in length, the longest first."""
     batches: list[tuple[str, ...]] = []
     batch: list[str] = []
     entries = width = 0
-
-    def close_batch() -> None:
-        if batch:
+    for name, length in sorted(lengths, key=lambda item: -item[1]):
+        if batch and (cost(len(batch) + 1, width) > batch_pairs or entries + size[name] > segment_entries):
             batches.append(tuple(batch))
-            batch.clear()
-
-    def close_segment() -> None:
-        close_batch()
-        if batches:
-            segments.append(PlannedSegment(first_number + len(segments), tuple(batches)))
-            batches.clear()
-
-    for name, length in ordered:
-        size = heads * length * length
-        if entries and entries + size > segment_entries:
-            close_segment()
-            entries = 0
-        if batch and cost(len(batch) + 1, width) > batch_pairs:
-            close_batch()
+            batch, entries = [], 0
         if not batch:
             width = length
         batch.append(name)
-        entries += size
-    close_segment()
-    return segments
+        entries += size[name]
+    return [*batches, tuple(batch)] if batch else batches
 
 
 def read_plan(directory: Path) -> list[PlannedSegment]:

@@ -275,7 +275,7 @@ class HostReceiver:
         self._marginals = {
             name: np.empty((layers, heads, residues if with_marginals else 0), np.float32) for name in MARGINALS
         }
-        self._arcs: list[tuple[int, list[Array]]] = []
+        self._arcs = [_joined([])]
         self._buffers = threading.local()
 
     def begin(self, items: Items) -> None:
@@ -330,7 +330,9 @@ class HostReceiver:
             raise BadWeightError(min(self._bad.values()), self._bad)
         self._sums += self._batch_sums
         self._counts += self._batch_counts
-        self._arcs += self._batch_arcs
+        # Thousands of small arrays that stay for as long as the segment would leave holes all over the memory.
+        self._arcs.append(_joined(self._batch_arcs))
+        self._batch_arcs = []
 
     def finish(self) -> SegmentContents:
         """Everything that came in; of proteins that never did, anything."""
@@ -343,17 +345,21 @@ class HostReceiver:
             codes=self._codes if with_codes else None,
             bin_mean=means.astype(np.float32) if with_codes else None,
             bin_count=self._counts.astype(np.uint32) if with_codes else None,
-            arcs=self._joined_arcs() if with_arcs else None,
+            arcs=self._all_arcs() if with_arcs else None,
             hidden=None,
             **(self._marginals if with_marginals else dict.fromkeys(MARGINALS)),
         )
 
-    def _joined_arcs(self) -> dict[str, Array]:
-        layer = np.repeat(
-            np.array([layer for layer, _ in self._arcs], np.uint16),
-            np.array([columns[0].size for _, columns in self._arcs], np.int64),
-        )
-        return {"layer": layer} | {
-            name: np.concatenate([columns[index] for _, columns in self._arcs] or [np.empty(0, dtype)])
-            for index, (name, dtype) in enumerate(_ARC_COLUMNS.items())
-        }
+    def _all_arcs(self) -> dict[str, Array]:
+        # Column by column, each batch's let go as soon as it is copied.
+        return {name: np.concatenate([found.pop(name) for found in self._arcs]) for name in list(self._arcs[0])}
+
+
+def _joined(found: list[tuple[int, list[Array]]]) -> dict[str, Array]:
+    """Arcs of several layers, heads and proteins in one array a column."""
+    sizes = np.array([columns[0].size for _, columns in found], np.int64)
+    layers = np.array([layer for layer, _ in found], np.uint16)
+    return {"layer": np.repeat(layers, sizes)} | {
+        name: np.concatenate([columns[index] for _, columns in found] or [np.empty(0, dtype)])
+        for index, (name, dtype) in enumerate(_ARC_COLUMNS.items())
+    }
