@@ -76,7 +76,7 @@ def ingest(
     long : 'truncate' or 'skip'
     device : 'auto', 'cpu', 'cuda', 'cuda:1', …
     precision : 'auto' (float32 on a CPU, bfloat16 on a GPU), 'float32', 'bfloat16', 'float16'; softmax is float32
-    batch_pairs : residues² in a batch, padding included; by default 2¹⁸ on a CPU, 2²⁴ on a GPU. A batch that does not
+    batch_pairs : residues² in a batch, padding included; by default 2¹⁹ on a CPU, 2²⁴ on a GPU. A batch that does not
         fit in memory is halved
     segment_entries : attention entries in a segment, about the memory it takes in bytes; two are under way at once.
         By default 2²⁷, on a GPU 2³²

@@ -18,7 +18,7 @@ from ..layout import PLAN_FILE, read_document, write_document
 SEGMENT_ENTRIES = {"cpu": 1 << 27, "cuda": 1 << 32}
 
 #: What a batch may :func:`cost` where the user does not say.
-BATCH_PAIRS = {"cpu": 1 << 18, "cuda": 1 << 24}
+BATCH_PAIRS = {"cpu": 1 << 19, "cuda": 1 << 24}
 
 
 #: Below so many residues a batch takes more memory for what it holds of each residue than of each pair.

@@ -72,7 +72,7 @@ def recovered_plan(document: ModelDocument, held: Mapping[int, LocalProteins], s
     for number, proteins in held.items():
         entries = document.layers * document.heads * int(proteins.pair_offset[-1])
         (plan[number],) = plan_segments(
-            zip(proteins.id, proteins.stored.tolist(), strict=True),
+            list(zip(proteins.id, proteins.stored.tolist(), strict=True)),
             heads=document.layers * document.heads,
             segment_entries=entries,
             batch_pairs=document.batch_pairs,

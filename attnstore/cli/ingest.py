@@ -33,7 +33,7 @@ def _tiers(context: click.Context, parameter: click.Parameter, value: str) -> tu
 )
 @click.option("--device", default="auto", help="auto, cpu, cuda, cuda:1, …")
 @click.option("--precision", type=click.Choice(["auto", "float32", "bfloat16", "float16"]), default="auto")
-@click.option("--batch-pairs", type=_AT_LEAST_1, help="Residues² in a batch.  [default: 262144; GPU: 16777216]")
+@click.option("--batch-pairs", type=_AT_LEAST_1, help="Residues² in a batch.  [default: 524288; GPU: 16777216]")
 @click.option(
     "--segment-entries", type=_AT_LEAST_1, help="Its bytes of memory, about.  [default: 134217728; GPU: 4294967296]"
 )
