@@ -1,5 +1,7 @@
 """``attnstore ingest`` and ``attnstore demo``: from files to a store."""
 
+import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,19 +26,15 @@ def _tiers(context: click.Context, parameter: click.Parameter, value: str) -> tu
 @click.argument("inputs", nargs=-1, metavar="INPUT...", type=click.Path(path_type=Path))
 @click.option("--model", required=True, metavar="ID_OR_DIR", help="Hub id, or folder of a saved model.")
 @click.option("--name", help="The model's name in the store.  [default: last part of its id]")
-@click.option(
-    "--keep", default="codes,arcs,marginals", callback=_tiers, help="And hidden; arcs,marginals to save disk."
-)
+@click.option("--keep", default="codes,arcs,marginals", callback=_tiers, help="Of codes, arcs, marginals and hidden.")
 @click.option("--max-residues", type=_AT_LEAST_1, default=510, help="What a model sees of a protein at most.")
 @click.option(
     "--long", type=click.Choice(["truncate", "skip"]), default="truncate", help="What to do with longer ones."
 )
 @click.option("--device", default="auto", help="auto, cpu, cuda, cuda:1, …")
 @click.option("--precision", type=click.Choice(["auto", "float32", "bfloat16", "float16"]), default="auto")
-@click.option("--batch-pairs", type=_AT_LEAST_1, help="Residues² in a batch.  [default: 524288; GPU: 16777216]")
-@click.option(
-    "--segment-entries", type=_AT_LEAST_1, help="Its bytes of memory, about.  [default: 134217728; GPU: 4294967296]"
-)
+@click.option("--batch-pairs", type=_AT_LEAST_1, help="Residues² in a batch.  [default: 2^19; GPU: 2^24]")
+@click.option("--segment-entries", type=_AT_LEAST_1, help="Attention entries of a segment.  [default: 2^27; GPU: 2^32]")
 @click.option("--limit", type=_AT_LEAST_1, help="Take only the first N records, for a trial.")
 @click.option("--sample", type=_AT_LEAST_1, help="Take only N records, drawn with --seed.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, help="Of --sample and --randomize.")
@@ -48,8 +46,9 @@ def _tiers(context: click.Context, parameter: click.Parameter, value: str) -> tu
 @click.option("--strict", is_flag=True, help="Stop at a protein that fails, rather than skip and record it.")
 @click.option("--workers", type=_AT_LEAST_1, help="Processes on this machine; one per GPU where there are several.")
 @click.option("--scheduler", metavar="ADDRESS", help="Dask scheduler whose workers compute the segments.")
+@click.option("--json", "as_json", is_flag=True, help="Say what was done for programs.")
 @click.option("--force", is_flag=True, help="Go on though the disk seems full, or another host holds the lock.")
-def ingest(store: Path, inputs: tuple[Path, ...], **options: Any) -> None:
+def ingest(store: Path, inputs: tuple[Path, ...], as_json: bool, **options: Any) -> None:
     """Run a model over proteins and keep all its attention in STORE.
 
     INPUT is a FASTA, PDB, mmCIF or cgdms file, plain or gzip, or a folder of them; without any, another model is
@@ -62,7 +61,8 @@ def ingest(store: Path, inputs: tuple[Path, ...], **options: Any) -> None:
         raise AttnstoreError(
             f"ingest needs {error.name}, which is not installed: pip install 'attnstore[ingest]'."
         ) from error
-    click.echo(summary_text(run(store, inputs, progress=True, **options)))
+    summary = run(store, inputs, progress=True, **options)
+    click.echo(json.dumps(asdict(summary), indent=2) if as_json else summary_text(summary))
 
 
 def summary_text(summary: "Summary") -> str:

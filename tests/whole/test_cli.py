@@ -220,6 +220,10 @@ def test_ingest_ends_with_a_summary_and_says_when_there_was_nothing_to_do(tmp_pa
     assert summary["attention"].startswith(f"{LAYERS * HEADS * sum(n**2 for n in CHAINS.values()):,} entries, ")
     assert summary["this run"].startswith("1 segments in ")
     assert ingested(capfd, *arguments)["this run"] == "nothing to do: everything is there"
+    with pytest.raises(SystemExit):
+        cli.main(["ingest", *map(str, arguments), "--json"])
+    content = json.loads(capfd.readouterr().out)
+    assert (content["proteins"], content["segments_written"]) == (len(CHAINS), 0)
 
 
 @pytest.mark.parametrize(
