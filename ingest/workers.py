@@ -12,7 +12,8 @@ from typing import Any
 
 import torch
 
-from ..errors import ModelError, StoreError, first_line
+from ..cluster import connected
+from ..errors import ModelError, StoreError
 from .task import SEGMENTS_AT_ONCE
 
 
@@ -81,10 +82,7 @@ def start_workers(count: int | None, scheduler: str | None, device: str) -> Iter
             client.run(_settle)
             threads = max(1, (os.cpu_count() or 1) // count)
         else:
-            try:
-                client = stack.enter_context(Client(scheduler, timeout="10s"))
-            except (OSError, ValueError, TypeError) as error:
-                raise StoreError(f"no Dask scheduler answers at {scheduler}: {first_line(error)}.") from error
+            client = stack.enter_context(connected(scheduler, StoreError))
             threads = None
         nthreads = client.nthreads()
         if not nthreads:

@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import reduce
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ...errors import QueryError, first_line
+from ...cluster import connected
+from ...errors import QueryError
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -92,15 +93,7 @@ def _client(scheduler: "str | Client") -> "Iterator[Client]":
     if not isinstance(scheduler, str):
         yield scheduler
         return
-    try:
-        from distributed import Client
-    except ModuleNotFoundError as error:
-        raise QueryError("a scheduler needs Dask's distributed: pip install 'attnstore[cluster]'.") from error
-    try:
-        client = Client(scheduler, timeout="10s", set_as_default=False)
-    except (OSError, ValueError, TimeoutError) as error:
-        raise QueryError(f"the scheduler {scheduler} cannot be reached: {first_line(error)}.") from error
-    with client:
+    with connected(scheduler, QueryError) as client:
         yield client
 
 

@@ -106,9 +106,7 @@ def test_a_scheduler_that_is_not_there_is_one_sentence(store, monkeypatch):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"tcp://127.0.0.1:{free.getsockname()[1]}"
-    connect = functools.partial(distributed.Client)
-    # Not the ten seconds in which one may still come up.
-    monkeypatch.setattr(distributed, "Client", lambda *args, timeout, **rest: connect(*args, timeout="1s", **rest))
+    monkeypatch.setattr("attnstore.cluster.PATIENCE", 0.5)
     for wrong in (address, "nowhere", "http://example.invalid"):
         with pytest.raises(QueryError, match=f"^the scheduler {wrong} cannot be reached: .*$") as caught:
             store.align("contact", scheduler=wrong)
