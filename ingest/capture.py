@@ -83,7 +83,8 @@ class _Calls:
         return None if self._plain[key] else own
 
 
-_current: list[_Calls] = []
+#: The pass that a thread captures; threads may each have one.
+_current = threading.local()
 
 
 def attend(
@@ -102,7 +103,7 @@ def attend(
     torch.Tensor
         [batch, tokens, heads, size]. Of padding tokens: anything.
     """
-    calls = _current[-1] if _current else None
+    calls: _Calls | None = getattr(_current, "calls", None)
     if calls is None or query.device.type != "cpu":
         mixed = _whole(query, key, value, biases, scaling, calls)
     else:
@@ -231,13 +232,13 @@ AttentionMaskInterface.register(IMPLEMENTATION, eager_mask)
 def capture(receiver: Receiver, spans: Spans) -> Iterator[_Calls]:
     """Hand every layer's attention to a receiver.
 
-    Forward passes are not nested and run in one thread at a time.
+    Forward passes of one thread are not nested.
     """
-    if _current:
-        raise RuntimeError("a forward pass is being captured already: they are not nested, and run in one thread")
+    if getattr(_current, "calls", None) is not None:
+        raise RuntimeError("a forward pass is being captured already: they are not nested")
     calls = _Calls(receiver, spans)
-    _current.append(calls)
+    _current.calls = calls
     try:
         yield calls
     finally:
-        _current.pop()
+        _current.calls = None

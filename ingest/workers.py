@@ -90,14 +90,19 @@ def start_workers(count: int | None, scheduler: str | None, device: str) -> Iter
         if device == "auto":
             device = "cuda" if all(client.run(torch.cuda.is_available).values()) else "cpu"
         with client.get_executor(pure=False) as executor:
-            yield Workers(
-                submit=executor.submit,
-                processes=len(nthreads),
-                slots=2 * SEGMENTS_AT_ONCE * len(nthreads),
-                device=device,
-                threads=threads,
-                remote=True,
-            )
+            try:
+                yield Workers(
+                    submit=executor.submit,
+                    processes=len(nthreads),
+                    slots=2 * SEGMENTS_AT_ONCE * len(nthreads),
+                    device=device,
+                    threads=threads,
+                    remote=True,
+                )
+            except BaseException:
+                # What is given up leaves callbacks that find their task cancelled, each good for a traceback.
+                logging.getLogger("tornado").setLevel(logging.CRITICAL)
+                raise
 
 
 @contextlib.contextmanager
