@@ -1,7 +1,7 @@
 """Readers of protein files.
 
-A reader is a module with `NAME` (for messages), ``accepts(path, head)`` and ``read(path)``; a further
-format is one such module added to `READERS`.
+A reader is a module with `NAME` (for messages), `PROPERTIES` (all that it may give), ``accepts(path, head)`` and
+``read(path, options)``; a further format is one such module added to `READERS`.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Protocol
 
 from ...errors import SourceError
+from ...properties import Property
 from . import cgdms, fasta, mmcif, pdb, text
-from .record import Record, Structure
+from .record import DEFAULT, Options, Record, Structure
 
 __all__ = ["READERS", "Reader", "Record", "Structure", "read_inputs"]
 
@@ -25,13 +26,17 @@ class Reader(Protocol):
     """What a reader module offers."""
 
     NAME: str
+    PROPERTIES: tuple[Property, ...]
 
     def accepts(self, path: Path, head: bytes) -> bool:
         """Say whether this reader reads the file; `head` is its first 4 KiB, decompressed."""
         ...
 
-    def read(self, path: Path) -> Iterator[Record]:
-        """Yield the file's records, or raise SourceError."""
+    def read(self, path: Path, options: Options) -> Iterator[Record]:
+        """Yield the file's records, or raise SourceError.
+
+        A record has annotations only of what the file tells of that chain; where it has no feature of a kind, none.
+        """
         ...
 
 
@@ -39,7 +44,7 @@ class Reader(Protocol):
 READERS: tuple[Reader, ...] = (pdb, mmcif, fasta, cgdms)
 
 
-def read_inputs(inputs: Sequence[Path | str]) -> Iterator[Record]:
+def read_inputs(inputs: Sequence[Path | str], options: Options = DEFAULT) -> Iterator[Record]:
     """Yield the records of files and folders, in the given order.
 
     A folder is walked recursively and sorted by name; hidden files and folders, whose name starts with
@@ -60,7 +65,7 @@ def read_inputs(inputs: Sequence[Path | str]) -> Iterator[Record]:
     if not inputs:
         raise SourceError("No input was given; name a protein file or a folder of them.")
     plan = [pair for item in inputs for pair in _readable(Path(item))]
-    return (record for path, reader in plan for record in reader.read(path))
+    return (record for path, reader in plan for record in reader.read(path, options))
 
 
 def _readable(path: Path) -> list[tuple[Path, Reader]]:

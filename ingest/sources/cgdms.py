@@ -14,11 +14,13 @@ from pathlib import Path
 import numpy as np
 
 from ...errors import SourceError
+from ...properties import Property
 from ..geometry import virtual_cb
 from . import text
-from .record import LETTERS, Record, Structure
+from .record import DEFAULT, LETTERS, Options, Record, Structure
 
 NAME = "cgdms text (.txt)"
+PROPERTIES: tuple[Property, ...] = ()
 
 _COLUMNS = 12
 _SEQUENCE = re.compile(rf"[{''.join(sorted(LETTERS))}]+")
@@ -38,7 +40,7 @@ def accepts(path: Path, head: bytes) -> bool:
     return not ended or (bool(third) and _finite(third[0]) is not None)
 
 
-def read(path: Path) -> Iterator[Record]:
+def read(path: Path, options: Options = DEFAULT) -> Iterator[Record]:
     """Yield the one record of a cgdms file, its id the file's stem.
 
     Cα is the file's; Cβ is always the virtual one, the centroid being no Cβ. There is no author

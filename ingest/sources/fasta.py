@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ...errors import SourceError
+from ...properties import Property
 from . import text
-from .record import LETTERS, Record
+from .record import DEFAULT, LETTERS, Options, Record
 
 NAME = "FASTA (.fasta .fa .faa .fas .fsa, or any file starting with '>')"
+PROPERTIES: tuple[Property, ...] = ()
 
 _SUFFIXES = frozenset({".fasta", ".fa", ".faa", ".fas", ".fsa"})
 # Checked before upper-casing, since str.upper() turns some foreign letters into amino acids (ß → SS).
@@ -21,7 +23,7 @@ def accepts(path: Path, head: bytes) -> bool:
     return text.suffix(path) in _SUFFIXES or head.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b">")
 
 
-def read(path: Path) -> Iterator[Record]:
+def read(path: Path, options: Options = DEFAULT) -> Iterator[Record]:
     """Yield the records of a FASTA file one by one, in constant memory.
 
     The id is the header's first word as written. Lower case is raised, white space inside a sequence

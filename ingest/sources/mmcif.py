@@ -12,8 +12,9 @@ import numpy as np
 from Bio.PDB.MMCIF2Dict import MMCIF2Dict
 
 from ...errors import SourceError
+from ...properties import Property
 from . import text
-from .record import Record
+from .record import DEFAULT, Options, Record
 from .structure import (
     Atom,
     Parents,
@@ -28,6 +29,7 @@ from .structure import (
 )
 
 NAME = "mmCIF (.cif .mmcif)"
+PROPERTIES: tuple[Property, ...] = ()
 
 _SUFFIXES = frozenset({".cif", ".mmcif"})
 _ENTRY = r"[^\s?.]\S*"
@@ -42,7 +44,7 @@ def accepts(path: Path, head: bytes) -> bool:
     return text.suffix(path) in _SUFFIXES
 
 
-def read(path: Path) -> Iterator[Record]:
+def read(path: Path, options: Options = DEFAULT) -> Iterator[Record]:
     """Yield one record per protein chain of the first model, sorted by author chain id.
 
     The sequence is that of pdbx_poly_seq_scheme (or entity_poly_seq), on which the atoms have their
@@ -111,7 +113,7 @@ class _Polymer:
 
 
 def _parse(path: Path) -> Cif:
-    content = [line for _, line in text.lines(path)]
+    content = [line for _, line in text.lines(path, whole=True)]
     blocks = 0
     in_text = False
     for line in content:

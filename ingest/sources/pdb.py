@@ -16,9 +16,10 @@ from Bio.PDB.PDBExceptions import PDBConstructionException, PDBConstructionWarni
 from Bio.PDB.PDBParser import PDBParser
 
 from ...errors import SourceError
+from ...properties import Property
 from . import text
 from .placement import Missing, place
-from .record import Record
+from .record import DEFAULT, Options, Record
 from .structure import (
     Atom,
     Parents,
@@ -33,6 +34,7 @@ from .structure import (
 )
 
 NAME = "PDB (.pdb .ent)"
+PROPERTIES: tuple[Property, ...] = ()
 
 _SUFFIXES = frozenset({".pdb", ".ent"})
 _CODE = r"[1-9][A-Za-z0-9]{3}"
@@ -48,7 +50,7 @@ def accepts(path: Path, head: bytes) -> bool:
     return text.suffix(path) in _SUFFIXES
 
 
-def read(path: Path) -> Iterator[Record]:
+def read(path: Path, options: Options = DEFAULT) -> Iterator[Record]:
     """Yield one record per protein chain of the first model, sorted by chain id.
 
     The sequence is SEQRES with the observed residues placed on it or, for a chain without SEQRES, that of
@@ -60,7 +62,7 @@ def read(path: Path) -> Iterator[Record]:
         The file cannot be read, is no PDB file, has no protein chain, or has a chain whose residues do
         not fit its SEQRES.
     """
-    content = [line for _, line in text.lines(path)]
+    content = [line for _, line in text.lines(path, whole=True)]
     header = _header(content)
     model = _first_model(content)
     entry = entry_id(header.code, text.stem(path), _CODE)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ...catalog import Structure
+from ...properties import Annotation
 
-__all__ = ["LETTERS", "Record", "Structure"]
+__all__ = ["DEFAULT", "LETTERS", "Options", "Record", "Structure"]
 
 #: The letters of a sequence: the 20 amino acids, Sec (U), Pyl (O), the ambiguous B, Z and J, and X.
 LETTERS = frozenset("ACDEFGHIKLMNPQRSTVWYBJOUXZ")
@@ -26,9 +27,32 @@ class Record:
         Where it came from, for messages: "file.fasta:12" (the header's line) or "1abc.cif chain A".
     structure
         None where the source has no coordinates.
+    annotations
+        Values of properties, each property once; only what the source tells of this chain.
     """
 
     id: str
     sequence: str
     place: str
     structure: Structure | None
+    annotations: tuple[Annotation, ...] = ()
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a user may say of how files are read.
+
+    Attributes
+    ----------
+    ligand_distance
+        Å; a residue with a heavy atom within it of a ligand's heavy atom is in that ligand's binding site.
+    dssp
+        Run mkdssp on structure files.
+    """
+
+    ligand_distance: float = 5.0
+    dssp: bool = False
+
+
+#: What is in force where the user says nothing.
+DEFAULT = Options()

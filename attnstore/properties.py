@@ -1,0 +1,128 @@
+"""Properties of proteins, residues and pairs: what a column of the catalog is, and the values a source gives it."""
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from .errors import SourceError
+
+Level = Literal["protein", "residue", "pair"]
+Kind = Literal["boolean", "integer", "float", "category"]
+
+#: The type of each kind in DuckDB and in Arrow.
+SQL_TYPES: Mapping[Kind, str] = {"boolean": "BOOLEAN", "integer": "BIGINT", "float": "DOUBLE", "category": "VARCHAR"}
+ARROW_TYPES: Mapping[Kind, pa.DataType] = {
+    "boolean": pa.bool_(), "integer": pa.int64(), "float": pa.float64(), "category": pa.string(),
+}  # fmt: skip
+
+#: The table of the catalog that holds the properties of a level.
+TABLES: Mapping[Level, str] = {"protein": "proteins", "residue": "residues", "pair": "pairs"}
+
+#: What an absent value means, for the dictionary.
+UNKNOWN_IF_NONE = "NULL for a protein that carries no feature of the kind, FALSE elsewhere in one that does"
+NEGATIVE = "FALSE"
+UNRESOLVED = "NULL where the residue is not resolved"
+NOT_GIVEN = "NULL where the source gives no value"
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
+
+
+@dataclass(frozen=True)
+class Property:
+    """What a column of properties is, as the catalog's dictionary has it.
+
+    Attributes
+    ----------
+    name : letters, digits and underscores; what comes after the dot in ``source.<name>``
+    level : what it is a property of
+    kind : of its values
+    description : a phrase; with the reference, where it is computed
+    unit : of integers and floats
+    absent : what an absent value means, a phrase
+
+    Raises
+    ------
+    SourceError
+        If the name is none.
+    """
+
+    name: str
+    level: Level
+    kind: Kind
+    description: str
+    unit: str | None = None
+    absent: str = NOT_GIVEN
+
+    def __post_init__(self) -> None:
+        if not _NAME.fullmatch(self.name):
+            raise SourceError(
+                f"the property {self.name!r} cannot be a column of the catalog: name it with letters, digits and "
+                "underscores, 63 at most, not starting with a digit."
+            )
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where values came from: a file (or what stands for one) and the SHA-256 of its bytes, hexadecimal."""
+
+    name: str
+    sha256: str
+
+
+@dataclass(frozen=True, eq=False)
+class Annotation:
+    """The values of one property in one protein of L residues.
+
+    Attributes
+    ----------
+    property : Property
+    values : of the property's Arrow type, NULL where unknown: one value (protein), L of them (residue), or one for each
+        listed pair (pair)
+    source, target : int32 [pairs], from 0: which pairs are listed, none twice; empty unless the level is 'pair'
+    otherwise : what holds for the pairs that are not listed; None where that is not known
+    """
+
+    property: Property
+    values: pa.Array
+    source: npt.NDArray[np.int32]
+    target: npt.NDArray[np.int32]
+    otherwise: Any = None
+
+
+_NO_PAIRS = np.empty(0, np.int32)
+
+
+def whole(prop: Property, value: Any) -> Annotation:
+    """The value of a property of the protein."""
+    return Annotation(prop, pa.array([value], ARROW_TYPES[prop.kind]), _NO_PAIRS, _NO_PAIRS)
+
+
+def along(
+    prop: Property, values: Sequence[Any] | npt.NDArray[Any], known: npt.NDArray[np.bool_] | None = None
+) -> Annotation:
+    """A property of residues from one value for each; None, NaN, and what is not `known` become NULL."""
+    mask = None if known is None else ~known
+    return Annotation(
+        prop, pa.array(values, ARROW_TYPES[prop.kind], mask=mask, from_pandas=True), _NO_PAIRS, _NO_PAIRS
+    )  # fmt: skip
+
+
+def at(
+    prop: Property, length: int, positions: Collection[int], known: npt.NDArray[np.bool_] | None = None
+) -> Annotation:
+    """A boolean property of residues: TRUE at the positions, NULL where not `known`, FALSE elsewhere."""
+    values = np.zeros(length, np.bool_)
+    values[list(positions)] = True
+    return along(prop, values, known)
+
+
+def between(prop: Property, pairs: Collection[tuple[int, int]], otherwise: bool | None) -> Annotation:
+    """A boolean, symmetric property of pairs: TRUE for those named, each in both directions."""
+    both = sorted({*pairs, *((target, source) for source, target in pairs)})
+    ends = np.array(both, np.int32).reshape(-1, 2)
+    return Annotation(prop, pa.array([True] * len(both), pa.bool_()), ends[:, 0], ends[:, 1], otherwise)
