@@ -1,4 +1,4 @@
-"""What the catalog's tables are filled with: proteins, and their residues from sequence and structure."""
+"""What the catalog's tables are filled with at first: proteins, and their residues from sequence and structure."""
 
 import hashlib
 from collections.abc import Sequence
@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+
+from .derived import FROM_SEQUENCE, contact_numbers
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,14 +64,17 @@ class Protein:
         self.member, self.structure, self.structure_sha256 = member, structure, structure_sha256
 
 
-STRUCTURE_COLUMNS = ("author_number", "insertion_code", "ca_x", "ca_y", "ca_z", "cb_x", "cb_y", "cb_z")
+STRUCTURE_COLUMNS = (
+    "author_number", "insertion_code", "ca_x", "ca_y", "ca_z", "cb_x", "cb_y", "cb_z", "contact_number",
+)  # fmt: skip
+
+_LISTS = ", ".join(f"unnest({column}) AS {column}" for column in STRUCTURE_COLUMNS)
 
 #: A row a residue from a row a protein; lists go side by side, NULL is as long as the others.
 RESIDUES = (
-    "SELECT protein_index, id AS protein, unnest(range(length(sequence)))::INTEGER AS pos, "
-    "unnest(string_split(sequence, '')) AS aa, "
-    + ", ".join(f"unnest({column}) AS {column}" for column in STRUCTURE_COLUMNS)
-    + " FROM incoming"
+    f"SELECT * EXCLUDE (length), {', '.join(f'{sql} AS {prop.name}' for prop, sql in FROM_SEQUENCE)} FROM ("
+    "SELECT protein_index, id AS protein, length(sequence) AS length, unnest(range(length))::INTEGER AS pos, "
+    f"unnest(string_split(sequence, '')) AS aa, {_LISTS} FROM incoming)"
 )
 
 
@@ -102,4 +107,5 @@ def _structure_values(structures: Sequence[Structure]) -> list[pa.Array]:
         xyz = np.concatenate([np.empty((0, 3), np.float32), *(getattr(structure, atoms) for structure in structures)])
         missing = np.isnan(xyz).any(axis=1)
         columns += [pa.array(np.ascontiguousarray(xyz[:, axis]), pa.float32(), mask=missing) for axis in range(3)]
-    return columns
+    numbers = np.concatenate([np.empty(0), *(contact_numbers(structure.cb) for structure in structures)])
+    return [*columns, pa.array(np.nan_to_num(numbers).astype(np.int64), mask=np.isnan(numbers))]

@@ -22,7 +22,7 @@ from attnstore.tables import aligned
 MEASURED = """
 import json, re, sys, time
 from pathlib import Path
-from attnstore.catalog import CatalogWriter
+from attnstore.catalog_writer import CatalogWriter
 from attnstore.ingest.sources import read_inputs
 
 def peak():

@@ -17,7 +17,8 @@ from real_chains import read_chains
 
 import attnstore
 from attnstore import fetch
-from attnstore.catalog import CatalogWriter, Structure
+from attnstore.catalog_rows import Structure
+from attnstore.catalog_writer import CatalogWriter
 from attnstore.ingest import ingest
 from attnstore.layout import SEGMENT_FILE, STORE_FILE, Manifest, SegmentEntry, StoreDocument
 from attnstore.segment import Segment

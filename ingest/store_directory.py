@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..catalog import CatalogWriter, current_catalog
+from ..catalog import current_catalog
+from ..catalog_writer import CatalogWriter
 from ..durable import make_directories
 from ..errors import StoreError
 from ..layout import STORE_FILE, StoreDocument

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from attnstore.catalog import CatalogWriter, Structure
+from attnstore.catalog_rows import Structure
+from attnstore.catalog_writer import CatalogWriter
 from attnstore.codebook import DEFAULT
 from attnstore.ingest.quantise import HostReceiver, Items
 from attnstore.layout import ATTENTION, Manifest, ModelDocument, StoreDocument

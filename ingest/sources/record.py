@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ...catalog import Structure
+from ...catalog_rows import Structure
 from ...properties import Annotation
 
 __all__ = ["DEFAULT", "LETTERS", "Options", "Record", "Structure"]
@@ -48,10 +48,14 @@ class Options:
         Å; a residue with a heavy atom within it of a ligand's heavy atom is in that ligand's binding site.
     dssp
         Run mkdssp on structure files.
+    accessibility
+        Measure how far residues of structure files are open to solvent, which is most of the time that reading one
+        takes.
     """
 
     ligand_distance: float = 5.0
     dssp: bool = False
+    accessibility: bool = True
 
 
 #: What is in force where the user says nothing.

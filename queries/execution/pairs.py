@@ -104,14 +104,15 @@ class ListedPairs:
 
     @cached_property
     def _row(self) -> NDArray[Any]:
-        """Row of `listed` of each pair; −1, the last value, where it is not there."""
+        """Where in values over pairs each pair's is: in its row of `listed`, or at its protein's after them."""
         length = self._vectors.stored.take(self._protein)
         place = self._vectors.pair_offset[:-1].take(self._protein) + self._target * length + self._source
         listed = self._vectors.listed
+        unlisted = len(listed) + self._protein.astype(np.int64)
         if not len(listed):
-            return np.full(len(place), -1)
+            return unlisted
         row = np.minimum(np.searchsorted(listed, place), len(listed) - 1)
-        return np.where(listed[row] == place, row, -1)
+        return np.where(listed[row] == place, row, unlisted)
 
     def leaf(self, leaf: Leaf) -> Value:
         values = self._vectors.values[leaf.term]

@@ -47,8 +47,8 @@ class SegmentVectors:
         int64 [proteins], the residues that take part of each.
     values : mapping of Term to ndarray
         uint8, float64 or int32 by the term's kind. Over residues: those of all proteins in turn; over proteins:
-        one each; over separations: from 0 to the longest; over pairs: one for each row of `listed`, then the
-        value of a pair that is not listed; a constant: one.
+        one each; over separations: from 0 to the longest; over pairs: one for each row of `listed`, then for each
+        protein the value of its pairs that are not listed; a constant: one.
     coordinates : mapping of str to ndarray
         float32 [residues, 3] for each needed atom, "ca" or "cb"; NaN where missing.
     listed : ndarray
@@ -77,7 +77,7 @@ class SegmentVectors:
         found = []
         for p, length in enumerate(self.stored.tolist()):
             cuts: dict[str, Any] = {"residues": slice(residues[p], residues[p + 1]), "proteins": slice(p, p + 1)}
-            cuts["pairs"] = np.append(np.arange(rows[p], rows[p + 1]), -1)
+            cuts["pairs"] = np.append(np.arange(rows[p], rows[p + 1]), len(self.listed) + p)
             values = {term: values[cuts.get(term.table, _ALL)] for term, values in self.values.items()}
             xyz = {atom: points[cuts["residues"]] for atom, points in self.coordinates.items()}
             found.append(ProteinVectors(length, values, xyz, self.listed[rows[p] : rows[p + 1]] - pairs[p]))
@@ -106,11 +106,12 @@ class Vectors:
     offsets : ndarray
         int64 [proteins + 1]: rows offsets[k] to offsets[k + 1] are the residues of the protein with index k.
     values : mapping of Term to ndarray
-        As in `SegmentVectors`, but for all proteins.
+        As in `SegmentVectors`, but for all proteins; over pairs: one for each row of `listed`, then NULL's.
     coordinates : mapping of str to ndarray
         float32 [residues, 3] for each needed atom.
     listed : ndarray
-        int64 [rows, 3]: protein_index, source and target of the rows of `pairs`, empty where no term asks for them.
+        int64 [rows, 3]: protein_index, source and target of the rows of `pairs`, empty where no term asks for them;
+        source and target are −1 in a row that is for all pairs of a protein that no other row lists.
     dictionary : pyarrow.Array
         The sorted strings that codes index.
     """
@@ -135,12 +136,13 @@ class Vectors:
         begins = np.concatenate([[0], np.cumsum(lengths)])
         rows = np.arange(begins[-1]) + np.repeat(self.offsets[index] - begins[:-1], lengths)
         listed, places = self._listed(index, lengths)
+        unlisted = self._unlisted(index)
         longest = int(lengths.max(initial=0))
         cuts: dict[str, Any] = {
             "residues": rows,
             "proteins": index,
             "separations": slice(longest),
-            "pairs": np.append(listed, -1),
+            "pairs": np.concatenate([listed, unlisted]),
             "constant": _ALL,
         }
         return SegmentVectors(
@@ -161,11 +163,18 @@ class Vectors:
         protein, source, target = self.listed.T
         at = local[protein]
         length = lengths[at]
-        rows = np.flatnonzero((at >= 0) & (source < length) & (target < length))
+        rows = np.flatnonzero((at >= 0) & (source >= 0) & (source < length) & (target < length))
         pair_offset = np.concatenate([[0], np.cumsum(lengths**2)])
         places = pair_offset[at[rows]] + target[rows] * length[rows] + source[rows]
         order = np.argsort(places, kind="stable")
         return rows[order], places[order]
+
+    def _unlisted(self, index: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Row of `values` over pairs that tells of each protein's pairs that are not listed."""
+        rows = np.full(len(self.offsets) - 1, -1, np.int64)
+        rest = np.flatnonzero(self.listed[:, 1] < 0)
+        rows[self.listed[rest, 0]] = rest
+        return rows[index]
 
 
 class Directory(NamedTuple):
@@ -315,7 +324,10 @@ def _columns(connection: duckdb.DuckDBPyConnection, query: str) -> list[pa.Chunk
 
 
 def _listed_pairs(connection: duckdb.DuckDBPyConnection) -> NDArray[np.int64]:
-    columns = _columns(connection, "SELECT protein_index::BIGINT, source::BIGINT, target::BIGINT FROM pairs")
+    columns = _columns(
+        connection,
+        "SELECT protein_index::BIGINT, coalesce(source, -1)::BIGINT, coalesce(target, -1)::BIGINT FROM pairs",
+    )
     rows = np.stack([_numpy(column) for column in columns], axis=1)
     if len(np.unique(rows, axis=0)) < len(rows):
         raise QueryError("the table pairs lists a pair twice, so that its properties are ambiguous")

@@ -139,7 +139,7 @@ def test_a_store_whose_first_document_was_half_written_is_made_by_the_next_run(t
 def test_an_ingest_waits_for_another_that_is_adding_proteins_and_loses_none_of_them(
     tmp_path, tiny_esm, many, monkeypatch
 ):
-    from attnstore.catalog import CatalogWriter
+    from attnstore.catalog_writer import CatalogWriter
     from attnstore.ingest import lock, pipeline
 
     store = tmp_path / "store"

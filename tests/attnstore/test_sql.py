@@ -119,7 +119,7 @@ def test_models_are_listed_and_a_store_of_none_has_empty_tables(path, tmp_path):
     assert attnstore.open(path).sql("SELECT model, proteins FROM models ORDER BY 1").fetchall() == [
         ("random", 4), ("second", 2),
     ]  # fmt: skip
-    from attnstore.catalog import CatalogWriter
+    from attnstore.catalog_writer import CatalogWriter
     from attnstore.layout import StoreDocument
 
     StoreDocument().write(tmp_path)

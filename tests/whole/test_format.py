@@ -16,7 +16,8 @@ import zarr
 
 import attnstore
 from attnstore import layout, segment
-from attnstore.catalog import CatalogWriter, Structure
+from attnstore.catalog_rows import Structure
+from attnstore.catalog_writer import CatalogWriter
 from attnstore.codebook import DEFAULT, TOP
 from attnstore.errors import StoreError
 from attnstore.layout import Manifest, ModelDocument, SegmentEntry, Skipped, StoreDocument

@@ -1,0 +1,420 @@
+"""Fills the next catalog: with proteins, what is known of their residues, and properties of both."""
+
+import contextlib
+import hashlib
+from array import array
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from .catalog_rows import RESIDUES, STRUCTURE_COLUMNS, Protein, Structure, protein_table, structure_digest
+from .derived import FROM_SEQUENCE
+from .errors import SourceError, StoreError
+from .layout import StoreDocument
+from .next_catalog import NextCatalog, storage_errors
+from .properties import SQL_TYPES, Annotation, Property, Source
+from .property_columns import SCHEMA, PropertyColumns
+
+_DERIVED = ", ".join(f"{prop.name} {SQL_TYPES[prop.kind]}" for prop, _ in FROM_SEQUENCE)
+
+_SCHEMA = f"""
+CREATE TABLE proteins (
+    protein_index INTEGER, id VARCHAR, length INTEGER, sequence VARCHAR, sequence_sha256 VARCHAR,
+    members INTEGER, structure VARCHAR, structure_sha256 VARCHAR);
+CREATE TABLE members (protein_index INTEGER, protein VARCHAR, member VARCHAR, place VARCHAR);
+CREATE TABLE residues (
+    protein_index INTEGER, protein VARCHAR, pos INTEGER, aa VARCHAR, author_number INTEGER, insertion_code VARCHAR,
+    ca_x FLOAT, ca_y FLOAT, ca_z FLOAT, cb_x FLOAT, cb_y FLOAT, cb_z FLOAT, contact_number BIGINT, {_DERIVED});
+{SCHEMA}"""
+
+
+class _Record(NamedTuple):
+    name: str
+    sequence: str
+    sequence_sha256: str
+    place: str
+    structure: Structure | None
+    structure_sha256: str | None
+    annotations: Sequence[Annotation]
+    source: Source | None
+    protein: int | None
+
+
+class _Member(NamedTuple):
+    """Enough of an id that is taken to tell a repetition from a contradiction, and whose it is."""
+
+    protein: int
+    sequence_sha256: str
+    structure_sha256: str | None
+    place: str
+
+
+class CatalogWriter:
+    """Builds the next catalog of a store; `publish` makes it current.
+
+    Use as a context manager: leaving it without `publish` leaves the store as it was. Identical sequences are one
+    protein with several members, unless `keep_duplicates`; the protein bears the id of its first member, and
+    coordinates of the first member that has any.
+
+    Records are taken in batches, and what was taken before is looked up in the file, so that memory does not grow
+    with the number of proteins.
+
+    Parameters
+    ----------
+    store : directory of the store, which exists
+    keep_duplicates : keep identical sequences apart
+    replace : let values of properties take the place of those that the current catalog has of the same protein
+    """
+
+    #: Residues after which a batch is full.
+    _BATCH = 500_000
+    #: Proteins that are given coordinates in one statement, which has all of them in memory several times over.
+    _UPGRADES = 200
+
+    def __init__(self, store: Path, *, keep_duplicates: bool = False, replace: bool = False) -> None:
+        self._next = NextCatalog(store)
+        self._store = store
+        self._connection = self._next.connection
+        self._keep_duplicates = keep_duplicates
+        self._replace = replace
+        self._batch: list[_Record] = []
+        self._batch_residues = 0
+        self._count = self._next.document.proteins
+        #: Where each protein's residues begin, and after the last.
+        self._rows = array("q", [0])
+        self._structures = self._changed = False
+
+    def __enter__(self) -> "CatalogWriter":
+        self._next.__enter__()
+        try:
+            with storage_errors():
+                self._begin()
+        except BaseException:
+            self._next.__exit__(None, None, None)
+            raise
+        return self
+
+    def _begin(self) -> None:
+        tables = {name for (name,) in self._connection.execute("SELECT name FROM (SHOW TABLES)").fetchall()}
+        if not tables:
+            self._connection.execute(_SCHEMA)
+        elif "property_sources" not in tables:
+            raise StoreError(f"{self._store} was made before stores had properties: ingest it anew.")
+        # What the catalog itself does not record: coordinates of members beyond the first that has any.
+        self._connection.execute("CREATE TEMP TABLE given (member VARCHAR, structure_sha256 VARCHAR)")
+        self._columns = PropertyColumns(self._connection, replace=self._replace)
+        lengths = self._connection.execute("SELECT length FROM proteins ORDER BY protein_index").fetchnumpy()
+        self._rows.extend(np.cumsum(lengths["length"], dtype=np.int64).tolist())
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._next.__exit__(kind, error, traceback)
+
+    def add(
+        self,
+        name: str,
+        sequence: str,
+        place: str,
+        structure: Structure | None,
+        annotations: Sequence[Annotation] = (),
+        source: Source | None = None,
+    ) -> None:
+        """Add one input record.
+
+        Parameters
+        ----------
+        name : its id
+        sequence : one-letter, upper case
+        place : file and line or chain, for messages
+        structure : None where no coordinates are known
+        annotations : values of its properties
+        source : what they are from; not None where there are any
+
+        Raises
+        ------
+        SourceError
+            If the id of this record, or of one before it, stands for another sequence or other coordinates already; or
+            the name of a property for something else.
+        """
+        self._take(name, sequence, place, structure, annotations, source, None)
+
+    def annotate(
+        self,
+        protein: int,
+        name: str,
+        sequence: str,
+        place: str,
+        structure: Structure | None,
+        annotations: Sequence[Annotation],
+        source: Source,
+    ) -> None:
+        """Add what a record tells of a protein that the current catalog holds: properties and, if it has none,
+        coordinates.
+
+        Parameters
+        ----------
+        protein : its index
+        name : the record's id, by which the coordinates are known
+        sequence : that of the protein
+        place, structure, annotations, source : as in :meth:`add`
+
+        Raises
+        ------
+        SourceError
+            If the name of a property stands for something else.
+        """
+        self._take(name, sequence, place, structure, annotations, source, protein)
+
+    def annotate_rows(self, prop: Property, source: Source, rows: pa.Table) -> None:
+        """Put values of one property of many proteins.
+
+        Parameters
+        ----------
+        prop : Property
+        source : what the values are from
+        rows : ordered by `protein_index`, with a column `value` and, for residues, `pos`, or for pairs `source` and
+            `target`; what they are of is there once
+
+        Raises
+        ------
+        SourceError
+            If the name of the property stands for something else.
+        """
+        self._flush()
+        with storage_errors():
+            index = rows["protein_index"].to_numpy()
+            proteins = np.unique(index)
+            admitted = proteins[self._columns.admit(prop, source, proteins)]
+            if len(admitted) < len(proteins):
+                rows = rows.filter(pa.array(np.isin(index, admitted)))
+            if prop.level == "residue":
+                first = np.asarray(self._rows)[rows["protein_index"].to_numpy()]
+                rows = pa.table({"row": first + rows["pos"].to_numpy(), "value": rows["value"]})
+            self._columns.put(prop, rows)
+
+    def drop(self, name: str) -> None:
+        """Drop a property; raises SourceError if there is none of that name that can be dropped."""
+        self._columns.drop(name)
+
+    @property
+    def kept(self) -> Counter[tuple[str, str]]:
+        """Of how many proteins the values that other sources gave before were kept, by level and name of property."""
+        self._flush()
+        return Counter({key: count for key, count in self._columns.kept.items() if count})
+
+    def _take(
+        self,
+        name: str,
+        sequence: str,
+        place: str,
+        structure: Structure | None,
+        annotations: Sequence[Annotation],
+        source: Source | None,
+        protein: int | None,
+    ) -> None:
+        sequence_sha256 = hashlib.sha256(sequence.encode()).hexdigest()
+        structure_sha256 = None if structure is None else structure_digest(structure)
+        self._batch.append(
+            _Record(name, sequence, sequence_sha256, place, structure, structure_sha256, annotations, source, protein)
+        )
+        self._batch_residues += len(sequence)
+        if self._batch_residues >= self._BATCH:
+            self._flush()
+
+    def _flush(self) -> None:
+        batch, self._batch, self._batch_residues = self._batch, [], 0
+        if not batch:
+            return
+        with storage_errors():
+            taken, known = self._recall(batch)
+        by_sequence: dict[str, Protein] = {}
+        for protein in known.values():
+            # Of identical sequences that were kept apart, the first counts.
+            by_sequence.setdefault(protein.sequence_sha256, protein)
+        proteins: dict[int, Protein] = {}
+        members: list[tuple[int, str, str, str, str | None]] = []
+        annotated: list[tuple[int, _Record]] = []
+        for record in batch:
+            again = record.protein is None and record.name in taken
+            if again:
+                _check_repetition(record, taken[record.name])
+            of = taken[record.name].protein if again else record.protein
+            if of is not None:
+                protein = known.get(of) or proteins[of]
+            else:
+                protein = None if self._keep_duplicates else by_sequence.get(record.sequence_sha256)
+            if protein is None:
+                protein = Protein(self._count, record.name, record.sequence, record.sequence_sha256)
+                self._count += 1
+                self._rows.append(self._rows[-1] + len(record.sequence))
+                by_sequence.setdefault(record.sequence_sha256, protein)
+                proteins[protein.index] = protein
+            annotated.append((protein.index, record))
+            if again:
+                continue
+            if protein.member is None and record.structure is not None and record.structure_sha256 is not None:
+                protein.adopt(record.name, record.structure, record.structure_sha256)
+                proteins[protein.index] = protein
+                self._structures = True
+            if record.protein is None:
+                digests = record.sequence_sha256, record.structure_sha256
+                taken[record.name] = _Member(protein.index, *digests, record.place)
+                members.append((protein.index, protein.id, record.name, record.place, record.structure_sha256))
+        self._changed = self._changed or bool(members or proteins)
+        with storage_errors():
+            self._insert_members(members)
+            upgraded = [protein for protein in proteins.values() if protein.index in known]
+            for start in range(0, len(upgraded), self._UPGRADES):
+                self._update(upgraded[start : start + self._UPGRADES])
+            self._insert([protein for protein in proteins.values() if protein.index not in known])
+            self._annotate(annotated)
+
+    def _annotate(self, records: Sequence[tuple[int, _Record]]) -> None:
+        """Put the properties of a batch: those of the same name and source at once."""
+        groups: dict[tuple[Property, Source], list[tuple[int, Annotation]]] = {}
+        for index, record in records:
+            for annotation in record.annotations:
+                assert record.source is not None
+                if annotation.values.null_count < len(annotation.values) or annotation.otherwise is not None:
+                    groups.setdefault((annotation.property, record.source), []).append((index, annotation))
+        for (prop, source), given in groups.items():
+            proteins = np.array([index for index, _ in given], np.int64)
+            admitted = self._columns.admit(prop, source, proteins)
+            chosen = sorted(
+                ((index, each) for (index, each), yes in zip(given, admitted, strict=True) if yes),
+                key=lambda entry: entry[0],
+            )
+            if chosen:
+                self._columns.put(prop, self._rows_of(prop, chosen))
+
+    def _rows_of(self, prop: Property, given: Sequence[tuple[int, Annotation]]) -> pa.Table:
+        index = np.array([index for index, _ in given], np.int64)
+        values = pa.concat_arrays([annotation.values for _, annotation in given])
+        if prop.level == "protein":
+            return pa.table({"protein_index": index, "value": values})
+        if prop.level == "residue":
+            rows: npt.NDArray[np.int64] = np.concatenate(
+                [np.arange(self._rows[protein], self._rows[protein + 1]) for protein in index.tolist()]
+            )
+            return pa.table({"row": rows, "value": values})
+        owner = np.repeat(index, [len(annotation.values) for _, annotation in given])
+        listed = {"source": np.concatenate([annotation.source for _, annotation in given]),
+                  "target": np.concatenate([annotation.target for _, annotation in given])}  # fmt: skip
+        rest = [(protein, each.otherwise) for protein, each in given if each.otherwise is not None]
+        unlisted = pa.table({
+            "protein_index": pa.array([protein for protein, _ in rest], pa.int64()),
+            "source": pa.nulls(len(rest), pa.int32()), "target": pa.nulls(len(rest), pa.int32()),
+            "value": pa.array([value for _, value in rest], values.type),
+        })  # fmt: skip
+        return pa.concat_tables([pa.table({"protein_index": owner, **listed, "value": values}), unlisted])
+
+    def _recall(self, batch: Sequence[_Record]) -> tuple[dict[str, _Member], dict[int, Protein]]:
+        """What the catalog holds of a batch's ids, and of its sequences, by index."""
+        columns = {
+            "name": pa.array([record.name if record.protein is None else None for record in batch], pa.string()),
+            "sequence_sha256": [record.sequence_sha256 for record in batch],
+        }
+        with self._incoming(pa.table(columns)):
+            members = self._connection.execute(
+                "SELECT m.member, m.protein_index, p.sequence_sha256, "
+                "coalesce(g.structure_sha256, if(p.structure = m.member, p.structure_sha256, NULL)), "
+                f"if(p.protein_index < {self._next.document.proteins}, 'the store', m.place) "
+                "FROM (SELECT DISTINCT name FROM incoming) i JOIN members m ON m.member = i.name "
+                "JOIN proteins p USING (protein_index) LEFT JOIN given g ON g.member = m.member"
+            ).fetchall()
+            proteins = self._connection.execute(
+                "SELECT protein_index, id, sequence, sequence_sha256, structure, structure_sha256 FROM proteins "
+                "WHERE sequence_sha256 IN (SELECT sequence_sha256 FROM incoming) ORDER BY protein_index"
+            ).fetchall()
+        return {name: _Member(*rest) for name, *rest in members}, {row[0]: Protein(*row) for row in proteins}
+
+    @contextlib.contextmanager
+    def _incoming(self, rows: pa.Table) -> Iterator[None]:
+        self._connection.register("incoming", rows)
+        try:
+            yield
+        finally:
+            self._connection.unregister("incoming")
+
+    def _insert_members(self, members: Sequence[tuple[int, str, str, str, str | None]]) -> None:
+        if not members:
+            return
+        columns = map(list, zip(*members, strict=True))
+        names = ("protein_index", "protein", "member", "place", "structure_sha256")
+        with self._incoming(pa.table(dict(zip(names, columns, strict=True)))):
+            self._connection.execute("INSERT INTO members BY NAME SELECT * EXCLUDE (structure_sha256) FROM incoming")
+            self._connection.execute(
+                "INSERT INTO given SELECT member, structure_sha256 FROM incoming WHERE structure_sha256 IS NOT NULL"
+            )
+
+    def _insert(self, proteins: Sequence[Protein]) -> None:
+        if proteins:
+            with self._incoming(protein_table(proteins)):
+                self._connection.execute(
+                    "INSERT INTO proteins BY NAME SELECT protein_index, id, length(sequence) AS length, sequence, "
+                    "sequence_sha256, 1 AS members, structure, structure_sha256 FROM incoming"
+                )
+                self._connection.execute(f"INSERT INTO residues BY NAME {RESIDUES}")
+
+    def _update(self, proteins: Sequence[Protein]) -> None:
+        with self._incoming(protein_table(proteins)):
+            self._connection.execute(
+                "UPDATE proteins SET structure = i.structure, structure_sha256 = i.structure_sha256 "
+                "FROM incoming i WHERE proteins.protein_index = i.protein_index"
+            )
+            values = ", ".join(f"{column} = i.{column}" for column in STRUCTURE_COLUMNS)
+            self._connection.execute(
+                f"UPDATE residues SET {values} FROM ({RESIDUES}) i "
+                "WHERE residues.protein_index = i.protein_index AND residues.pos = i.pos"
+            )
+
+    def publish(self) -> StoreDocument:
+        """Finish the catalog and make it current; returns the store's description.
+
+        If nothing was added, the current catalog stays.
+
+        Raises
+        ------
+        SourceError
+            As :meth:`add` and :meth:`annotate`.
+        """
+        self._flush()
+        if not (self._changed or self._columns.changed):
+            return self._next.document
+        with storage_errors():
+            con = self._connection
+            self._columns.finish(structures=self._structures)
+            con.execute(
+                "UPDATE proteins SET members = counts.n FROM "
+                "(SELECT protein_index, count(*)::INTEGER AS n FROM members GROUP BY 1 HAVING n > 1) AS counts "
+                "WHERE proteins.protein_index = counts.protein_index AND members <> counts.n"
+            )
+            counted = con.execute("SELECT count(*), coalesce(sum(length), 0)::BIGINT FROM proteins").fetchone()
+            assert counted is not None
+            content = hashlib.sha256()
+            for rows in (
+                "SELECT id, sequence_sha256, structure_sha256, members FROM proteins ORDER BY protein_index",
+                "FROM properties ORDER BY ALL",
+                "FROM property_sources ORDER BY ALL",
+            ):
+                found = con.execute(rows)
+                while some := found.fetchmany(1_000):
+                    for row in some:
+                        content.update(repr(row).encode())
+        return self._next.publish(content.hexdigest(), int(counted[0]), int(counted[1]))
+
+
+def _check_repetition(record: _Record, member: _Member) -> None:
+    stands = f"{record.place}: {record.name} stands for"
+    cure = f"already (in {member.place}): give one of them another id."
+    if member.sequence_sha256 != record.sequence_sha256:
+        raise SourceError(f"{stands} another sequence {cure}")
+    if None not in (digests := {member.structure_sha256, record.structure_sha256}) and len(digests) > 1:
+        raise SourceError(f"{stands} other coordinates {cure}")

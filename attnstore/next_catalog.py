@@ -1,0 +1,113 @@
+"""The file of the next catalog: it is built beside the current one, and then takes its place."""
+
+import contextlib
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+
+import duckdb
+
+from .catalog import current_catalog, literal
+from .durable import sha256_file, sync_directory, sync_file
+from .errors import StoreError, first_line
+from .layout import StoreDocument
+
+#: Oldest DuckDB that reads a catalog of this format version.
+_STORAGE_VERSION = "v2.0.0"
+
+
+class NextCatalog:
+    """A copy of a store's current catalog, or an empty database where there is none, open for writing.
+
+    Use as a context manager: leaving it without `publish` leaves the store as it was.
+
+    Attributes
+    ----------
+    connection : a DuckDB with the tables of the copy in its search path. Its memory depends neither on the catalog's
+        size nor on the machine's cores
+    document : which catalog is current
+    """
+
+    def __init__(self, store: Path) -> None:
+        self.document = StoreDocument.read(store)
+        self._store = store
+        self._path = store / f".catalog.{os.getpid()}.tmp"
+        # What does not fit goes to a directory beside the catalog, and not to one in the working directory.
+        self.connection = duckdb.connect(
+            ":memory:", config={"memory_limit": "96MB", "threads": 1, "temp_directory": f"{self._path}.spill"}
+        )
+
+    def __enter__(self) -> "NextCatalog":
+        try:
+            with storage_errors():
+                # A killed writer's: the caller sees to it that there is one writer at a time.
+                for leftover in (*self._store.glob(".catalog.*.tmp*"), *self._store.glob(".store.json.*.tmp")):
+                    _remove(leftover)
+                if self.document.catalog is not None:
+                    self._copy_current()
+                self.connection.execute(f"ATTACH {literal(self._path)} AS next (STORAGE_VERSION '{_STORAGE_VERSION}')")
+                self.connection.execute("USE next")
+        except BaseException:
+            self._clean_up()
+            raise
+        return self
+
+    def _copy_current(self) -> None:
+        current = current_catalog(self._store, self.document)
+        shutil.copyfile(current, self._path)
+        # The copy gets a digest of its own: damage must not come to be vouched for by it.
+        if sha256_file(self._path) != self.document.catalog_sha256:
+            raise StoreError(f"the catalog {current} is damaged: it does not have the digest it was written with.")
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._clean_up()
+
+    def _clean_up(self) -> None:
+        self.connection.close()
+        for leftover in self._store.glob(f"{self._path.name}*"):
+            with contextlib.suppress(OSError):
+                _remove(leftover)
+
+    def publish(self, mark: str, proteins: int, residues: int) -> StoreDocument:
+        """Make it current; returns the store's description.
+
+        Parameters
+        ----------
+        mark : hexadecimal, from what it holds; names the file
+        proteins, residues : what it holds
+        """
+        with storage_errors():
+            self.connection.execute("USE memory")
+            self.connection.execute("CHECKPOINT next")
+            self.connection.execute("DETACH next")
+            sync_file(self._path)
+            sha256 = sha256_file(self._path)
+            name = f"catalog-{mark[:16]}.duckdb"
+            # A catalog of this name may be open in a reader; it keeps its file, as the new one is another inode.
+            os.replace(self._path, self._store / name)
+            sync_directory(self._store)
+        document = StoreDocument(name, sha256, proteins, residues)
+        document.write(self._store)
+        # The one before stays for a reader that has read store.json but not yet opened what it names.
+        for path in self._store.glob("catalog-*.duckdb"):
+            if path.name not in (name, self.document.catalog):
+                with contextlib.suppress(OSError):
+                    path.unlink()
+        return document
+
+
+def _remove(path: Path) -> None:
+    shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def storage_errors() -> Iterator[None]:
+    """Errors in writing a catalog as a StoreError of one sentence."""
+    try:
+        yield
+    except (duckdb.Error, OSError) as error:
+        raise StoreError(f"writing the catalog failed: {first_line(error).rstrip('.')}.") from error
