@@ -304,16 +304,19 @@ class CatalogWriter:
                 [np.arange(self._rows[protein], self._rows[protein + 1]) for protein in index.tolist()]
             )
             return pa.table({"row": rows, "value": values})
-        owner = np.repeat(index, [len(annotation.values) for _, annotation in given])
-        listed = {"source": np.concatenate([annotation.source for _, annotation in given]),
-                  "target": np.concatenate([annotation.target for _, annotation in given])}  # fmt: skip
+        # After a protein's listed pairs comes what holds for the others.
         rest = [(protein, each.otherwise) for protein, each in given if each.otherwise is not None]
-        unlisted = pa.table({
-            "protein_index": pa.array([protein for protein, _ in rest], pa.int64()),
-            "source": pa.nulls(len(rest), pa.int32()), "target": pa.nulls(len(rest), pa.int32()),
-            "value": pa.array([value for _, value in rest], values.type),
+        owner = [np.repeat(index, [len(annotation.values) for _, annotation in given]), [each for each, _ in rest]]
+        others = pa.nulls(len(rest), pa.int32())
+        source, target = (
+            pa.concat_arrays([pa.array(np.concatenate(ends), pa.int32()), others])
+            for ends in zip(*((each.source, each.target) for _, each in given), strict=True)
+        )
+        otherwise = pa.array([value for _, value in rest], values.type)
+        return pa.table({
+            "protein_index": np.concatenate(owner).astype(np.int64), "source": source, "target": target,
+            "value": pa.concat_arrays([values, otherwise]),
         })  # fmt: skip
-        return pa.concat_tables([pa.table({"protein_index": owner, **listed, "value": values}), unlisted])
 
     def _recall(self, batch: Sequence[_Record]) -> tuple[dict[str, _Member], dict[int, Protein]]:
         """What the catalog holds of a batch's ids, and of its sequences, by index."""

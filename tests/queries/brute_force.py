@@ -131,7 +131,8 @@ def add_columns(path: Path, **tables: Mapping[str, tuple[str, str]]) -> None:
                 connection.execute(f"ALTER TABLE {table} ADD COLUMN {name} {kind}")
                 connection.execute(f"UPDATE {table} SET {name} = ({value})")
                 row = [name, "residue" if table == "residues" else "protein", kind]
-                connection.execute("INSERT INTO properties VALUES (?, ?, ?, NULL, 'made up', NULL)", row)
+                listed = "INSERT INTO properties (name, level, type, description) VALUES (?, ?, ?, 'made up')"
+                connection.execute(listed, row)
         connection.execute("CHECKPOINT")
     digest = hashlib.sha256(catalog.read_bytes()).hexdigest()
     replace(document, catalog_sha256=digest).write(path)
