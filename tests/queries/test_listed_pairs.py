@@ -66,7 +66,7 @@ def test_shares_among_arcs(sample, theta, tier):
         linked = arcs & ~np.isnan(coupling)
         total = coupling[linked].sum() if linked.any() else np.nan
         expected.append((layer, head, said.sum(), bond[said].mean(), total, arcs.sum()))
-    assert np.asarray(found, float) == pytest.approx(np.array(expected, float), nan_ok=True)
+    assert found.to_numpy(float, na_value=np.nan) == pytest.approx(np.array(expected, float), nan_ok=True)
 
 
 def test_a_condition_takes_the_pairs_that_are_not_listed_where_something_is_said_of_them(sample):
