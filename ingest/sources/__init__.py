@@ -9,28 +9,36 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
+from ...durable import sha256_file
 from ...errors import SourceError
-from ...properties import Property
+from ...properties import Property, Source
 from . import cgdms, fasta, mmcif, pdb, text
+from .absent import negatives
 from .record import DEFAULT, Options, Record, Structure
 
-__all__ = ["READERS", "Reader", "Record", "Structure", "read_inputs"]
+__all__ = ["READERS", "Options", "Reader", "Record", "Structure", "find", "read_inputs", "records", "source_of"]
 
 _log = logging.getLogger(__name__)
 
 
-class Reader(Protocol):
-    """What a reader module offers."""
+class Format(Protocol):
+    """What every module of a format offers."""
 
     NAME: str
-    PROPERTIES: tuple[Property, ...]
 
     def accepts(self, path: Path, head: bytes) -> bool:
         """Say whether this reader reads the file; `head` is its first 4 KiB, decompressed."""
         ...
+
+
+class Reader(Format, Protocol):
+    """What a reader of proteins offers."""
+
+    PROPERTIES: tuple[Property, ...]
 
     def read(self, path: Path, options: Options) -> Iterator[Record]:
         """Yield the file's records, or raise SourceError.
@@ -39,6 +47,8 @@ class Reader(Protocol):
         """
         ...
 
+
+Kind = TypeVar("Kind", bound=Format)
 
 #: Asked in this order: those that go by the suffix before those that also go by content.
 READERS: tuple[Reader, ...] = (pdb, mmcif, fasta, cgdms)
@@ -55,6 +65,8 @@ def read_inputs(inputs: Sequence[Path | str], options: Options = DEFAULT) -> Ite
     ----------
     inputs
         Paths of files or folders.
+    options
+        How they are read.
 
     Raises
     ------
@@ -64,32 +76,64 @@ def read_inputs(inputs: Sequence[Path | str], options: Options = DEFAULT) -> Ite
     """
     if not inputs:
         raise SourceError("No input was given; name a protein file or a folder of them.")
-    plan = [pair for item in inputs for pair in _readable(Path(item))]
-    return (record for path, reader in plan for record in reader.read(path, options))
+    plan = find(inputs, READERS)
+    return (record for path, reader in plan for record in records(path, reader, options))
 
 
-def _readable(path: Path) -> list[tuple[Path, Reader]]:
-    if os.path.isdir(path):
-        return _readable_in(path)
+def records(path: Path, reader: Reader, options: Options = DEFAULT) -> Iterator[Record]:
+    """Yield the records of one file, with the file as the source of what they tell.
+
+    Raises
+    ------
+    SourceError
+        The file cannot be read.
+    """
+    source = None
+    for record in reader.read(path, options):
+        told = negatives(record, reader.PROPERTIES) if options.absent == "false" else record
+        if told.annotations and source is None:
+            source = source_of(path)
+        yield replace(told, source=source) if told.annotations else told
+
+
+def source_of(path: Path) -> Source:
+    """A file as the source of properties; of LMDB's folders, the data in them."""
+    return Source(str(path), sha256_file(path / "data.mdb" if path.is_dir() else path))
+
+
+def find(inputs: Sequence[Path | str], readers: Sequence[Kind]) -> list[tuple[Path, Kind]]:
+    """Return the files that the inputs name or hold, each with the reader for it.
+
+    Raises
+    ------
+    SourceError
+        A path does not exist, a named file is of no known format, or a folder has no file of a known format.
+    """
+    return [pair for item in inputs for pair in _readable(Path(item), readers)]
+
+
+def _readable(path: Path, readers: Sequence[Kind]) -> list[tuple[Path, Kind]]:
     if not os.path.exists(path):
         raise SourceError(f"{path} does not exist; check the path.")
-    reader = _reader_of(path)
-    if reader is None:
-        raise SourceError(f"{path} is of no known format; the known ones are {_formats()}.")
-    return [(path, reader)]
+    reader = _reader_of(path, readers)
+    if reader is not None:
+        return [(path, reader)]
+    if os.path.isdir(path):
+        return _readable_in(path, readers)
+    raise SourceError(f"{path} is of no known format; the known ones are {_formats(readers)}.")
 
 
-def _readable_in(folder: Path) -> list[tuple[Path, Reader]]:
-    found: list[tuple[Path, Reader]] = []
+def _readable_in(folder: Path, readers: Sequence[Kind]) -> list[tuple[Path, Kind]]:
+    found: list[tuple[Path, Kind]] = []
     skipped: list[Path] = []
     for path in _files(folder):
-        reader = _reader_of(path)
+        reader = _reader_of(path, readers)
         if reader is None:
             skipped.append(path)
         else:
             found.append((path, reader))
     if not found:
-        raise SourceError(f"{folder} has no file of a known format; the known ones are {_formats()}.")
+        raise SourceError(f"{folder} has no file of a known format; the known ones are {_formats(readers)}.")
     if skipped:
         first = skipped[0].relative_to(folder)
         _log.warning("%d files in %s were not read: not a known format (first: %s)", len(skipped), folder, first)
@@ -108,10 +152,10 @@ def _files(folder: Path) -> list[Path]:
     return sorted((path for path in paths if path.is_file()), key=lambda path: path.parts)
 
 
-def _reader_of(path: Path) -> Reader | None:
+def _reader_of(path: Path, readers: Sequence[Kind]) -> Kind | None:
     head = text.head(path)
-    return next((reader for reader in READERS if reader.accepts(path, head)), None)
+    return next((reader for reader in readers if reader.accepts(path, head)), None)
 
 
-def _formats() -> str:
-    return "; ".join(reader.NAME for reader in READERS)
+def _formats(readers: Sequence[Kind]) -> str:
+    return "; ".join(reader.NAME for reader in readers)

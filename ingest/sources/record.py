@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from ...catalog_rows import Structure
-from ...properties import Annotation
+from ...properties import Annotation, Source
 
 __all__ = ["DEFAULT", "LETTERS", "Options", "Record", "Structure"]
 
@@ -29,6 +30,8 @@ class Record:
         None where the source has no coordinates.
     annotations
         Values of properties, each property once; only what the source tells of this chain.
+    source
+        The file that they are from; `read_inputs` names it.
     """
 
     id: str
@@ -36,6 +39,7 @@ class Record:
     place: str
     structure: Structure | None
     annotations: tuple[Annotation, ...] = ()
+    source: Source | None = None
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,9 @@ class Options:
 
     Attributes
     ----------
+    absent
+        What it means that a file names no feature of a kind in a protein: 'null', that nothing is known, or 'false',
+        that there is none.
     ligand_distance
         Å; a residue with a heavy atom within it of a ligand's heavy atom is in that ligand's binding site.
     dssp
@@ -53,6 +60,7 @@ class Options:
         takes.
     """
 
+    absent: Literal["null", "false"] = "null"
     ligand_distance: float = 5.0
     dssp: bool = False
     accessibility: bool = True

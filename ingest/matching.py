@@ -1,0 +1,202 @@
+"""Which protein of the catalog a record is about, and what of it holds there."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Literal
+
+import duckdb
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from ..errors import SourceError
+from ..properties import Annotation
+from .sources.record import Record, Structure
+
+Match = Literal["id", "sequence"]
+Mismatch = Literal["refuse", "align", "skip"]
+
+MATCHES: tuple[Match, ...] = ("id", "sequence")
+MISMATCHES: tuple[Mismatch, ...] = ("refuse", "align", "skip")
+
+#: Of aligned residues, the least share that has to be the same: below it is another protein.
+_IDENTITY = 0.9
+#: Cells of the largest alignment, one byte each.
+_CELLS = 1 << 30
+
+_CHAIN = re.compile(r"([0-9][A-Za-z0-9]{3}|pdb_[0-9a-z]{8})[._:-]([A-Za-z0-9]+)")
+
+
+class Ids:
+    """The proteins of a catalog by what files call them.
+
+    An id is that of a member; failing that, a part of an id like ``sp|P12345|NAME``, or a chain of a PDB entry spelt
+    otherwise (``4udx.X`` for ``4UDX_X``), where that is one protein's alone.
+    """
+
+    def __init__(self, members: Iterable[tuple[str, int]]) -> None:
+        self._exact = dict(members)
+        self._aliases: dict[str, int] = {}
+        taken: set[str] = set()
+        for name, protein in self._exact.items():
+            for alias in _aliases(name):
+                if self._aliases.setdefault(alias, protein) != protein:
+                    taken.add(alias)
+        for alias in taken:
+            del self._aliases[alias]
+
+    def find(self, name: str) -> int | None:
+        """Index of the protein of that name; None if there is none."""
+        if name in self._exact:
+            return self._exact[name]
+        for alias in (name, *_aliases(name)):
+            if alias in self._aliases:
+                return self._aliases[alias]
+        return None
+
+
+def _aliases(name: str) -> list[str]:
+    found = [part for part in name.split("|") if part and part != name and part not in ("sp", "tr")]
+    chain = _CHAIN.fullmatch(name)
+    return [*found, f"{chain[1].upper()}_{chain[2]}"] if chain else found
+
+
+@dataclass(frozen=True, eq=False)
+class Proteins:
+    """What of a catalog is needed to tell which protein a record is about.
+
+    Attributes
+    ----------
+    connection : of the catalog
+    ids : of its proteins
+    by_digest : first protein of each sequence, by its SHA-256; empty unless matched by sequence
+    """
+
+    connection: duckdb.DuckDBPyConnection
+    ids: Ids
+    by_digest: dict[str, int]
+
+    @classmethod
+    def of(cls, connection: duckdb.DuckDBPyConnection, match: Match) -> Proteins:
+        """Read them from a catalog."""
+        members = connection.execute("SELECT member, protein_index FROM members").fetchall()
+        digests: dict[str, int] = {}
+        if match == "sequence":
+            rows = "SELECT sequence_sha256, protein_index FROM proteins ORDER BY protein_index DESC"
+            digests = dict(connection.execute(rows).fetchall())
+        return cls(connection, Ids(members), digests)
+
+    def find(self, record: Record) -> int | None:
+        """Index of the protein that a record is about, by its id, or its sequence where that is asked for."""
+        found = self.ids.find(record.id)
+        if found is None and self.by_digest:
+            return self.by_digest.get(hashlib.sha256(record.sequence.encode()).hexdigest())
+        return found
+
+    @cached_property
+    def lengths(self) -> npt.NDArray[np.int64]:
+        """Residues of each protein, int64."""
+        rows = self.connection.execute("SELECT length FROM proteins ORDER BY protein_index").fetchnumpy()
+        return np.asarray(rows["length"], np.int64)
+
+    def sequence(self, protein: int) -> str:
+        """Sequence of a protein."""
+        row = self.connection.execute("SELECT sequence FROM proteins WHERE protein_index = ?", [protein]).fetchone()
+        assert row is not None
+        return str(row[0])
+
+
+def fitted(record: Record, sequence: str, mismatch: Mismatch) -> Record | None:
+    """Return a record as it holds for a protein of another sequence.
+
+    Parameters
+    ----------
+    record : Record
+    sequence : of the protein in the catalog
+    mismatch : 'align' to carry values over to the residues that an alignment puts across from theirs, the others NULL;
+        'skip' to do without the record; 'refuse'
+
+    Returns
+    -------
+    The record itself where the sequences are the same; None where it is skipped.
+
+    Raises
+    ------
+    SourceError
+        They differ and that is refused, or they are too different to be aligned.
+    """
+    if record.sequence == sequence:
+        return record
+    if mismatch == "skip":
+        return None
+    difference = _difference(record.sequence, sequence)
+    if mismatch == "refuse":
+        raise SourceError(
+            f"{record.place}: {record.id} is not the sequence that the store has of it ({difference}): "
+            "--mismatch align carries over what fits, --mismatch skip leaves it out."
+        )
+    places = _places(record.sequence, sequence)
+    if places is None:
+        raise SourceError(
+            f"{record.place}: {record.id} is too different from the sequence that the store has of it to be aligned "
+            f"({difference}): --mismatch skip leaves it out."
+        )
+    structure = None if record.structure is None else _carried(record.structure, places)
+    annotations = tuple(_moved(annotation, places, len(record.sequence)) for annotation in record.annotations)
+    return replace(record, sequence=sequence, structure=structure, annotations=annotations)
+
+
+def _difference(given: str, stored: str) -> str:
+    place = next((i for i, (a, b) in enumerate(zip(given, stored, strict=False)) if a != b), None)
+    if place is None:
+        return f"{len(given)} residues, and {len(stored)} in the store"
+    return f"{given[place]} at residue {place + 1}, and {stored[place]} in the store"
+
+
+def _places(given: str, stored: str) -> npt.NDArray[np.int64] | None:
+    """For each residue in the store, the place of the given one across from it, −1 for none; None if they differ."""
+    if len(given) * len(stored) > _CELLS:
+        return None
+    from Bio.Align import PairwiseAligner
+
+    # Gaps cost as in searches for near relatives; what one sequence has more at its ends costs nothing.
+    aligner = PairwiseAligner(mode="global", match_score=2, mismatch_score=-3, open_gap_score=-5, extend_gap_score=-2)
+    aligner.end_gap_score = 0
+    places = np.full(len(stored), -1, np.int64)
+    for (begin, end), (of, _) in zip(*aligner.align(stored, given)[0].aligned, strict=True):
+        places[begin:end] = np.arange(of, of + end - begin)
+    across = np.flatnonzero(places >= 0)
+    same = sum(stored[at] == given[places[at]] for at in across.tolist())
+    enough = same >= _IDENTITY * min(len(given), len(stored))
+    return places if enough and same >= _IDENTITY * len(across) else None
+
+
+def _carried(structure: Structure, places: npt.NDArray[np.int64]) -> Structure:
+    there = places >= 0
+    ca, cb = (np.where(there[:, None], xyz[places], np.float32(np.nan)) for xyz in (structure.ca, structure.cb))
+    codes = tuple(structure.insertion_code[place] if place >= 0 else None for place in places.tolist())
+    return Structure(
+        np.where(there, structure.author_number[places], 0).astype(np.int32),
+        there & structure.author_known[places], codes, ca.astype(np.float32), cb.astype(np.float32),
+    )  # fmt: skip
+
+
+def _moved(annotation: Annotation, places: npt.NDArray[np.int64], length: int) -> Annotation:
+    level = annotation.property.level
+    if level == "protein":
+        return annotation
+    if level == "residue":
+        return replace(annotation, values=annotation.values.take(pa.array(places, mask=places < 0)))
+    at = np.full(length, -1, np.int32)
+    across = np.flatnonzero(places >= 0)
+    at[places[across]] = across
+    source, target = at[annotation.source], at[annotation.target]
+    kept = (source >= 0) & (target >= 0)
+    return replace(
+        annotation, values=annotation.values.filter(pa.array(kept)), source=source[kept], target=target[kept]
+    )

@@ -1,0 +1,38 @@
+"""What it means that a source names no feature of a kind: on request, that there is none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from ...properties import NEGATIVE, UNKNOWN_IF_NONE, Property, at, between
+from .record import Record
+
+
+def negatives(record: Record, offered: Iterable[Property]) -> Record:
+    """Return the record with FALSE where its source could have named a feature and named none.
+
+    Parameters
+    ----------
+    record
+        As its reader gives it.
+    offered
+        All that the reader may give.
+
+    Returns
+    -------
+    The record with every boolean property that is NULL for proteins without a feature of its kind: FALSE throughout
+    where the record lacks it, but NULL at residues that a structure does not resolve.
+    """
+    given = {annotation.property: annotation for annotation in record.annotations}
+    known = None if record.structure is None else record.structure.author_known
+    for prop in offered:
+        if prop.kind == "boolean" and prop.absent == UNKNOWN_IF_NONE:
+            negative = replace(prop, absent=NEGATIVE)
+            if prop in given:
+                given[prop] = replace(given[prop], property=negative)
+            elif prop.level == "residue":
+                given[prop] = at(negative, len(record.sequence), (), known)
+            elif prop.level == "pair":
+                given[prop] = between(negative, (), otherwise=False)
+    return replace(record, annotations=tuple(given.values()))
