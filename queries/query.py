@@ -24,7 +24,7 @@ from .language.dialect import RefusalError
 from .language.expression import quoted
 from .language.fallback import over_arcs
 from .language.statement import ATTENTION, Statement, read_statement, render_statement
-from .planning.blocks import BlockPlan, plan_block, taking_part, undecided_conditions, working_memory
+from .planning.blocks import BlockPlan, plan_block, taking_part, undecided_conditions
 from .planning.explain import explained
 from .planning.tiers import least_weight, needs
 from .provenance import provenance
@@ -212,7 +212,7 @@ def _plan(session: Session, question: Question, *, run: bool) -> BlockPlan | Non
 
 
 def _told(session: Session, number: int, plan: BlockPlan | None) -> str:
-    memory = working_memory(plan) if plan else 0
+    memory = plan.working_memory if plan else 0
     return explained(
         session.statement, number, plan, session.questions[number].fallback or "", (memory, session.memory_limit)
     )
@@ -250,7 +250,7 @@ def _answer(session: Session, number: int, question: Question, stream: bool) -> 
             reader = rows_of(plan, session.known, session.failures)
             create(session.connection, name, reader, plan, stream=streamed)
     else:
-        need = working_memory(plan)
+        need = plan.working_memory
         if need > session.memory_limit:
             raise QueryError(
                 f"the query may need {need / 1e9:.3g} GB for its groups, and the limit is "

@@ -1,7 +1,7 @@
 """One task a segment, combined as a tree: on threads, or on a Dask cluster."""
 
-import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from functools import reduce
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -40,7 +40,7 @@ def execute(
     """
     if scheduler is None:
         return _on_threads(tasks, combine, progress)
-    with _client(scheduler) as client:
+    with connected(scheduler, QueryError) if isinstance(scheduler, str) else nullcontext(scheduler) as client:
         return _on_cluster(client, tasks, combine, progress)
 
 
@@ -86,15 +86,6 @@ class _Fold:
 
     def __call__(self, *parts: Any) -> Any:
         return reduce(self._combine, parts)
-
-
-@contextlib.contextmanager
-def _client(scheduler: "str | Client") -> "Iterator[Client]":
-    if not isinstance(scheduler, str):
-        yield scheduler
-        return
-    with connected(scheduler, QueryError) as client:
-        yield client
 
 
 def _on_cluster(client: "Client", tasks: Sequence[Callable[[], T]], combine: Callable[[T, T], T], progress: bool) -> T:

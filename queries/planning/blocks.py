@@ -2,6 +2,7 @@
 
 import warnings
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import duckdb
@@ -76,6 +77,18 @@ class BlockPlan:
     def exact(self) -> bool:
         """Whether every model's part is exact."""
         return all(plan.choice.exact for plan in self.models)
+
+    @cached_property
+    def working_memory(self) -> int:
+        """Bytes that the cells of the block take at most; of rows, which are streamed, none."""
+        if self.question.rows:
+            return 0
+        total = 0
+        for one in self.models:
+            lengths = np.concatenate([segment.proteins.stored for segment in one.model.segments])
+            cells = most_cells(one.scan, lengths, by_protein=len(self.group_codes) > 1)
+            total += cells * 8 * (len(one.scan.shape) + len(columns_of(one.scan))) * _COPIES
+        return total
 
 
 def plan_block(
@@ -251,15 +264,3 @@ def of_segment(plan: BlockPlan, segment: "Segment", catalog: Directory) -> tuple
     """Vectors and groups of a segment's proteins; StoreError where the catalog does not hold them."""
     places = catalog.places(segment)
     return plan.vectors.select(places, segment.proteins.stored), plan.protein_group[places]
-
-
-def working_memory(plan: BlockPlan) -> int:
-    """Bytes that the cells of a block take at most; of rows, which are streamed, none."""
-    if plan.question.rows:
-        return 0
-    total = 0
-    for one in plan.models:
-        lengths = np.concatenate([segment.proteins.stored for segment in one.model.segments])
-        cells = most_cells(one.scan, lengths, by_protein=len(plan.group_codes) > 1)
-        total += cells * 8 * (len(one.scan.shape) + len(columns_of(one.scan))) * _COPIES
-    return total

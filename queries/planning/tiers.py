@@ -1,6 +1,7 @@
 """How a block is answered: which tier of which model, exactly or within bounds, and what that takes."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -71,6 +72,7 @@ def least_weight(question: Question) -> np.float32:
     return np.float32(lower[np.argmax(taken)]) if taken.any() else np.float32(2)
 
 
+@lru_cache(maxsize=16)  # asked when a statement is taken apart, and again when the block is planned
 def needs(question: Question) -> Needs:
     """What a question wants; raises RefusalError if a function of the weight is not made of steps."""
     cells = question.cells
