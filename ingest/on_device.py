@@ -20,7 +20,7 @@ import torch
 from ..codebook import TOP, Codebook
 from ..segment import MARGINALS, LocalProteins
 from ..segment_writer import SegmentContents
-from .quantise import BadWeightError, Items
+from .quantise import BadWeightError, Items, bins
 
 Array = npt.NDArray[Any]
 
@@ -354,23 +354,16 @@ class Pending:
         if self.copied is not None:
             self.copied.synchronize()
         arrays: dict[str, Any] = {name: tensor.numpy() for name, tensor in self.tensors.items()}
-        contents = SegmentContents(self.proteins, self.layers, self.heads)
+        kept: dict[str, Any] = {}
         if "codes" in self.keep:
-            sums, counts = arrays["sums"], arrays["counts"]
-            means = np.divide(sums, counts, out=np.zeros_like(sums), where=counts > 0)
-            contents = replace(
-                contents,
-                codes=arrays["codes"],
-                bin_mean=means.astype(np.float32),
-                bin_count=counts.astype(np.uint32),
-            )
+            kept |= {"codes": arrays["codes"], **bins(arrays["sums"], arrays["counts"])}
         if "marginals" in self.keep:
-            contents = replace(contents, **{name: arrays[name] for name in MARGINALS})
+            kept |= {name: arrays[name] for name in MARGINALS}
         if "arcs" in self.keep:
             layer = np.repeat(np.arange(self.layers, dtype=np.uint16), self.arcs)
             columns = {name: arrays[name].view(dtype) for name, (_, dtype) in _ARC_COLUMNS.items()}
-            contents = replace(contents, arcs={"layer": layer, **columns})
-        return contents
+            kept["arcs"] = {"layer": layer, **columns}
+        return SegmentContents(self.proteins, self.layers, self.heads, **kept)
 
 
 def _to_host(

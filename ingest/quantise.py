@@ -337,22 +337,24 @@ class HostReceiver:
     def finish(self) -> SegmentContents:
         """Everything that came in; of proteins that never did, anything."""
         with_codes, with_arcs, with_marginals = self._keep
-        means = np.divide(self._sums, self._counts, out=np.zeros_like(self._sums), where=self._counts > 0)
-        return SegmentContents(
-            proteins=self._proteins,
-            layers=self._shape[0],
-            heads=self._shape[1],
-            codes=self._codes if with_codes else None,
-            bin_mean=means.astype(np.float32) if with_codes else None,
-            bin_count=self._counts.astype(np.uint32) if with_codes else None,
-            arcs=self._all_arcs() if with_arcs else None,
-            hidden=None,
-            **(self._marginals if with_marginals else dict.fromkeys(MARGINALS)),
-        )
+        kept: dict[str, Any] = {}
+        if with_codes:
+            kept |= {"codes": self._codes, **bins(self._sums, self._counts)}
+        if with_arcs:
+            kept["arcs"] = self._all_arcs()
+        if with_marginals:
+            kept |= self._marginals
+        return SegmentContents(self._proteins, *self._shape, **kept)
 
     def _all_arcs(self) -> dict[str, Array]:
         # Column by column, each batch's let go as soon as it is copied.
         return {name: np.concatenate([found.pop(name) for found in self._arcs]) for name in list(self._arcs[0])}
+
+
+def bins(sums: Array, counts: Array) -> dict[str, Array]:
+    """Mean and number of the weights of each code, as a segment keeps them; from float64 sums and int64 numbers."""
+    means = np.divide(sums, counts, out=np.zeros_like(sums), where=counts > 0)
+    return {"bin_mean": means.astype(np.float32), "bin_count": counts.astype(np.uint32)}
 
 
 def _joined(found: list[tuple[int, list[Array]]]) -> dict[str, Array]:
