@@ -152,15 +152,16 @@ def ingest(
         )
         directory = path / ATTENTION / model_name
         with _model_directory(directory, document, force) as document:
+            recorded = read_plan(directory)
             # Those of the inputs that are in the catalog: a trial's limit was the records'.
             proteins = catalog_proteins(
                 path, document, limit=None if inputs else limit, sample=None if inputs else sample, seed=seed,
-                plan=read_plan(directory),
+                plan=recorded,
             )  # fmt: skip
             manifest = Manifest.read(directory)
             committed = {segment.number for segment in manifest.segments}
             proteins, manifest = taken(proteins, document, language_model.tokens, manifest, strict=strict)
-            plan = extended_plan(directory, document, proteins, committed)
+            plan = extended_plan(directory, document, recorded, proteins, committed)
             pending = [segment for segment in plan if segment.number not in committed]
             job = Job(directory.absolute(), document, model, where.device, where.threads, strict)
             run = Run(path, job, where, language_model, manifest, proteins, pending, progress=progress)

@@ -11,7 +11,7 @@ from ..catalog import connect, current_catalog
 from ..errors import ModelError, StoreError
 from ..layout import PLAN_FILE, Manifest, ModelDocument, Skipped, StoreDocument
 from .compute import Protein
-from .plan import PlannedSegment, plan_segments, read_plan, write_plan
+from .plan import PlannedSegment, plan_segments, write_plan
 from .tokens import ResidueTokens
 
 
@@ -86,24 +86,28 @@ def taken(
 
 
 def extended_plan(
-    directory: Path, document: ModelDocument, proteins: dict[str, Protein], committed: Collection[int]
+    directory: Path,
+    document: ModelDocument,
+    recorded: list[PlannedSegment],
+    proteins: dict[str, Protein],
+    committed: Collection[int],
 ) -> list[PlannedSegment]:
-    """The recorded plan, with segments added for proteins that are new since."""
-    plan = read_plan(directory)
-    if any(number >= len(plan) for number in committed):
+    """The recorded plan, with segments added for proteins that are new since, and recorded with them."""
+    if any(number >= len(recorded) for number in committed):
         raise StoreError(
             f"{directory / PLAN_FILE} is missing or not that of the segments there: bring it back, or run "
             "`attnstore repair`."
         )
-    planned = {name for segment in plan for name in segment.proteins}
+    planned = {name for segment in recorded for name in segment.proteins}
     new = [(name, protein.stored) for name, protein in proteins.items() if name not in planned]
-    if new:
-        plan += plan_segments(
-            new,
-            heads=document.layers * document.heads,
-            segment_entries=document.segment_entries,
-            batch_pairs=document.batch_pairs,
-            first_number=len(plan),
-        )
-        write_plan(directory, plan)
+    if not new:
+        return recorded
+    plan = recorded + plan_segments(
+        new,
+        heads=document.layers * document.heads,
+        segment_entries=document.segment_entries,
+        batch_pairs=document.batch_pairs,
+        first_number=len(recorded),
+    )
+    write_plan(directory, plan)
     return plan
