@@ -303,7 +303,7 @@ def _check_capture(module: Any, architecture: Architecture, tokens: ResidueToken
             architecture.reach(module)
             with capture(caught, spans) as calls:
                 module(**inputs)
-    except (ValueError, TypeError, AttributeError, IndexError, NotImplementedError, RuntimeError) as error:
+    except (ValueError, TypeError, AttributeError, IndexError, RuntimeError) as error:
         raise ModelError(f"{name} does not hand over its attention: {first_line(error)}") from error
     if not own or calls.layers != len(own):
         raise _not_dispatched(name, calls.layers, len(own))

@@ -14,6 +14,7 @@ import torch
 
 from ..cluster import connected
 from ..errors import ModelError, StoreError
+from .language_model import choose_device
 from .task import SEGMENTS_AT_ONCE
 
 
@@ -109,7 +110,7 @@ def start_workers(count: int | None, scheduler: str | None, device: str) -> Iter
 def _threads(device: str) -> Iterator[Workers]:
     with ThreadPoolExecutor(SEGMENTS_AT_ONCE, "segment") as pool:
         if device == "auto":
-            device = "cuda" if torch.cuda.is_available() else "cpu"
+            device = str(choose_device(device))
         # No more tasks than threads: a task that has not begun is one that need not be cancelled.
         yield Workers(pool.submit, processes=1, slots=SEGMENTS_AT_ONCE, device=device, threads=None, remote=False)
 
