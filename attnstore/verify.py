@@ -2,7 +2,7 @@
 
 import contextlib
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -29,7 +29,7 @@ from .layout import (
     read_document,
 )
 from .progress import bar
-from .segment import Segment, open_segment, recorded_files
+from .segment import RecordedFile, Segment, open_segment, recorded_files
 
 
 @dataclass(frozen=True)
@@ -216,17 +216,20 @@ def segment_problems(
         if problem:
             damaged = True
             yield f"{of}: {place / relative} {problem}."
-    extra = {path.relative_to(place).as_posix() for path in durable.files_below(place)} - {
-        SEGMENT_FILE, *(file.path for file in listed)
-    }  # fmt: skip
-    for relative in sorted(extra):
-        yield f"{of}: {relative} does not belong there."
+    for path in strays(place, listed):
+        yield f"{of}: {path.relative_to(place).as_posix()} does not belong there."
     if not damaged and model is not None:
         try:
             segment = open_segment(directory, entry)
             yield from (f"{of}: {problem}." for problem in _content_problems(model, segment, known))
         except AttnstoreError as error:
             yield str(error)
+
+
+def strays(place: Path, listed: Iterable[RecordedFile]) -> list[Path]:
+    """Files that lie in a segment's folder and are none of those that its own list names."""
+    own = {place / SEGMENT_FILE, *(place / file.path for file in listed)}
+    return [path for path in durable.files_below(place) if path not in own]
 
 
 def _file_problem(file: Path, size: int, sha256: str) -> str | None:

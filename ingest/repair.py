@@ -9,19 +9,11 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from ..durable import files_below
 from ..errors import AttnstoreError, ModelError, StoreError
-from ..layout import (
-    SEGMENT_FILE,
-    SEGMENTS,
-    Manifest,
-    ModelDocument,
-    SegmentEntry,
-    StoreDocument,
-)
+from ..layout import SEGMENTS, Manifest, ModelDocument, SegmentEntry, StoreDocument
 from ..progress import bar
 from ..segment import LocalProteins, recorded_files
-from ..verify import catalog_problems, model_directories, refuse_newer, segment_problems, sequences
+from ..verify import catalog_problems, model_directories, refuse_newer, segment_problems, sequences, strays
 from .language_model import LanguageModel, load
 from .lock import held, waiting
 from .plan import PlannedSegment, read_plan, write_plan
@@ -237,13 +229,12 @@ def _remove_strays(directory: Path, entry: SegmentEntry, repaired: Repaired) -> 
     """Files that lie in a segment and are none of it."""
     place = directory / SEGMENTS / entry.id
     try:
-        listed = {SEGMENT_FILE, *(file.path for file in recorded_files(place, entry))}
+        found = strays(place, recorded_files(place, entry))
     except StoreError:
         return
-    for path in list(files_below(place)):
-        if path.relative_to(place).as_posix() not in listed:
-            path.unlink()
-            repaired.mended.append(f"{path}, which is of no segment, was removed.")
+    for path in found:
+        path.unlink()
+        repaired.mended.append(f"{path}, which is of no segment, was removed.")
 
 
 def _mend_plan(
