@@ -231,6 +231,11 @@ class ModelDocument:
         """The codebook."""
         return Codebook.from_json(self.codebook)
 
+    @property
+    def weights_seed(self) -> int | None:
+        """Seed of random weights; None where the weights are the model's own."""
+        return self.seed if self.randomize == "weights" else None
+
     def difference(self, other: "ModelDocument") -> str | None:
         """The first setting in which two runs differ, in words; None if they can share a model's place."""
         mine, theirs = asdict(self), asdict(other)

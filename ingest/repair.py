@@ -291,7 +291,7 @@ def _recorded_model(document: ModelDocument, source: str, device: str) -> Langua
         source,
         device=device,
         precision=document.precision,
-        randomize_seed=document.seed if document.randomize == "weights" else None,
+        randomize_seed=document.weights_seed,
         residue_map=document.tokenizer.get("residue_map"),
     )
     if model.weights_sha256 != document.weights_sha256 or model.tokens.describe() != document.tokenizer:

@@ -158,9 +158,10 @@ def _loaded_from(
 def _loaded(job: Job) -> LanguageModel:
     """The model, loaded by this process the first time it is asked for."""
     document = job.document
-    seed = document.seed if document.randomize == "weights" else None
     device, residue_map = _own_device(job.device), document.tokenizer["residue_map"]
-    return _loaded_from(job.source, device, document.precision, seed, residue_map, document.weights_sha256)
+    return _loaded_from(
+        job.source, device, document.precision, document.weights_seed, residue_map, document.weights_sha256
+    )
 
 
 def _own_device(device: str) -> str:
