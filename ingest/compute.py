@@ -1,7 +1,7 @@
 """One planned segment, through the model, to everything it holds."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -108,12 +108,12 @@ def compute_segment(
     Stopped
         When `stopped` says so.
     """
-    names = [name for batch in planned.batches for name in batch if name in proteins]
+    own = planned.among(proteins)
     local = LocalProteins(
-        id=tuple(names),
-        sequence_sha256=tuple(proteins[name].sequence_sha256 for name in names),
-        length=np.array([len(proteins[name].sequence) for name in names], np.int64),
-        stored=np.array([proteins[name].stored for name in names], np.int64),
+        id=tuple(own),
+        sequence_sha256=tuple(protein.sequence_sha256 for protein in own.values()),
+        length=np.array([len(protein.sequence) for protein in own.values()], np.int64),
+        stored=np.array([protein.stored for protein in own.values()], np.int64),
     )
     kept = (document.layers, document.heads, document.edges, document.arc_floor, document.keep)
     receiver: HostReceiver | DeviceReceiver
@@ -121,10 +121,10 @@ def compute_segment(
         receiver = HostReceiver(local, *kept)
     else:
         receiver = DeviceReceiver(local, *kept, language_model.device)
-    run = _Run(document, language_model, local, [proteins[name] for name in names], receiver, budget, stopped, advance)
+    run = _Run(document, language_model, local, list(own.values()), receiver, budget, stopped, advance)
     first = 0
     for batch in planned.batches:
-        size = sum(name in proteins for name in batch)
+        size = sum(name in own for name in batch)
         run.batch(range(first, first + size))
         first += size
     # From a GPU the copies begin now, while the next segment is computed.
@@ -132,30 +132,20 @@ def compute_segment(
     return Computed(local.id, run.failed, gather, run.hidden)
 
 
+@dataclass(eq=False)
 class _Run:
     """The batches of one segment, on their way through the model."""
 
-    def __init__(
-        self,
-        document: ModelDocument,
-        language_model: LanguageModel,
-        local: LocalProteins,
-        proteins: Sequence[Protein],
-        receiver: HostReceiver | DeviceReceiver,
-        budget: Budget,
-        stopped: Callable[[], bool],
-        advance: Callable[[int], object],
-    ) -> None:
-        self.document = document
-        self.language_model = language_model
-        self.local = local
-        self.proteins = proteins
-        self.receiver = receiver
-        self.budget = budget
-        self.stopped = stopped
-        self.advance = advance
-        self.failed: dict[int, str] = {}
-        self.hidden: npt.NDArray[np.float16] | None = None
+    document: ModelDocument
+    language_model: LanguageModel
+    local: LocalProteins
+    proteins: Sequence[Protein]
+    receiver: HostReceiver | DeviceReceiver
+    budget: Budget
+    stopped: Callable[[], bool]
+    advance: Callable[[int], object]
+    failed: dict[int, str] = field(default_factory=dict)
+    hidden: npt.NDArray[np.float16] | None = None
 
     def batch(self, indices: Sequence[int]) -> None:
         """Run the proteins of these local indices together, or in parts where they do not fit."""

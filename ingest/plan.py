@@ -9,9 +9,12 @@ import heapq
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from ..errors import StoreError
 from ..layout import PLAN_FILE, read_document, write_document
+
+T = TypeVar("T")
 
 #: Attention entries (layers × heads × pairs) in a segment, about its size in memory in bytes, where the user does not
 #: say. 2²⁷ is one protein of 510 residues under a model of ProtBert's size: a GPU wants more of them in a batch.
@@ -36,6 +39,10 @@ class PlannedSegment:
     def proteins(self) -> list[str]:
         """Its proteins' ids, in that order."""
         return [name for batch in self.batches for name in batch]
+
+    def among(self, proteins: Mapping[str, T]) -> dict[str, T]:
+        """Those of its proteins that are there, in that order."""
+        return {name: proteins[name] for name in self.proteins if name in proteins}
 
 
 def cost(proteins: int, longest: int) -> int:

@@ -85,12 +85,12 @@ class Run:
         self.language_model = language_model
         self.manifest = manifest
         self.proteins = proteins
-        self.pending = [segment for segment in pending if any(name in proteins for name in segment.proteins)]
+        self.pending = [segment for segment in pending if segment.among(proteins)]
         self.progress = progress
         self.stop = threading.Event()
         self.segments_written = self.entries_written = 0
         manifest.write(job.directory)
-        _clear_garbage(job.directory, manifest)
+        _clear_garbage(job, manifest)
 
     def forecast(self, force: bool) -> None:
         """Say what is to come; raises StoreError if the disk cannot hold it, unless forced."""
@@ -137,10 +137,10 @@ class Run:
                 if isinstance(error, KeyboardInterrupt):
                     raise Interrupted(_interruption(finished, dropped)) from None
                 raise
-        _clear_garbage(self.job.directory, self.manifest)  # of workers that died
+        _clear_garbage(self.job, self.manifest)  # of workers that died
 
     def _residues(self, segment: PlannedSegment) -> int:
-        return sum(self.proteins[name].stored for name in segment.proteins if name in self.proteins)
+        return sum(protein.stored for protein in segment.among(self.proteins).values())
 
     def _submit(
         self,
@@ -148,7 +148,7 @@ class Run:
         planned: PlannedSegment,
         advance: Callable[[int], object] | None = None,
     ) -> Future[Done]:
-        proteins = {name: self.proteins[name] for name in planned.proteins if name in self.proteins}
+        proteins = planned.among(self.proteins)
         if self.where.remote:
             return self.where.submit(function, self.job, planned, proteins)
         options = {} if advance is None else {"advance": advance, "stopped": self.stop.is_set}
@@ -223,13 +223,13 @@ def _interruption(finished: Sequence[int], dropped: Sequence[int]) -> str:
     )
 
 
-def _clear_garbage(directory: Path, manifest: Manifest) -> None:
+def _clear_garbage(job: Job, manifest: Manifest) -> None:
     """Remove what a killed run left: segments that no manifest lists, and half-written documents."""
-    for half in directory.glob(".*.tmp"):
+    for half in job.directory.glob(".*.tmp"):
         half.unlink(missing_ok=True)
-    shutil.rmtree(directory / ".trial", ignore_errors=True)
+    shutil.rmtree(job.scratch, ignore_errors=True)
     listed = {segment.id for segment in manifest.segments}
-    segments = directory / SEGMENTS
+    segments = job.directory / SEGMENTS
     for leftover in segments.iterdir() if segments.exists() else ():
         if leftover.name not in listed:
             # A cluster's worker may still write what an ingest that was given up asked of it: the next clears that.

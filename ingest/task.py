@@ -1,12 +1,11 @@
 """A segment as one task: through the model and onto the disk, in this process or on a worker."""
 
 import os
-import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -125,18 +124,12 @@ def run_trial(
     Run twice, since the first time a machine loads libraries and compiles; the second one counts.
     """
     job.scratch.mkdir(exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(dir=job.scratch))
-    try:
+    # In a folder of its own: a cluster's worker may still be at the trial of an ingest that was given up.
+    with tempfile.TemporaryDirectory(dir=job.scratch, ignore_cleanup_errors=True) as folder:
+        elsewhere = replace(job, directory=Path(folder))
         first = PlannedSegment(0, ((planned.proteins[-1],),))
-        elsewhere = Job(scratch, job.document, job.source, job.device, job.threads, job.strict)
-        run_segment(elsewhere, first, _of(proteins, first.proteins), language_model=language_model)
+        run_segment(elsewhere, first, first.among(proteins), language_model=language_model)
         return run_segment(elsewhere, planned, proteins, language_model=language_model)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-
-
-def _of(proteins: dict[str, Protein], names: Collection[str]) -> dict[str, Protein]:
-    return {name: proteins[name] for name in names}
 
 
 @lru_cache(maxsize=1)
