@@ -91,20 +91,19 @@ def forecast(
     """
     heads = document.layers * document.heads
     entries = _entries(pending, proteins, heads)
-    tried = heads * trial.entry.pairs if trial is not None and trial.entry is not None else 0
-    committed = heads * manifest.total("pairs")
-    residues = sum(proteins[name].stored for segment in pending for name in segment.proteins if name in proteins)
-    if committed > tried:
-        expected = entries * manifest.total("bytes") / committed
-    elif trial is not None and trial.entry is not None:
-        expected = entries * trial.entry.bytes / tried
+    residues = sum(protein.stored for segment in pending for protein in segment.among(proteins).values())
+    seconds, measured = None, [(manifest.total("pairs"), manifest.total("bytes"))]
+    if trial is not None and trial.entry is not None:
+        measured.append((trial.entry.pairs, trial.entry.bytes))
+        both = (trial.computing, trial.writing)
+        taken = max(both) if device.startswith("cuda") else sum(both)
+        seconds = taken / (heads * trial.entry.pairs) * entries / processes
+    pairs, size = max(measured)  # the larger says best
+    if pairs:
+        expected = entries * size / (heads * pairs)
     else:
         expected = entries * sum(_ENTRY[tier] for tier in document.keep) + residues * heads * _RESIDUE
         expected += len(pending) * _SEGMENT
-    seconds = None
-    if trial is not None and tried:
-        both = (trial.computing, trial.writing)
-        seconds = (max(both) if device.startswith("cuda") else sum(both)) / tried * entries / processes
     return Forecast(
         segments=len(pending),
         residues=residues,
@@ -125,9 +124,7 @@ def check_disk(told: Forecast, store: Path) -> None:
 
 
 def _entries(segments: Sequence[PlannedSegment], proteins: dict[str, Protein], heads: int) -> int:
-    return heads * sum(
-        proteins[name].stored ** 2 for segment in segments for name in segment.proteins if name in proteins
-    )
+    return heads * sum(protein.stored**2 for segment in segments for protein in segment.among(proteins).values())
 
 
 def _size(number: float) -> str:
