@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -75,23 +76,15 @@ def random_proteins(
 KEEP = ("codes", "arcs", "marginals")
 
 
-def write_store(
-    path: Path,
-    proteins: list[Protein],
-    *,
-    per_segment: int = 2,
-    name: str = "random",
-    keep: tuple[str, ...] = KEEP,
-    causal: bool = False,
-) -> None:
-    """Write proteins and attention by the store's own writers, `per_segment` proteins to a segment."""
+def write_store(path: Path, proteins: list[Protein], **options: Any) -> None:
+    """Write proteins and attention by the store's own writers; options as `write_model` has them."""
     path.mkdir()
     StoreDocument().write(path)
     with CatalogWriter(path, keep_duplicates=True) as catalog:
         for protein in proteins:
             catalog.add(protein.id, protein.sequence, protein.id, protein.structure)
         catalog.publish()
-    write_model(path, proteins, per_segment=per_segment, name=name, keep=keep, causal=causal)
+    write_model(path, proteins, **options)
 
 
 def write_model(
@@ -103,6 +96,7 @@ def write_model(
     keep: tuple[str, ...] = KEEP,
     causal: bool = False,
 ) -> None:
+    """Write a model's attention into a store that holds the proteins, `per_segment` of them to a segment."""
     layers, heads = proteins[0].attention.shape[:2]
     directory = path / ATTENTION / name
     directory.mkdir(parents=True)

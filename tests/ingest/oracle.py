@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -84,6 +85,13 @@ def fasta(path: Path, proteins: dict[str, str]) -> Path:
     """Write sequences as FASTA."""
     path.write_text("".join(f">{name}\n{sequence}\n" for name, sequence in proteins.items()))
     return path
+
+
+def command(store: Path, inputs: list[Path], model: Path, settings: dict[str, object], *others: str) -> list[str]:
+    """The words of the command that ingests with these settings."""
+    options = [f"--{name.replace('_', '-')}={value}" for name, value in settings.items()]
+    start = [sys.executable, "-c", "from attnstore.cli import main; main()"]
+    return [*start, "ingest", str(store), *map(str, inputs), f"--model={model}", *options, *others]
 
 
 def random_proteins(lengths: dict[str, int]) -> dict[str, str]:

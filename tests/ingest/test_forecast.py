@@ -23,11 +23,6 @@ ENTRIES = 12 * sum(len(sequence) ** 2 for sequence in PROTEINS.values())
 SETTINGS = {"name": "m", "device": "cpu", "batch_pairs": 3 * 42 * 128, "segment_entries": 12 * 2 * 42**2}
 
 
-@pytest.fixture(scope="module")
-def inputs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    return [fasta(tmp_path_factory.mktemp("inputs") / "x.fasta", PROTEINS)]
-
-
 def free(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
     """Let every disk have so many bytes free."""
     usage = collections.namedtuple("usage", "total used free")

@@ -26,11 +26,6 @@ SETTINGS = {"name": "m", "device": "cpu", "batch_pairs": 3 * 42 * 128, "segment_
 
 
 @pytest.fixture(scope="module")
-def inputs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    return [fasta(tmp_path_factory.mktemp("inputs") / "x.fasta", PROTEINS)]
-
-
-@pytest.fixture(scope="module")
 def complete(tmp_path_factory: pytest.TempPathFactory, tiny_esm: Path, inputs: list[Path]) -> Path:
     """A store of all proteins in several segments; tests that would change it must not get far enough to."""
     store = tmp_path_factory.mktemp("stores") / "complete"

@@ -7,7 +7,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -17,7 +16,7 @@ import attnstore
 from attnstore.ingest import Interrupted, ingest, pipeline
 from attnstore.ingest.language_model import LanguageModel
 
-from .oracle import fasta, random_proteins, segments
+from .oracle import command, random_proteins, segments
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals are sent")
 
@@ -28,11 +27,6 @@ SAID = re.compile(
     r"interrupted: of the segments under way (none|[\d, ]+) finished and kept, (none|[\d, ]+) dropped; "
     r"the same command goes on\."
 )
-
-
-@pytest.fixture(scope="module")
-def inputs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    return [fasta(tmp_path_factory.mktemp("inputs") / "x.fasta", PROTEINS)]
 
 
 @pytest.fixture(scope="module")
@@ -52,14 +46,10 @@ def numbers(said: str) -> set[int]:
     return set() if said == "none" else set(map(int, said.split(", ")))
 
 
-def command(store: Path, model: Path, inputs: list[Path], *options: str) -> subprocess.Popen[str]:
+def started(store: Path, model: Path, inputs: list[Path], *options: str) -> subprocess.Popen[str]:
     """The command, in a group of processes of its own as a terminal gives it."""
-    settings = [f"--{name.replace('_', '-')}={value}" for name, value in SETTINGS.items()]
-    return subprocess.Popen(
-        [sys.executable, "-c", "from attnstore.cli import main; main()", "ingest", str(store), *map(str, inputs),
-         f"--model={model}", *settings, *options],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
-    )  # fmt: skip
+    words = command(store, inputs, model, SETTINGS, *options)
+    return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
 
 
 def interrupted(process: subprocess.Popen[str], store: Path, *, times: int = 1) -> str:
@@ -87,7 +77,7 @@ def test_an_interrupted_command_says_what_it_kept_and_is_finished_by_the_same(
     tmp_path, tiny_esm, inputs, uninterrupted, times
 ):
     store = tmp_path / "store"
-    said = interrupted(command(store, tiny_esm, inputs), store, times=times)
+    said = interrupted(started(store, tiny_esm, inputs), store, times=times)
     before = segments(store)
     whole = segments(uninterrupted)
     assert 3 <= len(before) < len(whole)
@@ -151,7 +141,7 @@ def test_what_is_being_computed_is_dropped_and_what_is_being_written_kept(
 
 def test_workers_of_this_machine_do_not_mind_the_terminals_ctrl_c(tmp_path, tiny_esm, inputs, uninterrupted):
     store = tmp_path / "store"
-    said = interrupted(command(store, tiny_esm, inputs, "--workers=2"), store)
+    said = interrupted(started(store, tiny_esm, inputs, "--workers=2"), store)
     assert SAID.fullmatch(said), said
     assert attnstore.open(store).verify() == []
     ingest(store, inputs, model=str(tiny_esm), **SETTINGS)

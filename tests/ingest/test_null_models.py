@@ -23,11 +23,6 @@ PROTEINS = random_proteins({"a": 37, "b": 29, "c": 24, "d": 18})
 
 
 @pytest.fixture(scope="module")
-def inputs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    return [fasta(tmp_path_factory.mktemp("inputs") / "x.fasta", PROTEINS)]
-
-
-@pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory, tiny_esm: Path, inputs: list[Path]) -> attnstore.Store:
     """A model, and beside it chance in either form."""
     path = tmp_path_factory.mktemp("stores") / "store"

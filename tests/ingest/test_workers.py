@@ -17,15 +17,10 @@ from attnstore.ingest import ingest, task
 from attnstore.ingest.language_model import LanguageModel, load
 
 from ..models import ESM_VOCABULARY, save_esm
-from .oracle import fasta, random_proteins, segments
+from .oracle import command, fasta, random_proteins, segments
 
 PROTEINS = random_proteins({f"p{length}": length for length in range(16, 46, 2)})
 SETTINGS = {"name": "m", "device": "cpu", "batch_pairs": 2 * 44 * 128, "segment_entries": 12 * 44**2}
-
-
-@pytest.fixture(scope="module")
-def inputs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    return [fasta(tmp_path_factory.mktemp("inputs") / "x.fasta", PROTEINS)]
 
 
 @pytest.fixture(scope="module")
@@ -53,12 +48,8 @@ def scheduler() -> Iterator[str]:
 
 
 def test_two_workers_write_what_one_process_does_and_go_without_a_word(tmp_path, tiny_esm, inputs, plain):
-    settings = [f"--{name.replace('_', '-')}={value}" for name, value in SETTINGS.items()]
-    done = subprocess.run(
-        [sys.executable, "-c", "from attnstore.cli import main; main()", "ingest", str(tmp_path / "store"),
-         *map(str, inputs), f"--model={tiny_esm}", *settings, "--workers=2"],
-        capture_output=True, text=True, check=True, timeout=240,
-    )  # fmt: skip
+    words = command(tmp_path / "store", inputs, tiny_esm, SETTINGS, "--workers=2")
+    done = subprocess.run(words, capture_output=True, text=True, check=True, timeout=240)
     assert segments(tmp_path / "store") == segments(plain)
     assert f"\nthis run     {len(segments(plain))} segments in " in done.stdout
     said = [line for line in done.stderr.splitlines() if line and not line.startswith("m: ")]
