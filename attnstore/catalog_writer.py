@@ -153,7 +153,7 @@ class CatalogWriter:
         place: str,
         structure: Structure | None,
         annotations: Sequence[Annotation],
-        source: Source,
+        source: Source | None,
     ) -> None:
         """Add what a record tells of a protein that the current catalog holds: properties and, if it has none,
         coordinates.
@@ -235,9 +235,9 @@ class CatalogWriter:
         with storage_errors():
             taken, known = self._recall(batch)
         by_sequence: dict[str, Protein] = {}
-        for protein in known.values():
+        for first in known.values():
             # Of identical sequences that were kept apart, the first counts.
-            by_sequence.setdefault(protein.sequence_sha256, protein)
+            by_sequence.setdefault(first.sequence_sha256, first)
         proteins: dict[int, Protein] = {}
         members: list[tuple[int, str, str, str, str | None]] = []
         annotated: list[tuple[int, _Record]] = []
@@ -246,8 +246,9 @@ class CatalogWriter:
             if again:
                 _check_repetition(record, taken[record.name])
             of = taken[record.name].protein if again else record.protein
+            protein: Protein | None
             if of is not None:
-                protein = known.get(of) or proteins[of]
+                protein = known.get(of) or proteins.get(of)
             else:
                 protein = None if self._keep_duplicates else by_sequence.get(record.sequence_sha256)
             if protein is None:
@@ -306,17 +307,16 @@ class CatalogWriter:
             return pa.table({"row": rows, "value": values})
         # After a protein's listed pairs comes what holds for the others.
         rest = [(protein, each.otherwise) for protein, each in given if each.otherwise is not None]
-        owner = [np.repeat(index, [len(annotation.values) for _, annotation in given]), [each for each, _ in rest]]
+        owner = np.repeat(index, [len(annotation.values) for _, annotation in given])
         others = pa.nulls(len(rest), pa.int32())
         source, target = (
             pa.concat_arrays([pa.array(np.concatenate(ends), pa.int32()), others])
             for ends in zip(*((each.source, each.target) for _, each in given), strict=True)
         )
         otherwise = pa.array([value for _, value in rest], values.type)
-        return pa.table({
-            "protein_index": np.concatenate(owner).astype(np.int64), "source": source, "target": target,
-            "value": pa.concat_arrays([values, otherwise]),
-        })  # fmt: skip
+        protein = np.append(owner, [each for each, _ in rest]).astype(np.int64)
+        value = pa.concat_arrays([values, otherwise])
+        return pa.table({"protein_index": protein, "source": source, "target": target, "value": value})
 
     def _recall(self, batch: Sequence[_Record]) -> tuple[dict[str, _Member], dict[int, Protein]]:
         """What the catalog holds of a batch's ids, and of its sequences, by index."""

@@ -130,7 +130,7 @@ def site_distances(
     from scipy.spatial import KDTree
 
     found = np.full(len(cb), np.nan)
-    known = np.isfinite(cb).all(axis=1)
+    known = np.asarray(np.isfinite(cb).all(axis=1))
     begin = 0
     for length in lengths:
         here = slice(begin, begin + length)

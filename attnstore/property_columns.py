@@ -130,7 +130,7 @@ class PropertyColumns:
         first = np.zeros(len(proteins), np.bool_)
         first[np.unique(proteins, return_index=True)[1]] = True
         before = first & (states[proteins] == _BEFORE)
-        admitted = first & (states[proteins] == _UNKNOWN)
+        admitted: npt.NDArray[np.bool_] = first & (states[proteins] == _UNKNOWN)
         if self._replace:
             admitted |= before
             self._clear(key, proteins[before])
@@ -240,7 +240,7 @@ class PropertyColumns:
         for name in names:
             self._connection.execute(f"ALTER TABLE {TABLES[key.level]} DROP COLUMN {identifier(name)}")
             for table in (self._entries, self._sources, self._states):
-                table.pop(Key(key.level, name), None)  # type: ignore[attr-defined]
+                table.pop(Key(key.level, name), None)
 
     def _state(self, key: Key, size: int) -> npt.NDArray[np.uint8]:
         """Whether each protein's value is unknown, known from before, or from now."""
@@ -250,6 +250,7 @@ class PropertyColumns:
             known = self._connection.execute(
                 f"SELECT DISTINCT protein_index FROM {TABLES[key.level]} WHERE {identifier(key.name)} IS NOT NULL"
             ).fetchnumpy()["protein_index"]
+            known = np.asarray(known, np.int64)
             states = np.zeros(max(size, int(known.max(initial=-1)) + 1), np.uint8)
             states[known] = _BEFORE
         if len(states) < size:
@@ -324,13 +325,14 @@ class PropertyColumns:
 
     def _ranges(self) -> Iterator[tuple[npt.NDArray[np.int64], int]]:
         """Lengths of consecutive proteins, so many that their residues fit in memory, and the first one's first row."""
-        lengths = self._connection.execute("SELECT length FROM proteins ORDER BY protein_index").fetchnumpy()["length"]
-        ends = np.cumsum(lengths, dtype=np.int64)
+        rows = self._connection.execute("SELECT length FROM proteins ORDER BY protein_index").fetchnumpy()
+        lengths = np.asarray(rows["length"], np.int64)
+        ends = np.cumsum(lengths)
         begin = 0
         while begin < len(lengths):
             first = int(ends[begin - 1]) if begin else 0
             end = max(begin + 1, int(np.searchsorted(ends, first + _ROWS, "right")))
-            yield lengths[begin:end].astype(np.int64), first
+            yield lengths[begin:end], first
             begin = end
 
     def _describe(self) -> None:

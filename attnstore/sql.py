@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .store import Model, Store
 
 #: Tables of the catalog that user SQL sees.
-CATALOG_TABLES = ("proteins", "members", "residues", "pairs", "properties")
+CATALOG_TABLES = ("proteins", "members", "residues", "pairs", "properties", "property_sources")
 
 
 def relation(store: "Store", statement: str) -> duckdb.DuckDBPyRelation:
@@ -57,7 +57,7 @@ def _named_tables(connection: duckdb.DuckDBPyConnection, statement: str) -> set[
 
 def open_tables(connection: duckdb.DuckDBPyConnection, store: "Store", wanted: set[str]) -> None:
     """Make those tables of a store that are named, in an empty in-memory DuckDB, and lock it in for good."""
-    lock(connection, _create_tables(connection, store, wanted))
+    lock(connection, create_tables(connection, store, wanted))
 
 
 @contextlib.contextmanager
@@ -87,12 +87,14 @@ def lock(connection: duckdb.DuckDBPyConnection, files: list[Path]) -> None:
     connection.execute("SET lock_configuration = true")
 
 
-def _create_tables(connection: duckdb.DuckDBPyConnection, store: "Store", wanted: set[str]) -> list[Path]:
+def create_tables(connection: duckdb.DuckDBPyConnection, store: "Store", wanted: set[str]) -> list[Path]:
     """Make the tables a statement names; returns the files that it may read."""
     path = store.catalog_path
     catalog.attach(connection, path, "catalog")
+    there = {name for (name,) in connection.execute("SELECT name FROM (SHOW TABLES FROM catalog)").fetchall()}
     for table in CATALOG_TABLES:
-        connection.execute(f"CREATE VIEW {table} AS FROM catalog.main.{table}")
+        if table in there:  # not so of a catalog from before there were properties
+            connection.execute(f"CREATE VIEW {table} AS FROM catalog.main.{table}")
     files = [path]
     makers: dict[str, Callable[[Store], pa.Table]] = {"models": _models, "skipped": _skipped, "heads": _heads}
     for name, make in makers.items():

@@ -196,8 +196,8 @@ class Store:
         return hidden(self, protein, layer, model)
 
     def sql(self, statement: str) -> "duckdb.DuckDBPyRelation":
-        """One SELECT over ``proteins``, ``members``, ``residues``, ``pairs``, ``properties``, ``arcs``, ``heads``,
-        ``models`` and ``skipped``, in DuckDB, which can touch no other file.
+        """One SELECT over ``proteins``, ``members``, ``residues``, ``pairs``, ``properties``, ``property_sources``,
+        ``arcs``, ``heads``, ``models`` and ``skipped``, in DuckDB, which can touch no other file.
 
         Raises
         ------
@@ -207,6 +207,38 @@ class Store:
         from .sql import relation
 
         return relation(self, statement)
+
+    def proteins(self) -> "duckdb.DuckDBPyRelation":
+        """The proteins, a row each with id, length, sequence and properties: ``.df()``, ``.to_arrow_table()``, …"""
+        return self.sql("SELECT * FROM proteins ORDER BY protein_index")
+
+    def residues(self) -> "duckdb.DuckDBPyRelation":
+        """The residues, a row each with protein, pos, aa, coordinates and properties."""
+        return self.sql("SELECT * FROM residues ORDER BY protein_index, pos")
+
+    def pairs(self) -> "duckdb.DuckDBPyRelation":
+        """The pairs of which a property is listed; a row without ends is for all others of its protein."""
+        return self.sql("SELECT * FROM pairs ORDER BY protein_index, source NULLS FIRST, target")
+
+    def properties(self) -> "duckdb.DuckDBPyRelation":
+        """The dictionary of properties: type, unit, meaning, source, and how many values are known and true."""
+        return self.sql("SELECT * FROM properties")
+
+    def annotate(self, *inputs: Any, **options: Any) -> "Store":
+        """Give proteins properties from files, pandas or Arrow tables; returns the store as it is then.
+
+        See :func:`attnstore.ingest.annotation.annotate` for what is read and the options.
+        """
+        from .ingest.annotation import annotate
+
+        annotate(self.path, inputs, **options)
+        return open_store(self.path)
+
+    def export(self, target: str | os.PathLike[str], form: str = "duckdb", *, arcs: bool = False) -> list[str]:
+        """Write the store's tables to one DuckDB file or a folder of Parquet; see :func:`attnstore.export.export`."""
+        from .export import export
+
+        return export(self, Path(target), form, arcs=arcs)
 
     def query(self, sql: str, **options: Any) -> "Result":
         """Answer one SELECT over the virtual table `attention` and the store's other tables; a pandas frame.

@@ -4,16 +4,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .annotate import annotate
+    from .annotation import annotate
     from .architectures.tape import convert_tape
     from .pipeline import ingest
     from .run import Interrupted, Summary
+    from .store_directory import ingest_proteins
 
-__all__ = ["Interrupted", "Summary", "annotate", "convert_tape", "ingest"]
+__all__ = ["Interrupted", "Summary", "annotate", "convert_tape", "ingest", "ingest_proteins"]
 
 _HOMES = {
-    "Interrupted": ".run", "Summary": ".run", "annotate": ".annotate", "convert_tape": ".architectures.tape",
-    "ingest": ".pipeline",
+    "Interrupted": ".run", "Summary": ".run", "annotate": ".annotation", "convert_tape": ".architectures.tape",
+    "ingest": ".pipeline", "ingest_proteins": ".store_directory",
 }  # fmt: skip
 
 

@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Literal
 
 import torch
 
@@ -18,6 +19,8 @@ from .lock import held
 from .plan import BATCH_PAIRS, SEGMENT_ENTRIES, read_plan
 from .run import Run, Summary
 from .selection import catalog_proteins, extended_plan, taken
+from .sources.download import fetched
+from .sources.record import Options
 from .store_directory import fill_catalog, storage_errors, store_directory
 from .task import Job
 from .workers import start_workers
@@ -56,6 +59,10 @@ def ingest(
     randomize: str | None = None,
     residue_map: str | None = None,
     keep_duplicates: bool = False,
+    fetch: Sequence[str] = (),
+    absent: Literal["null", "false"] = "null",
+    ligand_distance: float = 5.0,
+    dssp: bool = False,
     strict: bool = False,
     workers: int | None = None,
     scheduler: str | None = None,
@@ -88,6 +95,11 @@ def ingest(
     residue_map : letters to replace before the tokenizer, as 'UZOB>X', or 'keep'; by default what the model's
         vocabulary tells
     keep_duplicates : ingest identical sequences apart
+    fetch : PDB ids and UniProt accessions to fetch, beside the inputs
+    absent : what it means that a source names no feature of a kind in a protein: 'null', nothing is known, or 'false',
+        there is none
+    ligand_distance : Å, from ligand to binding site, both heavy atoms
+    dssp : run mkdssp on structure files
     strict : a protein that fails is fatal, rather than recorded and skipped
     workers : processes of this machine, each with its share of the cores or its own GPU; a script that asks for them
         calls this under ``if __name__ == "__main__":``, since each imports it
@@ -107,12 +119,14 @@ def ingest(
         sample=sample, workers=workers,
     )  # fmt: skip
     _check_choice("long", long, ("truncate", "skip"))
+    _check_choice("absent", absent, ("null", "false"))
     _check_choice("randomize", randomize, (None, "weights", "sequence"))
     if limit is not None and sample is not None:
         raise StoreError("limit and sample exclude each other: give one of them.")
     path = Path(store)
     model_name = checked_name(name or _default_name(model, randomize, seed), "model name")
     kept = _checked_keep(keep)
+    files = [*map(Path, inputs), *fetched(fetch)]
     with storage_errors(path), start_workers(workers, scheduler, device) as where, store_directory(path):
         language_model = load(
             model,
@@ -123,8 +137,8 @@ def ingest(
         )
         began = time.perf_counter()
         fill_catalog(
-            path, [Path(entry) for entry in inputs], limit=limit, sample=sample, seed=seed,
-            keep_duplicates=keep_duplicates,
+            path, files, limit=limit, sample=sample, seed=seed, keep_duplicates=keep_duplicates,
+            options=Options(absent=absent, ligand_distance=ligand_distance, dssp=dssp),
         )  # fmt: skip
         kind = "cuda" if where.device.startswith("cuda") else "cpu"
         document = ModelDocument(
@@ -155,7 +169,7 @@ def ingest(
             recorded = read_plan(directory)
             # Those of the inputs that are in the catalog: a trial's limit was the records'.
             proteins = catalog_proteins(
-                path, document, limit=None if inputs else limit, sample=None if inputs else sample, seed=seed,
+                path, document, limit=None if files else limit, sample=None if files else sample, seed=seed,
                 plan=recorded,
             )  # fmt: skip
             manifest = Manifest.read(directory)

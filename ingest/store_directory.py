@@ -1,20 +1,24 @@
 """The directory of a store that is written to: made where there is none, filled with what inputs hold."""
 
 import contextlib
+import os
+import warnings
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
 from ..catalog import current_catalog
 from ..catalog_writer import CatalogWriter
 from ..durable import make_directories
-from ..errors import StoreError
+from ..errors import SourceError, StoreError
 from ..layout import STORE_FILE, StoreDocument
 from .lock import waiting
 from .sources import read_inputs
-from .sources.record import Record
+from .sources.download import fetched
+from .sources.record import DEFAULT, Options, Record
 
 
 @contextlib.contextmanager
@@ -62,7 +66,14 @@ def storage_errors(store: Path) -> Iterator[None]:
 
 
 def fill_catalog(
-    store: Path, inputs: Sequence[Path], *, limit: int | None, sample: int | None, seed: int, keep_duplicates: bool
+    store: Path,
+    inputs: Sequence[Path],
+    *,
+    limit: int | None,
+    sample: int | None,
+    seed: int,
+    keep_duplicates: bool,
+    options: Options = DEFAULT,
 ) -> None:
     """Add what inputs hold to the catalog; without any, see that there is one.
 
@@ -73,15 +84,57 @@ def fill_catalog(
     limit : only the first so many records
     sample : only so many records, drawn with `seed`
     keep_duplicates : identical sequences apart
+    options : how they are read
     """
     if not inputs:
         current_catalog(store, StoreDocument.read(store))
         return
     with waiting(store), CatalogWriter(store, keep_duplicates=keep_duplicates) as catalog:
-        records: Iterator[Record] = islice(read_inputs(inputs), limit)
+        records: Iterator[Record] = islice(read_inputs(inputs, options), limit)
         for record in records if sample is None else _drawn(records, sample, seed):
-            catalog.add(record.id, record.sequence, record.place, record.structure)
+            catalog.add(record.id, record.sequence, record.place, record.structure, record.annotations, record.source)
+        for (level, name), count in catalog.kept.items():
+            warnings.warn(
+                f"{level} {name} of {count} protein(s) stays as it was: `attnstore annotate --replace` replaces it.",
+                stacklevel=2,
+            )
         catalog.publish()
+
+
+def ingest_proteins(
+    store: str | os.PathLike[str],
+    inputs: Sequence[str | os.PathLike[str]] = (),
+    *,
+    fetch: Sequence[str] = (),
+    limit: int | None = None,
+    sample: int | None = None,
+    seed: int = 0,
+    keep_duplicates: bool = False,
+    absent: Literal["null", "false"] = "null",
+    ligand_distance: float = 5.0,
+    dssp: bool = False,
+) -> StoreDocument:
+    """Read proteins and what is known of them into a store, made if it does not exist, without running a model.
+
+    Parameters
+    ----------
+    store : directory
+    inputs, fetch, limit, sample, seed, keep_duplicates, absent, ligand_distance, dssp : as :func:`ingest`'s
+
+    Raises
+    ------
+    AttnstoreError
+        In one sentence what is wrong with an input or the disk; the store is as it was.
+    """
+    path, files = Path(store), [*map(Path, inputs), *fetched(fetch)]
+    if not files:
+        raise SourceError("no input was given: name a protein file, or a folder of them.")
+    options = Options(absent=absent, ligand_distance=ligand_distance, dssp=dssp)
+    with storage_errors(path), store_directory(path):
+        fill_catalog(
+            path, files, limit=limit, sample=sample, seed=seed, keep_duplicates=keep_duplicates, options=options
+        )
+        return StoreDocument.read(path)
 
 
 def _drawn(records: Iterator[Record], size: int, seed: int) -> Iterator[Record]:

@@ -72,12 +72,14 @@ class Rows:
     kept : int64, which rows
     protein : int64, index of the protein of each
     places : for residues, pos; for pairs, source and target; int64, from 0
-    passed_over : ids that are of no protein in the store
+    ids : how many are of a protein in the store
+    passed_over : those that are of none
     """
 
     kept: npt.NDArray[np.int64]
     protein: npt.NDArray[np.int64]
     places: tuple[npt.NDArray[np.int64], ...]
+    ids: int
     passed_over: list[str]
 
 
@@ -194,7 +196,7 @@ def rows_of(table: pa.Table, keys: Keys, proteins: Proteins, numbering: Numberin
         places = tuple(_integers(chosen[column], f"{place}: column {column!r}") - shift for column in keys.places)
         _check_places(places, protein, kept, names, code, proteins, shift, place)
     _check_repetitions(protein, places, kept, names, code, place)
-    return Rows(kept, protein, places, passed_over)
+    return Rows(kept, protein, places, len(names) - len(passed_over), passed_over)
 
 
 def _text(column: pa.ChunkedArray, where: str) -> pa.ChunkedArray:
@@ -219,7 +221,7 @@ def _integers(column: pa.ChunkedArray, where: str) -> npt.NDArray[np.int64]:
     if whole.null_count:
         row = int(np.flatnonzero(whole.is_null().to_numpy())[0])
         raise SourceError(f"{where} has no value in row {row + 1}; fill it in, or remove the row.")
-    return whole.to_numpy().astype(np.int64)
+    return np.asarray(whole.to_numpy(), np.int64)
 
 
 def _check_places(
@@ -270,7 +272,7 @@ def _by_author(
             f"{where}, row {kept[row] + 1}: {names[code[kept[row]]]} has {count} numbered {number} in the store; give "
             "positions in the sequence instead (--numbering 0 or 1)."
         )
-    return np.ma.getdata(found["pos"]).astype(np.int64)
+    return np.asarray(np.ma.getdata(found["pos"]), np.int64)
 
 
 def _check_repetitions(
@@ -304,13 +306,15 @@ def check_letters(table: pa.Table, rows: Rows, proteins: Proteins, place: str) -
     """
     given = _text(table["aa"].take(pa.array(rows.kept)), f"{place}: column 'aa'").to_pylist()
     sequences: dict[int, str] = {}
-    for row, (protein, pos, letter) in enumerate(zip(rows.protein.tolist(), rows.places[0].tolist(), given, strict=True)):
+    of = zip(rows.kept.tolist(), rows.protein.tolist(), rows.places[0].tolist(), given, strict=True)
+    for row, protein, pos, letter in of:
         if protein not in sequences:
             sequences[protein] = proteins.sequence(protein)
-        if letter != sequences[protein][pos]:
+        stored = sequences[protein][pos]
+        if letter != stored:
             raise SourceError(
-                f"{place}, row {rows.kept[row] + 1}: the residue is {letter} there and {sequences[protein][pos]} in the "
-                "store; check --numbering and the ids, or leave the column aa out."
+                f"{place}, row {row + 1}: the residue is {letter} there and {stored} in the store; check --numbering "
+                "and the ids, or leave the column aa out."
             )
 
 

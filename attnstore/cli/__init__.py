@@ -16,6 +16,7 @@ from .align import align
 from .contacts import contacts
 from .convert import convert_tape
 from .ingest import demo, ingest
+from .properties import annotate, export, properties
 from .query import query
 from .stores import info, repair, sql, verify
 
@@ -26,7 +27,9 @@ def cli() -> None:
     """Ingest the attention of protein language models once; ask it anything afterwards."""
 
 
-for command in (ingest, info, align, query, contacts, sql, verify, repair, demo, convert_tape):
+for command in (
+    ingest, annotate, info, properties, align, query, contacts, sql, export, verify, repair, demo, convert_tape,
+):  # fmt: skip
     cli.add_command(command)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import AttnstoreError
-from .options import STORE
+from .options import STORE, source_options
 
 if TYPE_CHECKING:
     from ..ingest import Summary
@@ -24,7 +24,7 @@ def _tiers(context: click.Context, parameter: click.Parameter, value: str) -> tu
 @click.command()
 @STORE
 @click.argument("inputs", nargs=-1, metavar="INPUT...", type=click.Path(path_type=Path))
-@click.option("--model", required=True, metavar="ID_OR_DIR", help="Hub id, or folder of a saved model.")
+@click.option("--model", metavar="ID_OR_DIR", help="Hub id, or folder of a saved model.")
 @click.option("--name", help="The model's name in the store.  [default: last part of its id]")
 @click.option("--keep", default="codes,arcs,marginals", callback=_tiers, help="Of codes, arcs, marginals and hidden.")
 @click.option("--max-residues", type=_AT_LEAST_1, default=510, help="What a model sees of a protein at most.")
@@ -43,26 +43,53 @@ def _tiers(context: click.Context, parameter: click.Parameter, value: str) -> tu
 )
 @click.option("--residue-map", metavar="MAP", help="As UZOB>X, or keep.  [default: what the model's vocabulary tells]")
 @click.option("--keep-duplicates", is_flag=True, help="Ingest identical sequences apart.")
+@source_options
 @click.option("--strict", is_flag=True, help="Stop at a protein that fails, rather than skip and record it.")
 @click.option("--workers", type=_AT_LEAST_1, help="Processes on this machine; one per GPU where there are several.")
 @click.option("--scheduler", metavar="ADDRESS", help="Dask scheduler whose workers compute the segments.")
 @click.option("--json", "as_json", is_flag=True, help="Say what was done for programs.")
 @click.option("--force", is_flag=True, help="Go on though the disk seems full, or another host holds the lock.")
-def ingest(store: Path, inputs: tuple[Path, ...], as_json: bool, **options: Any) -> None:
+@click.pass_context
+def ingest(
+    context: click.Context, /, store: Path, inputs: tuple[Path, ...], model: str | None, as_json: bool, **options: Any
+) -> None:
     """Run a model over proteins and keep all its attention in STORE.
 
-    INPUT is a FASTA, PDB, mmCIF or cgdms file, plain or gzip, or a folder of them; without any, another model is
-    run over the proteins that STORE holds. The same command again goes on where it was stopped; Ctrl-C finishes what
-    is being written and drops what is being computed.
+    INPUT is a FASTA, PDB, mmCIF, UniProt, ProteinNet, cgdms or sidechainnet file, plain or gzip, TAPE's LMDB, or a
+    folder of them; without any, another model is run over the proteins that STORE holds, and without --model, proteins
+    and what is known of them are read and nothing is run. The same command again goes on where it was stopped; Ctrl-C
+    finishes what is being written and drops what is being computed.
     """
+    if model is None:
+        _proteins(context, store, inputs, as_json, options)
+        return
     try:
         from ..ingest import ingest as run
     except ModuleNotFoundError as error:
         raise AttnstoreError(
             f"ingest needs {error.name}, which is not installed: pip install 'attnstore[ingest]'."
         ) from error
-    summary = run(store, inputs, progress=True, **options)
+    summary = run(store, inputs, model=model, progress=True, **options)
     click.echo(json.dumps(asdict(summary), indent=2) if as_json else summary_text(summary))
+
+
+#: Options that say something of proteins, not of a model.
+_OF_PROTEINS = ("limit", "sample", "seed", "keep_duplicates", "fetch", "absent", "ligand_distance", "dssp")
+
+
+def _proteins(
+    context: click.Context, store: Path, inputs: tuple[Path, ...], as_json: bool, options: dict[str, Any]
+) -> None:
+    for name in options.keys() - {*_OF_PROTEINS}:
+        if context.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT:
+            raise click.UsageError(f"--{name.replace('_', '-')} says how a model is run: give --model too.")
+    from ..ingest import ingest_proteins
+
+    document = ingest_proteins(store, inputs, **{name: options[name] for name in _OF_PROTEINS})
+    if as_json:
+        click.echo(json.dumps({"proteins": document.proteins, "residues": document.residues}, indent=2))
+    else:
+        click.echo(f"proteins     {document.proteins:,}\nresidues     {document.residues:,}\nno model was run")
 
 
 def summary_text(summary: "Summary") -> str:

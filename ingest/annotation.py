@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from ..catalog import catalog_errors, connect, current_catalog
 from ..catalog_writer import CatalogWriter
@@ -19,7 +20,8 @@ from ..layout import StoreDocument
 from ..properties import Kind, Property, Source
 from .lock import waiting
 from .matching import MATCHES, MISMATCHES, Match, Mismatch, Proteins, fitted
-from .sources import READERS, Reader, dssp, find, records, source_of, tables
+from .sources import READERS, Format, Reader, find, records, source_of, tables
+from .sources import dssp as dssp_output
 from .sources.download import fetched
 from .sources.record import Options, Record
 from .store_directory import storage_errors
@@ -38,6 +40,10 @@ from .table_values import (
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+#: What can be read here; those that go by content before those that go by the suffix alone.
+_FORMATS: tuple[Format, ...] = (*cast(tuple[Format, ...], (dssp_output, tables)), *READERS)
 
 
 @dataclass(frozen=True)
@@ -83,8 +89,8 @@ def annotate(
     Parameters
     ----------
     store : directory
-    inputs : files and folders that `ingest` reads, DSSP's output, tables (.csv, .tsv, .parquet, MMseqs2's clusters), and
-        frames; what they tell of proteins that are not in the store is passed over
+    inputs : files and folders that `ingest` reads, DSSP's output, tables (.csv, .tsv, .parquet, MMseqs2's clusters),
+        and frames; what they tell of proteins that are not in the store is passed over
     fetch : PDB ids and UniProt accessions, to be fetched
     on : key columns of tables: the protein's id, for residues then the position, for pairs then source and target; by
         default `id` or `protein`, `pos`, `source` and `target`
@@ -121,7 +127,7 @@ def annotate(
     path = Path(store)
     frames = [item for item in inputs if not isinstance(item, str | os.PathLike)]
     files = [item for item in inputs if isinstance(item, str | os.PathLike)]
-    found = find([Path(file) for file in (*files, *fetched(fetch))], (_DSSP, _TABLES, *READERS))
+    found = find([Path(file) for file in (*files, *fetched(fetch))], _FORMATS)
     with storage_errors(path), waiting(path), contextlib.ExitStack() as stack:
         catalog = current_catalog(path, StoreDocument.read(path))
         proteins = Proteins.of(stack.enter_context(contextlib.closing(connect(catalog))), match)
@@ -134,18 +140,16 @@ def annotate(
                 table = frame if isinstance(frame, pa.Table) else pa.Table.from_pandas(frame, preserve_index=False)
                 annotator.table(table, Source(name, _digest(table)))
             for file, reader in found:
-                if isinstance(reader, Reader):
-                    for record in records(file, reader, options):
-                        annotator.record(record)
-                elif reader is _DSSP:
+                if reader.NAME == tables.NAME:
+                    annotator.table(tables.read(file), source_of(file))
+                elif reader.NAME == dssp_output.NAME:
                     annotator.dssp(file)
                 else:
-                    annotator.table(tables.read(file), source_of(file))
+                    for record in records(file, cast(Reader, reader), options):
+                        annotator.record(record)
         annotator.check()
         writer.publish()
-    return Annotated(
-        tuple(sorted(annotator.properties)), annotator.matched, annotator.passed_over, annotator.skipped
-    )
+    return Annotated(tuple(sorted(annotator.properties)), annotator.matched, annotator.passed_over, annotator.skipped)
 
 
 @dataclass
@@ -175,9 +179,7 @@ class _Annotator:
             return
         self.matched += 1
         self.properties |= {_called(annotation.property) for annotation in fit.annotations}
-        self.writer.annotate(
-            protein, fit.id, fit.sequence, fit.place, fit.structure, fit.annotations, fit.source
-        )  # fmt: skip
+        self.writer.annotate(protein, fit.id, fit.sequence, fit.place, fit.structure, fit.annotations, fit.source)
 
     def table(self, table: pa.Table, source: Source) -> None:
         """Put the columns of a table."""
@@ -187,16 +189,20 @@ class _Annotator:
 
     def dssp(self, file: Path) -> None:
         """Put what a file of DSSP's output says of residues, which are known there by their author numbers."""
-        table = dssp.read_table(file)
+        table = dssp_output.read_table(file)
+        number = pc.binary_join_element_wise(
+            table["author_number"].cast(pa.string()), pc.fill_null(table["insertion_code"], ""), ""
+        )
+        table = table.append_column("author", number)
         keys = Keys("id", "residue", ("author",))
-        properties = {prop.name: prop for prop in dssp.PROPERTIES}
+        properties = {prop.name: prop for prop in dssp_output.PROPERTIES}
         self._put(table, source_of(file), keys, properties, TableOptions(numbering="author"))
 
     def _put(
         self, table: pa.Table, source: Source, keys: Keys, properties: Mapping[str, Property], options: TableOptions
     ) -> None:
         rows = rows_of(table, keys, self.proteins, options.numbering, source.name)
-        self.matched += len(rows.names)
+        self.matched += rows.ids
         self.passed_over += len(rows.passed_over)
         if "aa" in table.column_names and "aa" not in properties and keys.level == "residue":
             check_letters(table, rows, self.proteins, source.name)
@@ -218,14 +224,6 @@ class _Annotator:
                 f"{level} {name} of {count} protein(s) is known from another source already: --replace it, or give the "
                 "new one another name (--columns OLD=NEW)."
             )
-
-
-class _Format:
-    """A format of tables, beside those of records."""
-
-    def __init__(self, module: ModuleType) -> None:
-        self.NAME: str = module.NAME
-        self.accepts: Callable[[Path, bytes], bool] = module.accepts
 
 
 def _called(prop: Property) -> str:

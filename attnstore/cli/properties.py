@@ -1,0 +1,119 @@
+"""``attnstore annotate``, ``properties`` and ``export``: what is known of proteins, residues and pairs."""
+
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ..errors import AttnstoreError
+from ..tables import aligned, json_records
+from .options import STORE, source_options
+
+
+def _pairs(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
+    """NAME=VALUE, repeated."""
+    split = [value.partition("=") for value in values]
+    if not all(name and separator for name, separator, _ in split):
+        raise click.BadParameter("give NAME=VALUE.")
+    return {name: value for name, _, value in split}
+
+
+def _columns(context: click.Context, parameter: click.Parameter, value: str | None) -> dict[str, str] | None:
+    """A,B=C: which columns to take, and what to call them."""
+    if value is None:
+        return None
+    split = [part.strip().partition("=") for part in value.split(",")]
+    return {name: new if separator else name for name, separator, new in split}
+
+
+def _names(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[str, ...] | None:
+    return None if value is None else tuple(part.strip() for part in value.split(","))
+
+
+@click.command()
+@STORE
+@click.argument("inputs", nargs=-1, metavar="[INPUT]...", type=click.Path(path_type=Path))
+@source_options
+@click.option("--on", callback=_names, metavar="ID[,POS]", help="Key columns of a table; ID,SOURCE,TARGET for pairs.")
+@click.option("--columns", callback=_columns, metavar="A,B=NEW", help="Columns of a table to take, or rename.")
+@click.option("--kind", "kinds", multiple=True, callback=_pairs, metavar="NAME=KIND",
+              help="boolean, integer, float or category.  [default: what the values show]")  # fmt: skip
+@click.option("--unit", "units", multiple=True, callback=_pairs, metavar="NAME=UNIT", help="For the dictionary.")
+@click.option("--describe", "descriptions", multiple=True, callback=_pairs, metavar="NAME=TEXT", help="The same.")
+@click.option("--numbering", type=click.Choice(["0", "1", "author"]), default="0", help="How tables count residues.")
+@click.option("--symmetric", is_flag=True, help="Pairs of a table hold in both directions.")
+@click.option("--match", type=click.Choice(["id", "sequence"]), default="id", help="How a record finds its protein.")
+@click.option("--mismatch", type=click.Choice(["refuse", "align", "skip"]), default="refuse",
+              help="What to do with a record whose sequence is not the store's.")  # fmt: skip
+@click.option("--replace", is_flag=True, help="Let values take the place of those that were known before.")
+@click.option("--drop", multiple=True, metavar="NAME", help="Drop a property first; may be repeated.")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def annotate(store: Path, inputs: tuple[Path, ...], as_json: bool, **options: Any) -> None:
+    """Give the proteins of STORE properties, from any INPUT that tells of them.
+
+    INPUT is a structure file, UniProt XML or text, TAPE's LMDB, ProteinNet, DSSP's output, or a table (.csv, .tsv,
+    .parquet; MMseqs2's clusters) with a column id, and pos for residues, or source and target for pairs. What it tells
+    of proteins that are not in STORE is passed over. Attention stays as it is.
+    """
+    from ..ingest import annotate as run
+    from ..store import open_store
+
+    done = run(store, inputs, **options)
+    if as_json:
+        click.echo(json.dumps(asdict(done), indent=2))
+        return
+    if done.passed_over:
+        click.echo(f"{done.passed_over:,} passed over: not in the store", err=True)
+    if done.skipped:
+        click.echo(f"{done.skipped:,} left out: another sequence than the store's", err=True)
+    frame = _dictionary(open_store(store))
+    given = [f"{level} {name}" in done.properties for level, name in zip(frame["level"], frame["name"], strict=True)]
+    if any(given):
+        click.echo(aligned(frame[given], left=("name", "level")))
+    else:
+        click.echo("no property was given a value")
+
+
+@click.command()
+@STORE
+@click.option("--json", "as_json", is_flag=True, help="For programs; with descriptions and digests.")
+def properties(store: Path, as_json: bool) -> None:
+    """List what STORE knows of proteins, residues and pairs: type, unit, source, and how much of it."""
+    from ..store import open_store
+
+    opened = open_store(store)
+    click.echo(json_records(opened.properties().df()) if as_json else aligned(_dictionary(opened), left=("name",)))
+
+
+def _dictionary(store: Any) -> Any:
+    """The dictionary as people read it."""
+    import pandas as pd
+
+    frame = store.properties().to_arrow_table().to_pandas(types_mapper=pd.ArrowDtype)
+    shown = frame[["level", "name", "type", "unit", "known", "positive", "absent", "source"]]
+    return shown.rename(columns={"positive": "true"}).assign(source=[_last(path) for path in shown["source"]])
+
+
+def _last(path: Any) -> str:
+    """The name of a file without its folders."""
+    return os.path.basename(path) if isinstance(path, str) else ""
+
+
+@click.command()
+@STORE
+@click.argument("target", metavar="OUT", type=click.Path(path_type=Path))
+@click.option("--format", "form", type=click.Choice(["duckdb", "parquet"]), default="duckdb",
+              help="One DuckDB file, or a folder of Parquet files.")  # fmt: skip
+@click.option("--arcs", is_flag=True, help="Also the arcs of every model, most of a store's size.")
+def export(store: Path, target: Path, form: str, arcs: bool) -> None:
+    """Write the tables of STORE to OUT, which any tool opens."""
+    from ..store import open_store
+
+    try:
+        names = open_store(store).export(target, form, arcs=arcs)
+    except OSError as error:
+        raise AttnstoreError(f"{target} cannot be written: {error.strerror}.") from error
+    click.echo(f"{target}: {', '.join(names)}")
