@@ -11,7 +11,7 @@ from .properties import UNRESOLVED, Property
 #: Å; residues nearer than this are neighbours, as in a contact.
 _NEIGHBOUR = 8.0
 
-_NOT_OF_20 = "NULL for letters that are none of the 20 amino acids"
+_NOT_OF_20 = "NULL for letters beyond the 20"
 
 
 class Derived(NamedTuple):
@@ -107,7 +107,7 @@ def site_distance(name: str) -> Property:
     return Property(
         f"{name}_distance", "residue", "float",
         f"between the Cβ of the residue and that of the nearest one where {name} is true; 0 there", "Å",
-        f"NULL where Cβ is not resolved, and in a protein without a resolved {name}",
+        "NULL where Cβ is not resolved, or no site's is",
     )  # fmt: skip
 
 

@@ -24,10 +24,10 @@ ARROW_TYPES: Mapping[Kind, pa.DataType] = {
 TABLES: Mapping[Level, str] = {"protein": "proteins", "residue": "residues", "pair": "pairs"}
 
 #: What an absent value means, for the dictionary.
-UNKNOWN_IF_NONE = "NULL for a protein that carries no feature of the kind, FALSE elsewhere in one that does"
+UNKNOWN_IF_NONE = "NULL where a protein has no such feature"
 NEGATIVE = "FALSE"
-UNRESOLVED = "NULL where the residue is not resolved"
-NOT_GIVEN = "NULL where the source gives no value"
+UNRESOLVED = "NULL where not resolved"
+NOT_GIVEN = "NULL where not given"
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
 

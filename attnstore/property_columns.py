@@ -311,6 +311,8 @@ class PropertyColumns:
         prop = site_distance(site.name)
         key = Key(prop.level, prop.name)
         if key not in self._entries:
+            if not self._connection.execute("SELECT 1 FROM residues WHERE cb_x IS NOT NULL LIMIT 1").fetchall():
+                return
             self._connection.execute(f"ALTER TABLE residues ADD COLUMN {identifier(prop.name)} DOUBLE")
             self._entries[key] = prop
         for lengths, first in self._ranges():

@@ -16,7 +16,7 @@ from typing import Protocol, TypeVar
 from ...durable import sha256_file
 from ...errors import SourceError
 from ...properties import Property, Source
-from . import cgdms, fasta, mmcif, pdb, text
+from . import cgdms, fasta, mmcif, pdb, text, uniprot_text, uniprot_xml
 from .absent import negatives
 from .record import DEFAULT, Options, Record, Structure
 
@@ -51,7 +51,7 @@ class Reader(Format, Protocol):
 Kind = TypeVar("Kind", bound=Format)
 
 #: Asked in this order: those that go by the suffix before those that also go by content.
-READERS: tuple[Reader, ...] = (pdb, mmcif, fasta, cgdms)
+READERS: tuple[Reader, ...] = (pdb, mmcif, uniprot_xml, uniprot_text, fasta, cgdms)
 
 
 def read_inputs(inputs: Sequence[Path | str], options: Options = DEFAULT) -> Iterator[Record]:

@@ -182,7 +182,10 @@ def test_names_that_differ_by_case_alone_are_refused(store):
 
 
 def test_a_property_is_dropped_with_what_follows_from_it(store):
-    add(store, ("p", "ACD", at(Property("binding_site", "residue", "boolean", "x"), 3, [1])))
+    site = at(Property("binding_site", "residue", "boolean", "x"), 3, [1])
+    with CatalogWriter(store) as catalog:
+        catalog.add("p", "ACD", "f", random_structure(np.random.default_rng(0), 3, 0.0), [site], A)
+        catalog.publish()
     assert {"binding_site", "binding_site_distance"} <= {name for name, *_ in query(store, "DESCRIBE residues")}
     with CatalogWriter(store) as catalog:
         catalog.drop("binding_site")
