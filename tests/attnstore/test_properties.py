@@ -230,7 +230,7 @@ def _cb(structure):
     return structure.cb.astype(np.float64)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(seed=st.integers(0, 10**6), lengths=st.lists(st.integers(1, 60), min_size=1, max_size=4))
 def test_contact_numbers_and_distances_to_sites_are_those_of_brute_force(tmp_path_factory, seed, lengths):
     store = tmp_path_factory.mktemp("store")
@@ -259,6 +259,9 @@ def test_contact_numbers_and_distances_to_sites_are_those_of_brute_force(tmp_pat
         for one, row in zip(cb, to_sites, strict=True):
             distances.append(None if np.isnan(one).any() or not row.size else row.min())
     assert column(store, "contact_number") == numbers
+    if not any(np.isfinite(structure.cb).all(1).any() for structure in structures):
+        assert "binding_site_distance" not in {name for name, *_ in query(store, "DESCRIBE residues")}
+        return
     found = column(store, "binding_site_distance")
     assert [value is None for value in found] == [value is None for value in distances]
     assert [v for v in found if v is not None] == pytest.approx([v for v in distances if v is not None], abs=1e-6)
@@ -290,7 +293,7 @@ def _given(draw):
     return writes
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(writes=_given())
 def test_what_stands_is_what_the_rule_says_whatever_the_order(tmp_path_factory, writes):
     """The rule: the first source that knows anything of a protein's property holds, or with `replace` the last."""
