@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from .derived import FROM_SEQUENCE, contact_numbers
+from .properties import Annotation, Property
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +37,11 @@ class Structure:
     ca: npt.NDArray[np.float32]
     cb: npt.NDArray[np.float32]
 
+    @property
+    def located(self) -> bool:
+        """Has it any coordinates, or numbering alone?"""
+        return bool(np.isfinite(self.ca).any() or np.isfinite(self.cb).any())
+
 
 def structure_digest(structure: Structure) -> str:
     """SHA-256 of everything in a structure, hexadecimal."""
@@ -46,7 +52,7 @@ def structure_digest(structure: Structure) -> str:
 
 @dataclass
 class Protein:
-    """A protein as table `proteins` has it; `member` is its column `structure`, by which to find the coordinates.
+    """A protein as table `proteins` has it; `member` is its column `structure`, whose coordinates it carries.
 
     `structure` is None where there is none, and where the catalog holds it already.
     """
@@ -59,13 +65,19 @@ class Protein:
     structure_sha256: str | None = None
     structure: Structure | None = None
 
-    def adopt(self, member: str, structure: Structure, structure_sha256: str) -> None:
-        """Take coordinates and numbering from a member."""
-        self.member, self.structure, self.structure_sha256 = member, structure, structure_sha256
+    def adopt(self, member: str, structure: Structure | None, structure_sha256: str | None) -> bool:
+        """Take coordinates and numbering from a member, or numbering alone; say whether there was anything to take."""
+        if structure is None or self.member is not None or (self.structure is not None and not structure.located):
+            return False
+        self.structure = structure
+        if structure.located:
+            self.member, self.structure_sha256 = member, structure_sha256
+        return True
 
 
+NUMBERING_COLUMNS = ("author_number", "insertion_code")
 STRUCTURE_COLUMNS = (
-    "author_number", "insertion_code", "ca_x", "ca_y", "ca_z", "cb_x", "cb_y", "cb_z", "contact_number",
+    *NUMBERING_COLUMNS, "ca_x", "ca_y", "ca_z", "cb_x", "cb_y", "cb_z", "contact_number",
 )  # fmt: skip
 
 _LISTS = ", ".join(f"unnest({column}) AS {column}" for column in STRUCTURE_COLUMNS)
@@ -109,3 +121,35 @@ def _structure_values(structures: Sequence[Structure]) -> list[pa.Array]:
         columns += [pa.array(np.ascontiguousarray(xyz[:, axis]), pa.float32(), mask=missing) for axis in range(3)]
     numbers = np.concatenate([np.empty(0), *(contact_numbers(structure.cb) for structure in structures)])
     return [*columns, pa.array(np.nan_to_num(numbers).astype(np.int64), mask=np.isnan(numbers))]
+
+
+def annotation_rows(prop: Property, given: Sequence[tuple[int, Annotation]], first_rows: Sequence[int]) -> pa.Table:
+    """Values of a property in several proteins, by increasing index, as `PropertyColumns.put` takes them.
+
+    Parameters
+    ----------
+    prop : Property
+    given : index of each protein, and its values
+    first_rows : by index, where a protein's residues begin among all; and after the last
+    """
+    index = np.array([index for index, _ in given], np.int64)
+    values = pa.concat_arrays([annotation.values for _, annotation in given])
+    if prop.level == "protein":
+        return pa.table({"protein_index": index, "value": values})
+    if prop.level == "residue":
+        rows: npt.NDArray[np.int64] = np.concatenate(
+            [np.arange(first_rows[protein], first_rows[protein + 1]) for protein in index.tolist()]
+        )
+        return pa.table({"row": rows, "value": values})
+    # After a protein's listed pairs comes what holds for the others.
+    rest = [(protein, each.otherwise) for protein, each in given if each.otherwise is not None]
+    owner = np.repeat(index, [len(annotation.values) for _, annotation in given])
+    others = pa.nulls(len(rest), pa.int32())
+    source, target = (
+        pa.concat_arrays([pa.array(np.concatenate(ends), pa.int32()), others])
+        for ends in zip(*((each.source, each.target) for _, each in given), strict=True)
+    )
+    otherwise = pa.array([value for _, value in rest], values.type)
+    protein = np.append(owner, [each for each, _ in rest]).astype(np.int64)
+    value = pa.concat_arrays([values, otherwise])
+    return pa.table({"protein_index": protein, "source": source, "target": target, "value": value})

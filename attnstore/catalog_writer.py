@@ -10,10 +10,18 @@ from types import TracebackType
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
-from .catalog_rows import RESIDUES, STRUCTURE_COLUMNS, Protein, Structure, protein_table, structure_digest
+from .catalog_rows import (
+    NUMBERING_COLUMNS,
+    RESIDUES,
+    STRUCTURE_COLUMNS,
+    Protein,
+    Structure,
+    annotation_rows,
+    protein_table,
+    structure_digest,
+)
 from .derived import FROM_SEQUENCE
 from .errors import SourceError, StoreError
 from .layout import StoreDocument
@@ -260,8 +268,7 @@ class CatalogWriter:
             annotated.append((protein.index, record))
             if again:
                 continue
-            if protein.member is None and record.structure is not None and record.structure_sha256 is not None:
-                protein.adopt(record.name, record.structure, record.structure_sha256)
+            if protein.adopt(record.name, record.structure, record.structure_sha256):
                 proteins[protein.index] = protein
                 self._structures = True
             if record.protein is None:
@@ -293,30 +300,7 @@ class CatalogWriter:
                 key=lambda entry: entry[0],
             )
             if chosen:
-                self._columns.put(prop, self._rows_of(prop, chosen))
-
-    def _rows_of(self, prop: Property, given: Sequence[tuple[int, Annotation]]) -> pa.Table:
-        index = np.array([index for index, _ in given], np.int64)
-        values = pa.concat_arrays([annotation.values for _, annotation in given])
-        if prop.level == "protein":
-            return pa.table({"protein_index": index, "value": values})
-        if prop.level == "residue":
-            rows: npt.NDArray[np.int64] = np.concatenate(
-                [np.arange(self._rows[protein], self._rows[protein + 1]) for protein in index.tolist()]
-            )
-            return pa.table({"row": rows, "value": values})
-        # After a protein's listed pairs comes what holds for the others.
-        rest = [(protein, each.otherwise) for protein, each in given if each.otherwise is not None]
-        owner = np.repeat(index, [len(annotation.values) for _, annotation in given])
-        others = pa.nulls(len(rest), pa.int32())
-        source, target = (
-            pa.concat_arrays([pa.array(np.concatenate(ends), pa.int32()), others])
-            for ends in zip(*((each.source, each.target) for _, each in given), strict=True)
-        )
-        otherwise = pa.array([value for _, value in rest], values.type)
-        protein = np.append(owner, [each for each, _ in rest]).astype(np.int64)
-        value = pa.concat_arrays([values, otherwise])
-        return pa.table({"protein_index": protein, "source": source, "target": target, "value": value})
+                self._columns.put(prop, annotation_rows(prop, chosen, self._rows))
 
     def _recall(self, batch: Sequence[_Record]) -> tuple[dict[str, _Member], dict[int, Protein]]:
         """What the catalog holds of a batch's ids, and of its sequences, by index."""
@@ -367,16 +351,25 @@ class CatalogWriter:
                 self._connection.execute(f"INSERT INTO residues BY NAME {RESIDUES}")
 
     def _update(self, proteins: Sequence[Protein]) -> None:
-        with self._incoming(protein_table(proteins)):
-            self._connection.execute(
-                "UPDATE proteins SET structure = i.structure, structure_sha256 = i.structure_sha256 "
-                "FROM incoming i WHERE proteins.protein_index = i.protein_index"
-            )
-            values = ", ".join(f"{column} = i.{column}" for column in STRUCTURE_COLUMNS)
-            self._connection.execute(
-                f"UPDATE residues SET {values} FROM ({RESIDUES}) i "
-                "WHERE residues.protein_index = i.protein_index AND residues.pos = i.pos"
-            )
+        """Give proteins that the catalog holds coordinates; or numbering alone, where there is none yet."""
+        located = [protein for protein in proteins if protein.member is not None]
+        numbered = [protein for protein in proteins if protein.member is None]
+        for some, columns, where in (
+            (located, STRUCTURE_COLUMNS, ""),
+            (numbered, NUMBERING_COLUMNS, " AND residues.author_number IS NULL"),
+        ):
+            if not some:
+                continue
+            with self._incoming(protein_table(some)):
+                self._connection.execute(
+                    "UPDATE proteins SET structure = i.structure, structure_sha256 = i.structure_sha256 "
+                    "FROM incoming i WHERE proteins.protein_index = i.protein_index"
+                )
+                values = ", ".join(f"{column} = i.{column}" for column in columns)
+                self._connection.execute(
+                    f"UPDATE residues SET {values} FROM ({RESIDUES}) i "
+                    f"WHERE residues.protein_index = i.protein_index AND residues.pos = i.pos{where}"
+                )
 
     def publish(self) -> StoreDocument:
         """Finish the catalog and make it current; returns the store's description.

@@ -16,7 +16,18 @@ from typing import Protocol, TypeVar
 from ...durable import sha256_file
 from ...errors import SourceError
 from ...properties import Property, Source
-from . import cgdms, fasta, mmcif, pdb, text, uniprot_text, uniprot_xml
+from . import (
+    cgdms,
+    fasta,
+    mmcif,
+    pdb,
+    proteinnet,
+    sidechainnet,
+    tape_lmdb,
+    text,
+    uniprot_text,
+    uniprot_xml,
+)
 from .absent import negatives
 from .record import DEFAULT, Options, Record, Structure
 
@@ -51,7 +62,9 @@ class Reader(Format, Protocol):
 Kind = TypeVar("Kind", bound=Format)
 
 #: Asked in this order: those that go by the suffix before those that also go by content.
-READERS: tuple[Reader, ...] = (pdb, mmcif, uniprot_xml, uniprot_text, fasta, cgdms)
+READERS: tuple[Reader, ...] = (
+    pdb, mmcif, uniprot_xml, uniprot_text, tape_lmdb, proteinnet, sidechainnet, fasta, cgdms,
+)  # fmt: skip
 
 
 def read_inputs(inputs: Sequence[Path | str], options: Options = DEFAULT) -> Iterator[Record]:
@@ -149,7 +162,9 @@ def _files(folder: Path) -> list[Path]:
     for parent, folders, names in os.walk(folder, onerror=refuse):
         folders[:] = [name for name in folders if not name.startswith(".")]
         paths += [Path(parent, name) for name in names if not name.startswith(".")]
-    return sorted((path for path in paths if path.is_file()), key=lambda path: path.parts)
+    # LMDB leaves its lock beside its data, where it is of no use to a reader.
+    files = (path for path in paths if path.is_file() and not path.name.endswith(("lock.mdb", ".lmdb-lock")))
+    return sorted(files, key=lambda path: path.parts)
 
 
 def _reader_of(path: Path, readers: Sequence[Kind]) -> Kind | None:

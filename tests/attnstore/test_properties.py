@@ -344,6 +344,29 @@ def test_what_stands_is_what_the_rule_says_whatever_the_order(tmp_path_factory, 
     assert len(column(store, "pos")) == 6
 
 
+@pytest.mark.parametrize("batch", [1, 500_000])
+def test_numbering_alone_gives_way_to_coordinates(store, monkeypatch, batch):
+    monkeypatch.setattr(CatalogWriter, "_BATCH", batch)
+
+    def numbered(first, xyz):
+        numbers = np.arange(first, first + 3, dtype=np.int32)
+        return Structure(numbers, np.ones(3, np.bool_), (None,) * 3, *[np.full((3, 3), xyz, np.float32)] * 2)
+
+    with CatalogWriter(store) as catalog:
+        catalog.add("p", "ACD", "f", numbered(5, np.nan))
+        catalog.add("q", "ACD", "f", numbered(9, np.nan))
+        catalog.publish()
+    assert column(store, "author_number") == [5, 6, 7]
+    assert column(store, "structure", "proteins") == [None]
+    with CatalogWriter(store) as catalog:
+        catalog.add("r", "ACD", "f", numbered(20, 1.0))
+        catalog.add("s", "ACD", "f", numbered(30, 2.0))
+        catalog.publish()
+    assert column(store, "author_number") == [20, 21, 22]
+    assert column(store, "ca_x") == [1.0] * 3
+    assert column(store, "structure", "proteins") == ["r"]
+
+
 def test_structures_do_not_depend_on_annotations(store):
     one = Structure(np.zeros(3, np.int32), np.zeros(3, np.bool_), (None,) * 3,
                     np.zeros((3, 3), np.float32), np.zeros((3, 3), np.float32))  # fmt: skip
