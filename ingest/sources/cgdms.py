@@ -6,7 +6,7 @@ then one line per residue holds the x, y and z of N, Cα, C and the side chain's
 
 from __future__ import annotations
 
-import math
+import itertools
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +23,8 @@ NAME = "cgdms text (.txt)"
 PROPERTIES: tuple[Property, ...] = ()
 
 _COLUMNS = 12
+#: Å; no atom lies as far out.
+_FARTHEST = 1e6
 _SEQUENCE = re.compile(rf"[{''.join(sorted(LETTERS))}]+")
 _PREDICTION = re.compile(r"[HEC]+")
 
@@ -31,13 +33,13 @@ def accepts(path: Path, head: bytes) -> bool:
     """Say whether a .txt file starts as a cgdms file does: a sequence, then a line of H, E and C."""
     if text.suffix(path) != ".txt":
         return False
-    first, _, rest = head.decode("utf-8", errors="replace").partition("\n")
-    second, ended, rest = rest.partition("\n")
-    if not (_SEQUENCE.fullmatch(first.rstrip()) and _PREDICTION.fullmatch(second.rstrip())):
+    lines = head.decode("utf-8-sig", errors="replace").splitlines()
+    if len(lines) < 2 or not (_SEQUENCE.fullmatch(lines[0].rstrip()) and _PREDICTION.fullmatch(lines[1].rstrip())):
         return False
-    third = rest.split(maxsplit=1)
-    # A protein longer than the head leaves no third line to look at.
-    return not ended or (bool(third) and _finite(third[0]) is not None)
+    if len(head) >= text.HEAD_BYTES and len(lines) <= 3:  # a long protein, whose first row the head cuts or lacks
+        return True
+    words = "".join(lines[2:3]).split(maxsplit=1)
+    return bool(words) and _coordinate(words[0]) is not None
 
 
 def read(path: Path, options: Options = DEFAULT) -> Iterator[Record]:
@@ -49,18 +51,21 @@ def read(path: Path, options: Options = DEFAULT) -> Iterator[Record]:
     Raises
     ------
     SourceError
-        The first line is no sequence, or the rows are not one per residue of 12 finite numbers.
+        The first line is no sequence, or the rows are not one per residue of 12 coordinates.
     """
-    content = [(number, line) for number, line in text.lines(path) if line.strip()]
-    if not content:
+    content = ((number, line) for number, line in text.lines(path) if line.strip())
+    number, line = next(content, (0, ""))
+    if not number:
         raise SourceError(f"{path} is empty; give a cgdms file of a sequence and its coordinates.")
-    sequence = content[0][1].strip()
+    sequence = line.strip()
     if not _SEQUENCE.fullmatch(sequence):
-        raise SourceError(f"{path}:1 is no amino acid sequence; line 1 of a cgdms file must be one.")
-    rows = [_row(path, number, line) for number, line in content[2:]]
-    if len(rows) != len(sequence):
+        raise SourceError(f"{path}:{number} is no amino acid sequence; line 1 of a cgdms file must be one.")
+    next(content, None)
+    rows = [_row(path, number, line) for number, line in itertools.islice(content, len(sequence))]
+    surplus = sum(1 for _ in content)
+    if surplus or len(rows) < len(sequence):
         raise SourceError(
-            f"{path} has {len(rows)} rows of coordinates for a sequence of {len(sequence)}; "
+            f"{path} has {len(rows) + surplus} rows of coordinates for a sequence of {len(sequence)}; "
             f"give one row per residue from line 3 on."
         )
     n, ca, c, _centroid = np.moveaxis(np.array(rows).reshape(-1, 4, 3), 1, 0)
@@ -84,16 +89,16 @@ def _row(path: Path, number: int, line: str) -> list[float]:
         )
     values = []
     for word in words:
-        value = _finite(word)
+        value = _coordinate(word)
         if value is None:
             raise SourceError(f"{path}:{number} has {word!r} where a coordinate is due; correct the line.")
         values.append(value)
     return values
 
 
-def _finite(word: str) -> float | None:
+def _coordinate(word: str) -> float | None:
     try:
         value = float(word)
     except ValueError:
         return None
-    return value if math.isfinite(value) else None
+    return value if abs(value) < _FARTHEST else None

@@ -14,6 +14,10 @@ NAME = "FASTA (.fasta .fa .faa .fas .fsa, or any file starting with '>')"
 PROPERTIES: tuple[Property, ...] = ()
 
 _SUFFIXES = frozenset({".fasta", ".fa", ".faa", ".fas", ".fsa"})
+#: More than any name has, less than would flood a message or the catalog.
+_LONGEST_ID = 1000
+#: Twenty times what the longest known proteins have.
+_MOST_RESIDUES = 1 << 20
 # Checked before upper-casing, since str.upper() turns some foreign letters into amino acids (ß → SS).
 _ACCEPTED = LETTERS | {letter.lower() for letter in LETTERS}
 
@@ -32,16 +36,18 @@ def read(path: Path, options: Options = DEFAULT) -> Iterator[Record]:
     Raises
     ------
     SourceError
-        No record at all, text before the first '>', an empty id, a record without sequence, a
-        character that is no amino acid, or a file that is not readable text.
+        No record at all, text before the first '>', an empty id or one of more than 1000 characters, a
+        record without sequence or of more than a million residues, a character that is no amino acid, or
+        a file that is not readable text.
     """
     header: tuple[int, str] | None = None
     parts: list[tuple[int, str]] = []
+    length = 0
     for number, line in text.lines(path):
         if line.startswith(">"):
             if header is not None:
                 yield _record(path, header, parts)
-            header, parts = (number, line), []
+            header, parts, length = (number, line), [], 0
             continue
         part = "".join(line.split())
         if not part:
@@ -52,6 +58,12 @@ def read(path: Path, options: Options = DEFAULT) -> Iterator[Record]:
                 f"'>id' and remove what comes before the first."
             )
         parts.append((number, part))
+        length += len(part)
+        if length > _MOST_RESIDUES:
+            raise SourceError(
+                f"{path}:{header[0]} begins a record of more than {_MOST_RESIDUES:,} residues, as no protein has; "
+                f"split it, or name the file that was meant."
+            )
     if header is None:
         raise SourceError(f"{path} is empty: it has no FASTA record; give a file with '>id' lines.")
     yield _record(path, header, parts)
@@ -64,6 +76,11 @@ def _record(path: Path, header: tuple[int, str], parts: list[tuple[int, str]]) -
     if not words:
         raise SourceError(f"{place} is a header without an id; write a name right after the '>'.")
     name = words[0]
+    if len(name) > _LONGEST_ID:
+        raise SourceError(
+            f"{place} begins a header with a word of {len(name)} characters, which is no name; "
+            f"write a space after the name."
+        )
     sequence = "".join(part for _, part in parts).removesuffix("*")
     if not sequence:
         raise SourceError(f"{place}: record {name} has no sequence; add it or remove the record.")

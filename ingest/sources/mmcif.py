@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,31 +12,33 @@ import numpy as np
 from Bio.PDB.MMCIF2Dict import MMCIF2Dict
 
 from ...errors import SourceError
-from ...properties import Property
 from . import text
+from .elements import element
+from .entry import Entry
+from .mmcif_categories import ABSENT, Cif, read_categories
 from .record import DEFAULT, Options, Record
 from .structure import (
     Atom,
+    Chain,
+    Group,
+    Key,
     Parents,
     Residue,
     amino_acids,
-    at_least_one,
     chain_id,
     entry_id,
+    groups,
     is_protein,
-    record,
+    left_over,
     residues,
 )
+from .structure_properties import STRUCTURE_PROPERTIES, records
 
 NAME = "mmCIF (.cif .mmcif)"
-PROPERTIES: tuple[Property, ...] = ()
+PROPERTIES = STRUCTURE_PROPERTIES
 
 _SUFFIXES = frozenset({".cif", ".mmcif"})
 _ENTRY = r"[^\s?.]\S*"
-_ABSENT = frozenset({".", "?", ""})
-
-#: The categories of the file: column name to values.
-Cif = Mapping[str, list[str]]
 
 
 def accepts(path: Path, head: bytes) -> bool:
@@ -65,32 +67,39 @@ def read(path: Path, options: Options = DEFAULT) -> Iterator[Record]:
         )
     )
     rows = _rows(path, cif)
+    # Where atoms have places in a sequence, those without are of no polymer.
+    labelled = any(row.place is not None for row in rows)
+    others = [row for row in rows if labelled and row.place is None]
+    rows = [row for row in rows if not labelled or row.place is not None]
     polymers = _scheme(path, cif) or _entities(path, cif, rows)
     by_label: dict[str, list[_Row]] = defaultdict(list)
-    undeclared: dict[str, list[Atom]] = defaultdict(list)
+    undeclared: dict[str, list[_Row]] = defaultdict(list)
     for row in rows:
         if row.label in polymers:
             by_label[row.label].append(row)
         else:
-            undeclared[row.chain].append(row.atom)
+            undeclared[row.chain].append(row)
 
-    found: list[tuple[str, Record]] = []
+    chains: list[Chain] = []
     for label, polymer in polymers.items():
         names = [alternatives[0] for alternatives in polymer.names]
         if is_protein(names, parents):
             where = f"{path} chain {polymer.chain}"
             observed = _placed(polymer, by_label[label], where)
-            identifier = chain_id(entry, polymer.chain)
-            found.append((polymer.chain, record(identifier, where, names, observed, parents)))
-    for chain, atoms in undeclared.items():
-        seen = amino_acids(residues(atoms), parents)
-        names = [residue.name for residue in seen]
+            chains.append(Chain(chain_id(entry, polymer.chain), where, polymer.chain, label, names, observed))
+    ligands = _ligands(others)
+    for chain, members in undeclared.items():
+        seen = residues(row.atom for row in members)
+        kept = amino_acids(seen, parents)
+        label = members[0].label
+        ligands += left_over(chain, label, seen, kept)
+        names = [residue.name for residue in kept]
         if is_protein(names, parents):
             where = f"{path} chain {chain}"
-            one = record(chain_id(entry, chain), where, names, dict(enumerate(seen)), parents)
-            found.append((chain, one))
-    found.sort(key=lambda pair: pair[0])
-    yield from at_least_one((one for _, one in found), f"{path} has no protein chain; give a structure that has one.")
+            chains.append(Chain(chain_id(entry, chain), where, chain, label, names, dict(enumerate(kept))))
+    chains.sort(key=lambda one: one.author)
+    features = read_categories(path, cif, _labelled(rows))
+    yield from records(path, Entry(chains, ligands, parents, features), options)
 
 
 @dataclass(frozen=True)
@@ -135,7 +144,7 @@ def _parse(path: Path) -> Cif:
 
 
 def _rows(path: Path, cif: Cif) -> list[_Row]:
-    """Return the atoms of the first model; with label_seq_id given, those of polymers only."""
+    """Return the atoms of the first model."""
     if "_atom_site.Cartn_x" not in cif:
         return []
     columns = [
@@ -155,6 +164,8 @@ def _rows(path: Path, cif: Cif) -> list[_Row]:
             (("Cartn_x",), None),
             (("Cartn_y",), None),
             (("Cartn_z",), None),
+            (("type_symbol",), "?"),
+            (("B_iso_or_equiv",), "?"),
             (("pdbx_PDB_model_num",), "1"),
         )
     ]
@@ -168,8 +179,24 @@ def _rows(path: Path, cif: Cif) -> list[_Row]:
                 raise SourceError(
                     f"{path}: row {index} of atom_site is not valid ({error}); correct or fetch it again."
                 ) from error
-    labelled = any(row.place is not None for row in rows)
-    return [row for row in rows if row.place is not None] if labelled else rows
+    return rows
+
+
+def _ligands(rows: Iterable[_Row]) -> list[Group]:
+    atoms: dict[tuple[str, str], list[Atom]] = defaultdict(list)
+    for row in rows:
+        if row.atom.hetero:
+            atoms[row.chain, row.label].append(row.atom)
+    return [group for (chain, label), members in atoms.items() for group in groups(chain, label, members)]
+
+
+def _labelled(rows: Iterable[_Row]) -> dict[tuple[str, str], Key]:
+    """Return the author's names of each residue by label_asym_id and label_seq_id."""
+    return {
+        (row.label, str(row.place)): (row.chain, row.atom.number, row.atom.insertion_code)
+        for row in rows
+        if row.place is not None
+    }
 
 
 def _column(path: Path, cif: Cif, names: Sequence[str], default: str | None) -> list[str]:
@@ -177,7 +204,7 @@ def _column(path: Path, cif: Cif, names: Sequence[str], default: str | None) -> 
     length = len(cif["_atom_site.Cartn_x"])
     for name in names:
         column = cif.get(f"_atom_site.{name}")
-        if column is not None and any(value not in _ABSENT for value in column):
+        if column is not None and any(value not in ABSENT for value in column):
             if len(column) != length:
                 raise SourceError(f"{path} is cut short in its atom_site rows; fetch it again.")
             return column
@@ -187,20 +214,23 @@ def _column(path: Path, cif: Cif, names: Sequence[str], default: str | None) -> 
 
 
 def _row(fields: Sequence[str], place: str) -> _Row:
-    label, chain, entity, label_seq, number, code, residue, group, name, alternative, occupancy, *xyz = fields
-    x, y, z = (float(np.float32(value)) for value in xyz)
+    label, chain, entity, label_seq, number, code, residue, group, name, alternative, occupancy, *rest = fields
+    x, y, z = (float(np.float32(value)) for value in rest[:3])
+    symbol, b_factor = rest[3:]
     atom = Atom(
         number=int(number),
-        insertion_code=None if code in _ABSENT else code,
+        insertion_code=None if code in ABSENT else code,
         residue=residue,
         hetero=group == "HETATM",
         name=name,
-        alternative="" if alternative in _ABSENT else alternative,
-        occupancy=0.0 if occupancy in _ABSENT else float(occupancy),
+        alternative="" if alternative in ABSENT else alternative,
+        occupancy=0.0 if occupancy in ABSENT else float(occupancy),
         position=(x, y, z),
         place=place,
+        element=element(symbol, name, residue),
+        b_factor=float("nan") if b_factor in ABSENT else float(b_factor),
     )
-    return _Row(label, entity, None if label_seq in _ABSENT else int(label_seq), chain, atom)
+    return _Row(label, entity, None if label_seq in ABSENT else int(label_seq), chain, atom)
 
 
 def _scheme(path: Path, cif: Cif) -> dict[str, _Polymer]:
@@ -209,7 +239,7 @@ def _scheme(path: Path, cif: Cif) -> dict[str, _Polymer]:
     for label, chain, place, name in _table(
         path, cif, "_pdbx_poly_seq_scheme", ("asym_id", "pdb_strand_id", "seq_id", "mon_id")
     ):
-        polymer = polymers.setdefault(label, _Polymer(label if chain in _ABSENT else chain, []))
+        polymer = polymers.setdefault(label, _Polymer(label if chain in ABSENT else chain, []))
         _extend(polymer.names, place, name, f"{path} chain {polymer.chain}")
     return polymers
 

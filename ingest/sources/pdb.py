@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import io
-import re
 import warnings
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,25 +14,30 @@ from Bio.PDB.PDBExceptions import PDBConstructionException, PDBConstructionWarni
 from Bio.PDB.PDBParser import PDBParser
 
 from ...errors import SourceError
-from ...properties import Property
 from . import text
-from .placement import Missing, place
+from .elements import element
+from .entry import Entry
+from .pdb_header import Header, read_header
+from .placement import place
 from .record import DEFAULT, Options, Record
 from .structure import (
+    WATERS,
     Atom,
-    Parents,
+    Chain,
+    Group,
     Residue,
     amino_acids,
-    at_least_one,
     chain_id,
     entry_id,
+    groups,
     is_protein,
-    record,
+    left_over,
     residues,
 )
+from .structure_properties import STRUCTURE_PROPERTIES, records
 
 NAME = "PDB (.pdb .ent)"
-PROPERTIES: tuple[Property, ...] = ()
+PROPERTIES = STRUCTURE_PROPERTIES
 
 _SUFFIXES = frozenset({".pdb", ".ent"})
 _CODE = r"[1-9][A-Za-z0-9]{3}"
@@ -42,7 +45,6 @@ _COORDINATES = ("ATOM  ", "HETATM")
 # A record that Biopython skips without a word; put in place of what it is not to see, it keeps the
 # line numbers right.
 _SKIPPED = "TER   "
-_UNRESOLVED = re.compile(r"REMARK 465\s+(?:\d+\s+)?(\w{1,3})\s(.)\s*(-?\d+)([A-Za-z]?)\s*")
 
 
 def accepts(path: Path, head: bytes) -> bool:
@@ -63,50 +65,26 @@ def read(path: Path, options: Options = DEFAULT) -> Iterator[Record]:
         not fit its SEQRES.
     """
     content = [line for _, line in text.lines(path, whole=True)]
-    header = _header(content)
-    model = _first_model(content)
-    entry = entry_id(header.code, text.stem(path), _CODE)
-    atoms = _atoms(path, model)
-    if not atoms and not header.sequences:
+    header = read_header(path, content)
+    model, after = _first_model(content)
+    code = entry_id(header.code, text.stem(path), _CODE)
+    atoms = _atoms(path, model, after)
+    if not atoms.polymers and not header.sequences:
         raise SourceError(f"{path} is no PDB file: it has neither ATOM nor SEQRES records; check the file.")
-    records = (
-        _record(path, chain, chain_id(entry, chain), header, atoms.get(chain, []))
-        for chain in sorted({*header.sequences, *atoms})
-    )
-    yield from at_least_one(
-        (one for one in records if one is not None),
-        f"{path} has no protein chain; give a structure that has one.",
-    )
+    chains: list[Chain] = []
+    ligands = [group for name, members in atoms.others.items() for group in groups(name, name, members)]
+    for name in sorted({*header.sequences, *atoms.polymers}):
+        chain, others = _chain(path, name, chain_id(code, name), header, atoms.polymers.get(name, []))
+        chains += [] if chain is None else [chain]
+        ligands += others
+    yield from records(path, Entry(chains, ligands, header.parents, header.features), options)
 
 
-@dataclass(frozen=True)
-class _Header:
-    code: str
-    sequences: dict[str, list[str]]
-    missing: dict[str, list[Missing]]
-    parents: Parents
+def _first_model(content: Sequence[str]) -> tuple[list[str], set[int]]:
+    """Return the file with every line blanked out that is no coordinate of the first model, or a water's.
 
-
-def _header(content: Sequence[str]) -> _Header:
-    code = ""
-    sequences: dict[str, list[str]] = defaultdict(list)
-    missing: dict[str, list[Missing]] = defaultdict(list)
-    parents: dict[str, str] = {}
-    for line in content:
-        if line.startswith("HEADER"):
-            code = line[62:66].strip()
-        elif line.startswith("SEQRES"):
-            sequences[line[11:12]] += line[19:70].split()
-        elif line.startswith("MODRES"):
-            parents.setdefault(line[12:15].strip(), line[24:27].strip())
-        elif match := _UNRESOLVED.fullmatch(line):
-            name, chain, number, code_of_insertion = match.groups()
-            missing[chain].append((int(number), code_of_insertion or None, name))
-    return _Header(code, dict(sequences), dict(missing), parents)
-
-
-def _first_model(content: Sequence[str]) -> list[str]:
-    """Return the file with every line blanked out that is no polymer coordinate of the first model."""
+    With it come the indices of the HETATM after the last TER of their chain.
+    """
     end = _end_of_first_model(content)
     last_ter: dict[str, int] = {}
     chain = ""
@@ -116,12 +94,16 @@ def _first_model(content: Sequence[str]) -> list[str]:
         elif line[:6].rstrip() == "TER":
             # The short form of TER names no chain and ends the one before it.
             last_ter[chain] = index
-    return [
-        line
-        if line.startswith("ATOM  ") or (line.startswith("HETATM") and index < last_ter.get(line[21:22], end))
-        else _SKIPPED
-        for index, line in enumerate(content[:end])
+    model = [
+        line if line.startswith(_COORDINATES) and line[17:20].strip() not in WATERS else _SKIPPED
+        for line in content[:end]
     ]
+    after = {
+        index
+        for index, line in enumerate(model)
+        if line.startswith("HETATM") and index >= last_ter.get(line[21:22], end)
+    }
+    return model, after
 
 
 def _end_of_first_model(content: Sequence[str]) -> int:
@@ -134,22 +116,22 @@ def _end_of_first_model(content: Sequence[str]) -> int:
     return len(content)
 
 
-def _atoms(path: Path, model: Sequence[str]) -> dict[str, list[Atom]]:
+def _atoms(path: Path, model: Sequence[str], after: set[int]) -> _Collector:
+    collector = _Collector(path, model, after)
     if all(line == _SKIPPED for line in model):
-        return {}
-    collector = _Collector(path)
+        return collector
     try:
         # A number too large becomes infinite, which the check of the backbone refuses.
         with warnings.catch_warnings(), np.errstate(over="ignore"):
-            # They concern absent occupancies and B factors, which nothing here depends on; what else
-            # Biopython would drop with a warning is decided by the collector.
+            # They concern absent occupancies and B factors, which are seen to here; what else Biopython
+            # would drop with a warning is decided by the collector.
             warnings.simplefilter("ignore", PDBConstructionWarning)
             PDBParser(PERMISSIVE=True, structure_builder=collector).get_structure("", io.StringIO("\n".join(model)))
     except (PDBConstructionException, ValueError, IndexError) as error:
         raise SourceError(
             f"{path}:{collector.line} is no valid ATOM or HETATM record ({error}); correct the line."
         ) from error
-    return dict(collector.atoms)
+    return collector
 
 
 class _Collector:
@@ -159,10 +141,13 @@ class _Collector:
     mutants; here both are settled by `structure.residues`.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, model: Sequence[str], after: set[int]) -> None:
         self.path = path
         self.line = 0
-        self.atoms: defaultdict[str, list[Atom]] = defaultdict(list)
+        self.polymers: defaultdict[str, list[Atom]] = defaultdict(list)
+        self.others: defaultdict[str, list[Atom]] = defaultdict(list)
+        self._model = model
+        self._after = after
         self._chain = ""
         self._residue: tuple[int, str | None, str, bool] = (0, None, "", False)
 
@@ -179,14 +164,29 @@ class _Collector:
         self,
         name: str,
         position: Any,
-        _b_factor: float,
+        b_factor: float,
         occupancy: float | None,
         alternative: str,
-        *_: object,
+        full_name: str,
+        _serial: int,
+        symbol: str | None,
     ) -> None:
         x, y, z = position.tolist()
-        self.atoms[self._chain].append(
-            Atom(*self._residue, name, alternative, occupancy or 0.0, (x, y, z), f"{self.path}:{self.line}")
+        index = self.line - 1
+        # Biopython has 0 for a B-factor that is not there.
+        given = bool(self._model[index][60:66].strip())
+        atoms = self.others if index in self._after else self.polymers
+        atoms[self._chain].append(
+            Atom(
+                *self._residue,
+                name=name,
+                alternative=alternative,
+                occupancy=occupancy or 0.0,
+                position=(x, y, z),
+                place=f"{self.path}:{self.line}",
+                element=element(symbol or "", full_name, self._residue[2]),
+                b_factor=b_factor if given else float("nan"),
+            )
         )
 
     def init_structure(self, _: str) -> None: ...
@@ -200,23 +200,26 @@ class _Collector:
     def get_structure(self) -> None: ...
 
 
-def _record(path: Path, chain: str, identifier: str, header: _Header, atoms: list[Atom]) -> Record | None:
-    where = f"{path} chain {chain}" if chain.strip() else str(path)
-    observed = residues(atoms)
-    names = header.sequences.get(chain)
+def _chain(
+    path: Path, name: str, identifier: str, header: Header, atoms: list[Atom]
+) -> tuple[Chain | None, list[Group]]:
+    """Return a chain, None where it is no protein, and the groups among its atoms."""
+    where = f"{path} chain {name}" if name.strip() else str(path)
+    seen = residues(atoms)
+    names = header.sequences.get(name)
     if names is None:
-        observed = amino_acids(observed, header.parents)
-        names = [residue.name for residue in observed]
-        places = list(range(len(names)))
-        if not is_protein(names, header.parents):
-            return None
+        polymer = amino_acids(seen, header.parents)
+        names = [residue.name for residue in polymer]
     else:
-        # Sorted out before the placement, which a nucleic acid chain need not survive.
-        if not is_protein(names, header.parents):
-            return None
-        observed = _polymer(observed, frozenset(names))
-        places = place(names, observed, header.missing.get(chain, []), where)
-    return record(identifier, where, names, dict(zip(places, observed, strict=True)), header.parents)
+        polymer = _polymer(seen, frozenset(names))
+    others = left_over(name, name, seen, polymer)
+    # Sorted out before the placement, which a nucleic acid chain need not survive.
+    if not is_protein(names, header.parents):
+        return None, others
+    declared = name in header.sequences
+    places = place(names, polymer, header.missing.get(name, []), where) if declared else range(len(names))
+    observed = dict(zip(places, polymer, strict=True))
+    return Chain(identifier, where, name, name, names, observed), others
 
 
 def _polymer(observed: Sequence[Residue], names: frozenset[str]) -> list[Residue]:

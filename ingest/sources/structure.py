@@ -1,10 +1,10 @@
-"""From the atoms of a coordinate file to records: what the PDB and the mmCIF reader share."""
+"""From the atoms of a coordinate file to chains: what the PDB and the mmCIF reader share."""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -12,14 +12,18 @@ import numpy as np
 from Bio.Data.PDBData import protein_letters_3to1_extended
 
 from ...errors import SourceError
+from ...properties import Annotation
 from ..geometry import virtual_cb
 from .record import Record, Structure
 
 #: Residue name to parent residue name, as the file itself declares its modified residues.
 Parents = Mapping[str, str]
+#: A residue by its author's names for it: chain, number, insertion code.
+Key = tuple[str, int, str | None]
+
+WATERS = frozenset({"HOH", "WAT", "DOD", "H2O"})
 
 _BACKBONE = ("N", "CA", "C", "CB")
-_WATERS = frozenset({"HOH", "WAT", "DOD", "H2O"})
 _NUCLEOTIDES = frozenset({"A", "C", "G", "I", "N", "T", "U", "DA", "DC", "DG", "DI", "DN", "DT", "DU"})
 # Names that Biopython's table leaves out.
 _LETTERS = {"SEC": "U", "PYL": "O", "ASX": "B", "GLX": "Z", "XLE": "J", "UNK": "X"}
@@ -37,6 +41,13 @@ class Atom(NamedTuple):
     occupancy: float
     position: tuple[float, float, float]
     place: str
+    element: str
+    b_factor: float
+
+    @property
+    def heavy(self) -> bool:
+        """Whether it is no hydrogen and has a position that can be measured from."""
+        return self.element not in {"H", "D"} and all(map(math.isfinite, self.position))
 
 
 @dataclass(frozen=True)
@@ -65,10 +76,66 @@ class Residue:
         """The name of highest occupancy; the first in the file among equals."""
         return max(self.variants, key=lambda name: self.variants[name].occupancy)
 
+    def named(self, name: str) -> Variant:
+        """Return what was seen under the name, where it was, else the variant of highest occupancy."""
+        return self.variants.get(name) or self.variants[self.name]
+
     @property
     def label(self) -> str:
         """Name and number for messages, "GLY 52A"."""
         return f"{self.name} {self.number}{self.insertion_code or ''}"
+
+
+@dataclass(frozen=True)
+class Group:
+    """A molecule, or a part of one, that is no residue of a polymer: a ligand, an ion, a sugar.
+
+    Attributes
+    ----------
+    key, name
+        As its author numbers and names it.
+    asym
+        What the entry's assemblies call the chain it belongs to.
+    atoms
+        One for each atom name, that of highest occupancy.
+    """
+
+    key: Key
+    name: str
+    asym: str
+    atoms: tuple[Atom, ...]
+
+
+@dataclass(frozen=True)
+class Chain:
+    """A protein chain of L residues.
+
+    Attributes
+    ----------
+    id, place
+        Of its record.
+    author, asym
+        Its author's name for it, and that in the entry's assemblies.
+    names
+        Residue names of the whole chain, length L.
+    observed
+        From 0-based place in the chain to the residue seen there.
+    """
+
+    id: str
+    place: str
+    author: str
+    asym: str
+    names: Sequence[str]
+    observed: Mapping[int, Residue]
+
+    def seen(self) -> dict[int, Variant]:
+        """Return what was seen at each observed place; at a point mutation, the residue that the sequence names."""
+        return {place: residue.named(self.names[place]) for place, residue in self.observed.items()}
+
+    def places(self) -> dict[Key, int]:
+        """Return the place of each observed residue."""
+        return {(self.author, one.number, one.insertion_code): place for place, one in self.observed.items()}
 
 
 def residues(atoms: Iterable[Atom]) -> list[Residue]:
@@ -85,7 +152,7 @@ def residues(atoms: Iterable[Atom]) -> list[Residue]:
     found: dict[tuple[int, str | None], Residue] = {}
     seen: set[tuple[int, str | None, str, str, str]] = set()
     for atom in atoms:
-        if atom.residue in _WATERS:
+        if atom.residue in WATERS:
             continue
         key = (atom.number, atom.insertion_code)
         residue = found.setdefault(key, Residue(*key))
@@ -109,6 +176,31 @@ def _check(atom: Atom, seen: set[tuple[int, str | None, str, str, str]]) -> None
     seen.add(key)
     if not all(map(math.isfinite, atom.position)):
         raise SourceError(f"{where} has a coordinate that is no finite number; correct or remove the atom.")
+
+
+def groups(author: str, asym: str, atoms: Iterable[Atom]) -> list[Group]:
+    """Gather the atoms of a chain that are no polymer's into groups, waters left out."""
+    found: dict[tuple[Key, str], dict[str, Atom]] = {}
+    for atom in atoms:
+        if atom.residue in WATERS:
+            continue
+        group = found.setdefault(((author, atom.number, atom.insertion_code), atom.residue), {})
+        kept = group.get(atom.name)
+        if kept is None or atom.occupancy > kept.occupancy:
+            group[atom.name] = atom
+    return [Group(key, name, asym, tuple(members.values())) for (key, name), members in found.items()]
+
+
+def left_over(author: str, asym: str, chain: Iterable[Residue], polymer: Iterable[Residue]) -> list[Group]:
+    """Return the groups among a chain's residues: the HETATM that did not turn out to be of its polymer."""
+    kept = set(map(id, polymer))
+    return [
+        Group((author, one.number, one.insertion_code), name, asym, tuple(variant.atoms.values()))
+        for one in chain
+        if id(one) not in kept
+        for name, variant in one.variants.items()
+        if variant.hetero
+    ]
 
 
 def amino_acids(chain: Iterable[Residue], parents: Parents) -> list[Residue]:
@@ -164,58 +256,38 @@ def entry_id(declared: str, stem: str, pattern: str) -> str:
     return declared.upper() if re.fullmatch(pattern, declared) else stem
 
 
-def record(
-    identifier: str, place: str, names: Sequence[str], observed: Mapping[int, Residue], parents: Parents
-) -> Record:
+def record(chain: Chain, parents: Parents, annotations: tuple[Annotation, ...]) -> Record:
     """Build the record of a chain.
 
-    Parameters
-    ----------
-    identifier, place
-        Passed on to the record.
-    names
-        Residue names of the whole chain, length L.
-    observed
-        From 0-based place in the chain to the residue seen there.
-    parents
-        Parent names of modified residues.
+    Places that were not observed have no author number and NaN positions.
 
-    Returns
-    -------
-    The record; places not in `observed` have no author number and NaN positions. At a point mutation the
-    positions are those of the residue that the sequence names, where it was seen.
+    Raises
+    ------
+    SourceError
+        A residue number is beyond 32 bits.
     """
-    length = len(names)
+    length = len(chain.names)
     number = np.zeros(length, dtype=np.int32)
     known = np.zeros(length, dtype=np.bool_)
     codes: list[str | None] = [None] * length
     atoms = np.full((length, len(_BACKBONE), 3), np.nan, dtype=np.float64)
-    for place_in_chain, residue in observed.items():
+    for place, residue in chain.observed.items():
         if abs(residue.number) > np.iinfo(np.int32).max:
-            raise SourceError(f"{place}: residue number {residue.number} is out of range; renumber it.")
-        number[place_in_chain] = residue.number
-        known[place_in_chain] = True
-        codes[place_in_chain] = residue.insertion_code
-        variant = residue.variants.get(names[place_in_chain]) or residue.variants[residue.name]
+            raise SourceError(f"{chain.place}: residue number {residue.number} is out of range; renumber it.")
+        number[place] = residue.number
+        known[place] = True
+        codes[place] = residue.insertion_code
+    for place, variant in chain.seen().items():
         for column, name in enumerate(_BACKBONE):
             if name in variant.atoms:
-                atoms[place_in_chain, column] = variant.atoms[name].position
+                atoms[place, column] = variant.atoms[name].position
     n, ca, c, cb = np.moveaxis(atoms, 1, 0)
     # A Cβ without its Cα is still the file's own observation and stays.
     cb = np.where(np.isnan(cb), virtual_cb(n, ca, c), cb)
     return Record(
-        id=identifier,
-        sequence="".join(_letter(name, parents) or "X" for name in names),
-        place=place,
+        id=chain.id,
+        sequence="".join(_letter(name, parents) or "X" for name in chain.names),
+        place=chain.place,
         structure=Structure(number, known, tuple(codes), ca.astype(np.float32), cb.astype(np.float32)),
+        annotations=annotations,
     )
-
-
-def at_least_one(records: Iterable[Record], complaint: str) -> Iterator[Record]:
-    """Pass the records on, or raise SourceError with the complaint where there is none."""
-    empty = True
-    for one in records:
-        empty = False
-        yield one
-    if empty:
-        raise SourceError(complaint)

@@ -5,6 +5,9 @@ from __future__ import annotations
 import contextlib
 import gzip
 import io
+import os
+import stat
+import sys
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,13 +19,16 @@ _GZIP_MAGIC = b"\x1f\x8b"
 _BOM = "\ufeff"
 #: How much of a file's start the readers get to see when they say whether they accept it.
 HEAD_BYTES = 4096
+_BLOCK_BYTES = 1 << 20
 #: The longest line: far beyond any protein, far below what would fill the memory.
-_LINE_BYTES = 64 << 20
-#: The most that is read of a file that has to be in memory whole.
+_LINE_BYTES = 16 << 20
+#: The most memory that is given to a file that has to be in it whole.
 _WHOLE_BYTES = 1 << 30
+#: What a line takes in a list of lines, besides its characters.
+_LINE_OVERHEAD = sys.getsizeof("") + 8
 #: A gzip that grows by more than this factor, beyond so many bytes, was made to fill a disk or a memory.
 _GROWTH = 200
-_HARMLESS_BYTES = 64 << 20
+_HARMLESS_BYTES = 16 << 20
 
 
 def suffix(path: Path) -> str:
@@ -57,36 +63,54 @@ def lines(path: Path, *, whole: bool = False) -> Iterator[tuple[int, str]]:
     path
         Plain or gzip.
     whole
-        All lines will be in memory at once: refuse a file of more than 1 GiB.
+        All lines will be in memory at once: refuse a file whose lines take more than 1 GiB of it.
 
     Raises
     ------
     SourceError
-        As `opened`; or the file is not UTF-8, or has a line of more than 64 MiB.
+        As `opened`; or the file is not UTF-8, or has a line of more than 16 MiB.
     """
     number = size = 0
     try:
         with opened(path) as stream:
-            # Reading by line splits at "\n" only; the bytes' splitlines also knows "\r".
-            while raw := stream.readline(_LINE_BYTES + 1):
-                size += len(raw)
-                if len(raw) > _LINE_BYTES:
-                    raise SourceError(
-                        f"{path}:{number + 1} is a line of more than {_LINE_BYTES >> 20} MiB; "
-                        f"break its lines, or name the file that was meant."
-                    )
+            for line in _split(path, stream):
+                number += 1
+                size += len(line) + _LINE_OVERHEAD
                 if whole and size > _WHOLE_BYTES:
                     raise _too_large(path)
-                for part in raw.splitlines():
-                    number += 1
-                    text = part.decode("utf-8")
-                    yield number, text.removeprefix(_BOM) if number == 1 else text
+                text = line.decode("utf-8")
+                if "\0" in text:
+                    raise SourceError(
+                        f"{path}:{number} holds a NUL byte, as no text does but UTF-16; "
+                        f"save the file as UTF-8, or name the file that was meant."
+                    )
+                yield number, text.removeprefix(_BOM) if number == 1 else text
     except UnicodeDecodeError as error:
         byte = error.object[error.start]
         raise SourceError(
             f"{path}:{number} holds the byte 0x{byte:02x}, which is not UTF-8 text; "
             f"save the file as UTF-8, or name the file that was meant."
         ) from error
+
+
+def _split(path: Path, stream: BinaryIO) -> Iterator[bytes]:
+    """Yield each line without its end; by blocks, since a stream's own lines end at "\\n" only."""
+    rest = b""
+    number = 0
+    while block := stream.read(_BLOCK_BYTES):
+        data = rest + block
+        pieces = data.splitlines()
+        rest = b""
+        if not data.endswith(b"\n"):  # the line, or the "\n" of its "\r\n", is in the next block
+            rest = pieces.pop() + (b"\r" if data.endswith(b"\r") else b"")
+        yield from pieces
+        number += len(pieces)
+        if len(rest) > _LINE_BYTES:
+            raise SourceError(
+                f"{path}:{number + 1} is a line of more than {_LINE_BYTES >> 20} MiB; "
+                f"break its lines, or name the file that was meant."
+            )
+    yield from rest.splitlines()
 
 
 def content(path: Path) -> bytes:
@@ -112,15 +136,21 @@ def opened(path: Path) -> Iterator[BinaryIO]:
     ------
     SourceError
         While it is open, too: it cannot be opened, is a damaged gzip or one made to overflow, or is named .gz and is
-        none.
+        none; or it is no file, or has a name that is not UTF-8.
     """
     try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        raise SourceError(f"{os.fsencode(path)!r} is a name that is not UTF-8; rename the file.") from error
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):  # a pipe would be waited for, and can be read only once
+            raise SourceError(f"{path} is no file but a folder, a pipe or a device; give a file.")
         with path.open("rb") as file:
             magic = file.read(len(_GZIP_MAGIC))
             file.seek(0)
             if magic == _GZIP_MAGIC:
                 with gzip.open(file, "rb") as unpacked:
-                    yield io.BufferedReader(_Measured(path, unpacked), 1 << 16)
+                    yield io.BufferedReader(_Measured(path, file, unpacked), 1 << 16)
                 return
             if path.suffix.lower() == ".gz":
                 raise SourceError(
@@ -142,18 +172,17 @@ def opened(path: Path) -> Iterator[BinaryIO]:
 class _Measured(io.RawIOBase):
     """Passes on what a gzip stream holds, as long as it is in proportion to the file."""
 
-    def __init__(self, path: Path, stream: gzip.GzipFile) -> None:
-        self._path, self._stream = path, stream
-        self._most = max(_HARMLESS_BYTES, _GROWTH * path.stat().st_size)
+    def __init__(self, path: Path, packed: BinaryIO, unpacked: gzip.GzipFile) -> None:
+        self._path, self._packed, self._unpacked = path, packed, unpacked
         self._size = 0
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
-        size = self._stream.readinto(buffer)
+        size = self._unpacked.readinto(buffer)
         self._size += size
-        if self._size > self._most:
+        if self._size > max(_HARMLESS_BYTES, _GROWTH * self._packed.tell()):
             raise SourceError(
                 f"{self._path} grows to more than {_GROWTH} times its size when unpacked, as no such file does; "
                 f"unpack it yourself if it is meant."
@@ -162,7 +191,7 @@ class _Measured(io.RawIOBase):
 
 
 def _too_large(path: Path) -> SourceError:
-    return SourceError(f"{path} has more than {_WHOLE_BYTES >> 30} GiB; split it into smaller files.")
+    return SourceError(f"{path} takes more than {_WHOLE_BYTES >> 30} GiB of memory; split it into smaller files.")
 
 
 def _without_gz(path: Path) -> Path:

@@ -1,0 +1,117 @@
+"""An entry of the PDB in one form, whichever format its file has."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .structure import Chain, Group, Key, Parents
+
+#: How a residue is modified, the most telling first.
+Modification = Literal["residue", "attachment", "cross-link", "disulfide", "metal"]
+MODIFICATIONS: tuple[Modification, ...] = ("residue", "attachment", "cross-link", "disulfide", "metal")
+
+#: float64 [3, 4]: rotation, then translation in Å.
+Operator = NDArray[np.float64]
+_LARGEST = 1e6
+#: Of one biological assembly: from what it calls a chain to the operators that make its copies.
+Assembly = Mapping[str, Sequence[Operator]]
+
+
+class Span(NamedTuple):
+    """A helix, strand or turn, from its first to its last residue."""
+
+    kind: Literal["helix", "strand", "turn"]
+    first: Key
+    last: Key
+
+
+class Site(NamedTuple):
+    """A site as the entry lists it; the evidence in upper case, None where not given."""
+
+    evidence: str | None
+    residues: tuple[Key, ...]
+
+
+class End(NamedTuple):
+    """One of the two atoms of a bond."""
+
+    key: Key
+    name: str
+    atom: str
+
+
+class Bond(NamedTuple):
+    """A bond that the entry lists; `crossing` where the two ends are in different copies of the asymmetric unit."""
+
+    ends: tuple[End, End]
+    disulfide: bool
+    crossing: bool
+
+
+class Modified(NamedTuple):
+    """A residue, by key and name, and how it is modified."""
+
+    key: Key
+    name: str
+    kind: Modification
+
+
+@dataclass(frozen=True)
+class Features:
+    """What an entry says of its residues.
+
+    Attributes
+    ----------
+    spans, sites, bonds
+        As listed.
+    modified
+        As MODRES or pdbx_struct_mod_residue list them.
+    curated
+        As pdbx_modification_feature lists them; None where the entry has none, as in every PDB file.
+    assemblies
+        In the file's order.
+    """
+
+    spans: Sequence[Span] = ()
+    sites: Sequence[Site] = ()
+    bonds: Sequence[Bond] = ()
+    modified: Sequence[Modified] = ()
+    curated: Sequence[Modified] | None = None
+    assemblies: Sequence[Assembly] = ()
+
+
+@dataclass(frozen=True)
+class Entry:
+    """The protein chains, ligands and features of the first model."""
+
+    chains: Sequence[Chain]
+    groups: Sequence[Group]
+    parents: Parents
+    features: Features = field(default_factory=Features)
+
+
+def operator(matrix: ArrayLike) -> Operator:
+    """Return an operator of an assembly, float64 [3, 4].
+
+    Raises
+    ------
+    ValueError
+        A number of it is not finite, or larger than any structure.
+    """
+    result = np.asarray(matrix, np.float64)
+    if not (np.abs(result) < _LARGEST).all():
+        raise ValueError("an operator has a number that is out of range")
+    return result
+
+
+def modification_listed(key: Key, name: str, parent: str) -> Modified:
+    """Return what a row of MODRES or pdbx_struct_mod_residue says.
+
+    One that names a standard residue as its own parent marks a residue that something is attached to.
+    """
+    return Modified(key, name, "attachment" if name == parent else "residue")
