@@ -21,9 +21,9 @@ from ..properties import Kind, Property, Source
 from .lock import waiting
 from .matching import MATCHES, MISMATCHES, Match, Mismatch, Proteins, fitted
 from .sources import READERS, Format, Reader, find, records, source_of, tables
-from .sources import dssp as dssp_output
 from .sources.download import fetched
 from .sources.record import Options, Record
+from .sources.structures import dssp as dssp_output
 from .store_directory import storage_errors
 from .table_values import (
     NUMBERINGS,

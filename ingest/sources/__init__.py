@@ -16,20 +16,12 @@ from typing import Protocol, TypeVar
 from ...durable import sha256_file
 from ...errors import SourceError
 from ...properties import Property, Source
-from . import (
-    cgdms,
-    fasta,
-    mmcif,
-    pdb,
-    proteinnet,
-    sidechainnet,
-    tape_lmdb,
-    text,
-    uniprot_text,
-    uniprot_xml,
-)
+from . import cgdms, fasta, proteinnet, sidechainnet, text
 from .absent import negatives
 from .record import DEFAULT, Options, Record, Structure
+from .structures import mmcif, pdb
+from .tape import tape_lmdb
+from .uniprot import uniprot_text, uniprot_xml
 
 __all__ = ["READERS", "Options", "Reader", "Record", "Structure", "find", "read_inputs", "records", "source_of"]
 

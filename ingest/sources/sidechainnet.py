@@ -14,9 +14,10 @@ from pathlib import Path
 
 from ...errors import SourceError
 from ...properties import Property
-from . import dssp, text
+from . import text
 from .proteinnet import name_of
 from .record import DEFAULT, LETTERS, Options, Record
+from .structures import dssp
 from .vocabulary import SS3, SS4, SS8
 
 NAME = "sidechainnet's DSSP annotations (.json)"

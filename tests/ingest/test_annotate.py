@@ -140,7 +140,9 @@ def test_author_numbers_with_insertion_codes(tmp_path):
     ).df()  # fmt: skip
     frame = pd.DataFrame({"id": rows["protein"], "pos": rows["number"], "aa": rows["aa"], "place": rows["pos"]})
     annotate(tmp_path / "store", [frame.sample(frac=1, random_state=0)], numbering="author")
-    found = attnstore.open(tmp_path / "store").sql("SELECT count(*), count_if(place = pos) FROM residues WHERE place >= 0")
+    found = attnstore.open(tmp_path / "store").sql(
+        "SELECT count(*), count_if(place = pos) FROM residues WHERE place >= 0"
+    )
     assert found.fetchall() == [(len(rows), len(rows))]
     with pytest.raises(SourceError, match="no residue numbered 9999 in the store"):
         annotate(tmp_path / "store", [frame.assign(pos="9999", other=1)[:1]], numbering="author")

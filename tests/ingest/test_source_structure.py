@@ -16,7 +16,8 @@ from Bio.PDB.PDBParser import PDBParser
 
 from attnstore.errors import SourceError
 from attnstore.ingest.geometry import virtual_cb
-from attnstore.ingest.sources import Record, mmcif, pdb
+from attnstore.ingest.sources import Record
+from attnstore.ingest.sources.structures import mmcif, pdb
 
 DATA = Path(__file__).parents[1] / "data" / "structures"
 AGREED = ["1A8O", "1LCD", "2XHE_backbone"]

@@ -19,10 +19,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from attnstore.errors import SourceError
-from attnstore.ingest.sources import Record, mmcif, pdb
-from attnstore.ingest.sources.additives import BIOLIP
-from attnstore.ingest.sources.elements import element, is_metal
+from attnstore.ingest.sources import Record
 from attnstore.ingest.sources.record import Options
+from attnstore.ingest.sources.structures import mmcif, pdb
+from attnstore.ingest.sources.structures.additives import BIOLIP
+from attnstore.ingest.sources.structures.elements import element, is_metal
 
 from .structure_files import FORMATS, Atom, Described, as_cif, as_pdb, chain_of, read
 

@@ -88,4 +88,4 @@ def test_file_with_a_format_s_suffix_goes_to_that_format_even_if_damaged(tmp_pat
 
 def test_every_reader_has_a_name_for_messages():
     names = [reader.NAME for reader in READERS]
-    assert len(set(names)) == len(names) == 4
+    assert len(set(names)) == len(names) == 9

@@ -13,14 +13,10 @@ import numpy as np
 from Bio.PDB.PDBExceptions import PDBConstructionException, PDBConstructionWarning
 from Bio.PDB.PDBParser import PDBParser
 
-from ...errors import SourceError
-from . import text
-from .elements import element
-from .entry import Entry
-from .pdb_header import Header, read_header
-from .placement import place
-from .record import DEFAULT, Options, Record
-from .structure import (
+from ....errors import SourceError
+from .. import text
+from ..record import DEFAULT, Options, Record
+from .chain import (
     WATERS,
     Atom,
     Chain,
@@ -34,7 +30,11 @@ from .structure import (
     left_over,
     residues,
 )
-from .structure_properties import STRUCTURE_PROPERTIES, records
+from .chain_properties import STRUCTURE_PROPERTIES, records
+from .elements import element
+from .entry import Entry
+from .pdb_header import Header, read_header
+from .placement import place
 
 NAME = "PDB (.pdb .ent)"
 PROPERTIES = STRUCTURE_PROPERTIES
@@ -138,7 +138,7 @@ class _Collector:
     """Takes the place of Biopython's structure builder, to keep every atom with its line.
 
     Biopython's own builder drops atoms it finds contradictory and picks the last of several point
-    mutants; here both are settled by `structure.residues`.
+    mutants; here both are settled by `chain.residues`.
     """
 
     def __init__(self, path: Path, model: Sequence[str], after: set[int]) -> None:

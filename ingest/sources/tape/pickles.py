@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from ...errors import SourceError
+from ....errors import SourceError
 
 #: The most that a pickle may have of bytes, and of instructions: what is built takes a few hundred MB at worst.
 PICKLE_BYTES = 64 << 20

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from ...errors import SourceError
+from ....errors import SourceError
 
 #: The longest value that is read; a record of a protein of 35,000 residues has about 10 MB.
 VALUE_BYTES = 64 << 20

@@ -18,11 +18,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import SourceError
-from ...properties import NEGATIVE, UNRESOLVED, Annotation, Property, along
-from . import dssp, lmdb_map, pickles, proteinnet
-from .record import DEFAULT, LETTERS, Options, Record, Structure
-from .vocabulary import BINDING_SITE, MODIFICATION, RSA, SS3, SS4, SS8
+from ....errors import SourceError
+from ....properties import NEGATIVE, UNRESOLVED, Annotation, Property, along
+from .. import proteinnet
+from ..record import DEFAULT, LETTERS, Options, Record, Structure
+from ..structures import dssp
+from ..vocabulary import BINDING_SITE, MODIFICATION, RSA, SS3, SS4, SS8
+from . import lmdb_map, pickles
 
 NAME = "TAPE's LMDB (a folder X.lmdb, or its data.mdb)"
 

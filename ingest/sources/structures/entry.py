@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .structure import Chain, Group, Key, Parents
+from .chain import Chain, Group, Key, Parents
 
 #: How a residue is modified, the most telling first.
 Modification = Literal["residue", "attachment", "cross-link", "disulfide", "metal"]

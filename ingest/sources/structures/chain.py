@@ -11,10 +11,10 @@ from typing import NamedTuple
 import numpy as np
 from Bio.Data.PDBData import protein_letters_3to1_extended
 
-from ...errors import SourceError
-from ...properties import Annotation
-from ..geometry import virtual_cb
-from .record import Record, Structure
+from ....errors import SourceError
+from ....properties import Annotation
+from ...geometry import virtual_cb
+from ..record import Record, Structure
 
 #: Residue name to parent residue name, as the file itself declares its modified residues.
 Parents = Mapping[str, str]

@@ -10,10 +10,11 @@ from typing import NoReturn
 from xml.etree.ElementTree import Element, TreeBuilder
 from xml.parsers import expat
 
-from ...errors import SourceError
-from ...properties import Property
-from . import text, uniprot_features
-from .record import DEFAULT, Options, Record
+from ....errors import SourceError
+from ....properties import Property
+from .. import text
+from ..record import DEFAULT, Options, Record
+from . import uniprot_features
 from .uniprot_features import ENTRY_BYTES, QUALIFIERS, Entry, Feature
 
 NAME = "UniProt XML (.xml)"

@@ -9,15 +9,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import SourceError
-from ...properties import UNKNOWN_IF_NONE, UNRESOLVED, Annotation, Property, along, at, between
+from ....errors import SourceError
+from ....properties import UNKNOWN_IF_NONE, UNRESOLVED, Annotation, Property, along, at, between
+from ..record import Options, Record
+from ..vocabulary import DISULFIDE, HELIX, MODIFICATION, RSA, SS3, SS4, SS8, STRAND, TURN
 from .accessibility import relative_accessibility
+from .chain import Chain, Key, record
 from .entry import MODIFICATIONS, Entry, Span
 from .ligands import ligand_residues
 from .modifications import disulfides, modifications
-from .record import Options, Record
-from .structure import Chain, Key, record
-from .vocabulary import DISULFIDE, HELIX, MODIFICATION, RSA, SS3, SS4, SS8, STRAND, TURN
 
 _NULL_TOO = f"{UNKNOWN_IF_NONE}; {UNRESOLVED}"
 _NO_STRUCTURE = f"NULL for a protein whose entry records neither helix nor strand of it, FALSE elsewhere; {UNRESOLVED}"

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ...errors import SourceError
+from ....errors import SourceError
+from .chain import WATERS, Key
 from .entry import Assembly, Bond, End, Features, Modified, Operator, Site, Span, modification_listed, operator
 from .placement import Missing
-from .structure import WATERS, Key
 
 _UNRESOLVED = re.compile(r"REMARK 465\s+(?:\d+\s+)?(\w{1,3})\s(.)\s*(-?\d+)([A-Za-z]?)\s*")
 # Polyproline II, which is no helix by hydrogen bonds, and which DSSP does not count as one either.

@@ -13,7 +13,8 @@ from typing import Literal, TypeVar
 
 import numpy as np
 
-from ...errors import SourceError
+from ....errors import SourceError
+from .chain import Key
 from .entry import (
     Assembly,
     Bond,
@@ -27,7 +28,6 @@ from .entry import (
     modification_listed,
     operator,
 )
-from .structure import Key
 
 #: The categories of the file: column name to values.
 Cif = Mapping[str, list[str]]

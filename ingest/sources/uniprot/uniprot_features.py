@@ -10,10 +10,10 @@ from typing import TypeVar
 import numpy as np
 import pyarrow as pa
 
-from ...errors import SourceError
-from ...properties import ARROW_TYPES, UNKNOWN_IF_NONE, Annotation, Property, along, between, whole
-from .record import LETTERS, Record
-from .vocabulary import BINDING_SITE, DISULFIDE, HELIX, STRAND, TURN
+from ....errors import SourceError
+from ....properties import ARROW_TYPES, UNKNOWN_IF_NONE, Annotation, Property, along, between, whole
+from ..record import LETTERS, Record
+from ..vocabulary import BINDING_SITE, DISULFIDE, HELIX, STRAND, TURN
 
 #: The most that one entry may take in a file: far beyond any real one, and still what a memory holds.
 ENTRY_BYTES = 512 << 20

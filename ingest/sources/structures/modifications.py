@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from itertools import chain as joined
 
+from .chain import Chain, Key
 from .elements import is_metal
 from .entry import MODIFICATIONS, Bond, End, Entry, Modification, Modified
-from .structure import Chain, Key
 
 #: Put in for methionine to solve the structure.
 _SELENOMETHIONINE = "MSE"

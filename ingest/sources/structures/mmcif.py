@@ -11,13 +11,10 @@ from pathlib import Path
 import numpy as np
 from Bio.PDB.MMCIF2Dict import MMCIF2Dict
 
-from ...errors import SourceError
-from . import text
-from .elements import element
-from .entry import Entry
-from .mmcif_categories import ABSENT, Cif, read_categories
-from .record import DEFAULT, Options, Record
-from .structure import (
+from ....errors import SourceError
+from .. import text
+from ..record import DEFAULT, Options, Record
+from .chain import (
     Atom,
     Chain,
     Group,
@@ -32,7 +29,10 @@ from .structure import (
     left_over,
     residues,
 )
-from .structure_properties import STRUCTURE_PROPERTIES, records
+from .chain_properties import STRUCTURE_PROPERTIES, records
+from .elements import element
+from .entry import Entry
+from .mmcif_categories import ABSENT, Cif, read_categories
 
 NAME = "mmCIF (.cif .mmcif)"
 PROPERTIES = STRUCTURE_PROPERTIES

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .additives import BIOLIP
+from .chain import Atom, Chain, Group, Key
 from .elements import is_metal
 from .entry import Assembly, Entry, Operator
-from .structure import Atom, Chain, Group, Key
 
 _AS_DEPOSITED: Sequence[Operator] = (np.eye(3, 4),)
 

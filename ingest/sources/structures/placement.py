@@ -9,8 +9,8 @@ import numpy as np
 from Bio.Align import PairwiseAligner
 from numpy.typing import NDArray
 
-from ...errors import SourceError
-from .structure import Residue
+from ....errors import SourceError
+from .chain import Residue
 
 _WILDCARD = "?"
 # Distinct names become characters from here on, away from the wildcard.

@@ -9,7 +9,7 @@ import numpy as np
 from Bio.Data.PDBData import protein_letters_3to1, residue_sasa_scales
 from numpy.typing import NDArray
 
-from .structure import Atom, Chain, Variant
+from .chain import Atom, Chain, Variant
 
 # Tien et al. 2013, PLoS ONE 8:e80635, Table 1, column "Theoretical"; Biopython has it by the name of the group.
 _LARGEST = residue_sasa_scales["Wilke"]

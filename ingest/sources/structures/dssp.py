@@ -13,12 +13,12 @@ import numpy as np
 import pyarrow as pa
 from Bio.Data.PDBData import residue_sasa_scales
 
-from ...errors import SourceError
-from ...properties import Annotation, Property
-from . import text
+from ....errors import SourceError
+from ....properties import Annotation, Property
+from .. import text
+from ..vocabulary import RSA, SS3, SS4, SS8
+from .chain import chain_id, entry_id
 from .dssp_output import Row, is_output, read_output
-from .structure import chain_id, entry_id
-from .vocabulary import RSA, SS3, SS4, SS8
 
 NAME = "DSSP output (classic, or mkdssp's annotated mmCIF)"
 PROPERTIES: tuple[Property, ...] = (SS8, SS4, SS3, RSA)

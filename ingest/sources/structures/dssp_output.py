@@ -13,8 +13,8 @@ import numpy as np
 from Bio.Data.PDBData import protein_letters_1to3
 from Bio.PDB.MMCIF2Dict import MMCIF2Dict
 
-from ...errors import SourceError
-from . import text
+from ....errors import SourceError
+from .. import text
 
 _CLASSIC = b"==== Secondary Structure Definition"
 _COLUMNS = "  #  RESIDUE AA STRUCTURE"

@@ -12,10 +12,11 @@ from typing import Any
 from Bio import SwissProt
 from Bio.SeqFeature import UncertainPosition, UnknownPosition
 
-from ...errors import SourceError
-from ...properties import Property
-from . import text, uniprot_features
-from .record import DEFAULT, Options, Record
+from ....errors import SourceError
+from ....properties import Property
+from .. import text
+from ..record import DEFAULT, Options, Record
+from . import uniprot_features
 from .uniprot_features import ENTRY_BYTES, KEYS, QUALIFIERS, Entry, Feature
 
 NAME = "UniProt flat text (.dat .txt, or any file starting as one)"

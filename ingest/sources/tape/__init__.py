@@ -1,0 +1,1 @@
+"""TAPE's data sets: pickled records in LMDB, read without trusting either."""

@@ -1,0 +1,1 @@
+"""UniProt's entries, XML or flat text."""
