@@ -54,6 +54,12 @@ ANTIBERTY = Package(
     "30d910992b190013871bac49cdc032e01a19339f7d2b958ab99b0eb44638352a", 96.6,
 )  # fmt: skip
 
+#: DSSP's secondary structure of 159,026 chains of the PDB (BSD-3).
+SIDECHAINNET = Package(
+    "sidechainnet", "1.0.1", "sidechainnet-1.0.1-py2.py3-none-any.whl",
+    "604f57ffb2ae35e293aaf2cdb3e5bbb79907930dddf963da602d4f9445429d78", 47.7,
+)  # fmt: skip
+
 
 def cache_directory() -> Path:
     """Where fetched files are kept: $ATTNSTORE_CACHE, or the user's cache folder."""
@@ -82,6 +88,12 @@ def cgdms_chains() -> list[Path]:
     """Every chain of cgdms, sorted by id."""
     folder = unpacked(CGDMS, "cgdms", None, below="cgdms/protein_data/train_val")
     return sorted(folder.glob("*.txt"))
+
+
+def sidechainnet_dssp() -> Path:
+    """The file of DSSP annotations of sidechainnet."""
+    name = "full_protein_dssp_annotations.json"
+    return unpacked(SIDECHAINNET, "sidechainnet", {f"sidechainnet/resources/{name}": name}) / name
 
 
 def unpacked(package: Package, folder: str, files: Mapping[str, str] | None, below: str = "") -> Path:

@@ -102,8 +102,8 @@ def annotate(
     absent : what it means that a source names no feature of a kind in a protein, or a table has no row for a residue:
         'null', nothing is known, or 'false', there is none
     match : find a record's protein by its 'id', or failing that by equal 'sequence'
-    mismatch : of a record whose sequence is not the store's: 'refuse' it, 'align' both and carry over what fits, or
-        'skip' it
+    mismatch : of a record whose sequence is not the store's: 'refuse' it, 'align' both and carry over what fits, if
+        nine in ten residues are the same, or 'skip' it
     replace : let values take the place of those that were known before of the same protein
     drop : properties to drop first
     name : of frames, for the dictionary

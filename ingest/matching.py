@@ -123,29 +123,27 @@ def fitted(record: Record, sequence: str, mismatch: Mismatch) -> Record | None:
 
     Returns
     -------
-    The record itself where the sequences are the same; None where it is skipped.
+    The record itself where the sequences are the same; None where it is to be left out, also because they are too
+    different to be aligned: fewer than nine in ten residues are the same.
 
     Raises
     ------
     SourceError
-        They differ and that is refused, or they are too different to be aligned.
+        They differ and that is refused.
     """
     if record.sequence == sequence:
         return record
     if mismatch == "skip":
         return None
-    difference = _difference(record.sequence, sequence)
     if mismatch == "refuse":
         raise SourceError(
-            f"{record.place}: {record.id} is not the sequence that the store has of it ({difference}): "
+            f"{record.place}: {record.id} is not the sequence that the store has of it "
+            f"({_difference(record.sequence, sequence)}): "
             "--mismatch align carries over what fits, --mismatch skip leaves it out."
         )
     places = _places(record.sequence, sequence)
     if places is None:
-        raise SourceError(
-            f"{record.place}: {record.id} is too different from the sequence that the store has of it to be aligned "
-            f"({difference}): --mismatch skip leaves it out."
-        )
+        return None
     structure = None if record.structure is None else _carried(record.structure, places)
     annotations = tuple(_moved(annotation, places, len(record.sequence)) for annotation in record.annotations)
     return replace(record, sequence=sequence, structure=structure, annotations=annotations)

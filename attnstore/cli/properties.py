@@ -73,8 +73,10 @@ def annotate(store: Path, inputs: tuple[Path, ...], as_json: bool, **options: An
     given = [f"{level} {name}" in done.properties for level, name in zip(frame["level"], frame["name"], strict=True)]
     if any(given):
         click.echo(aligned(frame[given], left=("name", "level")))
-    else:
+    elif inputs or options["fetch"]:
         click.echo("no property was given a value")
+    if options["drop"]:
+        click.echo(f"dropped {', '.join(options['drop'])}", err=True)
 
 
 @click.command()

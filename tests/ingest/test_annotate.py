@@ -273,8 +273,8 @@ def test_another_sequence_is_refused_skipped_or_aligned(store, tmp_path):
     with pytest.raises(SourceError, match=r"o.fa:1: q is not the sequence .*\(I at residue 3, and L in the store\)"):
         annotate(store, [other])
     assert annotate(store, [other], mismatch="skip").skipped == 1
-    with pytest.raises(SourceError, match="too different"):
-        annotate(store, [write(tmp_path, "d.fa", ">q\nWWWW\n")], mismatch="align")
+    # Of another protein nothing is carried over.
+    assert annotate(store, [write(tmp_path, "d.fa", ">q\nWWWW\n")], mismatch="align").skipped == 1
 
 
 def test_two_at_once_lose_nothing_of_each_other(store, tmp_path):
