@@ -23,7 +23,7 @@ ARROW_TYPES: Mapping[Kind, pa.DataType] = {
 #: The table of the catalog that holds the properties of a level.
 TABLES: Mapping[Level, str] = {"protein": "proteins", "residue": "residues", "pair": "pairs"}
 
-#: What an absent value means, for the dictionary.
+#: What an absent value means, for the dictionary. What begins with the first becomes FALSE where that is asked for.
 UNKNOWN_IF_NONE = "NULL where a protein has no such feature"
 NEGATIVE = "FALSE"
 UNRESOLVED = "NULL where not resolved"

@@ -27,8 +27,10 @@ def negatives(record: Record, offered: Iterable[Property]) -> Record:
     given = {annotation.property: annotation for annotation in record.annotations}
     known = None if record.structure is None else record.structure.author_known
     for prop in offered:
-        if prop.kind == "boolean" and prop.absent == UNKNOWN_IF_NONE:
-            negative = replace(prop, absent=NEGATIVE)
+        if prop.kind == "boolean" and prop.absent.startswith(UNKNOWN_IF_NONE):
+            # What else a NULL stands for, as a residue that is not resolved, it stands for still.
+            rest = prop.absent.partition(";")[1:]
+            negative = replace(prop, absent=NEGATIVE + "".join(rest))
             if prop in given:
                 given[prop] = replace(given[prop], property=negative)
             elif prop.level == "residue":

@@ -20,7 +20,7 @@ from .ligands import ligand_residues
 from .modifications import disulfides, modifications
 
 _NULL_TOO = f"{UNKNOWN_IF_NONE}; {UNRESOLVED}"
-_NO_STRUCTURE = f"NULL for a protein whose entry records neither helix nor strand of it, FALSE elsewhere; {UNRESOLVED}"
+_NO_STRUCTURE = f"{UNKNOWN_IF_NONE}, neither helix nor strand; {UNRESOLVED}"
 
 _HELIX = replace(HELIX, absent=_NO_STRUCTURE)
 _STRAND = replace(STRAND, absent=_NO_STRUCTURE)
