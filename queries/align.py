@@ -64,8 +64,8 @@ def align(
     Parameters
     ----------
     store : Store
-    predicate : f, an SQL condition over ``source.*``, ``target.*``, ``protein.*``, ``separation``, ``distance``,
-        ``distance_ca``, ``contact`` and ``contact_ca``
+    predicate : f, an SQL condition over ``source.*``, ``target.*``, ``protein.*``, ``pair.*``, ``separation``,
+        ``distance``, ``distance_ca``, ``contact`` and ``contact_ca``
     where : pairs for which this is not true take no part
     threshold : θ; 'auto' is 0.3 in the count form and none in the weighted form; None is every edge of the
         codebook and 0, in one pass: the curve of the share against the threshold
