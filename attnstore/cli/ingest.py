@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import AttnstoreError
-from .options import STORE, source_options
+from .options import STORE, files_and_entries, source_options
 
 if TYPE_CHECKING:
     from ..ingest import Summary
@@ -51,7 +51,14 @@ def _tiers(context: click.Context, parameter: click.Parameter, value: str) -> tu
 @click.option("--force", is_flag=True, help="Go on though the disk seems full, or another host holds the lock.")
 @click.pass_context
 def ingest(
-    context: click.Context, /, store: Path, inputs: tuple[Path, ...], model: str | None, as_json: bool, **options: Any
+    context: click.Context,
+    /,
+    store: Path,
+    inputs: tuple[Path, ...],
+    model: str | None,
+    fetch: bool,
+    as_json: bool,
+    **options: Any,
 ) -> None:
     """Run a model over proteins and keep all its attention in STORE.
 
@@ -60,8 +67,9 @@ def ingest(
     and what is known of them are read and nothing is run. The same command again goes on where it was stopped; Ctrl-C
     finishes what is being written and drops what is being computed.
     """
+    files, entries = files_and_entries(inputs, fetch)
     if model is None:
-        _proteins(context, store, inputs, as_json, options)
+        _proteins(context, store, files, entries, as_json, options)
         return
     try:
         from ..ingest import ingest as run
@@ -69,23 +77,28 @@ def ingest(
         raise AttnstoreError(
             f"ingest needs {error.name}, which is not installed: pip install 'attnstore[ingest]'."
         ) from error
-    summary = run(store, inputs, model=model, progress=True, **options)
+    summary = run(store, files, fetch=entries, model=model, progress=True, **options)
     click.echo(json.dumps(asdict(summary), indent=2) if as_json else summary_text(summary))
 
 
 #: Options that say something of proteins, not of a model.
-_OF_PROTEINS = ("limit", "sample", "seed", "keep_duplicates", "fetch", "absent", "ligand_distance", "dssp")
+_OF_PROTEINS = ("limit", "sample", "seed", "keep_duplicates", "absent", "ligand_distance", "dssp")
 
 
 def _proteins(
-    context: click.Context, store: Path, inputs: tuple[Path, ...], as_json: bool, options: dict[str, Any]
+    context: click.Context,
+    store: Path,
+    files: list[Path],
+    entries: list[str],
+    as_json: bool,
+    options: dict[str, Any],
 ) -> None:
     for name in options.keys() - {*_OF_PROTEINS}:
         if context.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT:
             raise click.UsageError(f"--{name.replace('_', '-')} says how a model is run: give --model too.")
     from ..ingest import ingest_proteins
 
-    document = ingest_proteins(store, inputs, **{name: options[name] for name in _OF_PROTEINS})
+    document = ingest_proteins(store, files, fetch=entries, **{name: options[name] for name in _OF_PROTEINS})
     if as_json:
         click.echo(json.dumps({"proteins": document.proteins, "residues": document.residues}, indent=2))
     else:

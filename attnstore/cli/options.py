@@ -1,6 +1,6 @@
 """Arguments and options that several commands share."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ STORE = click.argument("store", type=click.Path(path_type=Path))
 
 #: How files that tell of properties are read, alike for `ingest` and `annotate`.
 _SOURCE_OPTIONS = (
-    click.option("--fetch", multiple=True, metavar="ID", help="PDB id or UniProt accession to fetch; may be repeated."),
+    click.option("--fetch", is_flag=True, help="An INPUT that is no file is a PDB id or UniProt accession: fetch it."),
     click.option(
         "--absent", type=click.Choice(["null", "false"]), default="null",
         help="What it means that a source names no feature of a kind: nothing is known, or there is none.",
@@ -31,6 +31,12 @@ def source_options(function: Callable[..., Any]) -> Callable[..., Any]:
     for option in reversed(_SOURCE_OPTIONS):
         function = option(function)
     return function
+
+
+def files_and_entries(inputs: Sequence[Path], fetch: bool) -> tuple[list[Path], list[str]]:
+    """Those of the inputs that are files, and those that are entries to fetch."""
+    files = [path for path in inputs if not fetch or path.exists()]
+    return files, [str(path) for path in inputs if path not in files]
 
 
 def output_options(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -10,7 +10,7 @@ import click
 
 from ..errors import AttnstoreError
 from ..tables import aligned, json_records
-from .options import STORE, source_options
+from .options import STORE, files_and_entries, source_options
 
 
 def _pairs(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
@@ -51,7 +51,7 @@ def _names(context: click.Context, parameter: click.Parameter, value: str | None
 @click.option("--replace", is_flag=True, help="Let values take the place of those that were known before.")
 @click.option("--drop", multiple=True, metavar="NAME", help="Drop a property first; may be repeated.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
-def annotate(store: Path, inputs: tuple[Path, ...], as_json: bool, **options: Any) -> None:
+def annotate(store: Path, inputs: tuple[Path, ...], fetch: bool, as_json: bool, **options: Any) -> None:
     """Give the proteins of STORE properties, from any INPUT that tells of them.
 
     INPUT is a structure file, UniProt XML or text, TAPE's LMDB, ProteinNet, DSSP's output, or a table (.csv, .tsv,
@@ -61,7 +61,8 @@ def annotate(store: Path, inputs: tuple[Path, ...], as_json: bool, **options: An
     from ..ingest import annotate as run
     from ..store import open_store
 
-    done = run(store, inputs, **options)
+    files, entries = files_and_entries(inputs, fetch)
+    done = run(store, files, fetch=entries, **options)
     if as_json:
         click.echo(json.dumps(asdict(done), indent=2))
         return
@@ -73,7 +74,7 @@ def annotate(store: Path, inputs: tuple[Path, ...], as_json: bool, **options: An
     given = [f"{level} {name}" in done.properties for level, name in zip(frame["level"], frame["name"], strict=True)]
     if any(given):
         click.echo(aligned(frame[given], left=("name", "level")))
-    elif inputs or options["fetch"]:
+    elif inputs:
         click.echo("no property was given a value")
     if options["drop"]:
         click.echo(f"dropped {', '.join(options['drop'])}", err=True)
