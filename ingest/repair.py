@@ -128,7 +128,9 @@ def _mend_catalog(path: Path, inputs: Sequence[Path], keep_duplicates: bool, rep
             f"{problem.rstrip('.')}: `attnstore repair {path} INPUT...` builds it again from what was ingested."
         )
     rebuild_catalog(path, inputs, needed, keep_duplicates=keep_duplicates)
-    repaired.mended.append("the catalog was built again from the inputs: properties that `annotate` gave are to be given again.")
+    repaired.mended.append(
+        "the catalog was built again from the inputs: properties that `annotate` gave are to be given again."
+    )
 
 
 def _catalog_problem(path: Path, needed: dict[str, str]) -> str | None:
