@@ -368,7 +368,7 @@ def test_file_without_a_protein_is_refused(tmp_path):
 def test_mmcif_of_two_blocks_or_cut_short_is_refused(tmp_path):
     content = text_of("3JQH.cif.gz")
     with pytest.raises(SourceError, match="2 data blocks"):
-        read_cif(tmp_path, content + "data_second\n")
+        read_cif(tmp_path, content + content)
     cut = content[: content.index("ATOM   40 ") + 30]
     with pytest.raises(SourceError, match="cut short"):
         read_cif(tmp_path, cut)

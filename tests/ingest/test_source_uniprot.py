@@ -748,3 +748,11 @@ def test_every_property_is_named_once():
     assert len(set(names)) == len(names)
     assert uniprot_xml.PROPERTIES == uniprot_text.PROPERTIES == uniprot_features.PROPERTIES
     assert set(itertools.chain(FLAGS.values(), ["disulfide", "cross_linked"])) <= set(names)
+
+
+def test_elements_within_one_another_beyond_any_schema_are_refused(tmp_path):
+    path = tmp_path / "deep.xml"
+    for start in ("", "<entry>", '<entry><feature type="helix">'):
+        path.write_text(f'<uniprot xmlns="http://uniprot.org/uniprot">{start}{"<a>" * 100_000}')
+        with pytest.raises(SourceError, match=r"deep\.xml:1 has more than 50 elements within one another"):
+            list(uniprot_xml.read(path))

@@ -9,7 +9,7 @@ import numpy as np
 from Bio.Data.PDBData import protein_letters_3to1, residue_sasa_scales
 from numpy.typing import NDArray
 
-from .chain import Atom, Chain, Variant
+from .chain import FORCE_FIELD_NAMES, Atom, Chain, Variant
 
 # Tien et al. 2013, PLoS ONE 8:e80635, Table 1, column "Theoretical"; Biopython has it by the name of the group.
 _LARGEST = residue_sasa_scales["Wilke"]
@@ -71,7 +71,8 @@ def _complete(variant: Variant) -> str | None:
     from Bio.PDB.ic_data import residue_atom_bond_state
 
     names = {atom.residue for atom in variant.atoms.values()}
-    name = "MET" if names == {"MSE"} else next(iter(names), "")
+    one = next(iter(names), "")
+    name = "MET" if names == {"MSE"} else FORCE_FIELD_NAMES.get(one, one)
     if name not in _LARGEST:
         return None
     side_chain = set(residue_atom_bond_state.get(protein_letters_3to1[name], ()))

@@ -27,6 +27,11 @@ _BACKBONE = ("N", "CA", "C", "CB")
 _NUCLEOTIDES = frozenset({"A", "C", "G", "I", "N", "T", "U", "DA", "DC", "DG", "DI", "DN", "DT", "DU"})
 # Names that Biopython's table leaves out.
 _LETTERS = {"SEC": "U", "PYL": "O", "ASX": "B", "GLX": "Z", "XLE": "J", "UNK": "X"}
+#: What Amber and CHARMM call amino acids by their protons and bridges. The PDB has other residues by two of the names,
+#: HSE and GLH; its files declare them.
+FORCE_FIELD_NAMES: Mapping[str, str] = {
+    "ASH": "ASP", "CYX": "CYS", "GLH": "GLU", "HID": "HIS", "HIE": "HIS", "HSD": "HIS", "HSE": "HIS", "HSP": "HIS",
+}  # fmt: skip
 
 
 class Atom(NamedTuple):
@@ -52,15 +57,32 @@ class Atom(NamedTuple):
 
 @dataclass(frozen=True)
 class Variant:
-    """One of the residues that share a place in the chain: more than one at a point mutation."""
+    """One of the residues that share a place in the chain: more than one at a point mutation.
+
+    Attributes
+    ----------
+    hetero
+        It is of HETATM records.
+    atoms
+        By name; of alternatives that of highest occupancy.
+    repeated
+        Those of a name that stands there already and that are no alternatives to it.
+    """
 
     hetero: bool
     atoms: dict[str, Atom] = field(default_factory=dict)
+    repeated: list[Atom] = field(default_factory=list)
 
     @property
     def occupancy(self) -> float:
         """The highest occupancy of its atoms."""
         return max((atom.occupancy for atom in self.atoms.values()), default=0.0)
+
+    @property
+    def separate(self) -> bool:
+        """Whether it is a molecule of its own, though it have the number of a residue: no part of a point mutation."""
+        backbone = {"N", "CA", "C"} <= self.atoms.keys()
+        return self.hetero and not backbone and not any(atom.alternative for atom in self.atoms.values())
 
 
 @dataclass(frozen=True)
@@ -97,7 +119,7 @@ class Group:
     asym
         What the entry's assemblies call the chain it belongs to.
     atoms
-        One for each atom name, that of highest occupancy.
+        Of alternatives that of highest occupancy.
     """
 
     key: Key
@@ -141,61 +163,67 @@ class Chain:
 def residues(atoms: Iterable[Atom]) -> list[Residue]:
     """Gather a chain's atoms into residues, in file order, waters left out.
 
-    Of an atom's alternative locations the one of highest occupancy is kept, the first in the file among
-    equals.
+    Of an atom's alternative locations the one of highest occupancy is kept, the first in the file among equals.
+    """
+    found: dict[tuple[int, str | None], Residue] = {}
+    for atom in atoms:
+        if atom.residue in WATERS:
+            continue
+        key = (atom.number, atom.insertion_code)
+        residue = found.get(key) or found.setdefault(key, Residue(*key))
+        variant = residue.variants.get(atom.residue) or residue.variants.setdefault(atom.residue, Variant(atom.hetero))
+        kept = variant.atoms.get(atom.name)
+        if kept is not None and kept.alternative == atom.alternative:
+            variant.repeated.append(atom)
+        elif kept is None or atom.occupancy > kept.occupancy:
+            variant.atoms[atom.name] = atom
+    return [part for residue in found.values() for part in _parts(residue)]
+
+
+def _parts(residue: Residue) -> list[Residue]:
+    """Part a residue from ligands that have been given its number."""
+    ligands = [name for name, variant in residue.variants.items() if variant.separate]
+    if len(residue.variants) == 1 or not ligands:
+        return [residue]
+    rest = {name: variant for name, variant in residue.variants.items() if name not in ligands}
+    shares = [rest] * bool(rest) + [{name: residue.variants[name]} for name in ligands]
+    return [Residue(residue.number, residue.insertion_code, share) for share in shares]
+
+
+def checked(polymer: Sequence[Residue]) -> Sequence[Residue]:
+    """Return the residues of a polymer.
 
     Raises
     ------
     SourceError
         N, CA, C or CB stands twice in a residue without being alternatives, or is not finite.
     """
-    found: dict[tuple[int, str | None], Residue] = {}
-    seen: set[tuple[int, str | None, str, str, str]] = set()
-    for atom in atoms:
-        if atom.residue in WATERS:
-            continue
-        key = (atom.number, atom.insertion_code)
-        residue = found.setdefault(key, Residue(*key))
-        variant = residue.variants.setdefault(atom.residue, Variant(atom.hetero))
-        if atom.name in _BACKBONE:
-            _check(atom, seen)
-        kept = variant.atoms.get(atom.name)
-        if kept is None or atom.occupancy > kept.occupancy:
-            variant.atoms[atom.name] = atom
-    return list(found.values())
+    for residue in polymer:
+        for variant in residue.variants.values():
+            for atom in variant.repeated:
+                if atom.name in _BACKBONE:
+                    raise SourceError(
+                        f"{_where(atom)} is given a second time; give every molecule a chain id of its own, "
+                        f"or mark alternative locations as such."
+                    )
+            for name in _BACKBONE:
+                if name in variant.atoms and not all(map(math.isfinite, variant.atoms[name].position)):
+                    raise SourceError(
+                        f"{_where(variant.atoms[name])} has a coordinate that is no finite number; correct or remove "
+                        f"the atom."
+                    )
+    return polymer
 
 
-def _check(atom: Atom, seen: set[tuple[int, str | None, str, str, str]]) -> None:
-    where = f"{atom.place}: {atom.name} of {atom.residue} {atom.number}{atom.insertion_code or ''}"
-    key = (atom.number, atom.insertion_code, atom.residue, atom.name, atom.alternative)
-    if key in seen:
-        raise SourceError(
-            f"{where} is given a second time; give every molecule a chain id of its own, "
-            f"or mark alternative locations as such."
-        )
-    seen.add(key)
-    if not all(map(math.isfinite, atom.position)):
-        raise SourceError(f"{where} has a coordinate that is no finite number; correct or remove the atom.")
+def _where(atom: Atom) -> str:
+    return f"{atom.place}: {atom.name} of {atom.residue} {atom.number}{atom.insertion_code or ''}"
 
 
-def groups(author: str, asym: str, atoms: Iterable[Atom]) -> list[Group]:
-    """Gather the atoms of a chain that are no polymer's into groups, waters left out."""
-    found: dict[tuple[Key, str], dict[str, Atom]] = {}
-    for atom in atoms:
-        if atom.residue in WATERS:
-            continue
-        group = found.setdefault(((author, atom.number, atom.insertion_code), atom.residue), {})
-        kept = group.get(atom.name)
-        if kept is None or atom.occupancy > kept.occupancy:
-            group[atom.name] = atom
-    return [Group(key, name, asym, tuple(members.values())) for (key, name), members in found.items()]
-
-
-def left_over(author: str, asym: str, chain: Iterable[Residue], polymer: Iterable[Residue]) -> list[Group]:
+def left_over(author: str, asym: str, chain: Iterable[Residue], polymer: Iterable[Residue] = ()) -> list[Group]:
     """Return the groups among a chain's residues: the HETATM that did not turn out to be of its polymer."""
     kept = set(map(id, polymer))
     return [
-        Group((author, one.number, one.insertion_code), name, asym, tuple(variant.atoms.values()))
+        Group((author, one.number, one.insertion_code), name, asym, (*variant.atoms.values(), *variant.repeated))
         for one in chain
         if id(one) not in kept
         for name, variant in one.variants.items()
@@ -203,17 +231,24 @@ def left_over(author: str, asym: str, chain: Iterable[Residue], polymer: Iterabl
     ]
 
 
-def amino_acids(chain: Iterable[Residue], parents: Parents) -> list[Residue]:
+def amino_acids(chain: Iterable[Residue], parents: Parents) -> Sequence[Residue]:
     """Keep the residues that are amino acids, where no declared sequence tells.
 
     In ATOM rows these are the names with a letter and any other with a Cα; in HETATM rows the names with
     a letter and a Cα and any other with all of N, CA and C. Ligands, ions and capping groups go.
+
+    Raises
+    ------
+    SourceError
+        As `checked`.
     """
-    return [
-        residue
-        for residue in chain
-        if any(_is_amino_acid(name, variant, parents) for name, variant in residue.variants.items())
-    ]
+    return checked(
+        [
+            residue
+            for residue in chain
+            if any(_is_amino_acid(name, variant, parents) for name, variant in residue.variants.items())
+        ]
+    )
 
 
 def _is_amino_acid(name: str, variant: Variant, parents: Parents) -> bool:
@@ -225,6 +260,8 @@ def _is_amino_acid(name: str, variant: Variant, parents: Parents) -> bool:
 
 
 def _letter(name: str, parents: Parents) -> str | None:
+    if name not in parents:
+        name = FORCE_FIELD_NAMES.get(name, name)
     for known in (name, parents.get(name, "")):
         letter = protein_letters_3to1_extended.get(known) or _LETTERS.get(known)
         if letter:

@@ -46,10 +46,10 @@ _PDB_CODE, _CIF_CODE = r"[1-9][A-Za-z0-9]{3}", r"[^\s?.]\S*"
 _RECORDS = frozenset(
     {
         "SEQRES", "MODRES", "HET", "HETNAM", "FORMUL", "SSBOND", "LINK",
-        "MODEL", "ATOM", "HETATM", "TER", "ENDMDL",
+        "ATOM", "HETATM", "TER",
     }
 )  # fmt: skip
-_COORDINATES = frozenset({"MODEL", "ATOM", "HETATM"})
+_COORDINATES = frozenset({"ATOM", "HETATM"})
 _HEADER = f"{'HEADER    PROTEIN':<50}01-JAN-00   XXXX{'':14}"
 _CELL = f"{'CRYST1    1.000    1.000    1.000  90.00  90.00  90.00 P 1           1':<80}"
 _SECONDS = 600
@@ -191,6 +191,9 @@ def _copy(path: Path, mmcif: bool) -> Iterator[str]:
         if record in _COORDINATES and not cell:
             yield _CELL
             cell = True
+        # mkdssp looks at the first model alone, and stumbles where another has waters that this one has not.
+        if record == "ENDMDL":
+            break
         if record in _RECORDS:
             yield line
     yield "END"

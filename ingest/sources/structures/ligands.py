@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ....errors import SourceError
 from .additives import BIOLIP
 from .chain import Atom, Chain, Group, Key
 from .elements import is_metal
 from .entry import Assembly, Entry, Operator
 
 _AS_DEPOSITED: Sequence[Operator] = (np.eye(3, 4),)
+# More than any capsid has.
+_MOST_COPIES = 1_000_000
 
 
 def ligand_residues(entry: Entry, distance: float) -> list[NDArray[np.bool_]]:
@@ -35,9 +39,21 @@ def ligand_residues(entry: Entry, distance: float) -> list[NDArray[np.bool_]]:
     Returns
     -------
     Boolean arrays of shape [L], one for each of the entry's chains, FALSE where the residue was not observed.
+
+    Raises
+    ------
+    SourceError
+        An assembly makes more than a million copies of ligands.
     """
     found = _ligands(entry)
-    return [_near(chain, found, _assembly(entry, chain), distance) for chain in entry.chains]
+    made: dict[int, _Copies] = {}
+    near = []
+    for chain in entry.chains:
+        assembly = _assembly(entry, chain)
+        if id(assembly) not in made:
+            made[id(assembly)] = _copies(found, assembly, chain.place)
+        near.append(_near(chain, made[id(assembly)], _operators(chain.asym, assembly), distance))
+    return near
 
 
 def _ligands(entry: Entry) -> list[Group]:
@@ -75,28 +91,91 @@ def _assembly(entry: Entry, chain: Chain) -> Assembly | None:
     return next((one for one in entry.features.assemblies if chain.asym in one), None)
 
 
-def _near(
-    chain: Chain, ligands: Iterable[Group], assembly: Assembly | None, distance: float
-) -> NDArray[np.bool_]:  # fmt: skip
+@dataclass(frozen=True)
+class _Copies:
+    """The copies of ligands in an assembly.
+
+    Attributes
+    ----------
+    positions
+        Of the heavy atoms of each ligand, as deposited: float64 [atoms, 3], Å.
+    ligand, operators
+        Which ligand each copy is of, and the operator that makes it.
+    centres
+        float64 [copies, 3], Å.
+    radius
+        No atom is farther from the centre of its ligand, Å.
+    """
+
+    positions: Sequence[NDArray[np.float64]]
+    ligand: Sequence[int]
+    operators: Sequence[Operator]
+    centres: NDArray[np.float64]
+    radius: float
+
+    def within(self, centre: NDArray[np.float64], reach: float) -> NDArray[np.float64]:
+        """Return the atoms, float64 [atoms, 3], of all copies that may have one within reach of a point."""
+        apart = np.linalg.norm(self.centres - centre, axis=1)
+        return _joined(
+            _moved(self.positions[self.ligand[copy]], self.operators[copy])
+            for copy in np.flatnonzero(apart <= reach + self.radius).tolist()
+        )
+
+
+def _copies(ligands: Sequence[Group], assembly: Assembly | None, place: str) -> _Copies:
+    groups = [(one.asym, positions) for one in ligands if len(positions := _positions(one.atoms))]
+    by_chain: dict[str, list[int]] = defaultdict(list)
+    for index, (asym, _) in enumerate(groups):
+        by_chain[asym].append(index)
+    if sum(len(members) * len(_operators(asym, assembly)) for asym, members in by_chain.items()) > _MOST_COPIES:
+        raise SourceError(
+            f"{place} is in an assembly with more than {_MOST_COPIES:,} copies of ligands; correct the assembly or "
+            f"remove it."
+        )
+    middle = np.array([positions.mean(axis=0) for _, positions in groups]).reshape(-1, 3)
+    centres: list[NDArray[np.float64]] = []
+    ligand: list[int] = []
+    operators: list[Operator] = []
+    for asym, members in by_chain.items():
+        for operator in _operators(asym, assembly):
+            centres.append(_moved(middle[members], operator))
+            ligand += members
+            operators += [operator] * len(members)
+    spread = max((np.linalg.norm(each - each.mean(axis=0), axis=1).max() for _, each in groups), default=0.0)
+    # Operators are rotations, unless the file is wrong.
+    stretch = max(
+        (np.linalg.norm(operator[:, :3], 2) for operator in {id(one): one for one in operators}.values()), default=1.0
+    )
+    return _Copies(
+        [positions for _, positions in groups], ligand, operators, _joined(centres),
+        float(spread * stretch),
+    )  # fmt: skip
+
+
+def _near(chain: Chain, ligands: _Copies, operators: Sequence[Operator], distance: float) -> NDArray[np.bool_]:
     from scipy.spatial import cKDTree
 
     near = np.zeros(len(chain.names), np.bool_)
-    surroundings = [
-        _moved(_positions(one.atoms), operator) for one in ligands for operator in _operators(one.asym, assembly)
-    ]
-    points = np.concatenate([np.empty((0, 3)), *surroundings])
     seen = chain.seen()
     atoms = [(place, atom) for place, variant in seen.items() for atom in variant.atoms.values() if atom.heavy]
-    if not len(points) or not atoms:
+    if not atoms or not len(ligands.centres):
         return near
     places = np.array([place for place, _ in atoms])
     mine = _positions(atom for _, atom in atoms)
-    tree = cKDTree(points)
-    for operator in _operators(chain.asym, assembly):
-        # A bound a little beyond the distance spares the search and leaves the comparison exact.
-        nearest, _ = tree.query(_moved(mine, operator), distance_upper_bound=distance + 0.001)
-        near[places[nearest <= distance]] = True
+    # A bound a little beyond the distance spares the search and leaves the comparison exact.
+    bound = distance + 0.001
+    for operator in operators:
+        here = _moved(mine, operator)
+        centre = here.mean(axis=0)
+        points = ligands.within(centre, np.linalg.norm(here - centre, axis=1).max() + bound)
+        if len(points):
+            nearest, _ = cKDTree(points).query(here, distance_upper_bound=bound)
+            near[places[nearest <= distance]] = True
     return near
+
+
+def _joined(points: Iterable[NDArray[np.float64]]) -> NDArray[np.float64]:
+    return np.concatenate([np.empty((0, 3)), *points])
 
 
 def _positions(atoms: Iterable[Atom]) -> NDArray[np.float64]:

@@ -19,12 +19,11 @@ from .chain import (
     Chain,
     Group,
     Key,
-    Parents,
     Residue,
     amino_acids,
     chain_id,
+    checked,
     entry_id,
-    groups,
     is_protein,
     left_over,
     residues,
@@ -59,13 +58,14 @@ def read(path: Path, options: Options = DEFAULT) -> Iterator[Record]:
     """
     cif = _parse(path)
     entry = entry_id(next(iter(cif.get("_entry.id", [])), ""), text.stem(path), _ENTRY)
-    parents: Parents = dict(
-        zip(
-            cif.get("_pdbx_struct_mod_residue.label_comp_id", []),
-            cif.get("_pdbx_struct_mod_residue.parent_comp_id", []),
-            strict=False,
-        )
-    )
+    parents: dict[str, str] = {}
+    for name, parent in zip(
+        cif.get("_pdbx_struct_mod_residue.label_comp_id", []),
+        cif.get("_pdbx_struct_mod_residue.parent_comp_id", []),
+        strict=False,
+    ):
+        # Of what was made of several, as a chromophore, the first.
+        parents.setdefault(name, parent)
     rows = _rows(path, cif)
     # Where atoms have places in a sequence, those without are of no polymer.
     labelled = any(row.place is not None for row in rows)
@@ -95,7 +95,7 @@ def read(path: Path, options: Options = DEFAULT) -> Iterator[Record]:
         ligands += left_over(chain, label, seen, kept)
         names = [residue.name for residue in kept]
         if is_protein(names, parents):
-            where = f"{path} chain {chain}"
+            where = f"{path} chain {chain}" if chain.strip() else str(path)
             chains.append(Chain(chain_id(entry, chain), where, chain, label, names, dict(enumerate(kept))))
     chains.sort(key=lambda one: one.author)
     features = read_categories(path, cif, _labelled(rows))
@@ -122,25 +122,34 @@ class _Polymer:
 
 
 def _parse(path: Path) -> Cif:
-    content = [line for _, line in text.lines(path, whole=True)]
-    blocks = 0
-    in_text = False
-    for line in content:
-        if line.startswith(";"):
-            in_text = not in_text
-        elif not in_text and line.lower().startswith("data_"):
-            blocks += 1
-    if blocks != 1:
+    blocks = _blocks(line for _, line in text.lines(path, whole=True))
+    # Programs that refine a structure add blocks of what they know of its ligands.
+    structures = [block for block in blocks if any(line.startswith("_atom_site.") for line in block)] or blocks
+    if len(structures) != 1:
         raise SourceError(
-            f"{path} has {blocks} data blocks where an mmCIF structure has one; "
+            f"{path} has {len(structures)} data blocks where an mmCIF structure has one; "
             f"give a file with the one block that has the structure."
         )
     try:
-        cif: Cif = MMCIF2Dict(io.StringIO("\n".join(content)))
+        cif: Cif = MMCIF2Dict(io.StringIO("\n".join(structures[0])))
     except Exception as error:
         # Damaged text makes the tokenizer fail in many ways, and all mean the same to the user.
         raise SourceError(f"{path} is no readable mmCIF ({error}); fetch it again.") from error
     return cif
+
+
+def _blocks(lines: Iterable[str]) -> list[list[str]]:
+    """Return the lines of each data block."""
+    blocks: list[list[str]] = []
+    in_text = False
+    for line in lines:
+        if line.startswith(";"):
+            in_text = not in_text
+        elif not in_text and line[:5].lower() == "data_":
+            blocks.append([])
+        if blocks and (line or in_text):
+            blocks[-1].append(line)
+    return blocks
 
 
 def _rows(path: Path, cif: Cif) -> list[_Row]:
@@ -150,14 +159,14 @@ def _rows(path: Path, cif: Cif) -> list[_Row]:
     columns = [
         _column(path, cif, names, default)
         for names, default in (
-            (("label_asym_id", "auth_asym_id"), None),
-            (("auth_asym_id", "label_asym_id"), None),
+            (("label_asym_id", "auth_asym_id"), " "),
+            (("auth_asym_id", "label_asym_id"), " "),
             (("label_entity_id",), "?"),
             (("label_seq_id",), "?"),
             (("auth_seq_id", "label_seq_id"), None),
             (("pdbx_PDB_ins_code",), "?"),
             (("label_comp_id", "auth_comp_id"), None),
-            (("group_PDB",), "ATOM"),
+            (("group_PDB",), "?"),
             (("label_atom_id", "auth_atom_id"), None),
             (("label_alt_id",), "?"),
             (("occupancy",), "1"),
@@ -187,7 +196,7 @@ def _ligands(rows: Iterable[_Row]) -> list[Group]:
     for row in rows:
         if row.atom.hetero:
             atoms[row.chain, row.label].append(row.atom)
-    return [group for (chain, label), members in atoms.items() for group in groups(chain, label, members)]
+    return [group for (chain, label), members in atoms.items() for group in left_over(chain, label, residues(members))]
 
 
 def _labelled(rows: Iterable[_Row]) -> dict[tuple[str, str], Key]:
@@ -218,10 +227,11 @@ def _row(fields: Sequence[str], place: str) -> _Row:
     x, y, z = (float(np.float32(value)) for value in rest[:3])
     symbol, b_factor = rest[3:]
     atom = Atom(
-        number=int(number),
+        number=int(next((value for value in (number, label_seq) if value not in ABSENT), "0")),
         insertion_code=None if code in ABSENT else code,
         residue=residue,
-        hetero=group == "HETATM",
+        # Where it is not told, what has no place in a sequence.
+        hetero=group == "HETATM" or (group in ABSENT and label_seq in ABSENT),
         name=name,
         alternative="" if alternative in ABSENT else alternative,
         occupancy=0.0 if occupancy in ABSENT else float(occupancy),
@@ -294,5 +304,5 @@ def _placed(polymer: _Polymer, rows: Sequence[_Row], where: str) -> dict[int, Re
                 f"{where}: residue {label} at place {place} does not fit the declared sequence; "
                 f"correct the file or fetch it again."
             )
-        placed[place - 1] = observed[0]
+        placed[place - 1] = checked(observed)[0]
     return placed

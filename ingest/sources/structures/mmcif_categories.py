@@ -160,7 +160,8 @@ def _bond(row: _Row, labelled: Labelled) -> Bond | None:
     one, other = ends
     if one is None or other is None or kind not in _LINKS | {"disulf"}:
         return None
-    return Bond((one, other), kind == "disulf", row["ptnr1_symmetry"] != row["ptnr2_symmetry"])
+    symmetry = {row["ptnr1_symmetry"], row["ptnr2_symmetry"]} - ABSENT
+    return Bond((one, other), kind == "disulf", len(symmetry) > 1)
 
 
 def _end(row: _Row, labelled: Labelled, partner: str) -> End | None:

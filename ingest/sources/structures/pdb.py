@@ -24,8 +24,8 @@ from .chain import (
     Residue,
     amino_acids,
     chain_id,
+    checked,
     entry_id,
-    groups,
     is_protein,
     left_over,
     residues,
@@ -33,7 +33,7 @@ from .chain import (
 from .chain_properties import STRUCTURE_PROPERTIES, records
 from .elements import element
 from .entry import Entry
-from .pdb_header import Header, read_header
+from .pdb_header import Header, read_header, residue_number
 from .placement import place
 
 NAME = "PDB (.pdb .ent)"
@@ -42,9 +42,6 @@ PROPERTIES = STRUCTURE_PROPERTIES
 _SUFFIXES = frozenset({".pdb", ".ent"})
 _CODE = r"[1-9][A-Za-z0-9]{3}"
 _COORDINATES = ("ATOM  ", "HETATM")
-# A record that Biopython skips without a word; put in place of what it is not to see, it keeps the
-# line numbers right.
-_SKIPPED = "TER   "
 
 
 def accepts(path: Path, head: bytes) -> bool:
@@ -72,7 +69,7 @@ def read(path: Path, options: Options = DEFAULT) -> Iterator[Record]:
     if not atoms.polymers and not header.sequences:
         raise SourceError(f"{path} is no PDB file: it has neither ATOM nor SEQRES records; check the file.")
     chains: list[Chain] = []
-    ligands = [group for name, members in atoms.others.items() for group in groups(name, name, members)]
+    ligands = [group for name, members in atoms.others.items() for group in left_over(name, name, residues(members))]
     for name in sorted({*header.sequences, *atoms.polymers}):
         chain, others = _chain(path, name, chain_id(code, name), header, atoms.polymers.get(name, []))
         chains += [] if chain is None else [chain]
@@ -91,12 +88,14 @@ def _first_model(content: Sequence[str]) -> tuple[list[str], set[int]]:
     for index, line in enumerate(content[:end]):
         if line.startswith(_COORDINATES):
             chain = line[21:22]
+            if line.startswith("ATOM") and line[17:20].strip() not in WATERS:
+                # That TER was a break within the chain.
+                last_ter.pop(chain, None)
         elif line[:6].rstrip() == "TER":
             # The short form of TER names no chain and ends the one before it.
             last_ter[chain] = index
     model = [
-        line if line.startswith(_COORDINATES) and line[17:20].strip() not in WATERS else _SKIPPED
-        for line in content[:end]
+        line if line.startswith(_COORDINATES) and line[17:20].strip() not in WATERS else "" for line in content[:end]
     ]
     after = {
         index
@@ -118,7 +117,7 @@ def _end_of_first_model(content: Sequence[str]) -> int:
 
 def _atoms(path: Path, model: Sequence[str], after: set[int]) -> _Collector:
     collector = _Collector(path, model, after)
-    if all(line == _SKIPPED for line in model):
+    if not collector.shown:
         return collector
     try:
         # A number too large becomes infinite, which the check of the backbone refuses.
@@ -126,7 +125,9 @@ def _atoms(path: Path, model: Sequence[str], after: set[int]) -> _Collector:
             # They concern absent occupancies and B factors, which are seen to here; what else Biopython
             # would drop with a warning is decided by the collector.
             warnings.simplefilter("ignore", PDBConstructionWarning)
-            PDBParser(PERMISSIVE=True, structure_builder=collector).get_structure("", io.StringIO("\n".join(model)))
+            # The collector reads the numbers, of which Biopython knows but the decimal ones.
+            lines = (f"{model[index][:22]}   0{model[index][26:]}" for index in collector.shown)
+            PDBParser(PERMISSIVE=True, structure_builder=collector).get_structure("", io.StringIO("\n".join(lines)))
     except (PDBConstructionException, ValueError, IndexError) as error:
         raise SourceError(
             f"{path}:{collector.line} is no valid ATOM or HETATM record ({error}); correct the line."
@@ -146,19 +147,21 @@ class _Collector:
         self.line = 0
         self.polymers: defaultdict[str, list[Atom]] = defaultdict(list)
         self.others: defaultdict[str, list[Atom]] = defaultdict(list)
+        # Indices of the lines that Biopython gets.
+        self.shown = [index for index, line in enumerate(model) if line]
         self._model = model
         self._after = after
         self._chain = ""
-        self._residue: tuple[int, str | None, str, bool] = (0, None, "", False)
+        self._residue: tuple[str | None, str, bool] = (None, "", False)
 
     def set_line_counter(self, line: int) -> None:
-        self.line = line
+        self.line = self.shown[line - 1] + 1
 
     def init_chain(self, chain: str) -> None:
         self._chain = chain
 
-    def init_residue(self, name: str, kind: str, number: int, insertion_code: str) -> None:
-        self._residue = (number, insertion_code.strip() or None, name, kind != " ")
+    def init_residue(self, name: str, kind: str, _number: int, insertion_code: str) -> None:
+        self._residue = (insertion_code.strip() or None, name, kind != " ")
 
     def init_atom(
         self,
@@ -178,13 +181,14 @@ class _Collector:
         atoms = self.others if index in self._after else self.polymers
         atoms[self._chain].append(
             Atom(
+                residue_number(self._model[index][22:26]),
                 *self._residue,
                 name=name,
-                alternative=alternative,
+                alternative=alternative.strip(),
                 occupancy=occupancy or 0.0,
                 position=(x, y, z),
                 place=f"{self.path}:{self.line}",
-                element=element(symbol or "", full_name, self._residue[2]),
+                element=element(symbol or "", full_name, self._residue[1]),
                 b_factor=b_factor if given else float("nan"),
             )
         )
@@ -222,10 +226,12 @@ def _chain(
     return Chain(identifier, where, name, name, names, observed), others
 
 
-def _polymer(observed: Sequence[Residue], names: frozenset[str]) -> list[Residue]:
+def _polymer(observed: Sequence[Residue], names: frozenset[str]) -> Sequence[Residue]:
     """Leave out the ligands: HETATM residues of names that SEQRES does not list."""
-    return [
-        residue
-        for residue in observed
-        if any(name in names or not variant.hetero for name, variant in residue.variants.items())
-    ]
+    return checked(
+        [
+            residue
+            for residue in observed
+            if any(name in names or not variant.hetero for name, variant in residue.variants.items())
+        ]
+    )

@@ -16,6 +16,7 @@ from .placement import Missing
 _UNRESOLVED = re.compile(r"REMARK 465\s+(?:\d+\s+)?(\w{1,3})\s(.)\s*(-?\d+)([A-Za-z]?)\s*")
 # Polyproline II, which is no helix by hydrogen bonds, and which DSSP does not count as one either.
 _POLYPROLINE = "10"
+_HYBRID = re.compile(r"[A-Z][A-Z0-9]{3}|[a-z][a-z0-9]{3}")
 
 
 @dataclass
@@ -60,6 +61,8 @@ def read_header(path: Path, content: Sequence[str]) -> Header:
     assemblies = _Assemblies()
     site = ""
     for number, raw in enumerate(content, start=1):
+        if not raw:
+            continue
         line = f"{raw:<80}"
         try:
             match line[:6].rstrip():
@@ -79,10 +82,10 @@ def read_header(path: Path, content: Sequence[str]) -> Header:
                     spans.append(Span("turn", _key(line, 19, 20), _key(line, 30, 31)))
                 case "SSBOND":
                     ends = (_end(line, 11, 15, 17, "SG"), _end(line, 25, 29, 31, "SG"))
-                    bonds.append(Bond((ends[0], ends[1]), True, line[59:65].strip() != line[66:72].strip()))
+                    bonds.append(Bond((ends[0], ends[1]), True, _crossing(line)))
                 case "LINK" if not {line[17:20].strip(), line[47:50].strip()} & WATERS:
                     pair = (_end(line, 17, 21, 22, line[12:16].strip()), _end(line, 47, 51, 52, line[42:46].strip()))
-                    bonds.append(Bond(pair, False, line[59:65].strip() != line[66:72].strip()))
+                    bonds.append(Bond(pair, False, _crossing(line)))
                 case "SITE":
                     sites[line[11:14].strip()] += _site(line)
                 case "REMARK" if line[7:10] == "350":
@@ -114,11 +117,31 @@ def read_header(path: Path, content: Sequence[str]) -> Header:
 
 def _key(line: str, chain: int, number: int) -> Key:
     """Return the residue whose chain is in a column, from 0, and whose number and insertion code start in another."""
-    return line[chain], int(line[number : number + 4]), line[number + 4].strip() or None
+    return line[chain], residue_number(line[number : number + 4]), line[number + 4].strip() or None
+
+
+def residue_number(field: str) -> int:
+    """Return the number in the four columns of a residue.
+
+    From 10000 on they hold hybrid-36 (Grosse-Kunstleve, cctbx): A000 to ZZZZ and then a000 to zzzz, to the base of 36.
+
+    Raises
+    ------
+    ValueError
+        They hold no number.
+    """
+    if _HYBRID.fullmatch(field):
+        return int(field, 36) + 10_000 - (10 if field[0].isupper() else -16) * 36**3
+    return int(field)
 
 
 def _end(line: str, name: int, chain: int, number: int, atom: str) -> End:
     return End(_key(line, chain, number), line[name : name + 3].strip(), atom)
+
+
+def _crossing(line: str) -> bool:
+    one, other = line[59:65].strip(), line[66:72].strip()
+    return bool(one and other) and one != other
 
 
 def _site(line: str) -> list[Key]:

@@ -48,6 +48,8 @@ _GENE_NAMES = ("name[@type='primary']", "name[@type='ordered locus']", "name[@ty
 _NOTHING = Element("nothing")
 # Expat scans a tag anew from its start with every chunk until it has seen its end: not too many for the longest.
 _CHUNK_BYTES = 1 << 20
+#: Elements within one another; UniProt's schema has no more than ten.
+_DEEPEST = 50
 
 
 def accepts(path: Path, head: bytes) -> bool:
@@ -156,6 +158,8 @@ class _Handler:
 
     def _start(self, name: str, attributes: dict[str, str]) -> None:
         self._depth += 1
+        if self._depth > _DEEPEST:
+            self._refuse(f"has more than {_DEEPEST} elements within one another, as no UniProt file does; check it.")
         if self._depth == 1:
             self._root(name)
             return
