@@ -1,10 +1,10 @@
 """Fills the next catalog: with proteins, what is known of their residues, and properties of both."""
 
-import contextlib
 import hashlib
+import itertools
 from array import array
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple
@@ -25,7 +25,7 @@ from .catalog_rows import (
 from .derived import FROM_SEQUENCE
 from .errors import SourceError, StoreError
 from .layout import StoreDocument
-from .next_catalog import NextCatalog, storage_errors
+from .next_catalog import NextCatalog, incoming, storage_errors
 from .properties import SQL_TYPES, Annotation, Property, Source
 from .property_columns import SCHEMA, PropertyColumns
 
@@ -199,13 +199,15 @@ class CatalogWriter:
         with storage_errors():
             index = rows["protein_index"].to_numpy()
             proteins = np.unique(index)
-            admitted = proteins[self._columns.admit(prop, source, proteins)]
-            if len(admitted) < len(proteins):
-                rows = rows.filter(pa.array(np.isin(index, admitted)))
+            admitted = self._columns.admit(prop, source, proteins)
             if prop.level == "residue":
-                first = np.asarray(self._rows)[rows["protein_index"].to_numpy()]
+                first = np.asarray(self._rows)[index]
                 rows = pa.table({"row": first + rows["pos"].to_numpy(), "value": rows["value"]})
-            self._columns.put(prop, rows)
+            for which, take in ((admitted.new, self._columns.put), (admitted.again, self._columns.compare)):
+                if which.all():
+                    take(prop, rows)
+                elif which.any():
+                    take(prop, rows.filter(pa.array(np.isin(index, proteins[which]))))
 
     def drop(self, name: str) -> None:
         """Drop a property; raises SourceError if there is none of that name that can be dropped."""
@@ -213,7 +215,7 @@ class CatalogWriter:
 
     @property
     def kept(self) -> Counter[tuple[str, str]]:
-        """Of how many proteins the values that other sources gave before were kept, by level and name of property."""
+        """Of how many proteins other values than were given now were kept, by level and name of property."""
         self._flush()
         return Counter({key: count for key, count in self._columns.kept.items() if count})
 
@@ -295,12 +297,10 @@ class CatalogWriter:
         for (prop, source), given in groups.items():
             proteins = np.array([index for index, _ in given], np.int64)
             admitted = self._columns.admit(prop, source, proteins)
-            chosen = sorted(
-                ((index, each) for (index, each), yes in zip(given, admitted, strict=True) if yes),
-                key=lambda entry: entry[0],
-            )
-            if chosen:
-                self._columns.put(prop, annotation_rows(prop, chosen, self._rows))
+            for which, take in ((admitted.new, self._columns.put), (admitted.again, self._columns.compare)):
+                chosen = sorted(itertools.compress(given, which), key=lambda entry: entry[0])
+                if chosen:
+                    take(prop, annotation_rows(prop, chosen, self._rows))
 
     def _recall(self, batch: Sequence[_Record]) -> tuple[dict[str, _Member], dict[int, Protein]]:
         """What the catalog holds of a batch's ids, and of its sequences, by index."""
@@ -308,7 +308,7 @@ class CatalogWriter:
             "name": pa.array([record.name if record.protein is None else None for record in batch], pa.string()),
             "sequence_sha256": [record.sequence_sha256 for record in batch],
         }
-        with self._incoming(pa.table(columns)):
+        with incoming(self._connection, pa.table(columns)):
             members = self._connection.execute(
                 "SELECT m.member, m.protein_index, p.sequence_sha256, "
                 "coalesce(g.structure_sha256, if(p.structure = m.member, p.structure_sha256, NULL)), "
@@ -322,20 +322,12 @@ class CatalogWriter:
             ).fetchall()
         return {name: _Member(*rest) for name, *rest in members}, {row[0]: Protein(*row) for row in proteins}
 
-    @contextlib.contextmanager
-    def _incoming(self, rows: pa.Table) -> Iterator[None]:
-        self._connection.register("incoming", rows)
-        try:
-            yield
-        finally:
-            self._connection.unregister("incoming")
-
     def _insert_members(self, members: Sequence[tuple[int, str, str, str, str | None]]) -> None:
         if not members:
             return
         columns = map(list, zip(*members, strict=True))
         names = ("protein_index", "protein", "member", "place", "structure_sha256")
-        with self._incoming(pa.table(dict(zip(names, columns, strict=True)))):
+        with incoming(self._connection, pa.table(dict(zip(names, columns, strict=True)))):
             self._connection.execute("INSERT INTO members BY NAME SELECT * EXCLUDE (structure_sha256) FROM incoming")
             self._connection.execute(
                 "INSERT INTO given SELECT member, structure_sha256 FROM incoming WHERE structure_sha256 IS NOT NULL"
@@ -343,7 +335,7 @@ class CatalogWriter:
 
     def _insert(self, proteins: Sequence[Protein]) -> None:
         if proteins:
-            with self._incoming(protein_table(proteins)):
+            with incoming(self._connection, protein_table(proteins)):
                 self._connection.execute(
                     "INSERT INTO proteins BY NAME SELECT protein_index, id, length(sequence) AS length, sequence, "
                     "sequence_sha256, 1 AS members, structure, structure_sha256 FROM incoming"
@@ -360,7 +352,7 @@ class CatalogWriter:
         ):
             if not some:
                 continue
-            with self._incoming(protein_table(some)):
+            with incoming(self._connection, protein_table(some)):
                 self._connection.execute(
                     "UPDATE proteins SET structure = i.structure, structure_sha256 = i.structure_sha256 "
                     "FROM incoming i WHERE proteins.protein_index = i.protein_index"
@@ -394,7 +386,8 @@ class CatalogWriter:
             )
             counted = con.execute("SELECT count(*), coalesce(sum(length), 0)::BIGINT FROM proteins").fetchone()
             assert counted is not None
-            content = hashlib.sha256()
+            # What comes after another catalog has another name, though it held the same: values are not looked at.
+            content = hashlib.sha256(repr(self._next.document.catalog).encode())
             for rows in (
                 "SELECT id, sequence_sha256, structure_sha256, members FROM proteins ORDER BY protein_index",
                 "FROM properties ORDER BY ALL",

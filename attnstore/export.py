@@ -46,14 +46,18 @@ def export(store: "Store", target: Path, form: str, *, arcs: bool = False) -> li
         raise AttnstoreError(f"{form!r} is no format to export to: it is one of {' and '.join(FORMATS)}.")
     if target.exists():
         raise AttnstoreError(f"{target} is there already: give another name, or remove it.")
-    names = [*CATALOG_TABLES, "models", "skipped", "heads", *(["arcs"] if arcs else [])]
     try:
         scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     except OSError as error:
         raise AttnstoreError(f"{target} cannot be written: {error.strerror}.") from error
     try:
         with contextlib.closing(duckdb.connect(":memory:", config={"temp_directory": str(scratch / "spill")})) as con:
-            create_tables(con, store, {*names})
+            made = ["models", "skipped", "heads", *(["arcs"] if arcs else [])]
+            create_tables(con, store, {*made})
+            views = {
+                name for (name,) in con.execute("SELECT view_name FROM duckdb_views() WHERE NOT internal").fetchall()
+            }
+            names = [*(name for name in CATALOG_TABLES if name in views), *made]
             if form == "duckdb":
                 con.execute(f"ATTACH {literal(scratch / 'out')} AS out (STORAGE_VERSION '{_STORAGE_VERSION}')")
             else:

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 
 import duckdb
+import pyarrow as pa
 
 from .catalog import current_catalog, literal
 from .durable import sha256_file, sync_directory, sync_file
@@ -77,7 +78,7 @@ class NextCatalog:
 
         Parameters
         ----------
-        mark : hexadecimal, from what it holds; names the file
+        mark : hexadecimal, that of no catalog of the store before; names the file
         proteins, residues : what it holds
         """
         with storage_errors():
@@ -87,7 +88,6 @@ class NextCatalog:
             sync_file(self._path)
             sha256 = sha256_file(self._path)
             name = f"catalog-{mark[:16]}.duckdb"
-            # A catalog of this name may be open in a reader; it keeps its file, as the new one is another inode.
             os.replace(self._path, self._store / name)
             sync_directory(self._store)
         document = StoreDocument(name, sha256, proteins, residues)
@@ -111,3 +111,13 @@ def storage_errors() -> Iterator[None]:
         yield
     except (duckdb.Error, OSError) as error:
         raise StoreError(f"writing the catalog failed: {first_line(error).rstrip('.')}.") from error
+
+
+@contextlib.contextmanager
+def incoming(connection: duckdb.DuckDBPyConnection, rows: pa.Table) -> Iterator[None]:
+    """Rows as the table `incoming`."""
+    connection.register("incoming", rows)
+    try:
+        yield
+    finally:
+        connection.unregister("incoming")

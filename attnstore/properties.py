@@ -126,3 +126,8 @@ def between(prop: Property, pairs: Collection[tuple[int, int]], otherwise: bool 
     both = sorted({*pairs, *((target, source) for source, target in pairs)})
     ends = np.array(both, np.int32).reshape(-1, 2)
     return Annotation(prop, pa.array([True] * len(both), pa.bool_()), ends[:, 0], ends[:, 1], otherwise)
+
+
+def identifier(name: str) -> str:
+    """A name as SQL writes it."""
+    return '"' + name.replace('"', '""') + '"'

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -11,9 +10,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from .derived import CONTACT_NUMBER, FROM_SEQUENCE, is_site, site_distance, site_distances
+from .core_columns import CORE, KEYS
+from .derived import is_site, site_distance, site_distances
 from .errors import SourceError
-from .properties import SQL_TYPES, TABLES, UNRESOLVED, Level, Property, Source
+from .listed_pairs import merge_pairs
+from .next_catalog import incoming
+from .properties import SQL_TYPES, TABLES, Level, Property, Source, identifier
 
 SCHEMA = """
 CREATE TABLE pairs (protein_index INTEGER, protein VARCHAR, source INTEGER, target INTEGER);
@@ -23,46 +25,11 @@ CREATE TABLE properties (
 CREATE TABLE property_sources (name VARCHAR, level VARCHAR, source VARCHAR, sha256 VARCHAR, absent VARCHAR);
 """
 
-_NEVER = "never NULL"
-
-#: What the catalog holds of any protein.
-CORE = (
-    Property("id", "protein", "category", "identifier in its source", absent=_NEVER),
-    Property("length", "protein", "integer", "length of the whole sequence", "residues", _NEVER),
-    Property("sequence", "protein", "category", "one-letter sequence", absent=_NEVER),
-    Property("members", "protein", "integer", "inputs with this same sequence", absent=_NEVER),
-    Property(
-        "structure", "protein", "category", "member whose coordinates and numbering the residues carry",
-        absent="NULL where no coordinates are known",
-    ),
-    Property("pos", "residue", "integer", "position in the sequence, from 0", absent=_NEVER),
-    Property("aa", "residue", "category", "one-letter amino acid", absent=_NEVER),
-    Property(
-        "author_number", "residue", "integer", "residue number in the structure file", absent="NULL where not observed"
-    ),
-    Property(
-        "insertion_code", "residue", "category", "insertion code in the structure file",
-        absent="NULL where there is none",
-    ),
-    *(
-        Property(f"{atom}_{axis}", "residue", "float", f"{axis} of {label}", "Å", UNRESOLVED)
-        for atom, label in (("ca", "Cα"), ("cb", "Cβ, virtual where the structure has none")) for axis in "xyz"
-    ),
-    *(prop for prop, _ in FROM_SEQUENCE),
-    CONTACT_NUMBER,
-)  # fmt: skip
-
-#: Columns that are no properties, and cannot become any.
-_KEYS = {
-    "protein": {"protein_index", "sequence_sha256", "structure_sha256"},
-    "residue": {"protein_index", "protein"},
-    "pair": {"protein_index", "protein", "source", "target"},
-}
 
 #: Rows that one statement changes, which has them in memory several times over.
 _ROWS = 100_000
 
-_UNKNOWN, _BEFORE, _NOW = 0, 1, 2
+_UNKNOWN, _BEFORE, _SEEN, _NOW = range(4)
 
 
 class Key(NamedTuple):
@@ -70,6 +37,13 @@ class Key(NamedTuple):
 
     level: Level
     name: str
+
+
+class Admitted(NamedTuple):
+    """Of which proteins values are to be put, and which have theirs from this source already; bool [proteins]."""
+
+    new: npt.NDArray[np.bool_]
+    again: npt.NDArray[np.bool_]
 
 
 class PropertyColumns:
@@ -84,7 +58,8 @@ class PropertyColumns:
 
     Attributes
     ----------
-    kept : how many proteins kept, of each property, what was known of them before from another source
+    kept : how many proteins kept, of each property, what was known of them before: from another source, or from the
+        same one read otherwise
     changed : whether any value was written
     """
 
@@ -93,7 +68,8 @@ class PropertyColumns:
         self._replace = replace
         self._core = {Key(prop.level, prop.name) for prop in CORE}
         self._entries: dict[Key, Property] = {}
-        self._sources: dict[Key, dict[str, tuple[str, str]]] = {}
+        self._before: dict[Key, dict[str, tuple[str, str]]] = {}
+        self._now: dict[Key, dict[str, tuple[str, str]]] = {}
         self._states: dict[Key, npt.NDArray[np.uint8]] = {}
         self._staged: dict[Key, str] = {}
         self._written: set[Key] = set()
@@ -103,7 +79,7 @@ class PropertyColumns:
         ).fetchall():
             self._entries[Key(level, name)] = Property(name, level, kind, description, unit, absent)
         for name, level, source, sha256, absent in connection.execute("FROM property_sources").fetchall():
-            self._sources.setdefault(Key(level, name), {})[sha256] = (source, absent)
+            self._before.setdefault(Key(level, name), {})[sha256] = (source, absent)
         for prop in CORE:
             self._entries.setdefault(Key(prop.level, prop.name), prop)
 
@@ -111,7 +87,7 @@ class PropertyColumns:
     def changed(self) -> bool:
         return bool(self._written)
 
-    def admit(self, prop: Property, source: Source, proteins: npt.NDArray[np.integer]) -> npt.NDArray[np.bool_]:
+    def admit(self, prop: Property, source: Source, proteins: npt.NDArray[np.integer]) -> Admitted:
         """Say of which proteins values of a property are to be put, and make ready for them.
 
         Parameters
@@ -130,17 +106,21 @@ class PropertyColumns:
         first = np.zeros(len(proteins), np.bool_)
         first[np.unique(proteins, return_index=True)[1]] = True
         before = first & (states[proteins] == _BEFORE)
-        admitted: npt.NDArray[np.bool_] = first & (states[proteins] == _UNKNOWN)
+        new: npt.NDArray[np.bool_] = first & (states[proteins] == _UNKNOWN)
+        again = np.zeros_like(before)
         if self._replace:
-            admitted |= before
+            new |= before
             self._clear(key, proteins[before])
-        elif source.sha256 not in self._sources.get(key, {}):
+        elif source.sha256 in self._before.get(key, {}):
+            again = before
+        else:
             self.kept[key] += int(before.sum())
-        if admitted.any():
-            states[proteins[admitted]] = _NOW
+        states[proteins[new]] = _NOW
+        states[proteins[again]] = _SEEN
+        if new.any():
             self._written.add(key)
-            self._sources.setdefault(key, {})[source.sha256] = (source.name, prop.absent)
-        return admitted
+            self._now.setdefault(key, {})[source.sha256] = (source.name, prop.absent)
+        return Admitted(new, again)
 
     def put(self, prop: Property, rows: pa.Table) -> None:
         """Write values of admitted proteins.
@@ -155,10 +135,10 @@ class PropertyColumns:
         for start in range(0, len(rows), _ROWS):
             part = rows.slice(start, _ROWS)
             if prop.level == "pair":
-                with self._incoming(part):
+                with incoming(self._connection, part):
                     self._connection.execute(f"INSERT INTO {self._stage(key)} BY NAME FROM incoming")
                 continue
-            with self._incoming(part):
+            with incoming(self._connection, part):
                 if prop.level == "protein":
                     where = "proteins.protein_index = incoming.protein_index"
                 else:
@@ -167,6 +147,34 @@ class PropertyColumns:
                 self._connection.execute(
                     f"UPDATE {TABLES[prop.level]} SET {name} = incoming.value FROM incoming WHERE {where}"
                 )
+
+    def compare(self, prop: Property, rows: pa.Table) -> None:
+        """Count proteins whose values are others than these as kept; parameters as those of :meth:`put`."""
+        name, table = identifier(prop.name), TABLES[prop.level]
+        # Pairs may be listed for other properties, too: of these, the row for those that are not listed is counted.
+        counted = " AND source IS NULL" if prop.level == "pair" else ""
+        if prop.level == "residue":
+            same, owner = "t.rowid = i.row", "t.protein_index"
+        else:
+            keys = ("protein_index",) if prop.level == "protein" else ("protein_index", "source", "target")
+            same = " AND ".join(f"coalesce(t.{key}, -1) = coalesce(i.{key}, -1)" for key in keys)
+            owner = "i.protein_index"
+        given: Counter[int] = Counter()
+        others: set[int] = set()
+        for start in range(0, len(rows), _ROWS):
+            with incoming(self._connection, rows.slice(start, _ROWS)):
+                found = self._connection.execute(
+                    f"SELECT {owner} AS p, bool_or(t.{name} IS DISTINCT FROM i.value), "
+                    f"count_if(i.value IS NOT NULL{counted.replace('source', 'i.source')}) "
+                    f"FROM incoming i LEFT JOIN {table} t ON {same} GROUP BY p"
+                ).fetchall()
+            given.update({protein: count for protein, _, count in found})
+            others |= {protein for protein, differs, _ in found if differs}
+        stored = self._connection.execute(
+            f"SELECT protein_index, count_if({name} IS NOT NULL{counted}) FROM {table} GROUP BY protein_index"
+        ).fetchall()
+        others |= {protein for protein, count in stored if protein in given and count != given[protein]}
+        self.kept[Key(prop.level, prop.name)] += len(others)
 
     def drop(self, name: str) -> None:
         """Take a property off every level that has it.
@@ -192,8 +200,9 @@ class PropertyColumns:
         ----------
         structures : whether proteins have got coordinates
         """
-        if self._staged:
-            self._merge_pairs()
+        if any(key.level == "pair" for key in self._written):
+            staged = {key.name: table for key, table in self._staged.items()}
+            merge_pairs(self._connection, staged, [name for level, name in self._entries if level == "pair"])
         for key, prop in list(self._entries.items()):
             if is_site(prop) and (structures or key in self._written):
                 self._measure(prop)
@@ -210,6 +219,11 @@ class PropertyColumns:
         if namesake is not None:
             raise SourceError(f"the property {prop.name} differs from {namesake.name} by case alone: rename it.")
         if known is not None and (known.kind, known.unit) != (prop.kind, prop.unit):
+            if key in self._written:
+                raise SourceError(
+                    f"the property {prop.name} is given as {_typed(known)} and as {_typed(prop)}: say what it is "
+                    "(--kind, --unit), or give one of them another name."
+                )
             if not self._replace:
                 raise SourceError(
                     f"the property {prop.name} is in the store as {_typed(known)}, and not as {_typed(prop)}: give it "
@@ -218,6 +232,7 @@ class PropertyColumns:
             self._forget(key)
             known = None
         if known is None:
+            self._check_distance(prop)
             self._connection.execute(
                 f"ALTER TABLE {TABLES[prop.level]} ADD COLUMN {identifier(prop.name)} {SQL_TYPES[prop.kind]}"
             )
@@ -227,11 +242,22 @@ class PropertyColumns:
         return key
 
     def _reserved(self, key: Key) -> bool:
-        if key in self._core or key.name.lower() in _KEYS[key.level]:
+        if key in self._core or key.name.lower() in KEYS[key.level]:
             return True
-        return key.level == "residue" and any(
-            key.name == site_distance(prop.name).name for prop in self._entries.values() if is_site(prop)
-        )
+        sites = (prop.name for prop in self._entries.values() if is_site(prop))
+        return key.level == "residue" and key.name.lower() in {site_distance(site).name.lower() for site in sites}
+
+    def _check_distance(self, prop: Property) -> None:
+        """Refuse a site if what is to hold the distance to it is something else already."""
+        if is_site(prop):
+            name = site_distance(prop.name).name
+            taken = next((key.name for key in self._entries if key.level == "residue"
+                          and key.name.lower() == name.lower()), None)  # fmt: skip
+            if taken is not None:
+                raise SourceError(
+                    f"the distance to {prop.name} is to be called {name}, and the store has a property {taken}: "
+                    "--drop that, or give one of them another name."
+                )
 
     def _forget(self, key: Key) -> None:
         names = [key.name]
@@ -239,11 +265,11 @@ class PropertyColumns:
             names.append(site_distance(key.name).name)
         for name in names:
             self._connection.execute(f"ALTER TABLE {TABLES[key.level]} DROP COLUMN {identifier(name)}")
-            for table in (self._entries, self._sources, self._states):
+            for table in (self._entries, self._before, self._now, self._states):
                 table.pop(Key(key.level, name), None)
 
     def _state(self, key: Key, size: int) -> npt.NDArray[np.uint8]:
-        """Whether each protein's value is unknown, known from before, or from now."""
+        """Whether each protein's value is unknown, known from before, the same and compared, or from now."""
         states = self._states.get(key)
         if states is None:
             states = np.zeros(size, np.uint8)
@@ -261,7 +287,7 @@ class PropertyColumns:
     def _clear(self, key: Key, proteins: npt.NDArray[np.integer]) -> None:
         if not len(proteins):
             return
-        with self._incoming(pa.table({"protein_index": pa.array(proteins, pa.int32())})):
+        with incoming(self._connection, pa.table({"protein_index": pa.array(proteins, pa.int32())})):
             self._connection.execute(
                 f"UPDATE {TABLES[key.level]} SET {identifier(key.name)} = NULL "
                 "WHERE protein_index IN (SELECT protein_index FROM incoming)"
@@ -276,35 +302,6 @@ class PropertyColumns:
                 f"(protein_index INTEGER, source INTEGER, target INTEGER, value {kind})"
             )
         return self._staged[key]
-
-    def _merge_pairs(self) -> None:
-        """Put what was staged into the table of pairs, so that no row is left open that another row answers."""
-        same = " AND ".join(
-            f"coalesce(q.{column}, -1) = coalesce(g.{column}, -1)" for column in ("protein_index", "source", "target")
-        )
-        keys = ("protein_index", "source", "target")
-        for key, stage in self._staged.items():
-            name = identifier(key.name)
-            united = ", ".join(f"coalesce(q.{column}, g.{column}) AS {column}" for column in keys)
-            self._remake_pairs(
-                f"SELECT q.* REPLACE ({united}, coalesce(g.value, q.{name}) AS {name}) "
-                f"FROM pairs q FULL JOIN {stage} g ON {same}"
-            )
-            self._connection.execute(f"DROP TABLE {stage}")
-        names = [identifier(prop.name) for prop in self._entries.values() if prop.level == "pair"]
-        filled = ", ".join(f"coalesce(q.{name}, d.{name}) AS {name}" for name in names)
-        self._remake_pairs(
-            f"SELECT q.* REPLACE (p.id AS protein, {filled}) FROM pairs q JOIN proteins p USING (protein_index) "
-            "LEFT JOIN (FROM pairs WHERE source IS NULL) d USING (protein_index) "
-            f"WHERE coalesce({', '.join(f'q.{name}::VARCHAR' for name in names)}) IS NOT NULL "
-            "ORDER BY q.protein_index, q.source NULLS FIRST, q.target"
-        )
-        self._staged.clear()
-
-    def _remake_pairs(self, select: str) -> None:
-        self._connection.execute(f"CREATE TABLE pairs_next AS {select}")
-        self._connection.execute("DROP TABLE pairs")
-        self._connection.execute("ALTER TABLE pairs_next RENAME TO pairs")
 
     def _measure(self, site: Property) -> None:
         """Distances to the nearest residue of a site, of every protein."""
@@ -353,7 +350,7 @@ class PropertyColumns:
             counts = self._connection.execute(f"SELECT {counted} FROM {table}{listed}").fetchone()
             assert counts is not None
             for place, (key, prop) in enumerate(entries.items()):
-                sources = self._sources.get(key, {})
+                sources = self._sources(key)
                 absent = "; or ".join(dict.fromkeys(said for _, said in sources.values())) or prop.absent
                 self._entries[key] = replace(prop, absent=absent)
                 rows.append((prop.name, level, prop.kind, prop.unit, prop.description, absent,
@@ -363,28 +360,23 @@ class PropertyColumns:
         self._connection.executemany(f"INSERT INTO properties VALUES ({', '.join('?' * 10)})", rows)
         listed_sources = [
             (key.name, key.level, source, sha256, absent)
-            for key, sources in self._sources.items()
-            for sha256, (source, absent) in sources.items()
+            for key in self._entries
+            for sha256, (source, absent) in self._sources(key).items()
         ]
         if listed_sources:
             columns = zip(
                 ("name", "level", "source", "sha256", "absent"), zip(*listed_sources, strict=True), strict=True
             )
-            with self._incoming(pa.table({name: pa.array(values, pa.string()) for name, values in columns})):
+            with incoming(
+                self._connection, pa.table({name: pa.array(values, pa.string()) for name, values in columns})
+            ):
                 self._connection.execute("INSERT INTO property_sources BY NAME FROM incoming")
 
-    @contextmanager
-    def _incoming(self, rows: pa.Table) -> Iterator[None]:
-        self._connection.register("incoming", rows)
-        try:
-            yield
-        finally:
-            self._connection.unregister("incoming")
-
-
-def identifier(name: str) -> str:
-    """A name as SQL writes it."""
-    return '"' + name.replace('"', '""') + '"'
+    def _sources(self, key: Key) -> dict[str, tuple[str, str]]:
+        """Name and meaning of absence by digest; those from before while a protein's value is still from before."""
+        states = self._states.get(key)
+        stay = states is None or bool(np.isin(states, (_BEFORE, _SEEN)).any())
+        return (self._before.get(key, {}) if stay else {}) | self._now.get(key, {})
 
 
 def _typed(prop: Property) -> str:

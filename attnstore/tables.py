@@ -1,10 +1,11 @@
 """Result tables on their way out: as a table to look at, CSV, JSON or Parquet, to stdout or a file."""
 
 import decimal
+import itertools
 import math
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,23 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 FORMATS = ("table", "csv", "json", "parquet")
+
+
+def framed(table: "pa.Table", types: Callable[["pa.DataType"], Any]) -> "pd.DataFrame":
+    """An Arrow table as a frame; of columns of one name the second is called ``<name>_1``, as DuckDB does.
+
+    Parameters
+    ----------
+    table : pyarrow.Table
+    types : pandas' extension type for a type of Arrow; None for pandas' own
+    """
+    names: list[str] = []
+    for name in table.column_names:
+        free = (f"{name}_{number}" for number in itertools.count(1))
+        taken = {*names, *table.column_names}
+        names.append(name if name not in names else next(other for other in free if other not in taken))
+    frame: pd.DataFrame = table.rename_columns(names).to_pandas(types_mapper=types)
+    return frame
 
 
 def write_table(frame: "pd.DataFrame", form: str, output: Path | None, text: str | None = None) -> None:

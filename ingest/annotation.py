@@ -15,9 +15,9 @@ import pyarrow.compute as pc
 
 from ..catalog import catalog_errors, connect, current_catalog
 from ..catalog_writer import CatalogWriter
-from ..errors import SourceError
+from ..errors import SourceError, first_line
 from ..layout import StoreDocument
-from ..properties import Kind, Property, Source
+from ..properties import ARROW_TYPES, Annotation, Kind, Property, Source
 from .lock import waiting
 from .matching import MATCHES, MISMATCHES, Match, Mismatch, Proteins, fitted
 from .sources import READERS, Format, Reader, find, records, source_of, tables
@@ -25,16 +25,16 @@ from .sources.download import fetched
 from .sources.record import Options, Record
 from .sources.structures import dssp as dssp_output
 from .store_directory import storage_errors
+from .table_rows import check_letters, rows_of
 from .table_values import (
     NUMBERINGS,
     Keys,
     Numbering,
     TableOptions,
-    check_letters,
     keys_of,
+    plain,
     properties_of,
     property_rows,
-    rows_of,
     values_of,
 )
 
@@ -52,7 +52,7 @@ class Annotated:
 
     Attributes
     ----------
-    properties : names of those that a value was given for, as "residue ss8", sorted
+    properties : names of those that something gives a value for, as "residue ss8", sorted
     matched, passed_over : records, and ids in tables, that are of a protein in the store, and that are not
     skipped : records left out, their sequence being another
     """
@@ -119,6 +119,13 @@ def annotate(
     _check("match", match, MATCHES)
     _check("mismatch", mismatch, MISMATCHES)
     _check("numbering", numbering, NUMBERINGS)
+    for kind in (kinds or {}).values():
+        _check("kind", kind, tuple(ARROW_TYPES))
+    for what, given in (("inputs", inputs), ("fetch", fetch), ("on", on), ("drop", drop)):
+        if given is not None and not isinstance(given, list | tuple):
+            raise SourceError(
+                f"{what} is not a list but a {type(given).__name__}: give a list, of one where it is one."
+            )
     if not (inputs or fetch or drop):
         raise SourceError("nothing to annotate with was given: name a file, or entries to fetch.")
     named = columns if columns is None or isinstance(columns, Mapping) else {column: column for column in columns}
@@ -137,11 +144,11 @@ def annotate(
         annotator = _Annotator(writer, proteins, said, mismatch)
         with catalog_errors(catalog):
             for frame in frames:
-                table = frame if isinstance(frame, pa.Table) else pa.Table.from_pandas(frame, preserve_index=False)
+                table = _table(frame, name)
                 annotator.table(table, Source(name, _digest(table)))
             for file, reader in found:
                 if reader.NAME == tables.NAME:
-                    annotator.table(tables.read(file), source_of(file))
+                    annotator.table(tables.read(file, on[:1] if on else tables.IDS), source_of(file))
                 elif reader.NAME == dssp_output.NAME:
                     annotator.dssp(file)
                 else:
@@ -178,11 +185,12 @@ class _Annotator:
             self.skipped += 1
             return
         self.matched += 1
-        self.properties |= {_called(annotation.property) for annotation in fit.annotations}
+        self.properties |= {_called(annotation.property) for annotation in fit.annotations if _tells(annotation)}
         self.writer.annotate(protein, fit.id, fit.sequence, fit.place, fit.structure, fit.annotations, fit.source)
 
     def table(self, table: pa.Table, source: Source) -> None:
         """Put the columns of a table."""
+        table = plain(table)
         keys = keys_of(table, self.options, source.name)
         properties = properties_of(table, keys, self.options, source.name)
         self._put(table, source, keys, properties, self.options)
@@ -209,7 +217,8 @@ class _Annotator:
         for column, prop in properties.items():
             values = values_of(table, column, prop, rows, source.name)
             recorded, content = property_rows(prop, rows, values, options, self.proteins)
-            self.properties.add(_called(recorded))
+            if len(content):
+                self.properties.add(_called(recorded))
             self.writer.annotate_rows(recorded, source, content)
 
     def check(self) -> None:
@@ -221,13 +230,31 @@ class _Annotator:
             )
         for (level, name), count in self.writer.kept.items():
             raise SourceError(
-                f"{level} {name} of {count} protein(s) is known from another source already: --replace it, or give the "
-                "new one another name (--columns OLD=NEW)."
+                f"{level} {name} of {count} protein(s) is known already, from another source or from this one read "
+                "otherwise: --replace it, or give the new one another name (--columns OLD=NEW)."
             )
 
 
 def _called(prop: Property) -> str:
     return f"{prop.level} {prop.name}"
+
+
+def _tells(annotation: Annotation) -> bool:
+    return annotation.values.null_count < len(annotation.values) or annotation.otherwise is not None
+
+
+def _table(frame: pd.DataFrame | pa.Table, name: str) -> pa.Table:
+    """A frame as an Arrow table, without its index."""
+    if isinstance(frame, pa.Table):
+        return frame
+    if not hasattr(frame, "columns"):
+        raise SourceError(f"{name} is a {type(frame).__name__}: give a path, a pandas.DataFrame or a pyarrow.Table.")
+    try:
+        return pa.Table.from_pandas(frame, preserve_index=False)
+    except (ArithmeticError, TypeError, ValueError, pa.ArrowException) as error:
+        raise SourceError(
+            f"{name} cannot be read ({first_line(error)}); give columns of one type and name each."
+        ) from error
 
 
 def _digest(table: pa.Table) -> str:

@@ -26,22 +26,24 @@ MISMATCHES: tuple[Mismatch, ...] = ("refuse", "align", "skip")
 
 #: Of aligned residues, the least share that has to be the same: below it is another protein.
 _IDENTITY = 0.9
-#: Cells of the largest alignment, one byte each.
+#: Cells of the largest alignment, two bytes each.
 _CELLS = 1 << 30
 
+_ENTRY = re.compile(r"(?:sp|tr)\|([^|]+)\|([^|]+)")
 _CHAIN = re.compile(r"([0-9][A-Za-z0-9]{3}|pdb_[0-9a-z]{8})[._:-]([A-Za-z0-9]+)")
 
 
 class Ids:
     """The proteins of a catalog by what files call them.
 
-    An id is that of a member; failing that, a part of an id like ``sp|P12345|NAME``, or a chain of a PDB entry spelt
-    otherwise (``4udx.X`` for ``4UDX_X``), where that is one protein's alone.
+    An id is that of a member; failing that, accession or name of UniProt's ``sp|P12345|NAME``, on either side, or a
+    chain of a PDB entry spelt otherwise (``4udx.X`` for ``4UDX_X``), where that is one protein's alone.
     """
 
     def __init__(self, members: Iterable[tuple[str, int]]) -> None:
         self._exact = dict(members)
-        self._aliases: dict[str, int] = {}
+        # What one record calls P12345 another one calls sp|P12345|NAME.
+        self._aliases = dict(self._exact)
         taken: set[str] = set()
         for name, protein in self._exact.items():
             for alias in _aliases(name):
@@ -51,19 +53,23 @@ class Ids:
             del self._aliases[alias]
 
     def find(self, name: str) -> int | None:
-        """Index of the protein of that name; None if there is none."""
+        """Index of the protein of that name; None if there is none, or its parts are of several."""
         if name in self._exact:
             return self._exact[name]
-        for alias in (name, *_aliases(name)):
-            if alias in self._aliases:
-                return self._aliases[alias]
-        return None
+        found = {self._aliases[alias] for alias in (name, *_aliases(name)) if alias in self._aliases}
+        return found.pop() if len(found) == 1 else None
+
+    @staticmethod
+    def names(name: str, member: str | None) -> bool:
+        """Is it the name of that member, as written or in part?"""
+        return member is not None and bool({name, *_aliases(name)} & {member, *_aliases(member)})
 
 
 def _aliases(name: str) -> list[str]:
-    found = [part for part in name.split("|") if part and part != name and part not in ("sp", "tr")]
+    if entry := _ENTRY.fullmatch(name):
+        return [entry[1], entry[2]]
     chain = _CHAIN.fullmatch(name)
-    return [*found, f"{chain[1].upper()}_{chain[2]}"] if chain else found
+    return [f"{chain[1].upper()}_{chain[2]}"] if chain else []
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,6 +103,21 @@ class Proteins:
         if found is None and self.by_digest:
             return self.by_digest.get(hashlib.sha256(record.sequence.encode()).hexdigest())
         return found
+
+    @cached_property
+    def numbered(self) -> dict[int, str]:
+        """The member whose author numbering a protein has, where that is known."""
+        rows = self.connection.execute(
+            "SELECT protein_index, coalesce(structure, if(members = 1, id, NULL)) AS member FROM proteins "
+            "WHERE member IS NOT NULL"
+        ).fetchall()
+        return dict(rows)
+
+    def id(self, protein: int) -> str:
+        """Id of a protein."""
+        row = self.connection.execute("SELECT id FROM proteins WHERE protein_index = ?", [protein]).fetchone()
+        assert row is not None
+        return str(row[0])
 
     @cached_property
     def lengths(self) -> npt.NDArray[np.int64]:

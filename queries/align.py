@@ -124,8 +124,9 @@ def align(
     )
     if not chosen.manifest.segments:
         raise QueryError(f"model {chosen.name} has nothing committed yet: run its ingest again.")
-    catalog = directory(store.catalog_path)
-    with contextlib.closing(connect(store.catalog_path)) as connection:
+    path = store.catalog_path
+    catalog = directory(path)
+    with contextlib.closing(connect(path)) as connection:
         clauses = [
             parse(text, clause=name, columns=catalog.columns)
             for name, text in (("predicate", predicate), ("where", where))

@@ -10,6 +10,7 @@ import pandas as pd
 import pyarrow as pa
 
 from ..errors import QueryError
+from ..tables import framed
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -37,7 +38,7 @@ class Result(pd.DataFrame):
     @classmethod
     def of(cls, table: pa.Table, attributes: Mapping[str, Any]) -> "Result":
         """From an Arrow table, whose types are kept."""
-        frame = cls(table.to_pandas(types_mapper=_TYPES.get))
+        frame = cls(framed(table, _TYPES.get))
         frame.attrs.update(attributes)
         object.__setattr__(frame, "_table", table)
         return frame

@@ -96,7 +96,8 @@ def _dictionary(store: Any) -> Any:
     import pandas as pd
 
     frame = store.properties().to_arrow_table().to_pandas(types_mapper=pd.ArrowDtype)
-    shown = frame[["level", "name", "type", "unit", "known", "positive", "absent", "source"]]
+    # A store that was made before stores had properties does not count them.
+    shown = frame.reindex(columns=["level", "name", "type", "unit", "known", "positive", "absent", "source"])
     return shown.rename(columns={"positive": "true"}).assign(source=[_last(path) for path in shown["source"]])
 
 

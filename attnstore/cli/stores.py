@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from ..errors import AttnstoreError
-from ..tables import write_table
+from ..tables import framed, write_table
 from .options import STORE, output_options
 
 
@@ -53,7 +53,7 @@ def sql(store: Path, statement: str, form: str, output: Path | None) -> None:
     with duckdb_errors():
         table = open_store(store).sql(statement).to_arrow_table()
     # Arrow's types: pandas' own would turn large and missing integers into floats.
-    write_table(table.to_pandas(types_mapper=pd.ArrowDtype), form, output)
+    write_table(framed(table, pd.ArrowDtype), form, output)
 
 
 @click.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 import pyarrow as pa
@@ -22,8 +23,12 @@ def accepts(path: Path, head: bytes) -> bool:
     return text.suffix(path) in {*_DELIMITERS, ".parquet"}
 
 
-def read(path: Path) -> pa.Table:
-    """Read a table: one column for each of the file's, of the types that its values show.
+#: What a column of ids is called, unless that is said.
+IDS = ("id", "protein")
+
+
+def read(path: Path, ids: Collection[str] = IDS) -> pa.Table:
+    """Read a table: one column for each of the file's, of the types that its values show; columns `ids` are text.
 
     A file of two tab-separated columns whose first line is no heading is what ``mmseqs`` writes of clusters
     (``*_cluster.tsv``: representative, member); it becomes the columns `id` and `cluster`.
@@ -31,13 +36,9 @@ def read(path: Path) -> pa.Table:
     Raises
     ------
     SourceError
-        It cannot be read, has rows of unequal length, or columns of the same name.
+        It cannot be read, or has rows of unequal length.
     """
-    table = _parquet(path) if text.suffix(path) == ".parquet" else _delimited(path)
-    twice = next((name for name in table.column_names if table.column_names.count(name) > 1), None)
-    if twice is not None:
-        raise SourceError(f"{path} has two columns {twice!r}; rename one of them.")
-    return table
+    return _parquet(path) if text.suffix(path) == ".parquet" else _delimited(path, ids)
 
 
 def _parquet(path: Path) -> pa.Table:
@@ -52,22 +53,22 @@ def _parquet(path: Path) -> pa.Table:
         raise SourceError(f"{path} is no readable Parquet file ({first_line(error)}); write it again.") from error
 
 
-def _delimited(path: Path) -> pa.Table:
+def _delimited(path: Path, ids: Collection[str]) -> pa.Table:
     import pyarrow.csv
 
     delimiter = _DELIMITERS[text.suffix(path)]
     heading = text.head(path).removeprefix(b"\xef\xbb\xbf").decode(errors="replace").splitlines()[:1]
     columns = heading[0].split(delimiter) if heading else []
-    clusters = delimiter == "\t" and len(columns) == 2 and not {"id", "protein"} & {*columns}
+    clusters = delimiter == "\t" and len(columns) == 2 and not {*IDS, *ids} & {*columns}
     try:
         with text.opened(path) as stream:
             return pyarrow.csv.read_csv(
                 stream,
                 read_options=pyarrow.csv.ReadOptions(column_names=["cluster", "id"] if clusters else None),
-                parse_options=pyarrow.csv.ParseOptions(delimiter=delimiter),
+                parse_options=pyarrow.csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
                 convert_options=pyarrow.csv.ConvertOptions(
                     null_values=_NULLS, strings_can_be_null=True,
-                    column_types={"cluster": pa.string(), "id": pa.string()} if clusters else {},
+                    column_types=dict.fromkeys(("cluster", "id") if clusters else ids, pa.string()),
                 ),
             )  # fmt: skip
     except pa.ArrowException as error:

@@ -105,10 +105,11 @@ def roster(store: "Store", model: "Model", cluster_by: str) -> Roster:
     if "codes" not in keep:
         why = f"contacts are predicted from codes, and {lacking(model.name, keep, 'codes')}"
         raise QueryError(f"{why}: {ingest_with(keep, 'codes')}.")
-    catalog = directory(store.catalog_path)
+    path = store.catalog_path
+    catalog = directory(path)
     for segment in model.segments:
         catalog.places(segment)
-    with contextlib.closing(connect(store.catalog_path)) as connection:
+    with contextlib.closing(connect(path)) as connection:
         columns = list(catalog.columns.of("protein"))
         if cluster_by not in (*columns, "protein"):
             raise QueryError(

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import attnstore
+from attnstore import listed_pairs
 from attnstore.catalog import connect
 from attnstore.catalog_rows import Structure
 from attnstore.catalog_writer import CatalogWriter
@@ -197,6 +198,71 @@ def test_a_property_is_dropped_with_what_follows_from_it(store):
             catalog.drop(name)
 
 
+def test_of_a_dropped_property_no_pairs_stay(store):
+    other = Property("link", "pair", "boolean", "a link")
+    add(store, ("p", "ACD", between(BOND, [(0, 2)], False), between(other, [(0, 1)], None)))
+    for name, left in (("bond", [(0, 1, True), (1, 0, True)]), ("link", [])):
+        with CatalogWriter(store) as catalog:
+            catalog.drop(name)
+            catalog.publish()
+        assert query(store, "SELECT * EXCLUDE (protein_index, protein) FROM pairs") == left
+
+
+@pytest.mark.parametrize("lot", [1, 7, 40, 1_000])
+def test_pairs_come_together_in_lots(store, monkeypatch, lot):
+    """A lot ends within a protein of many pairs, and takes several proteins of few."""
+    monkeypatch.setattr(listed_pairs, "_ROWS", lot)
+    rng = np.random.default_rng(lot)
+    link = Property("link", "pair", "boolean", "a link")
+    sequences = ["A" * length for length in (9, 2, 1, 30, 4, 5)]
+    expected = {}
+    add(store, *((f"p{number}", sequence) for number, sequence in enumerate(sequences)), keep_duplicates=True)
+    for prop, source in ((BOND, A), (link, B)):
+        records = []
+        for number, sequence in enumerate(sequences):
+            length, otherwise = len(sequence), [None, False, None, False][(number + (prop is link)) % 4]
+            pairs = [tuple(pair) for pair in rng.integers(0, length, (length, 2)).tolist()]
+            records.append((number, sequence, between(prop, pairs, otherwise)))
+            said = np.full((length, length), otherwise)
+            for one, other in pairs:
+                said[one, other] = said[other, one] = True
+            expected[number, prop.name] = said
+        # Not in the order of the proteins.
+        annotate(store, source, *records[::-1])
+    found = query(store, "SELECT protein_index, source, target, bond, link FROM pairs ORDER BY rowid")
+    assert found == sorted(found, key=lambda row: [-1 if end is None else end for end in row[:3]])
+    assert len({row[:3] for row in found}) == len(found)
+    for name, place in (("bond", 3), ("link", 4)):
+        for number, sequence in enumerate(sequences):
+            rest = next((row[place] for row in found if row[:2] == (number, None)), None)
+            said = np.full((len(sequence),) * 2, rest)
+            for row in found:
+                if row[0] == number and row[1] is not None:
+                    said[row[1:3]] = row[place]
+            assert np.array_equal(said, expected[number, name])
+
+
+def test_a_site_and_what_would_hold_its_distance_do_not_mix(store):
+    site = Property("binding_site", "residue", "boolean", "x")
+    for name in ("binding_site_distance", "binding_site_DISTANCE"):
+        held = Property(name, "residue", "float", "x")
+        with pytest.raises(SourceError, match=f"the store has a property {name}: --drop that"):
+            add(store, ("p", "ACD", along(held, [1, 2, 3]), at(site, 3, [1])))
+        with pytest.raises(SourceError, match="a column of the catalog itself"):
+            add(store, ("p", "ACD", at(site, 3, [1]), along(held, [1, 2, 3])))
+    with pytest.raises(SourceError, match="63 at most"):
+        add(store, ("p", "ACD", at(Property("binding_site" + "x" * 50, "residue", "boolean", "x"), 3, [1])))
+
+
+def test_a_source_that_was_replaced_in_all_proteins_is_one_no_more(store):
+    add(store, ("p", "ACD", at(SITE, 3, [1])), ("q", "MK", at(SITE, 2, [1])))
+    annotate(store, B, (0, "ACD", at(SITE, 3, [0])), replace=True)
+    assert query(store, "SELECT source FROM property_sources ORDER BY ALL") == [("a.tsv",), ("b.tsv",)]
+    annotate(store, B, (0, "ACD", at(SITE, 3, [0])), (1, "MK", at(SITE, 2, [0])), replace=True)
+    assert query(store, "SELECT source FROM property_sources") == [("b.tsv",)]
+    assert query(store, "SELECT source FROM properties WHERE name = 'site'") == [("b.tsv",)]
+
+
 def test_a_failure_leaves_the_store_as_it_was(store):
     add(store, ("p", "ACD", at(SITE, 3, [1])))
     before = {path.name: path.read_bytes() for path in store.iterdir()}
@@ -293,7 +359,7 @@ def _given(draw):
     return writes
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(writes=_given())
 def test_what_stands_is_what_the_rule_says_whatever_the_order(tmp_path_factory, writes):
     """The rule: the first source that knows anything of a protein's property holds, or with `replace` the last."""

@@ -1,5 +1,7 @@
 """Properties of pairs: of those that the catalog lists, and of the others of a protein of which something is said."""
 
+import shutil
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -91,6 +93,25 @@ def test_alignment_with_every_background(sample):
         assert np.array_equal(result["total"], said.sum(-1))
         assert np.array_equal(result["count"], (said & (bond == 1)).sum(-1))
     assert store.align("pair.bond").background.values.ravel()[0] == pytest.approx(np.nanmean(bond))
+
+
+def test_properties_may_be_called_what_attention_and_sql_have(sample, tmp_path):
+    store = attnstore.open(shutil.copytree(sample[0].path, tmp_path / "store"))
+    names = ["weight", "layer", "head", "model", "contact", "distance", "separation", "order", "group", "table", "end"]
+    flags = [True, False, True, False, False]
+    frame = pd.DataFrame({"id": [f"p{n}" for n in range(5)], **dict.fromkeys(["plain", *names], flags)})
+    store = store.annotate(frame, name="of proteins").annotate(frame.assign(pos=0), name="of residues")
+    arcs = "FROM attention WHERE weight >= 0.3 AND layer = 1"
+    for end in ("protein", "target"):
+        plain = store.query(f"SELECT head, weight, protein, {end}.plain {arcs} ORDER BY ALL")
+        for name in names:
+            rows = store.query(f"SELECT head, weight, protein, {end}.{name} {arcs} ORDER BY ALL")
+            assert rows.set_axis(plain.columns, axis=1).equals(plain), (end, name)
+        assert np.array_equal(store.align(f"{end}.weight")["count"], store.align(f"{end}.plain")["count"])
+    assert rows.columns[-1] == "end"
+    twice = store.query(f"SELECT weight, protein.weight {arcs} ORDER BY ALL")
+    assert list(twice.columns) == ["weight", "weight_1"]
+    assert twice["weight_1"].dtype == "boolean"
 
 
 def test_rows_and_groups_say_what_is_known_of_a_pair(sample):
