@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .queries.contacts.result import ContactEvaluation, ContactMap
     from .queries.query_result import Result
     from .queries.result import Alignment
+    from .queries.views.view import View
 
 
 @dataclass(frozen=True, eq=False)
@@ -284,6 +285,17 @@ class Store:
 
         with catalog_errors(self.path / str(self.document.catalog)):
             return contacts(self, proteins, **options)
+
+    def view(self, protein: str, **options: Any) -> "View":
+        """One protein to look at: a head's matrix, its arcs along the chain, its structure in 3D.
+
+        See :func:`attnstore.queries.views.view.view` for the options and what comes back.
+        """
+        from .catalog import catalog_errors
+        from .queries.views.view import view
+
+        with catalog_errors(self.path / str(self.document.catalog)):
+            return view(self, protein, **options)
 
     def verify(self) -> list[str]:
         """Check every digest, checksum, count and sum; returns a sentence for each thing that is damaged."""

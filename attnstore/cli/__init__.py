@@ -19,6 +19,7 @@ from .ingest import demo, ingest
 from .properties import annotate, export, properties
 from .query import query
 from .stores import info, repair, sql, verify
+from .view import view
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
@@ -28,7 +29,7 @@ def cli() -> None:
 
 
 for command in (
-    ingest, annotate, info, properties, align, query, contacts, sql, export, verify, repair, demo, convert_tape,
+    ingest, annotate, info, properties, align, query, contacts, view, sql, export, verify, repair, demo, convert_tape,
 ):  # fmt: skip
     cli.add_command(command)
 

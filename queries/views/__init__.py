@@ -1,0 +1,1 @@
+"""Pictures of one protein: its matrix, its arcs, its structure."""
