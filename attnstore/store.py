@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from .queries.contacts.result import ContactEvaluation, ContactMap
+    from .queries.probing.result import Probing
     from .queries.query_result import Result
     from .queries.result import Alignment
     from .queries.views.view import View
@@ -285,6 +286,17 @@ class Store:
 
         with catalog_errors(self.path / str(self.document.catalog)):
             return contacts(self, proteins, **options)
+
+    def probe(self, condition: str, **options: Any) -> "Probing":
+        """How well a linear probe finds a property in each layer's representations, and in its attention.
+
+        See :func:`attnstore.queries.probing.probe.probe` for the options and what comes back.
+        """
+        from .catalog import catalog_errors
+        from .queries.probing.probe import probe
+
+        with catalog_errors(self.path / str(self.document.catalog)):
+            return probe(self, condition, **options)
 
     def view(self, protein: str, **options: Any) -> "View":
         """One protein to look at: a head's matrix, its arcs along the chain, its structure in 3D.

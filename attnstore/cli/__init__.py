@@ -16,6 +16,7 @@ from .align import align
 from .contacts import contacts
 from .convert import convert_tape
 from .ingest import demo, ingest
+from .probe import probe
 from .properties import annotate, export, properties
 from .query import query
 from .stores import info, repair, sql, verify
@@ -29,7 +30,7 @@ def cli() -> None:
 
 
 for command in (
-    ingest, annotate, info, properties, align, query, contacts, view, sql, export, verify, repair, demo, convert_tape,
+    ingest, annotate, info, properties, align, query, contacts, probe, view, sql, export, verify, repair, demo, convert_tape,
 ):  # fmt: skip
     cli.add_command(command)
 

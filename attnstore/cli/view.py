@@ -48,7 +48,6 @@ def view(
     """
     from ..queries.plot import check_suffix
     from ..queries.views.view import PAGES
-    from ..queries.views.view import view as look
     from ..store import open_store
 
     if output.suffix.lower() not in PAGES:
@@ -56,7 +55,7 @@ def view(
     elif figure is not None or tracks:
         raise click.UsageError("--figure and --track belong to .png, .svg and .pdf: a page shows all of it.")
     layer, number = _head(layer, head)
-    shown = look(open_store(store), protein, layer=layer, head=number, **options)
+    shown = open_store(store).view(protein, layer=layer, head=number, **options)
     shown.save(output, figure or "matrix", tracks)
     click.echo(f"wrote {output}", err=True)
 

@@ -1,0 +1,134 @@
+"""``attnstore probe``: how much of a property can be read off each layer."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..tables import aligned, write_table
+from .options import STORE, output_options
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ..queries.probing.result import Probing
+
+
+@click.command()
+@STORE
+@click.argument("condition")
+@click.option(
+    "--metric",
+    type=click.Choice(["auto", "f1", "precision"]),
+    default="auto",
+    help="auto: precision of pairs and of rare properties, else F1.",
+)
+@click.option(
+    "--from", "sources", metavar="LIST", default="embeddings,attention", help="What is probed: one or both of these."
+)
+@click.option(
+    "--cluster-by", metavar="COLUMN", default="protein", help="protein, or a column of proteins: families stay whole."
+)
+@click.option("--test-share", type=float, default=0.2, help="Of the clusters: tested on rather than learnt from.")
+@click.option("--examples", type=click.IntRange(min=2), help="Residues or pairs to learn from; without it 131072.")
+@click.option("--balanced", is_flag=True, help="True and false examples count as much.")
+@click.option("--model", help="Which model, where the store has several.")
+@click.option("--level", type=float, default=0.95, help="Confidence of the intervals.")
+@click.option("--replicates", type=click.IntRange(min=1), default=1000, help="Of the bootstrap.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, help="Of all that is drawn at random.")
+@click.option("--scheduler", metavar="ADDRESS", help="Of a Dask cluster, to spread the work over it.")
+@click.option("--plot", type=click.Path(path_type=Path, dir_okay=False), help="Draw a figure: .png, .svg or .pdf.")
+@output_options
+def probe(
+    store: Path,
+    condition: str,
+    sources: str,
+    examples: int | None,
+    plot: Path | None,
+    form: str,
+    output: Path | None,
+    **options: Any,
+) -> None:
+    """Train a linear classifier of CONDITION on every layer, and measure it on other proteins.
+
+    CONDITION is an SQL condition on columns of residues, such as "ss4 = 'helix'" or "binding_site", or on pairs, such
+    as "contact".
+    """
+    from ..store import open_store
+
+    if plot is not None:
+        from ..queries.plot import check_suffix, save_figure
+
+        check_suffix(plot)
+    if examples is not None:
+        options["examples"] = examples
+    result = open_store(store).probe(
+        condition,
+        sources=tuple(one.strip() for one in sources.split(",")),
+        progress=sys.stderr.isatty(),
+        **options,
+    )
+    frame = result.to_table()
+    write_table(frame, form, output, probing_text(result, frame))
+    if plot is not None:
+        save_figure(result.plot(), plot)
+        click.echo(f"wrote {plot}", err=True)
+
+
+def probing_text(result: "Probing", frame: "pd.DataFrame") -> str:
+    """The question, a row for each layer and what was learnt from, to be read by people."""
+    from ..queries.probing.result import score_words
+
+    attributes = result.attrs
+    by = "" if attributes["cluster_by"] == "protein" else f" by {attributes['cluster_by']}"
+    rows = {
+        side: f"{attributes[f'{side}_proteins']:,} proteins in {attributes[f'{side}_clusters']:,} clusters{by}, "
+        f"{attributes[f'{side}_examples']:,} {attributes['of']}, {_share(attributes, side)} true"
+        for side in ("train", "test")
+    }
+    drawn = attributes["learnt_from"]
+    of = f" ({drawn:,} of them drawn)" if drawn < attributes["train_examples"] else ""
+    what = "calling everything true" if attributes["metric"] == "f1" else "a random order"
+    return "\n".join(
+        [
+            f"{attributes['condition']}: {score_words(attributes)} of a linear probe, by layer",
+            f"model {attributes['model']}",
+            "",
+            aligned(_readable(frame, attributes["level"]), left=["layer"]),
+            "",
+            f"Layers count from 0; in: what the first is given. Chance ({what}): {attributes['chance']:.1%}.",
+            f"Learnt from {rows['train']}{of}.",
+            f"Tested on {rows['test']}.",
+            f"Interval: {100 * attributes['level']:g} % bootstrap over the clusters tested on.",
+        ]
+    )
+
+
+def _share(attributes: dict[str, Any], side: str) -> str:
+    return f"{attributes[f'{side}_true'] / attributes[f'{side}_examples']:.1%}"
+
+
+def _readable(frame: "pd.DataFrame", level: float) -> "pd.DataFrame":
+    """A row for each layer: score, interval and difference of each probe side by side."""
+    import pandas as pd
+
+    layers = sorted(frame["layer"].unique())
+    columns: dict[str, Any] = {"layer": ["in" if layer < 0 else str(layer) for layer in layers]}
+    for name, own in frame.groupby("probe", sort=False):
+        own = own.set_index("layer").reindex(layers)
+        columns[str(name)] = [_percent(score) for score in own["score"]]
+        ends = zip(own["low"], own["high"], strict=True)
+        columns[f"{100 * level:g} % interval" + " " * (len(columns) > 3)] = [_range(*each) for each in ends]
+        columns["difference" + " " * (len(columns) > 3)] = [
+            "" if value != value else f"{100 * value:+.1f}" for value in own["difference"]
+        ]
+    return pd.DataFrame(columns)
+
+
+def _percent(value: float) -> str:
+    return "–" if value != value else f"{value:.1%}"
+
+
+def _range(low: float, high: float) -> str:
+    return "" if low != low else f"{low:.1%} – {high:.1%}"

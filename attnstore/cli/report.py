@@ -1,0 +1,108 @@
+"""``attnstore report``: everything that a store's models attend to, as a page, figures and tables."""
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..tables import aligned, json_records
+from .options import STORE
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ..queries.report.report import Report
+
+
+@click.command()
+@STORE
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path, file_okay=False),
+    help="Folder for the page, figures and tables.  [default: STORE's name with -report]",
+)  # fmt: skip
+@click.option("--model", "models", multiple=True, metavar="NAME", help="May be repeated; all models without it.")
+@click.option(
+    "--property", "properties", multiple=True, metavar="NAME",
+    help="contact, aa (amino acids), or a property; may be repeated; all there are without it.",
+)  # fmt: skip
+@click.option("--paper", is_flag=True, help="Beside it the form of Vig et al. 2021: unknown counts as false.")
+@click.option("--threshold", type=float, metavar="θ", default=0.3, help="Attention from which on a pair is an arc.")
+@click.option(
+    "--cluster-by", metavar="COLUMN", default="protein", help="protein, or a column of proteins: families count once."
+)
+@click.option("--min-arcs", type=click.IntRange(min=0), default=100, help="A head with fewer is marked, not ranked.")
+@click.option("--replicates", type=click.IntRange(min=0), default=1000, help="Of the bootstrap; 0: none.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, help="Of the bootstrap and the halves.")
+@click.option("--scheduler", metavar="ADDRESS", help="Of a Dask cluster, to spread the work over it.")
+@click.option("--json", "as_json", is_flag=True, help="For programs: the files, the best heads and what is missing.")
+def report(
+    store: Path,
+    output: Path | None,
+    models: tuple[str, ...],
+    properties: tuple[str, ...],
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Write a page on what the heads of STORE's models attend to, with every figure and table beside it.
+
+    The page needs no network and no other file.
+    """
+    from ..queries.report.report import report
+    from ..store import open_store
+
+    folder = output if output is not None else Path(f"{store.resolve().stem}-report")
+    done = report(
+        open_store(store), folder, models=models or None, properties=properties or None,
+        progress=sys.stderr.isatty(), **options,
+    )  # fmt: skip
+    click.echo(_for_programs(done) if as_json else _summary(done))
+
+
+def _for_programs(done: "Report") -> str:
+    found = {
+        "page": str(done.page),
+        "figures": [str(path) for path in done.figures],
+        "tables": [str(done.page.parent / "tables" / f"{name}.csv") for name in done.tables],
+        "best_heads": json.loads(json_records(done.tables["best-heads"])),
+        "missing": [{"what": one.what, "reason": one.reason, "model": one.model} for one in done.missing],
+    }
+    return json.dumps(found, indent=2, ensure_ascii=False)
+
+
+def _summary(done: "Report") -> str:
+    """The page, the best head of each property, and how much is not shown."""
+    frame = done.tables["best-heads"]
+    shown = frame[~frame["key"].str.startswith("aa-")]
+    lines = [str(done.page), ""]
+    if len(shown):
+        lines += [
+            aligned(_readable(shown)),
+            "",
+            "Best heads, picked on one half of the clusters and measured on the other.",
+        ]
+    lines.append(f"{len(done.figures)} figures and {2 * len(done.tables)} tables beside it.")
+    if done.missing:
+        lines.append(f"{len(done.missing)} not shown: the page says what and why.")
+    return "\n".join(lines)
+
+
+def _readable(frame: "pd.DataFrame") -> "pd.DataFrame":
+    import pandas as pd
+
+    columns: dict[str, Any] = {"model": frame["model"]} if frame["model"].nunique() > 1 else {}
+    heads = zip(frame["layer"], frame["head"], strict=True)
+    columns |= {
+        "property": frame["property"],
+        "head": ["–" if pd.isna(layer) else f"{layer}-{head}" for layer, head in heads],
+        "share": _percent(frame["share"]),
+        "background": _percent(frame["background"]),
+        "enrichment": ["–" if pd.isna(value) else f"{value:.1f}×" for value in frame["enrichment"]],
+        "centre": ["–" if pd.isna(value) else f"{value:.2f}" for value in frame["centre"]],
+    }
+    return pd.DataFrame(columns)
+
+
+def _percent(values: "pd.Series[float]") -> list[str]:
+    return ["–" if value != value else f"{value:.1%}" for value in values]

@@ -1,0 +1,1 @@
+"""Linear probes of what representations and attention tell, layer by layer."""
