@@ -48,7 +48,8 @@ def run(path: Path) -> None:
     print(
         f"{store.document.proteins:,} proteins of cgdms; {done.matched:,} of sidechainnet's "
         f"{done.matched + done.skipped + done.passed_over:,} chains are of them, found by id and aligned "
-        f"({done.skipped:,} were too different): secondary structure of {residues:,} residues of {proteins:,} proteins, in {took:.1f} s"
+        f"({done.skipped:,} were too different): secondary structure of {residues:,} residues of {proteins:,} "
+        f"proteins, in {took:.1f} s"
     )
     shares = store.sql("SELECT ss4, count(*) AS residues, count(*) / sum(count(*)) OVER () AS share FROM residues "
                        "WHERE ss4 IS NOT NULL GROUP BY ss4 ORDER BY ss4")  # fmt: skip

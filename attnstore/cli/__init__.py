@@ -30,7 +30,8 @@ def cli() -> None:
 
 
 for command in (
-    ingest, annotate, info, properties, align, query, contacts, probe, view, sql, export, verify, repair, demo, convert_tape,
+    ingest, annotate, info, properties, align, query, contacts, probe, view, sql, export, verify, repair, demo,
+    convert_tape,
 ):  # fmt: skip
     cli.add_command(command)
 
