@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .queries.contacts.result import ContactEvaluation, ContactMap
     from .queries.probing.result import Probing
     from .queries.query_result import Result
+    from .queries.report.report import Report
     from .queries.result import Alignment
     from .queries.views.view import View
 
@@ -308,6 +309,17 @@ class Store:
 
         with catalog_errors(self.path / str(self.document.catalog)):
             return view(self, protein, **options)
+
+    def report(self, directory: str | os.PathLike[str], **options: Any) -> "Report":
+        """Every model and every property on one page, with its figures and tables beside it.
+
+        See :func:`attnstore.queries.report.report.report` for the options and what comes back.
+        """
+        from .catalog import catalog_errors
+        from .queries.report.report import report
+
+        with catalog_errors(self.path / str(self.document.catalog)):
+            return report(self, Path(directory), **options)
 
     def verify(self) -> list[str]:
         """Check every digest, checksum, count and sum; returns a sentence for each thing that is damaged."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 from typing import Any
 
+import matplotlib as mpl
 import numpy as np
 import xarray as xr
+from matplotlib.colors import LinearSegmentedColormap, Normalize, PowerNorm
 from matplotlib.figure import Figure
 
 BACKGROUND = "#c1440e"
@@ -15,12 +17,26 @@ TEXT, SMALL, TITLE = 8.0, 7.0, 9.0  # points
 TICKS: dict[str, Any] = {"labelsize": SMALL, "length": 2, "width": 0.6, "pad": 2}
 _SCREEN_DPI = 110
 
+#: From white, for none, to dark blue, and shares in percent at which a bar of these colours is labelled.
+ABSOLUTE_COLOURS = LinearSegmentedColormap.from_list(
+    "share", ["#ffffff", *mpl.colormaps["YlGnBu"](np.linspace(0.12, 1.0, 15))]
+)
+ABSOLUTE_TICKS = (0, 1, 5, 10, 25, 50, 100)
+
 KINDS = {
     "eligible": "all eligible pairs",
     "paper": "as in Vig et al. 2021",
     "protein": "matched by protein",
     "separation": "matched by separation",
 }
+
+
+def absolute_scale() -> Normalize:
+    """Shares in percent, from 0 to 100, to colours: a colour is the same share in every figure.
+
+    It rises with the square root, so that small shares, as of rare properties, are told apart.
+    """
+    return PowerNorm(0.5, 0.0, 100.0)
 
 
 class NotebookFigure(Figure):

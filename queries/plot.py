@@ -19,15 +19,18 @@ import xarray as xr
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, PathPatch
 from matplotlib.path import Path
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FixedLocator, MaxNLocator
 from numpy.typing import NDArray
 
 from ..errors import QueryError
 from .figure import (
+    ABSOLUTE_COLOURS,
+    ABSOLUTE_TICKS,
     BACKGROUND,
     KINDS,
     SMALL,
@@ -35,6 +38,7 @@ from .figure import (
     TICKS,
     TITLE,
     NotebookFigure,
+    absolute_scale,
     interval_of,
     interval_words,
     question,
@@ -151,7 +155,12 @@ class _Layout:
 
 
 def plot_heads(
-    dataset: xr.Dataset, *, title: str | None = None, one_based: bool = False, figure: Figure | None = None
+    dataset: xr.Dataset,
+    *,
+    title: str | None = None,
+    one_based: bool = False,
+    figure: Figure | None = None,
+    absolute: bool = False,
 ) -> Figure:
     """Draw the shares of all heads, and the largest of every layer, after Vig et al. 2021, Figure 2.
 
@@ -180,6 +189,8 @@ def plot_heads(
     figure
         Draw into this figure, at its size (7 by 4 inches leaves room for every text), instead of a new
         one whose size follows the number of heads.
+    absolute
+        Let the colours run to 100 % (see `absolute_scale`) instead of the largest share.
 
     Returns
     -------
@@ -204,9 +215,9 @@ def plot_heads(
     corner = _LEFT / layout.width, 1 - 0.12 / layout.height
     # Not as mathematics: a predicate may well contain dollar signs.
     figure.text(*corner, layout.title, size=TITLE, va="top", linespacing=1.25, parse_math=False)
-    mesh = _draw_heat(heat, heads, layout, one_based=one_based)
+    mesh = _draw_heat(heat, heads, layout, one_based=one_based, absolute=absolute)
     if heads.shown.any():  # else the colours have no scale
-        _draw_colour_bar(figure, mesh, layout, str(dataset.attrs["form"]))
+        _draw_colour_bar(figure, mesh, layout, str(dataset.attrs["form"]), absolute=absolute)
     split = "selection_rank" in dataset
     _draw_bars(bars, heads, layout, "held-out share of the best head" if split else "largest share in the layer")
     if dataset.attrs["background"] != "none":
@@ -224,16 +235,15 @@ def _ticks(labels: NDArray[np.int64], cell: float, room: float) -> NDArray[np.in
     return round_numbers if regular else np.arange(0, len(labels), step)
 
 
-def _draw_heat(axes: Axes, heads: _Heads, layout: _Layout, *, one_based: bool) -> ScalarMappable:
+def _draw_heat(axes: Axes, heads: _Heads, layout: _Layout, *, one_based: bool, absolute: bool) -> ScalarMappable:
     layers, columns = heads.share.shape
     largest = float(heads.share[heads.shown].max()) if heads.shown.any() else 0.0
     mesh = axes.pcolormesh(
         np.arange(columns + 1) - 0.5,
         np.arange(layers + 1) - 0.5,
         np.ma.masked_array(heads.share, ~heads.shown),
-        cmap=_COLOUR_MAP,
-        vmin=0.0,
-        vmax=largest if largest > 0 else 1.0,
+        cmap=ABSOLUTE_COLOURS if absolute else _COLOUR_MAP,
+        norm=absolute_scale() if absolute else Normalize(0.0, largest if largest > 0 else 1.0),
         edgecolors="white",
         linewidth=0.4,
     )
@@ -256,11 +266,12 @@ def _draw_heat(axes: Axes, heads: _Heads, layout: _Layout, *, one_based: bool) -
     return mesh
 
 
-def _draw_colour_bar(figure: Figure, mesh: ScalarMappable, layout: _Layout, form: str) -> None:
+def _draw_colour_bar(figure: Figure, mesh: ScalarMappable, layout: _Layout, form: str, *, absolute: bool) -> None:
     width = min(layout.heat_width, 3.4)
     axes = figure.add_axes(layout.box(_LEFT, _BELOW - 0.60, width, 0.10))
     bar = figure.colorbar(mesh, cax=axes, orientation="horizontal")
-    axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
+    axes.xaxis.set_major_locator(FixedLocator(ABSOLUTE_TICKS) if absolute else MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
+    axes.minorticks_off()
     axes.tick_params(**TICKS)
     bar.outline.set_linewidth(0.6)
     if bar.solids is not None:

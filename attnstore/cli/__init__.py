@@ -19,6 +19,7 @@ from .ingest import demo, ingest
 from .probe import probe
 from .properties import annotate, export, properties
 from .query import query
+from .report import report
 from .stores import info, repair, sql, verify
 from .view import view
 
@@ -30,7 +31,7 @@ def cli() -> None:
 
 
 for command in (
-    ingest, annotate, info, properties, align, query, contacts, probe, view, sql, export, verify, repair, demo,
+    ingest, annotate, info, properties, align, query, contacts, report, probe, view, sql, export, verify, repair, demo,
     convert_tape,
 ):  # fmt: skip
     cli.add_command(command)

@@ -49,14 +49,12 @@ def report(
 
     The page needs no network and no other file.
     """
-    from ..queries.report.report import report
     from ..store import open_store
 
     folder = output if output is not None else Path(f"{store.resolve().stem}-report")
-    done = report(
-        open_store(store), folder, models=models or None, properties=properties or None,
-        progress=sys.stderr.isatty(), **options,
-    )  # fmt: skip
+    done = open_store(store).report(
+        folder, models=models or None, properties=properties or None, progress=sys.stderr.isatty(), **options
+    )
     click.echo(_for_programs(done) if as_json else _summary(done))
 
 

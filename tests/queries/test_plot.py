@@ -133,6 +133,25 @@ def test_heat_map_shows_the_ranked_shares_in_percent() -> None:
     assert heat.get_position().y1 == bars.get_position().y1
 
 
+def test_absolute_colours_are_the_same_shares_in_every_figure() -> None:
+    one, other = result(5, 7), result(6, 20)
+    other["share"] = other.share * 0.1
+    meshes = []
+    for data in (one, other):
+        figure = plot_heads(data, absolute=True)
+        (mesh,) = panels(figure)[0].findobj(QuadMesh)
+        meshes.append(mesh)
+        assert mesh.get_clim() == (0.0, 100.0)
+        assert [t for t in figure.axes[2].get_xticks() if 0 <= t <= 100] == [0, 1, 5, 10, 25, 50, 100]
+        for (first, a), (second, b) in itertools.combinations(boxes(figure), 2):
+            assert a.x1 <= b.x0 or b.x1 <= a.x0 or a.y1 <= b.y0 or b.y1 <= a.y0, (first, second)
+    for share in (0.0, 0.5, 3.0, 40.0, 100.0):
+        assert to_hex(meshes[0].cmap(meshes[0].norm(share))) == to_hex(meshes[1].cmap(meshes[1].norm(share)))
+    assert to_hex(meshes[0].cmap(meshes[0].norm(0.0))) == "#ffffff"
+    lightness = [sum(meshes[0].cmap(meshes[0].norm(share))[:3]) for share in (0, 1, 10, 50, 100)]
+    assert lightness == sorted(lightness, reverse=True)
+
+
 def test_hatch_covers_just_the_unranked_heads() -> None:
     data = result(5, 7)
     heat, _ = panels(plot_heads(data))

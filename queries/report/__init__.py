@@ -1,0 +1,1 @@
+"""The report: every model and every property of a store on one page."""

@@ -1,0 +1,158 @@
+"""Attention to each of the twenty amino acids, and how alike they are by it."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from .asking import Call, Settings, query
+from .questions import LETTERS
+
+if TYPE_CHECKING:
+    from ...store import Store
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class AminoAcids:
+    """What share of each head's arcs goes to each amino acid.
+
+    Attributes
+    ----------
+    letters : the twenty
+    arcs : int64 [20, layers, heads]
+    total : int64 [layers, heads], of arcs to any letter, beyond the twenty included
+    min_arcs : a head with fewer takes no part
+    threshold : of arcs
+    call : how they were asked for
+    """
+
+    letters: str
+    arcs: npt.NDArray[np.int64]
+    total: npt.NDArray[np.int64]
+    min_arcs: int
+    threshold: float
+    call: Call
+
+    @property
+    def ranked(self) -> npt.NDArray[np.bool_]:
+        """[layers, heads]: whether a head has arcs enough."""
+        return self.total >= max(self.min_arcs, 1)
+
+    @property
+    def shares(self) -> Floats:
+        """float64 [20, layers, heads]; NaN where a head has too few arcs."""
+        shares: Floats = np.divide(self.arcs, self.total, out=np.full(self.arcs.shape, np.nan), where=self.ranked)
+        return shares
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """A row for each head: layer, head, arcs, and the share of each amino acid."""
+        layers, heads = self.total.shape
+        places = {"layer": np.repeat(np.arange(layers), heads), "head": np.tile(np.arange(heads), layers)}
+        shares = dict(zip(self.letters, self.shares.reshape(len(self.letters), -1), strict=True))
+        return pd.DataFrame({**places, "arcs": self.total.ravel(), **shares})
+
+
+@dataclass(frozen=True, eq=False)
+class Similarity:
+    """How alike amino acids are to a model's heads, and in evolution.
+
+    Attributes
+    ----------
+    letters : of rows and columns
+    attention : float64 [20, 20], Pearson's correlation over heads of the shares going to two amino acids; NaN where a
+        share is the same in all heads
+    substitution : float64 [20, 20], BLOSUM62
+    heads : that took part
+    pairs : of different amino acids with a correlation, 190 at most
+    correlation : Pearson's, of the two over these pairs; NaN of fewer than three
+    """
+
+    letters: str
+    attention: Floats
+    substitution: Floats
+    heads: int
+    pairs: int
+    correlation: float
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """A row for each pair of different amino acids."""
+        first, second = _different(len(self.letters))
+        return pd.DataFrame(
+            {
+                "first": [self.letters[i] for i in first],
+                "second": [self.letters[i] for i in second],
+                "attention": self.attention[first, second],
+                "blosum62": self.substitution[first, second].astype(int),
+            }
+        )
+
+
+def measure_amino_acids(store: "Store", model: str, settings: Settings) -> AminoAcids:
+    """Count each head's arcs to each amino acid, by one query.
+
+    Raises
+    ------
+    QueryError
+        If the engine cannot answer it.
+    """
+    name = model.replace("'", "''")
+    sql = (
+        "SELECT layer, head, target.aa AS aa, count(*) AS arcs FROM attention "
+        f"WHERE model = '{name}' AND weight >= {settings.threshold} GROUP BY ALL ORDER BY ALL"
+    )
+    frame, call = query(store, settings, sql)
+    document = store.model(model).document
+    total = np.zeros((document.layers, document.heads), np.int64)
+    arcs = np.zeros((len(LETTERS), *total.shape), np.int64)
+    for layer, head, letter, number in zip(frame["layer"], frame["head"], frame["aa"], frame["arcs"], strict=True):
+        total[layer, head] += number
+        if letter in LETTERS:
+            arcs[LETTERS.index(letter), layer, head] += number
+    return AminoAcids(LETTERS, arcs, total, settings.min_arcs, settings.threshold, call)
+
+
+def similarity(acids: AminoAcids) -> Similarity:
+    """Compare amino acids by the attention they receive, as Vig et al. 2021 do.
+
+    Two are alike if the heads that attend much to one attend much to the other: Pearson's correlation, over the heads
+    with arcs enough, of their shares. The correlation with BLOSUM62 (Henikoff and Henikoff 1992) is over the pairs of
+    different amino acids; the diagonal, where both are largest by definition, takes no part.
+    """
+    shares = acids.shares[:, acids.ranked]
+    alike = _correlations(shares)
+    substitution = blosum62(acids.letters)
+    upper = _different(len(acids.letters))
+    known = np.isfinite(alike[upper])
+    pairs = np.stack([alike[upper][known], substitution[upper][known]])
+    correlation = float(_correlations(pairs)[0, 1]) if known.sum() > 2 else float("nan")
+    return Similarity(acids.letters, alike, substitution, shares.shape[1], int(known.sum()), correlation)
+
+
+def blosum62(letters: str) -> Floats:
+    """BLOSUM62 among some letters, float64."""
+    from Bio.Align import substitution_matrices
+
+    matrix = substitution_matrices.load("BLOSUM62")
+    return np.array([[float(matrix[one, other]) for other in letters] for one in letters])
+
+
+def _different(number: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    return np.triu_indices(number, 1)
+
+
+def _correlations(rows: Floats) -> Floats:
+    """Pearson's correlation of every two rows; NaN of one that does not vary, or of fewer than three values."""
+    if rows.shape[1] < 3:
+        return np.full((len(rows), len(rows)), np.nan)
+    centred = rows - rows.mean(axis=1, keepdims=True)
+    # What is left of equal values once their mean is taken off is rounding.
+    centred[np.ptp(rows, axis=1) == 0] = np.nan
+    centred /= np.sqrt((centred**2).sum(axis=1, keepdims=True))
+    correlations: Floats = np.clip(centred @ centred.T, -1.0, 1.0)
+    return correlations

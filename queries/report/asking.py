@@ -1,0 +1,89 @@
+"""Questions put to the engine, each with the lines by which it is asked again."""
+
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from ..planning.align_plan import THRESHOLD
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+    from ...store import Store
+    from ..query_result import Result
+    from ..result import Alignment
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How everything in a report is measured; all as :func:`attnstore.queries.align.align` has them.
+
+    Attributes
+    ----------
+    threshold, cluster_by, min_arcs, replicates, seed : of every question
+    paper : ask in the paper's form, too
+    scheduler : where the work is done
+    """
+
+    threshold: float = THRESHOLD
+    cluster_by: str = "protein"
+    min_arcs: int = 100
+    replicates: int = 1000
+    seed: int = 0
+    paper: bool = False
+    scheduler: "str | Client | None" = None
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Those that `align` takes, but for the ones that are as they would be anyway."""
+        default = Settings()
+        names = ("cluster_by", "min_arcs", "replicates", "seed")
+        changed = {name: getattr(self, name) for name in names if getattr(self, name) != getattr(default, name)}
+        return {"threshold": self.threshold, **changed}
+
+
+@dataclass(frozen=True)
+class Call:
+    """A question to the engine that can be asked again.
+
+    Attributes
+    ----------
+    store : path
+    method : of the store
+    question : predicate or SQL
+    options : by name
+    """
+
+    store: str
+    method: Literal["align", "query"]
+    question: str
+    options: Mapping[str, Any]
+
+    @property
+    def python(self) -> str:
+        """The line in Python; `attnstore` is imported."""
+        arguments = [repr(self.question), *(f"{name}={value!r}" for name, value in self.options.items())]
+        return f"attnstore.open({self.store!r}).{self.method}({', '.join(arguments)})"
+
+    @property
+    def shell(self) -> str:
+        """The line for a shell."""
+        words = ["attnstore", self.method, self.store, self.question]
+        for name, value in self.options.items():
+            flag = "--" + name.replace("_", "-")
+            words += [flag] if value is True else [flag, str(value)]
+        return shlex.join(words)
+
+
+def align(store: "Store", settings: Settings, predicate: str, **options: Any) -> tuple["Alignment", Call]:
+    """Ask for the shares of all heads; options that are None or False are left out."""
+    given = {name: value for name, value in options.items() if value is not None and value is not False}
+    call = Call(str(store.path), "align", predicate, {**given, **settings.options})
+    return store.align(predicate, scheduler=settings.scheduler, **call.options), call
+
+
+def query(store: "Store", settings: Settings, sql: str) -> tuple["Result", Call]:
+    """Ask in SQL."""
+    call = Call(str(store.path), "query", sql, {})
+    return store.query(sql, scheduler=settings.scheduler), call

@@ -1,0 +1,231 @@
+"""What a report asks of a store: a question for contacts, for each property it holds, and for each amino acid."""
+
+import difflib
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import TYPE_CHECKING, Any, Literal
+
+import duckdb
+
+from ...errors import QueryError
+
+if TYPE_CHECKING:
+    from ...store import Store
+
+#: The letters of the twenty amino acids, alike ones together: the order of Henikoff and Henikoff 1992, Proc. Natl.
+#: Acad. Sci. USA 89:10915–10919, figure 2.
+LETTERS = "CSTPAGNDEQHRKMILVFYW"
+
+#: What names contacts and amino acids among the names of properties.
+CONTACT, AMINO_ACIDS = "contact", "aa"
+
+#: Categories with more values are left out unless they are named, and beyond the second number altogether.
+FEW_VALUES, MOST_VALUES = 8, 50
+
+#: Classes of secondary structure that are asked for. The others say what a residue is not.
+_CLASSES = {
+    "ss4": {"helix": "Helix", "strand": "Strand", "turn": "Turn or bend"},
+    "ss3": {"helix": "Helix", "strand": "Strand"},
+}
+#: Finer or coarser divisions of `ss4`, left out where that is known, unless they are named.
+_SAME_AS_SS4 = ("ss8", "ss3")
+
+#: Columns that say which residue is meant and where it is.
+_PLACE = {
+    "id",
+    AMINO_ACIDS,
+    "pos",
+    "author_number",
+    "insertion_code",
+    *(f"{a}_{x}" for a in ("ca", "cb") for x in "xyz"),
+}
+
+#: What comes first, by how names begin: what Vig et al. 2021 show. The others follow in the dictionary's order.
+_FIRST = ("binding_site", "active_site", "modification", "modified_residue", "helix", "strand", "turn", "ss4", "ss3")
+
+Kind = Literal["pair", "residue", "amino acid"]
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked of a model's heads.
+
+    Attributes
+    ----------
+    key : what its files and its place on the page are called; letters, digits, underscores and hyphens
+    label : what people call it
+    kind : whether it is about a pair, the residue that is attended to, or its letter
+    predicate, where : as :func:`attnstore.queries.align.align` takes them
+    meaning : a phrase
+    """
+
+    key: str
+    label: str
+    kind: Kind
+    predicate: str
+    where: str | None
+    meaning: str
+
+
+@dataclass(frozen=True)
+class Missing:
+    """What a report does not show, and why.
+
+    Attributes
+    ----------
+    what : the property, figure or model
+    reason : a phrase
+    model : which one's; None where it is so of the store
+    """
+
+    what: str
+    reason: str
+    model: str | None = None
+
+
+def ask_of(store: "Store", names: Sequence[str] | None = None) -> tuple[list[Question], list[Missing]]:
+    """The questions to ask, and what cannot be asked.
+
+    Parameters
+    ----------
+    store : Store
+    names : 'contact', 'aa', or properties of residues or pairs; all that there is to ask where None
+
+    Raises
+    ------
+    QueryError
+        If a name is none of these.
+    """
+    entries = [entry for entry in store.properties().to_arrow_table().to_pylist() if entry["level"] != "protein"]
+    if names is not None:
+        _check(names, {CONTACT, AMINO_ACIDS} | {entry["name"] for entry in entries} - _PLACE)
+    named = frozenset(names or ())
+    found: list[Question | Missing] = []
+    if names is None or CONTACT in named:
+        found.append(_contact(entries))
+    known = {entry["name"] for entry in entries if entry["known"]}
+    offered = [entry for entry in entries if entry["name"] not in _PLACE and (names is None or entry["name"] in named)]
+    for entry in sorted(offered, key=_place):
+        found += _of_property(store, entry, named, known)
+    if names is None or AMINO_ACIDS in named:
+        found += (_amino_acid(letter) for letter in LETTERS)
+    questions = [one for one in found if isinstance(one, Question)]
+    return _told_apart(questions), [one for one in found if isinstance(one, Missing)]
+
+
+def _check(names: Sequence[str], known: set[str]) -> None:
+    for name in names:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 3, 0.5) or sorted(known)
+            raise QueryError(
+                f"the store holds no property {name!r} of residues or pairs to report: try {', '.join(near)}."
+            )
+
+
+def _place(entry: dict[str, Any]) -> tuple[bool, int]:
+    prefixes = [number for number, prefix in enumerate(_FIRST) if entry["name"].startswith(prefix)]
+    return entry["level"] != "pair", prefixes[0] if prefixes else len(_FIRST)
+
+
+def _contact(entries: Iterable[dict[str, Any]]) -> Question | Missing:
+    known = {entry["name"]: entry["known"] for entry in entries}
+    for atom, predicate, carbon in (("cb", "contact", "Cβ"), ("ca", "contact_ca", "Cα")):
+        if known.get(f"{atom}_x"):
+            meaning = f"{carbon} nearer than 8 Å, of residues six or more apart along the chain"
+            return Question(CONTACT, "Contacts", "pair", predicate, "separation >= 6", meaning)
+    return Missing("contacts", "no coordinates are known")
+
+
+def _of_property(
+    store: "Store", entry: dict[str, Any], named: frozenset[str], known: set[str]
+) -> Iterator[Question | Missing]:
+    name, level = entry["name"], entry["level"]
+    end = "pair" if level == "pair" else "target"
+    column = f"{end}.{_identifier(name)}"
+    kind: Kind = "pair" if level == "pair" else "residue"
+    key = f"pair-{name}" if level == "pair" else name
+    meaning = entry["description"] or ""
+    if not entry["known"]:
+        yield Missing(name, "no value is known")
+    elif entry["type"] == "boolean":
+        if entry["positive"]:
+            yield Question(key, _words(name), kind, column, None, meaning)
+        else:
+            yield Missing(name, "it is TRUE nowhere")
+    elif entry["type"] != "category":
+        yield Missing(name, f'a number: ask for a condition, such as "{column} > 1", with attnstore align')
+    elif name in _SAME_AS_SS4 and "ss4" in known and name not in named:
+        yield Missing(name, f"another division of ss4: --property {name} asks for it")
+    else:
+        table = "pairs" if level == "pair" else "residues"
+        values = _values(store, table, name)
+        classes = _CLASSES.get(name)
+        if classes is not None:
+            values = [value for value in classes if value in values]
+        most = MOST_VALUES if name in named else FEW_VALUES
+        if len(values) > most:
+            some = f"{len(values)} values: --property {name} asks for each"
+            yield Missing(
+                name, "a category of " + (some if len(values) <= MOST_VALUES else f"over {MOST_VALUES} values")
+            )
+            return
+        for value in values:
+            words = f"{classes[value]} ({name})" if classes is not None else f"{_words(name)}: {value}"
+            yield Question(f"{key}-{_slug(value)}", words, kind, f"{column} = {_string(value)}", None, meaning)
+
+
+def _amino_acid(letter: str) -> Question:
+    from Bio.SeqUtils import seq3
+
+    return Question(f"aa-{letter}", letter, "amino acid", f"target.aa = '{letter}'", None, seq3(letter))
+
+
+def _values(store: "Store", table: str, name: str) -> list[str]:
+    """The distinct values of a category, one more than can be asked for at most."""
+    column = _identifier(name)
+    rows = store.sql(
+        f"SELECT DISTINCT {column} AS value FROM {table} WHERE {column} IS NOT NULL "
+        f"ORDER BY value LIMIT {MOST_VALUES + 1}"
+    ).fetchall()
+    return [str(value) for (value,) in rows]
+
+
+def _identifier(name: str) -> str:
+    """A property's name as SQL has it; none holds a quotation mark."""
+    return f'"{name}"' if name.lower() in _reserved() else name
+
+
+@cache
+def _reserved() -> frozenset[str]:
+    with duckdb.connect() as connection:
+        rows = connection.execute("SELECT keyword_name FROM duckdb_keywords() WHERE keyword_category = 'reserved'")
+        return frozenset(name for (name,) in rows.fetchall())
+
+
+def _string(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"
+
+
+def _words(name: str) -> str:
+    words = name.replace("_", " ").strip()
+    return words[:1].upper() + words[1:]
+
+
+def _slug(value: str) -> str:
+    """A value as a part of a file's name."""
+    return re.sub(r"[^A-Za-z0-9]+", "-", value)[:40].strip("-") or "value"
+
+
+def _told_apart(questions: list[Question]) -> list[Question]:
+    """The same with keys that differ even where a file system does not tell capitals apart."""
+    taken: set[str] = set()
+    apart = []
+    for question in questions:
+        key, number = question.key, 2
+        while key.lower() in taken:
+            key, number = f"{question.key}-{number}", number + 1
+        taken.add(key.lower())
+        apart.append(replace(question, key=key))
+    return apart

@@ -1,0 +1,179 @@
+"""The report of a store: everything measured, its files, and the page that shows them."""
+
+import contextlib
+import datetime
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from ... import progress as bars
+from ...catalog import catalog_errors, connect
+from ...durable import replace_file
+from ...errors import QueryError
+from ..planning.align_plan import THRESHOLD, choose_threshold
+from ..statistics.clusters import read_keys
+from ..statistics.measure import check_measure
+from .asking import Settings
+from .comparison import Comparison, compare
+from .files import (
+    Picture,
+    Sheet,
+    comparison_files,
+    model_pictures,
+    model_sheets,
+    write_picture,
+    write_sheet,
+)
+from .model_report import ModelReport, measure_model, overview
+from .page import render
+from .questions import Missing, ask_of
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+    from ...store import Store
+
+PAGE = "index.html"
+
+
+@dataclass(frozen=True, eq=False)
+class Report:
+    """What a report says, and where it lies.
+
+    Attributes
+    ----------
+    page : the page, which needs none of the other files
+    models : what was measured of each
+    comparison : of several models; None of one, or where they cannot be compared
+    missing : what is not shown, and why
+    figures : SVG and PNG of each
+    tables : by name, `best-heads` among them; each is a CSV and a Parquet file in the folder `tables`
+    """
+
+    page: Path
+    models: tuple[ModelReport, ...]
+    comparison: Comparison | None
+    missing: tuple[Missing, ...]
+    figures: tuple[Path, ...]
+    tables: Mapping[str, pd.DataFrame]
+
+
+def report(
+    store: "Store",
+    directory: str | Path,
+    *,
+    models: Sequence[str] | None = None,
+    properties: Sequence[str] | None = None,
+    paper: bool = False,
+    threshold: float = THRESHOLD,
+    cluster_by: str = "protein",
+    min_arcs: int = 100,
+    replicates: int = 1000,
+    seed: int = 0,
+    scheduler: "str | Client | None" = None,
+    progress: bool = False,
+) -> Report:
+    """Measure what every model's heads attend to, and write it as a page, figures and tables.
+
+    Of every property: the share of each head, the best heads picked on one half of the clusters and measured on the
+    other, and the mean share of each layer with the centre of gravity; the similarity of amino acids by attention
+    beside BLOSUM62; and of several models a comparison on the proteins that all of them hold (Vig et al. 2021).
+
+    Parameters
+    ----------
+    store : Store
+    directory : is made; files of the same names in it are replaced
+    models : names; all where None
+    properties : 'contact', 'aa' (amino acids), or names of properties of residues or pairs; all where None
+    paper : show the paper's form beside each (see :func:`attnstore.queries.align.align`)
+    threshold, cluster_by, min_arcs, replicates, seed, scheduler : as `align` has them, for everything
+    progress : draw a progress bar on standard error
+
+    Raises
+    ------
+    QueryError
+        If there is no such model or property, an option cannot be, or the directory cannot be written.
+    StoreError
+        If what is read is damaged.
+    """
+    names = [store.model(name).name for name in dict.fromkeys(models)] if models is not None else list(store.models)
+    if not names:
+        raise QueryError("there is nothing to report: the store holds no model, or none was named.")
+    settings = Settings(threshold, cluster_by, min_arcs, replicates, seed, paper, scheduler)
+    with catalog_errors(store.path / str(store.document.catalog)):
+        _check(store, settings)
+        questions, missing = ask_of(store, properties)
+        rounds = len(names) + (len(names) > 1)
+        with bars.bar(rounds * len(questions), "question", shown=progress) as bar:
+            reports = [measure_model(store, name, questions, settings, bar.update) for name in names]
+            missing += [one for each in reports for one in each.missing]
+            comparison = _compare(store, reports, settings, bar.update, missing)
+    pictures = [picture for one in reports for picture in model_pictures(one, settings.threshold)]
+    sheets = [Sheet("best-heads", overview(reports), ()), *(sheet for one in reports for sheet in model_sheets(one))]
+    if comparison is not None:
+        picture, sheet = comparison_files(comparison, reports, settings.threshold)
+        pictures, sheets = [picture, *pictures], [sheet, *sheets]
+    page = Path(directory) / PAGE
+    try:
+        figures = _write(pictures, sheets, page.parent, progress=progress)
+        when = datetime.datetime.now(datetime.UTC)
+        content = render(store, settings, reports, comparison, missing, pictures, page.parent, when)
+        replace_file(page, content.encode())
+    except OSError as error:
+        raise QueryError(f"{error.filename or directory} cannot be written: {error.strerror}.") from error
+    tables = {sheet.name: sheet.frame for sheet in sheets}
+    return Report(page, tuple(reports), comparison, tuple(missing), tuple(figures), tables)
+
+
+def _check(store: "Store", settings: Settings) -> None:
+    """Refuse what no question could be asked with: else each would be told as missing for the same reason."""
+    choose_threshold(settings.threshold, weighted=False)
+    check_measure(
+        curve=False,
+        weighted=False,
+        paper=settings.paper,
+        background="eligible",
+        average="micro",
+        cluster_by=settings.cluster_by,
+        split=False,
+        min_arcs=settings.min_arcs,
+        level=0.95,
+        replicates=settings.replicates,
+        seed=settings.seed,
+    )
+    with contextlib.closing(connect(store.catalog_path)) as connection:
+        read_keys(connection, settings.cluster_by)
+
+
+def _compare(
+    store: "Store",
+    reports: Sequence[ModelReport],
+    settings: Settings,
+    done: Callable[[], object],
+    missing: list[Missing],
+) -> Comparison | None:
+    measured = {one.model.name: one.measured for one in reports if one.measured}
+    if len(reports) < 2:
+        return None
+    try:
+        if len(measured) < 2:
+            raise QueryError("fewer than two of the models can be asked anything")
+        return compare(store, list(measured), measured, settings, done)
+    except QueryError as error:
+        missing.append(Missing("Comparison of the models", str(error)))
+        return None
+
+
+def _write(pictures: Sequence[Picture], sheets: Sequence[Sheet], directory: Path, *, progress: bool) -> list[Path]:
+    with bars.bar(len(pictures) + len(sheets), "file", shown=progress) as bar:
+        figures = []
+        for picture in pictures:
+            figures += write_picture(picture, directory)
+            bar.update()
+        for sheet in sheets:
+            write_sheet(sheet, directory)
+            bar.update()
+    return figures
