@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -49,7 +50,10 @@ def numbers(said: str) -> set[int]:
 def started(store: Path, model: Path, inputs: list[Path], *options: str) -> subprocess.Popen[str]:
     """The command, in a group of processes of its own as a terminal gives it."""
     words = command(store, inputs, model, SETTINGS, *options)
-    return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    # A shell without job control has what it runs in the background ignore Ctrl-C, and so all that this starts.
+    heeding = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    return subprocess.Popen(words, **pipes, start_new_session=True, preexec_fn=heeding)
 
 
 def interrupted(process: subprocess.Popen[str], store: Path, *, times: int = 1) -> str:
