@@ -97,7 +97,7 @@ def entry_named(word: str) -> Entry:
     elif _ENTRY_NAME.fullmatch(word):
         hint = "it looks like a UniProt entry name: give the accession that https://www.uniprot.org shows for it"
     elif near:
-        hint = f"did you mean {' '.join(dict.fromkeys(near))}?"
+        hint = f"what comes nearest to it is {' '.join(dict.fromkeys(near))}"
     else:
         hint = "a PDB id has four characters, the first a digit, and an accession has six or ten"
     raise SourceError(f"{word!r} is neither a PDB id (as 7HVP) nor a UniProt accession (as P12345); {hint}.")
