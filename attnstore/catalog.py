@@ -13,11 +13,7 @@ import duckdb
 
 from .errors import StoreError, first_line
 from .layout import StoreDocument
-
-
-def literal(path: Path) -> str:
-    """A path as a string of DuckDB's SQL."""
-    return "'" + str(path).replace("'", "''") + "'"
+from .quoting import literal
 
 
 @contextlib.contextmanager

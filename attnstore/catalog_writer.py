@@ -292,7 +292,7 @@ class CatalogWriter:
         for index, record in records:
             for annotation in record.annotations:
                 assert record.source is not None
-                if annotation.values.null_count < len(annotation.values) or annotation.otherwise is not None:
+                if annotation.tells():
                     groups.setdefault((annotation.property, record.source), []).append((index, annotation))
         for (prop, source), given in groups.items():
             proteins = np.array([index for index, _ in given], np.int64)
@@ -378,7 +378,7 @@ class CatalogWriter:
             return self._next.document
         with storage_errors():
             con = self._connection
-            self._columns.finish(structures=self._structures)
+            self._columns.finish(self._rows, structures=self._structures)
             con.execute(
                 "UPDATE proteins SET members = counts.n FROM "
                 "(SELECT protein_index, count(*)::INTEGER AS n FROM members GROUP BY 1 HAVING n > 1) AS counts "

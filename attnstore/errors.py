@@ -1,5 +1,6 @@
 """Errors that are the user's to mend: one sentence saying what, where, and the cure."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 
@@ -32,3 +33,10 @@ class ModelError(AttnstoreError):
 
 class QueryError(AttnstoreError):
     """A question that the language, the store or its precision cannot answer."""
+
+
+def check_choice(name: str, value: str | None, choices: Sequence[str | None], error: type[AttnstoreError]) -> None:
+    """Raise `error` unless an option is one of its choices; None among these stands for leaving it out."""
+    if value not in choices:
+        listed = " and ".join(repr(choice) for choice in choices if choice)
+        raise error(f"{name}={value!r} is not one of {listed}.")

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import duckdb
 
-from .catalog import literal
 from .errors import AttnstoreError, StoreError, first_line
+from .quoting import literal
 from .sql import CATALOG_TABLES, create_tables
 
 if TYPE_CHECKING:

@@ -5,10 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 import duckdb
 import numpy as np
 
-from .properties import identifier
-
-#: Rows that one statement makes, which has them in memory several times over.
-_ROWS = 100_000
+from .lots import ROWS, lots
+from .quoting import identifier
 
 _KEYS = ("protein_index", "source", "target")
 
@@ -57,15 +55,11 @@ def _parts(connection: duckdb.DuckDBPyConnection, tables: Sequence[str]) -> Iter
         "JOIN proteins USING (protein_index) GROUP BY protein_index ORDER BY protein_index"
     ).fetchnumpy()
     proteins, rows, lengths = (np.asarray(counts[name], np.int64) for name in ("protein_index", "n", "length"))
-    ends = np.cumsum(rows)
-    begin = 0
-    while begin < len(proteins):
-        before = int(ends[begin - 1]) if begin else 0
-        end = max(begin + 1, int(np.searchsorted(ends, before + _ROWS, "right")))
+    for begin, end in lots(rows, ROWS):
         where = f"protein_index BETWEEN {proteins[begin]} AND {proteins[end - 1]}"
-        lots = -(-int(ends[end - 1] - before) // _ROWS)
-        width = -(-int(lengths[begin]) // lots) if lots > 1 else int(lengths[begin:end].max())
-        for source in range(0, int(lengths[begin:end].max()), width):
-            some = f" AND (source IS NULL OR source BETWEEN {source} AND {source + width - 1})" if lots > 1 else ""
+        parts = -(-int(rows[begin:end].sum()) // ROWS)
+        longest = int(lengths[begin:end].max())
+        width = -(-longest // parts) if parts > 1 else longest
+        for source in range(0, longest, width):
+            some = f" AND (source IS NULL OR source BETWEEN {source} AND {source + width - 1})" if parts > 1 else ""
             yield where + some, source == 0
-        begin = end

@@ -20,7 +20,7 @@ def attention(
     """See :meth:`attnstore.store.Store.attention`."""
     chosen = _holding(store, model, "codes")
     selected = (_index(layer, chosen.document.layers, "layer"), _index(head, chosen.document.heads, "head"))
-    segment, local = _locate(chosen, protein)
+    segment, local = chosen.locate(protein)
     begin, end = segment.proteins.pair_offset[local : local + 2].tolist()
     length = int(segment.proteins.stored[local])
     codes = segment.codes(*selected, begin, end)
@@ -55,7 +55,7 @@ def hidden(store: Store, protein: str, layer: int | None, model: str | None) -> 
     """See :meth:`attnstore.store.Store.hidden`."""
     chosen = _holding(store, model, "hidden")
     selected = _index(layer, chosen.document.layers + 1, "layer")
-    segment, local = _locate(chosen, protein)
+    segment, local = chosen.locate(protein)
     begin, end = segment.proteins.residue_offset[local : local + 2].tolist()
     residues = _residues(store.catalog_path, protein, end - begin)
     return xr.DataArray(
@@ -93,15 +93,6 @@ def _index(value: int | None, size: int, what: str) -> int | slice:
     if not isinstance(value, int | np.integer) or not 0 <= value < size:
         raise QueryError(f"there is no {what} {value}: they run from 0 to {size - 1}.")
     return int(value)
-
-
-def _locate(model: Model, protein: str) -> tuple[Any, int]:
-    if protein in model.places:
-        return model.places[protein]
-    for entry in model.manifest.skipped:
-        if entry.protein == protein:
-            raise QueryError(f"model {model.name} skipped protein {protein}: {entry.reason}.")
-    raise QueryError(f"model {model.name} holds no protein {protein!r}: `SELECT id FROM proteins` lists them.")
 
 
 def _look_up(codes: npt.NDArray[np.uint8], values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

@@ -10,10 +10,11 @@ from types import TracebackType
 import duckdb
 import pyarrow as pa
 
-from .catalog import current_catalog, literal
+from .catalog import current_catalog
 from .durable import sha256_file, sync_directory, sync_file
 from .errors import StoreError, first_line
 from .layout import StoreDocument
+from .quoting import literal
 
 #: Oldest DuckDB that reads a catalog of this format version.
 _STORAGE_VERSION = "v2.0.0"

@@ -93,6 +93,10 @@ class Annotation:
     target: npt.NDArray[np.int32]
     otherwise: Any = None
 
+    def tells(self) -> bool:
+        """Whether anything is known by it."""
+        return self.values.null_count < len(self.values) or self.otherwise is not None
+
 
 _NO_PAIRS = np.empty(0, np.int32)
 
@@ -126,8 +130,3 @@ def between(prop: Property, pairs: Collection[tuple[int, int]], otherwise: bool 
     both = sorted({*pairs, *((target, source) for source, target in pairs)})
     ends = np.array(both, np.int32).reshape(-1, 2)
     return Annotation(prop, pa.array([True] * len(both), pa.bool_()), ends[:, 0], ends[:, 1], otherwise)
-
-
-def identifier(name: str) -> str:
-    """A name as SQL writes it."""
-    return '"' + name.replace('"', '""') + '"'

@@ -1,7 +1,8 @@
 """Columns of properties in a catalog that is being written, and the dictionary that says what they are."""
 
+import hashlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -14,8 +15,10 @@ from .core_columns import CORE, KEYS
 from .derived import is_site, site_distance, site_distances
 from .errors import SourceError
 from .listed_pairs import merge_pairs
+from .lots import ROWS, lots
 from .next_catalog import incoming
-from .properties import SQL_TYPES, TABLES, Level, Property, Source, identifier
+from .properties import SQL_TYPES, TABLES, Level, Property, Source
+from .quoting import identifier
 
 SCHEMA = """
 CREATE TABLE pairs (protein_index INTEGER, protein VARCHAR, source INTEGER, target INTEGER);
@@ -25,9 +28,6 @@ CREATE TABLE properties (
 CREATE TABLE property_sources (name VARCHAR, level VARCHAR, source VARCHAR, sha256 VARCHAR, absent VARCHAR);
 """
 
-
-#: Rows that one statement changes, which has them in memory several times over.
-_ROWS = 100_000
 
 _UNKNOWN, _BEFORE, _SEEN, _NOW = range(4)
 
@@ -132,8 +132,8 @@ class PropertyColumns:
             residues, increasing; or `protein_index`, `source` and `target`, NULL for the pairs that are not listed
         """
         key, name = Key(prop.level, prop.name), identifier(prop.name)
-        for start in range(0, len(rows), _ROWS):
-            part = rows.slice(start, _ROWS)
+        for start in range(0, len(rows), ROWS):
+            part = rows.slice(start, ROWS)
             if prop.level == "pair":
                 with incoming(self._connection, part):
                     self._connection.execute(f"INSERT INTO {self._stage(key)} BY NAME FROM incoming")
@@ -161,8 +161,8 @@ class PropertyColumns:
             owner = "i.protein_index"
         given: Counter[int] = Counter()
         others: set[int] = set()
-        for start in range(0, len(rows), _ROWS):
-            with incoming(self._connection, rows.slice(start, _ROWS)):
+        for start in range(0, len(rows), ROWS):
+            with incoming(self._connection, rows.slice(start, ROWS)):
                 found = self._connection.execute(
                     f"SELECT {owner} AS p, bool_or(t.{name} IS DISTINCT FROM i.value), "
                     f"count_if(i.value IS NOT NULL{counted.replace('source', 'i.source')}) "
@@ -193,11 +193,12 @@ class PropertyColumns:
             self._forget(key)
             self._written.add(key)
 
-    def finish(self, *, structures: bool) -> None:
+    def finish(self, first_rows: Sequence[int], *, structures: bool) -> None:
         """Settle pairs, distances to sites and the dictionary.
 
         Parameters
         ----------
+        first_rows : by index, where a protein's residues begin among all; and after the last
         structures : whether proteins have got coordinates
         """
         if any(key.level == "pair" for key in self._written):
@@ -205,7 +206,7 @@ class PropertyColumns:
             merge_pairs(self._connection, staged, [name for level, name in self._entries if level == "pair"])
         for key, prop in list(self._entries.items()):
             if is_site(prop) and (structures or key in self._written):
-                self._measure(prop)
+                self._measure(prop, np.asarray(first_rows, np.int64))
         self._describe()
 
     def _column(self, prop: Property) -> Key:
@@ -272,7 +273,6 @@ class PropertyColumns:
         """Whether each protein's value is unknown, known from before, the same and compared, or from now."""
         states = self._states.get(key)
         if states is None:
-            states = np.zeros(size, np.uint8)
             known = self._connection.execute(
                 f"SELECT DISTINCT protein_index FROM {TABLES[key.level]} WHERE {identifier(key.name)} IS NOT NULL"
             ).fetchnumpy()["protein_index"]
@@ -303,7 +303,7 @@ class PropertyColumns:
             )
         return self._staged[key]
 
-    def _measure(self, site: Property) -> None:
+    def _measure(self, site: Property, first_rows: npt.NDArray[np.int64]) -> None:
         """Distances to the nearest residue of a site, of every protein."""
         prop = site_distance(site.name)
         key = Key(prop.level, prop.name)
@@ -312,27 +312,17 @@ class PropertyColumns:
                 return
             self._connection.execute(f"ALTER TABLE residues ADD COLUMN {identifier(prop.name)} DOUBLE")
             self._entries[key] = prop
-        for lengths, first in self._ranges():
+        lengths = np.diff(first_rows)
+        for begin, end in lots(lengths, ROWS):
+            first, after = first_rows[begin], first_rows[end]
             found = self._connection.sql(
                 f"SELECT cb_x, cb_y, cb_z, coalesce({identifier(site.name)}, false) AS site FROM residues "
-                f"WHERE rowid BETWEEN {first} AND {first + int(lengths.sum()) - 1} ORDER BY rowid"
+                f"WHERE rowid BETWEEN {first} AND {after - 1} ORDER BY rowid"
             ).to_arrow_table()
             cb = np.stack([found[f"cb_{axis}"].to_numpy() for axis in "xyz"], axis=1).astype(np.float32)
-            distances = site_distances(lengths.tolist(), cb, found["site"].to_numpy())
-            rows = pa.array(first + np.arange(len(distances)))
+            distances = site_distances(lengths[begin:end].tolist(), cb, found["site"].to_numpy())
+            rows = pa.array(np.arange(first, after))
             self.put(prop, pa.table({"row": rows, "value": pa.array(distances, pa.float64(), from_pandas=True)}))
-
-    def _ranges(self) -> Iterator[tuple[npt.NDArray[np.int64], int]]:
-        """Lengths of consecutive proteins, so many that their residues fit in memory, and the first one's first row."""
-        rows = self._connection.execute("SELECT length FROM proteins ORDER BY protein_index").fetchnumpy()
-        lengths = np.asarray(rows["length"], np.int64)
-        ends = np.cumsum(lengths)
-        begin = 0
-        while begin < len(lengths):
-            first = int(ends[begin - 1]) if begin else 0
-            end = max(begin + 1, int(np.searchsorted(ends, first + _ROWS, "right")))
-            yield lengths[begin:end], first
-            begin = end
 
     def _describe(self) -> None:
         """Write the dictionary, with how many values are known and how many are true."""
@@ -385,8 +375,6 @@ def _typed(prop: Property) -> str:
 
 def _summary(sources: dict[str, tuple[str, str]]) -> tuple[str | None, str | None]:
     """One source for the dictionary; of several their number, and one digest of all of theirs."""
-    import hashlib
-
     if len(sources) < 2:
         return next(((name, sha256) for sha256, (name, _) in sources.items()), (None, None))
     return f"{len(sources)} files", hashlib.sha256("".join(sorted(sources)).encode()).hexdigest()

@@ -15,6 +15,7 @@ import pyarrow as pa
 from . import catalog
 from .errors import QueryError, first_line
 from .layout import ingest_with, lacking
+from .quoting import literal
 
 if TYPE_CHECKING:
     from .layout import ModelDocument
@@ -78,7 +79,7 @@ def check_one_select(statements: Sequence[duckdb.Statement]) -> None:
 
 def lock(connection: duckdb.DuckDBPyConnection, files: list[Path]) -> None:
     """Let a connection read the given files and nothing else, for good."""
-    paths = ", ".join(catalog.literal(path) for path in files)
+    paths = ", ".join(literal(path) for path in files)
     connection.execute("SET python_enable_replacements = false")
     connection.execute("SET autoinstall_known_extensions = false")
     connection.execute("SET autoload_known_extensions = false")
@@ -147,7 +148,7 @@ def _create_arcs(connection: duckdb.DuckDBPyConnection, store: "Store") -> list[
     connection.register("incoming", pa.table({key: pa.array(columns[key], kind) for key, kind in types.items()}))
     connection.execute("CREATE TABLE arc_proteins AS FROM incoming")
     connection.unregister("incoming")
-    listed = ", ".join(catalog.literal(path) for path in files)
+    listed = ", ".join(literal(path) for path in files)
     connection.execute(
         "CREATE VIEW arcs AS SELECT p.model, p.id AS protein, a.layer, a.head, a.source, a.target, a.weight "
         f"FROM read_parquet([{listed}]) a JOIN arc_proteins p ON a.file_index = p.file AND a.protein = p.local"

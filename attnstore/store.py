@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -93,6 +94,15 @@ class Model:
     def places(self) -> Mapping[str, tuple[Segment, int]]:
         """Segment and local index of every protein, by id."""
         return {name: (segment, index) for segment in self.segments for index, name in enumerate(segment.proteins.id)}
+
+    def locate(self, protein: str) -> tuple[Segment, int]:
+        """Segment and local index of one protein; raises QueryError where it was skipped or is not there."""
+        if protein in self.places:
+            return self.places[protein]
+        for entry in self.manifest.skipped:
+            if entry.protein == protein:
+                raise QueryError(f"model {self.name} skipped protein {protein}: {entry.reason}.")
+        raise QueryError(f"model {self.name} holds no protein {protein!r}: `SELECT id FROM proteins` lists them.")
 
 
 @dataclass(frozen=True, eq=False)
@@ -269,10 +279,9 @@ class Store:
 
         See :func:`attnstore.queries.align.align` for the options and what comes back.
         """
-        from .catalog import catalog_errors
         from .queries.align import align
 
-        with catalog_errors(self.path / str(self.document.catalog)):
+        with self._reading():
             return align(self, predicate, **options)
 
     def contacts(
@@ -282,10 +291,9 @@ class Store:
 
         See :func:`attnstore.queries.contacts.prediction.contacts` for the options and what comes back.
         """
-        from .catalog import catalog_errors
         from .queries.contacts.prediction import contacts
 
-        with catalog_errors(self.path / str(self.document.catalog)):
+        with self._reading():
             return contacts(self, proteins, **options)
 
     def probe(self, condition: str, **options: Any) -> "Probing":
@@ -293,10 +301,9 @@ class Store:
 
         See :func:`attnstore.queries.probing.probe.probe` for the options and what comes back.
         """
-        from .catalog import catalog_errors
         from .queries.probing.probe import probe
 
-        with catalog_errors(self.path / str(self.document.catalog)):
+        with self._reading():
             return probe(self, condition, **options)
 
     def view(self, protein: str, **options: Any) -> "View":
@@ -304,10 +311,9 @@ class Store:
 
         See :func:`attnstore.queries.views.view.view` for the options and what comes back.
         """
-        from .catalog import catalog_errors
         from .queries.views.view import view
 
-        with catalog_errors(self.path / str(self.document.catalog)):
+        with self._reading():
             return view(self, protein, **options)
 
     def report(self, directory: str | os.PathLike[str], **options: Any) -> "Report":
@@ -315,11 +321,16 @@ class Store:
 
         See :func:`attnstore.queries.report.report.report` for the options and what comes back.
         """
-        from .catalog import catalog_errors
         from .queries.report.report import report
 
-        with catalog_errors(self.path / str(self.document.catalog)):
+        with self._reading():
             return report(self, Path(directory), **options)
+
+    def _reading(self) -> AbstractContextManager[None]:
+        """What a damaged catalog says, in one sentence."""
+        from .catalog import catalog_errors
+
+        return catalog_errors(self.path / str(self.document.catalog))
 
     def verify(self) -> list[str]:
         """Check every digest, checksum, count and sum; returns a sentence for each thing that is damaged."""

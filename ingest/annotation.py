@@ -15,11 +15,11 @@ import pyarrow.compute as pc
 
 from ..catalog import catalog_errors, connect, current_catalog
 from ..catalog_writer import CatalogWriter
-from ..errors import SourceError, first_line
+from ..errors import SourceError, check_choice, first_line
 from ..layout import StoreDocument
-from ..properties import ARROW_TYPES, Annotation, Kind, Property, Source
+from ..properties import ARROW_TYPES, Kind, Property, Source
 from .lock import waiting
-from .matching import MATCHES, MISMATCHES, Match, Mismatch, Proteins, fitted
+from .matching import MATCHES, MISMATCHES, Match, Mismatch, Proteins
 from .sources import READERS, Format, Reader, find, records, source_of, tables
 from .sources.download import fetched
 from .sources.record import Options, Record
@@ -115,12 +115,12 @@ def annotate(
     AttnstoreError
         In one sentence what is wrong with an input; the store is as it was.
     """
-    _check("absent", absent, ("null", "false"))
-    _check("match", match, MATCHES)
-    _check("mismatch", mismatch, MISMATCHES)
-    _check("numbering", numbering, NUMBERINGS)
+    check_choice("absent", absent, ("null", "false"), SourceError)
+    check_choice("match", match, MATCHES, SourceError)
+    check_choice("mismatch", mismatch, MISMATCHES, SourceError)
+    check_choice("numbering", numbering, NUMBERINGS, SourceError)
     for kind in (kinds or {}).values():
-        _check("kind", kind, tuple(ARROW_TYPES))
+        check_choice("kind", kind, tuple(ARROW_TYPES), SourceError)
     for what, given in (("inputs", inputs), ("fetch", fetch), ("on", on), ("drop", drop)):
         if given is not None and not isinstance(given, list | tuple):
             raise SourceError(
@@ -180,12 +180,12 @@ class _Annotator:
             self.passed_over += 1
             self.unknown = self.unknown or f"{record.place}: {record.id}"
             return
-        fit = fitted(record, self.proteins.sequence(protein), self.mismatch)
+        fit = self.proteins.fitted(protein, record, self.mismatch)
         if fit is None:
             self.skipped += 1
             return
         self.matched += 1
-        self.properties |= {_called(annotation.property) for annotation in fit.annotations if _tells(annotation)}
+        self.properties |= {_called(annotation.property) for annotation in fit.annotations if annotation.tells()}
         self.writer.annotate(protein, fit.id, fit.sequence, fit.place, fit.structure, fit.annotations, fit.source)
 
     def table(self, table: pa.Table, source: Source) -> None:
@@ -239,10 +239,6 @@ def _called(prop: Property) -> str:
     return f"{prop.level} {prop.name}"
 
 
-def _tells(annotation: Annotation) -> bool:
-    return annotation.values.null_count < len(annotation.values) or annotation.otherwise is not None
-
-
 def _table(frame: pd.DataFrame | pa.Table, name: str) -> pa.Table:
     """A frame as an Arrow table, without its index."""
     if isinstance(frame, pa.Table):
@@ -263,8 +259,3 @@ def _digest(table: pa.Table) -> str:
     for batch in table.to_batches():
         digest.update(batch.serialize())
     return digest.hexdigest()
-
-
-def _check(name: str, value: str, choices: Sequence[str]) -> None:
-    if value not in choices:
-        raise SourceError(f"{name}={value!r} is not one of {' and '.join(map(repr, choices))}.")

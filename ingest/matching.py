@@ -80,29 +80,39 @@ class Proteins:
     ----------
     connection : of the catalog
     ids : of its proteins
-    by_digest : first protein of each sequence, by its SHA-256; empty unless matched by sequence
+    digests : SHA-256 of each protein's sequence, by index
+    by_digest : first protein of each sequence, by its digest; empty unless matched by sequence
     """
 
     connection: duckdb.DuckDBPyConnection
     ids: Ids
+    digests: list[str]
     by_digest: dict[str, int]
 
     @classmethod
     def of(cls, connection: duckdb.DuckDBPyConnection, match: Match) -> Proteins:
         """Read them from a catalog."""
         members = connection.execute("SELECT member, protein_index FROM members").fetchall()
-        digests: dict[str, int] = {}
+        rows = connection.execute("SELECT sequence_sha256 FROM proteins ORDER BY protein_index").fetchall()
+        digests = [digest for (digest,) in rows]
+        by_digest: dict[str, int] = {}
         if match == "sequence":
-            rows = "SELECT sequence_sha256, protein_index FROM proteins ORDER BY protein_index DESC"
-            digests = dict(connection.execute(rows).fetchall())
-        return cls(connection, Ids(members), digests)
+            for protein, digest in enumerate(digests):
+                by_digest.setdefault(digest, protein)
+        return cls(connection, Ids(members), digests, by_digest)
 
     def find(self, record: Record) -> int | None:
         """Index of the protein that a record is about, by its id, or its sequence where that is asked for."""
         found = self.ids.find(record.id)
         if found is None and self.by_digest:
-            return self.by_digest.get(hashlib.sha256(record.sequence.encode()).hexdigest())
+            return self.by_digest.get(_digest(record.sequence))
         return found
+
+    def fitted(self, protein: int, record: Record, mismatch: Mismatch) -> Record | None:
+        """The record as it holds for that protein, see :func:`fitted`; most are of its sequence, which is not read."""
+        if _digest(record.sequence) == self.digests[protein]:
+            return record
+        return fitted(record, self.sequence(protein), mismatch)
 
     @cached_property
     def numbered(self) -> dict[int, str]:
@@ -130,6 +140,10 @@ class Proteins:
         row = self.connection.execute("SELECT sequence FROM proteins WHERE protein_index = ?", [protein]).fetchone()
         assert row is not None
         return str(row[0])
+
+
+def _digest(sequence: str) -> str:
+    return hashlib.sha256(sequence.encode()).hexdigest()
 
 
 def fitted(record: Record, sequence: str, mismatch: Mismatch) -> Record | None:

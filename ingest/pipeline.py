@@ -12,7 +12,7 @@ import torch
 
 from ..codebook import DEFAULT
 from ..durable import make_directories
-from ..errors import StoreError
+from ..errors import StoreError, check_choice
 from ..layout import ATTENTION, KEEP, MANIFEST_FILE, MODEL_FILE, Manifest, ModelDocument, checked_name
 from .language_model import choose_precision, load
 from .lock import held
@@ -118,9 +118,9 @@ def ingest(
         max_residues=max_residues, batch_pairs=batch_pairs, segment_entries=segment_entries, limit=limit,
         sample=sample, workers=workers,
     )  # fmt: skip
-    _check_choice("long", long, ("truncate", "skip"))
-    _check_choice("absent", absent, ("null", "false"))
-    _check_choice("randomize", randomize, (None, "weights", "sequence"))
+    check_choice("long", long, ("truncate", "skip"), StoreError)
+    check_choice("absent", absent, ("null", "false"), StoreError)
+    check_choice("randomize", randomize, (None, "weights", "sequence"), StoreError)
     if limit is not None and sample is not None:
         raise StoreError("limit and sample exclude each other: give one of them.")
     path = Path(store)
@@ -190,17 +190,10 @@ def _check_settings(**settings: int | None) -> None:
             raise StoreError(f"{name}={value} must be at least 1.")
 
 
-def _check_choice(name: str, value: str | None, choices: tuple[str | None, ...]) -> None:
-    if value not in choices:
-        raise StoreError(
-            f"{name}={value!r} is not one of {' and '.join(repr(choice) for choice in choices if choice)}."
-        )
-
-
 def _checked_keep(keep: Sequence[str]) -> tuple[str, ...]:
     """What to keep, each once and in the store's order."""
     for tier in keep:
-        _check_choice("keep", tier, KEEP)
+        check_choice("keep", tier, KEEP, StoreError)
     if not set(keep) - {"hidden"}:
         raise StoreError("keep names no attention: keep at least one of codes, arcs and marginals.")
     return tuple(tier for tier in KEEP if tier in keep)

@@ -47,9 +47,8 @@ def rows_of(table: pa.Table, keys: Keys, proteins: Proteins, numbering: Numberin
         No row is of a protein in the store, a key is missing or given twice, a position is not in its protein, or goes
         by the numbering of a chain that is not the store's.
     """
-    ids = _dictionary(
-        _text(table[keys.protein], f"{place}: column {keys.protein!r}"), f"{place}: column {keys.protein!r}"
-    )
+    where = f"{place}: column {keys.protein!r}"
+    ids = _dictionary(_text(table[keys.protein], where), where)
     author = numbering == "author" and bool(keys.places)
     names: list[str] = ids.dictionary.to_pylist()
     of = np.array([-1 if (found := proteins.ids.find(name)) is None else found for name in names], np.int64)
@@ -115,9 +114,7 @@ def _text(column: pa.ChunkedArray, where: str) -> pa.ChunkedArray:
 
 
 def _dictionary(column: pa.ChunkedArray, where: str) -> pa.DictionaryArray:
-    if column.null_count:
-        row = int(np.flatnonzero(column.is_null().to_numpy())[0])
-        raise SourceError(f"{where} has no value in row {row + 1}; fill it in, or remove the row.")
+    _check_complete(column, where)
     return pc.dictionary_encode(column.combine_chunks())
 
 
@@ -128,10 +125,14 @@ def _integers(column: pa.ChunkedArray, where: str) -> npt.NDArray[np.int64]:
         whole = column.cast(pa.int64())
     except pa.ArrowException as error:
         raise SourceError(f"{where} holds no whole numbers ({first_line(error)}); give positions there.") from error
-    if whole.null_count:
-        row = int(np.flatnonzero(whole.is_null().to_numpy())[0])
-        raise SourceError(f"{where} has no value in row {row + 1}; fill it in, or remove the row.")
+    _check_complete(whole, where)
     return np.asarray(whole.to_numpy(), np.int64)
+
+
+def _check_complete(column: pa.ChunkedArray, where: str) -> None:
+    if column.null_count:
+        row = int(np.flatnonzero(column.is_null().to_numpy())[0])
+        raise SourceError(f"{where} has no value in row {row + 1}; fill it in, or remove the row.")
 
 
 def _check_places(

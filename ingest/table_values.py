@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -225,7 +225,7 @@ def property_rows(
     values = values.filter(pa.array(known))
     negative = options.absent == "false" and prop.kind == "boolean" and prop.level != "protein"
     if negative:
-        prop = Property(prop.name, prop.level, prop.kind, prop.description, prop.unit, NEGATIVE)
+        prop = replace(prop, absent=NEGATIVE)
     if prop.level == "pair" and options.symmetric:
         protein, places, values = _mirrored(prop, protein, places, values, proteins)
     mentioned = np.unique(rows.protein)

@@ -10,6 +10,7 @@ import xarray as xr
 
 from ... import __version__
 from ...errors import QueryError
+from ...quoting import literal
 from ..execution.schedule import execute
 from .maps import RANGES, TOPS, Pairs, combined, sizes
 from .predictor import METHODS, C, ContactPredictor, best_heads, logistic, one_head
@@ -332,7 +333,7 @@ def _alignment(held: Roster, names: list[str], atom: str, progress: bool) -> dic
     outside = [name for name in held.index if name not in inside]
     if outside:
         negated, listed = ("NOT ", outside) if len(outside) < len(names) else ("", names)
-        quoted = ", ".join("'" + name.replace("'", "''") + "'" for name in listed)
+        quoted = ", ".join(map(literal, listed))
         where += f" AND protein.id {negated}IN ({quoted})"
     predicate = "contact" if atom == "cb" else "contact_ca"
     found = held.store.align(predicate, where=where, model=held.model.name, replicates=1, progress=progress)

@@ -12,6 +12,7 @@ import pyarrow as pa
 from ...catalog import connect
 from ...errors import QueryError
 from ...layout import ingest_with, lacking
+from ...quoting import identifier
 from ..execution.vectors import directory
 from .maps import RANGES, labelled_pairs
 from .tasks import Part
@@ -116,7 +117,7 @@ def roster(store: "Store", model: "Model", cluster_by: str) -> Roster:
                 f"proteins has no column {cluster_by!r} to cluster by: it has {', '.join(columns)}; "
                 "'protein' makes each protein a cluster."
             )
-        column = "NULL" if cluster_by == "protein" else '"' + cluster_by.replace('"', '""') + '"'
+        column = "NULL" if cluster_by == "protein" else identifier(cluster_by)
         rows = connection.execute(
             f"SELECT id, protein_index, CAST({column} AS VARCHAR) FROM proteins ORDER BY protein_index"
         ).fetchall()

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from ...catalog import catalog_errors, connect
 from ...errors import QueryError, StoreError
+from ...quoting import identifier
 from ..language.dialect import reason
 from ..language.expression import quoted
 from ..language.tree import Columns, Expression, Term
@@ -286,7 +287,7 @@ def _from(connection: duckdb.DuckDBPyConnection, table: str, longest: int) -> st
         return f" FROM (SELECT CAST(range AS INTEGER) AS separation FROM range({longest}))"
     columns = connection.execute(f"DESCRIBE {table}").fetchall()
     replaced = ", ".join(
-        f"nullif({_identifier(name)}, CAST('NaN' AS {kind})) AS {_identifier(name)}"
+        f"nullif({identifier(name)}, CAST('NaN' AS {kind})) AS {identifier(name)}"
         for name, kind, *_ in columns
         if kind in ("FLOAT", "DOUBLE")
     )
@@ -332,10 +333,6 @@ def _listed_pairs(connection: duckdb.DuckDBPyConnection) -> NDArray[np.int64]:
     if len(np.unique(rows, axis=0)) < len(rows):
         raise QueryError("the table pairs lists a pair twice, so that its properties are ambiguous")
     return rows
-
-
-def _identifier(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
 
 
 def _numpy(column: pa.ChunkedArray) -> NDArray[Any]:

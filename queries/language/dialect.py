@@ -20,6 +20,7 @@ import duckdb
 from sqlglot.dialects.duckdb import DuckDB
 from sqlglot.parsers.duckdb import DuckDBParser
 
+from ...quoting import identifier
 from .tree import QUANTITIES, Columns
 
 # Consistent according to DuckDB's catalogue, and yet not a property of the data.
@@ -342,7 +343,7 @@ def _binder(columns: Columns) -> duckdb.DuckDBPyConnection:
     }
     for table, listed in tables.items():
         # Of pairs nothing may be known but which they are, and a table needs a column.
-        definitions = [f'"{name.replace(chr(34), chr(34) * 2)}" {kind}' for name, kind in listed] or ["nothing INTEGER"]
+        definitions = [f"{identifier(name)} {kind}" for name, kind in listed] or ["nothing INTEGER"]
         connection.execute(f"CREATE TABLE {table} ({', '.join(definitions)})")
     return connection
 

@@ -185,8 +185,9 @@ def _check(
 
 def _parts(store: "Store", model: "Model", text: str, cluster_by: str) -> tuple[list[Part], list[int]]:
     """The segments, and the place in the catalog of each of their proteins in turn."""
-    catalog = directory(store.catalog_path)
-    with contextlib.closing(connect(store.catalog_path)) as connection:
+    path = store.catalog_path
+    catalog = directory(path)
+    with contextlib.closing(connect(path)) as connection:
         condition = read_condition(text, catalog.columns)
         keys = read_keys(connection, cluster_by)
         vectors = evaluate_terms(connection, [condition.expression])

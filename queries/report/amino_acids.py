@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from ...quoting import literal
 from .asking import Call, Settings, query
 from .questions import LETTERS
 
@@ -101,10 +102,9 @@ def measure_amino_acids(store: "Store", model: str, settings: Settings) -> Amino
     QueryError
         If the engine cannot answer it.
     """
-    name = model.replace("'", "''")
     sql = (
         "SELECT layer, head, target.aa AS aa, count(*) AS arcs FROM attention "
-        f"WHERE model = '{name}' AND weight >= {settings.threshold} GROUP BY ALL ORDER BY ALL"
+        f"WHERE model = {literal(model)} AND weight >= {settings.threshold} GROUP BY ALL ORDER BY ALL"
     )
     frame, call = query(store, settings, sql)
     document = store.model(model).document

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from ...errors import QueryError
+from ...quoting import literal
 from .asking import Settings
 from .depth import Depth, depth
 from .measures import Measured, measure
@@ -131,7 +132,7 @@ def shared_proteins(store: "Store", models: Sequence[str]) -> tuple[int, int, st
     if not others:
         return len(shared), unlike, None
     names, operator = (shared, "IN") if len(shared) <= len(others) else (others, "NOT IN")
-    listed = ", ".join("'" + name.replace("'", "''") + "'" for name in sorted(names))
+    listed = ", ".join(map(literal, sorted(names)))
     return len(shared), unlike, f"protein.id {operator} ({listed})"
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import duckdb
 
 from ...errors import QueryError
+from ...quoting import identifier, literal
 
 if TYPE_CHECKING:
     from ...store import Store
@@ -143,7 +144,7 @@ def _of_property(
 ) -> Iterator[Question | Missing]:
     name, level = entry["name"], entry["level"]
     end = "pair" if level == "pair" else "target"
-    column = f"{end}.{_identifier(name)}"
+    column = f"{end}.{_column_name(name)}"
     kind: Kind = "pair" if level == "pair" else "residue"
     key = f"pair-{name}" if level == "pair" else name
     meaning = entry["description"] or ""
@@ -173,7 +174,7 @@ def _of_property(
             return
         for value in values:
             words = f"{classes[value]} ({name})" if classes is not None else f"{_words(name)}: {value}"
-            yield Question(f"{key}-{_slug(value)}", words, kind, f"{column} = {_string(value)}", None, meaning)
+            yield Question(f"{key}-{_slug(value)}", words, kind, f"{column} = {literal(value)}", None, meaning)
 
 
 def _amino_acid(letter: str) -> Question:
@@ -184,7 +185,7 @@ def _amino_acid(letter: str) -> Question:
 
 def _values(store: "Store", table: str, name: str) -> list[str]:
     """The distinct values of a category, one more than can be asked for at most."""
-    column = _identifier(name)
+    column = _column_name(name)
     rows = store.sql(
         f"SELECT DISTINCT {column} AS value FROM {table} WHERE {column} IS NOT NULL "
         f"ORDER BY value LIMIT {MOST_VALUES + 1}"
@@ -192,9 +193,9 @@ def _values(store: "Store", table: str, name: str) -> list[str]:
     return [str(value) for (value,) in rows]
 
 
-def _identifier(name: str) -> str:
-    """A property's name as SQL has it; none holds a quotation mark."""
-    return f'"{name}"' if name.lower() in _reserved() else name
+def _column_name(name: str) -> str:
+    """A property's name, in quotes only where SQL needs them."""
+    return identifier(name) if name.lower() in _reserved() else name
 
 
 @cache
@@ -202,10 +203,6 @@ def _reserved() -> frozenset[str]:
     with duckdb.connect() as connection:
         rows = connection.execute("SELECT keyword_name FROM duckdb_keywords() WHERE keyword_category = 'reserved'")
         return frozenset(name for (name,) in rows.fetchall())
-
-
-def _string(value: str) -> str:
-    return "'" + value.replace("'", "''") + "'"
 
 
 def _words(name: str) -> str:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import QueryError
+from ...quoting import identifier
 from .bootstrap import SEED_BYTES
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def read_keys(connection: "duckdb.DuckDBPyConnection", cluster_by: str) -> list[
         column = next((name for name in types if name.lower() == cluster_by.lower()), None)
         if column is None:
             raise QueryError(f"cluster_by={cluster_by!r} is no column of proteins{_nearest(cluster_by, list(types))}.")
-        value = '"' + column.replace('"', '""') + '"'
+        value = identifier(column)
         if types[column] in ("FLOAT", "DOUBLE"):
             value = f"nullif({value}, 'NaN')"
         key = f"coalesce('cluster:' || CAST({value} AS VARCHAR), 'protein:' || id)"

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from ...quoting import literal
 from ..statistics.intervals import wilson_interval
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def read_arcs(store: "Store", model: "Model", protein: str) -> Arcs:
     """
     floor = model.document.arc_floor
     named = {"model": model.name, "protein": protein}
-    only = " AND ".join(f"{column} = {_text(value)}" for column, value in named.items())
+    only = " AND ".join(f"{column} = {literal(value)}" for column, value in named.items())
     frame = store.query(
         f"SELECT layer, head, source, target, weight, contact FROM attention WHERE {only} AND weight >= {floor!r}"
     )
@@ -89,7 +90,3 @@ def read_arcs(store: "Store", model: "Model", protein: str) -> Arcs:
         floor=floor,
         approximate=bool(frame.attrs["approximate"]),
     )
-
-
-def _text(value: str) -> str:
-    return "'" + value.replace("'", "''") + "'"

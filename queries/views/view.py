@@ -157,7 +157,8 @@ def view(
         If what is read is damaged.
     """
     chosen = store.model(model)
-    stored = _stored(chosen, protein)
+    segment, local = chosen.locate(protein)
+    stored = int(segment.proteins.stored[local])
     shape = chosen.document.layers, chosen.document.heads
     if (layer is None) != (head is None):
         raise QueryError("layer and head go together: give both, or neither to have one chosen.")
@@ -188,17 +189,6 @@ def view(
         residues, arcs, atoms, int(layer), int(head), float(threshold), int(separation), shown, shape, weights, whole,
         how, provenance(store, [chosen.name]),
     )  # fmt: skip
-
-
-def _stored(model: "Model", protein: str) -> int:
-    """Residues of a protein that the model saw."""
-    if protein in model.places:
-        segment, local = model.places[protein]
-        return int(segment.proteins.stored[local])
-    for entry in model.manifest.skipped:
-        if entry.protein == protein:
-            raise QueryError(f"model {model.name} skipped protein {protein}: {entry.reason}.")
-    raise QueryError(f"model {model.name} holds no protein {protein!r}: `SELECT id FROM proteins` lists them.")
 
 
 def _check_threshold(threshold: float, model: "Model") -> None:

@@ -211,7 +211,7 @@ def test_of_a_dropped_property_no_pairs_stay(store):
 @pytest.mark.parametrize("lot", [1, 7, 40, 1_000])
 def test_pairs_come_together_in_lots(store, monkeypatch, lot):
     """A lot ends within a protein of many pairs, and takes several proteins of few."""
-    monkeypatch.setattr(listed_pairs, "_ROWS", lot)
+    monkeypatch.setattr(listed_pairs, "ROWS", lot)
     rng = np.random.default_rng(lot)
     link = Property("link", "pair", "boolean", "a link")
     sequences = ["A" * length for length in (9, 2, 1, 30, 4, 5)]

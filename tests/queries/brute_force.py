@@ -15,9 +15,9 @@ import numpy as np
 import pyarrow as pa
 
 import attnstore
-from attnstore.catalog import literal
 from attnstore.codebook import DEFAULT
 from attnstore.layout import StoreDocument
+from attnstore.quoting import literal
 from tests.synthetic import Protein, random_proteins, write_model, write_store
 
 #: What `attention` stands for. Bare `source`, `target` and `protein` are columns of `entries`.
