@@ -6,7 +6,7 @@ import logging
 import os
 import signal
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, InvalidStateError, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,6 +75,7 @@ def start_workers(count: int | None, scheduler: str | None, device: str) -> Iter
     # It tells of every connection; what goes wrong is a warning.
     logging.getLogger("distributed").setLevel(logging.WARNING)
     with contextlib.ExitStack() as stack:
+        stack.enter_context(_cancelled_quietly())
         if scheduler is None:
             assert count is not None
             cluster = stack.enter_context(_local_cluster(count, device))
@@ -90,20 +91,15 @@ def start_workers(count: int | None, scheduler: str | None, device: str) -> Iter
             raise StoreError(f"the Dask scheduler at {scheduler} has no workers: start some.")
         if device == "auto":
             device = "cuda" if all(client.run(torch.cuda.is_available).values()) else "cpu"
-        with client.get_executor(pure=False) as executor:
-            try:
-                yield Workers(
-                    submit=executor.submit,
-                    processes=len(nthreads),
-                    slots=2 * SEGMENTS_AT_ONCE * len(nthreads),
-                    device=device,
-                    threads=threads,
-                    remote=True,
-                )
-            except BaseException:
-                # What is given up leaves callbacks that find their task cancelled, each good for a traceback.
-                logging.getLogger("tornado").setLevel(logging.CRITICAL)
-                raise
+        executor = stack.enter_context(client.get_executor(pure=False))
+        yield Workers(
+            submit=executor.submit,
+            processes=len(nthreads),
+            slots=2 * SEGMENTS_AT_ONCE * len(nthreads),
+            device=device,
+            threads=threads,
+            remote=True,
+        )
 
 
 @contextlib.contextmanager
@@ -115,12 +111,34 @@ def _threads(device: str) -> Iterator[Workers]:
         yield Workers(pool.submit, processes=1, slots=SEGMENTS_AT_ONCE, device=device, threads=None, remote=False)
 
 
-def _settle() -> None:
-    """In a worker's process: leave Ctrl-C to the one that commits, and end at once.
+@contextlib.contextmanager
+def _cancelled_quietly() -> Iterator[None]:
+    """Meanwhile, no traceback for a task that was given up.
 
-    An interpreter with torch in it takes seconds to take itself apart, more than Dask waits before it kills.
+    Dask's executor waits for each task in a callback of its event loop, which raises when it finds its task cancelled,
+    or its future already told so; Tornado logs what a callback raises.
+    """
+
+    def is_wanted(record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        return not isinstance(error, (CancelledError, InvalidStateError))
+
+    log = logging.getLogger("tornado.application")
+    log.addFilter(is_wanted)
+    try:
+        yield
+    finally:
+        log.removeFilter(is_wanted)
+
+
+def _settle() -> None:
+    """In a worker's process: leave Ctrl-C, and what there is to say of it, to the one that commits, and end at once.
+
+    A worker logs what it gives up, and that its scheduler is gone; what breaks a task comes back with the task. An
+    interpreter with torch in it takes seconds to take itself apart, more than Dask waits before it kills.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)
     atexit.register(os._exit, 0)
 
 

@@ -72,7 +72,7 @@ def interrupted(process: subprocess.Popen[str], store: Path, *, times: int = 1) 
         assert process.returncode in (130, -signal.SIGINT)
         return ""
     assert process.returncode == 130
-    assert "Traceback" not in said
+    assert "Traceback" not in said, said
     return said.splitlines()[-1]
 
 

@@ -6,15 +6,19 @@ import contextlib
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import InvalidStateError
 from pathlib import Path
 
 import distributed
 import pytest
+from distributed.client import FutureCancelledError
+from tornado.log import app_log
 
 import attnstore
 from attnstore.errors import AttnstoreError, ModelError, StoreError
 from attnstore.ingest import ingest, task
 from attnstore.ingest.language_model import LanguageModel, load
+from attnstore.ingest.workers import start_workers
 
 from ..models import ESM_VOCABULARY, save_esm
 from .oracle import command, fasta, random_proteins, segments
@@ -117,6 +121,15 @@ def test_an_error_on_a_worker_names_the_segment_and_keeps_the_others(tmp_path, t
     assert attnstore.open(tmp_path / "store").verify() == []
     ingest(tmp_path / "store", inputs, model=str(tiny_esm), scheduler=scheduler, **SETTINGS)
     assert segments(tmp_path / "store") == segments(plain)
+
+
+def test_what_was_given_up_leaves_no_traceback_and_what_broke_does(scheduler, caplog):
+    given_up = [FutureCancelledError("task", "unknown"), InvalidStateError("cancelled before")]
+    with start_workers(None, scheduler, "cpu"):
+        for error in (*given_up, ValueError("broken")):
+            app_log.error("Exception in callback", exc_info=error)
+    app_log.error("Exception in callback", exc_info=given_up[0])
+    assert [record.exc_info[0] for record in caplog.records] == [ValueError, FutureCancelledError]
 
 
 def test_a_worker_with_other_weights_is_found_out(tmp_path, inputs, scheduler, monkeypatch):
