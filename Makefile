@@ -1,12 +1,14 @@
 # make demo   real proteins through a real model, and which heads follow contacts
 # make test   every check and test
+# make docs   the documentation as a site, in build/site
+# make notebooks   run the notebooks on the demo, and write their pages in docs/notebooks
 # make install   the set-up alone
 
 PYTHON ?= python3.11
 BIN := .venv/bin
-MODULES := attnstore ingest queries tests benchmarks
+MODULES := attnstore ingest queries reproduce tests benchmarks notebooks docs/conf.py
 
-.PHONY: install demo test lint typecheck clean
+.PHONY: install demo docs notebooks test lint typecheck clean
 
 install: .venv/installed
 
@@ -21,6 +23,13 @@ install: .venv/installed
 demo: install
 	@$(BIN)/attnstore demo demo.attn
 
+docs: install
+	$(BIN)/sphinx-build -q -W --keep-going -b html docs build/site
+	@echo build/site/index.html
+
+notebooks: demo
+	$(BIN)/python notebooks/render.py
+
 test: lint typecheck
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadscope
 
@@ -28,12 +37,12 @@ lint: install
 	$(BIN)/ruff check $(MODULES)
 	$(BIN)/ruff format --check $(MODULES)
 
-# mypy follows no import hook, so the folders that install as attnstore.ingest and attnstore.queries
-# are put where their names say.
+# mypy follows no import hook, so the folders that install as attnstore.ingest, attnstore.queries and
+# attnstore.reproduce are put where their names say.
 typecheck: install
 	@rm -rf .venv/typing && mkdir -p .venv/typing/attnstore
-	@ln -s $(CURDIR)/attnstore/* $(CURDIR)/ingest $(CURDIR)/queries .venv/typing/attnstore/
+	@ln -s $(CURDIR)/attnstore/* $(CURDIR)/ingest $(CURDIR)/queries $(CURDIR)/reproduce .venv/typing/attnstore/
 	cd .venv/typing && MYPYPATH=. $(CURDIR)/$(BIN)/mypy --config-file $(CURDIR)/pyproject.toml -p attnstore
 
 clean:
-	rm -rf .venv build *.egg-info demo.attn demo-contacts.png
+	rm -rf .venv build *.egg-info demo.attn demo-contacts.png own.attn two.attn chance.attn demo-report two-report

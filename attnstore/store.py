@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from .queries.views.view import View
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Model:
     """A model's part of a store, as its manifest was when the store was opened.
 
@@ -41,6 +41,17 @@ class Model:
     directory: Path
     document: ModelDocument
     manifest: Manifest
+
+    def __repr__(self) -> str:
+        """What `summary` says, in three lines."""
+        told = self.summary()
+        return (
+            f"{told['name']}  ({told['architecture']}, {told['layers']} layers × {told['heads']} heads, "
+            f"{told['precision']}, from {told['source']})\n"
+            f"  {told['proteins']:,} proteins ({told['skipped']:,} skipped), {told['residues']:,} residues\n"
+            f"  {told['entries']:,} attention entries, {told['arcs']:,} arcs, {told['segments']:,} segments, "
+            f"{self.manifest.total('bytes') / 1e6:,.1f} MB of {', '.join(self.document.keep)}"
+        )
 
     @property
     def name(self) -> str:
@@ -105,7 +116,7 @@ class Model:
         raise QueryError(f"model {self.name} holds no protein {protein!r}: `SELECT id FROM proteins` lists them.")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Store:
     """Proteins and the attention that models pay to them. Open one with :func:`attnstore.open`.
 
@@ -119,6 +130,12 @@ class Store:
     path: Path
     models: Mapping[str, Model]
     document: StoreDocument
+
+    def __repr__(self) -> str:
+        """What it holds, in a few lines for each model."""
+        number = f"{len(self.models)} model{'' if len(self.models) == 1 else 's'}"
+        head = f"{self.path}: {self.document.proteins:,} proteins, {self.document.residues:,} residues, {number}"
+        return "\n\n".join([head, *map(repr, self.models.values())])
 
     @property
     def catalog_path(self) -> Path:
@@ -240,7 +257,7 @@ class Store:
     def annotate(self, *inputs: Any, **options: Any) -> "Store":
         """Give proteins properties from files, pandas or Arrow tables; returns the store as it is then.
 
-        See :func:`attnstore.ingest.annotation.annotate` for what is read and the options.
+        See :func:`attnstore.ingest.annotate` for what is read and the options.
         """
         from .ingest.annotation import annotate
 

@@ -20,6 +20,7 @@ from .probe import probe
 from .properties import annotate, export, properties
 from .query import query
 from .report import report
+from .reproduce import reproduce
 from .stores import info, repair, sql, verify
 from .view import view
 
@@ -31,8 +32,8 @@ def cli() -> None:
 
 
 for command in (
-    ingest, annotate, info, properties, align, query, contacts, report, probe, view, sql, export, verify, repair, demo,
-    convert_tape,
+    ingest, annotate, info, properties, align, query, contacts, report, reproduce, probe, view, sql, export, verify,
+    repair, demo, convert_tape,
 ):  # fmt: skip
     cli.add_command(command)
 

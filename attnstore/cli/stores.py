@@ -21,21 +21,12 @@ def info(store: Path, as_json: bool) -> None:
     from ..store import open_store
 
     opened = open_store(store)
-    models: list[dict[str, Any]] = [model.summary() for model in opened.models.values()]
-    document = opened.document
-    if as_json:
-        content = {"path": str(store), "proteins": document.proteins, "residues": document.residues, "models": models}
-        click.echo(json.dumps(content, indent=2))
+    if not as_json:
+        click.echo(repr(opened))
         return
-    click.echo(f"{store}: {document.proteins:,} proteins, {document.residues:,} residues, {len(models)} model(s)")
-    for model in models:
-        click.echo(
-            f"\n{model['name']}  ({model['architecture']}, {model['layers']} layers × {model['heads']} heads, "
-            f"{model['precision']}, from {model['source']})\n"
-            f"  {model['proteins']:,} proteins ({model['skipped']:,} skipped), {model['residues']:,} residues\n"
-            f"  {model['entries']:,} attention entries, {model['arcs']:,} arcs, {model['segments']:,} segments, "
-            f"{model['bytes'] / 1e6:,.1f} MB of {', '.join(model['keep'].split(','))}"
-        )
+    models = [model.summary() for model in opened.models.values()]
+    counts = {"proteins": opened.document.proteins, "residues": opened.document.residues}
+    click.echo(json.dumps({"path": str(store), **counts, "models": models}, indent=2))
 
 
 @click.command()

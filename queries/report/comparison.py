@@ -89,9 +89,11 @@ def best_heads(rows: Iterable[tuple[str, int, Measured, Depth | None]]) -> pd.Da
     Returns
     -------
     pandas.DataFrame
+        Of the best head layer, head, share with its interval, count of total arcs, background and enrichment;
         `relative_centre` is the centre of gravity with the first layer at 0 and the last at 1.
     """
     numbers = ("share", "bootstrap_low", "bootstrap_high", "background", "enrichment")
+    counts = ("count", "total")
     table = []
     for label, layers, one, course in rows:
         best = {} if one.best is None else one.best.to_dict()
@@ -104,12 +106,13 @@ def best_heads(rows: Iterable[tuple[str, int, Measured, Depth | None]]) -> pd.Da
                 "layer": best.get("layer"),
                 "head": best.get("head"),
                 **{name: best.get(name, math.nan) for name in numbers},
+                **{name: best.get(name) for name in counts},
                 "centre": centre,
                 "relative_centre": centre / (layers - 1) if layers > 1 else math.nan,
             }
         )
-    columns = ["model", "property", "key", "layer", "head", *numbers, "centre", "relative_centre"]
-    types: Any = {"layer": "Int64", "head": "Int64"} | dict.fromkeys([*numbers, *columns[-2:]], float)
+    columns = ["model", "property", "key", "layer", "head", *numbers, *counts, "centre", "relative_centre"]
+    types: Any = dict.fromkeys(["layer", "head", *counts], "Int64") | dict.fromkeys([*numbers, *columns[-2:]], float)
     return pd.DataFrame(table, columns=columns).astype(types)
 
 

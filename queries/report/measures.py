@@ -58,7 +58,7 @@ class Measured:
     Attributes
     ----------
     question : Question
-    whole : of all heads on all proteins; None of an amino acid, whose shares :mod:`.amino_acids` has from one query
+    whole : of all heads on all proteins; None of an amino acid, whose shares `AminoAcids` has from one query
     held_out : with heads picked on one half of the clusters and measured on the other; None where they do not fall
         into halves
     paper : in the paper's form, over all arcs; None where it was not asked for

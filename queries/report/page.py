@@ -184,22 +184,29 @@ def _overview(report: ModelReport) -> Table:
     for one in report.properties:
         course = courses.get(one.question.key)
         rows.append([Cell(one.question.label), *_best_cells(one), _number(course.centre if course else math.nan)])
-    return Table([" ", "best head", "share", "95 % interval", "background", "enrichment", "centre of gravity"], rows)
+    return Table(
+        [" ", "best head", "share", "95 % interval", "of arcs", "background", "enrichment", "centre of gravity"], rows
+    )
 
 
 def _letter_table(letters: Sequence[Measured]) -> Table:
     rows = [[Cell(f"{one.question.meaning} {one.question.label}"), *_best_cells(one)] for one in letters]
-    return Table([" ", "best head", "share", "95 % interval", "background", "enrichment"], rows)
+    return Table([" ", *_BEST], rows)
+
+
+#: What `_best_cells` says.
+_BEST = ("best head", "share", "95 % interval", "of arcs", "background", "enrichment")
 
 
 def _best_cells(one: Measured) -> list[Cell]:
     best = one.best
     if best is None:
-        return [Cell("–")] * 5
+        return [Cell("–")] * len(_BEST)
     return [
         Cell(f"{int(best['layer'])}-{int(best['head'])}"),
         _percent(best["share"]),
         _range(best.get("bootstrap_low", math.nan), best.get("bootstrap_high", math.nan)),
+        _count(best["total"]),
         _percent(best["background"]),
         _times(best["enrichment"]),
     ]
@@ -227,10 +234,8 @@ def _comparison(comparison: Comparison, shown: Mapping[str, dict[str, Any]]) -> 
             named = question.label if place == 0 else ""
             cells = [Cell(named), Cell(comparison.labels[row.model]), *_best_cells(row.measured), _number(relative)]
             rows.append(cells)
-    columns = [
-        " ", "model", "best head", "share", "95 % interval", "background", "enrichment", "centre, 0 to 1",
-    ]  # fmt: skip
-    return {"answer": comparison, "picture": shown["comparison"], "table": Table(columns, rows)}
+    table = Table([" ", "model", *_BEST, "centre, 0 to 1"], rows)
+    return {"answer": comparison, "picture": shown["comparison"], "table": table}
 
 
 def _origin(store: "Store", reports: Sequence[ModelReport]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ def wilson_interval(true: ArrayLike, total: ArrayLike, alpha: ArrayLike = 0.05) 
 
     Returns
     -------
-    low, high
+    low, high : ndarray
         float64, within [0, 1]; NaN where the total is 0.
 
     Raises
@@ -38,7 +38,7 @@ def wald_interval(true: ArrayLike, total: ArrayLike, alpha: ArrayLike = 0.05) ->
 
     Returns
     -------
-    low, high
+    low, high : ndarray
         float64, within [0, 1]; NaN where the total is 0.
 
     Raises

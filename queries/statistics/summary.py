@@ -144,10 +144,10 @@ def summarise_halves(halves: Halves, measure: Measure) -> dict[str, NDArray[Any]
 
     Returns
     -------
-    dict of ndarray [layers, heads]
-        As `summarise` of what is reported. With a selection ``ranked`` asks for arcs enough in both halves, and
-        there are ``selection_share``, ``selection_count``, ``selection_total`` of the other, with ``selection_rank``:
-        int64, 1 for the largest share among its heads with arcs enough, 0 for a head with too few.
+    dict of ndarray
+        [layers, heads] each, as `summarise` of what is reported. With a selection ``ranked`` asks for arcs enough in
+        both halves, and there are ``selection_share``, ``selection_count``, ``selection_total`` of the other, with
+        ``selection_rank``: int64, 1 for the largest share among its heads with arcs enough, 0 for a head with too few.
     """
     if halves.selection is None:
         return summarise(halves.reported, measure)

@@ -67,6 +67,9 @@ def plot_arcs(view: "View", tracks: Sequence[str] = ()) -> NotebookFigure:
         axes.spines[["top", "right", "bottom"]].set_visible(False)
         axes.spines["left"].set_linewidth(0.6)
         axes.set_ylabel("separation", size=TEXT, labelpad=3)
+    if not len(mine):
+        middle_of: dict[str, Any] = {"ha": "center", "va": "center", "transform": above.transAxes}
+        above.text(0.5, 0.5, "no such arc", size=TEXT, color="#5b6472", **middle_of)
     above.set_xticks([])
     below.invert_yaxis()
     below.xaxis.set_major_locator(MaxNLocator(10, integer=True, steps=[1, 2, 5, 10]))

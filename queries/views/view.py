@@ -29,7 +29,7 @@ FIGURES = ("matrix", "arcs")
 PAGES = (".html", ".htm")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class View:
     """What is shown of one protein under one model. In a notebook it shows the page, in a frame of its own.
 
@@ -60,6 +60,10 @@ class View:
     whole: bool
     chosen: str
     origin: dict[str, Any]
+
+    def __repr__(self) -> str:
+        (model,) = self.origin["models"]
+        return f"{self.residues.protein} ({len(self.residues)} residues): head {self.layer}-{self.head} of {model}"
 
     def matrix(self, tracks: Sequence[str] = ()) -> "Figure":
         """The head's attention matrix, contacts overlaid, secondary structure, sites and `tracks` along the edges."""

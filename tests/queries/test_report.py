@@ -286,6 +286,9 @@ def test_models_are_compared_on_the_proteins_that_both_hold(two, tmp_path):
     table = done.tables["comparison"]
     assert set(table["model"]) == {"trained", "chance (random weights, seed 3)"}
     assert (table.groupby("key")["model"].nunique() == 2).all()
+    ranked = table[table["share"].notna()]
+    assert len(ranked)
+    assert (ranked["count"] / ranked["total"]).tolist() == ranked["share"].tolist()
 
 
 def annotate_like(path, proteins):

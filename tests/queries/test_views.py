@@ -276,6 +276,14 @@ def test_arcs_are_drawn_once_each_with_contacts_above(store, proteins):
     known = sum(arc[3] != "?" for arc in expected)
     true = sum(arc[3] == "1" for arc in expected)
     assert f"{true} of {known} on contacts" in figure.texts[0].get_text()
+    assert not above.texts
+
+
+def test_a_figure_without_arcs_says_so(store, proteins):
+    length = len(proteins[0].sequence)
+    figure = view(store, "p0", layer=1, head=2, separation=length).along()
+    assert [text.get_text() for text in figure.axes[0].texts] == ["no such arc"]
+    assert repr(view(store, "p0", layer=1, head=2)).startswith(f"p0 ({length} residues): head 1-2 of ")
 
 
 @pytest.mark.parametrize("which", ["matrix", "arcs"])

@@ -190,7 +190,9 @@ def test_info_counts_what_is_there(small_store, run):
         path.stat().st_size for path in (small_store / "attention").rglob("segments/**/*") if path.is_file()
     )
     shown = run("info", small_store).decode()
-    assert f"{len(CHAINS)} proteins, {residues} residues, 1 model(s)" in shown
+    assert shown == f"{opened!r}\n"
+    assert repr(opened).endswith(f"\n\n{opened.model()!r}")
+    assert f"{len(CHAINS)} proteins, {residues} residues, 1 model" in shown
     assert f"{LAYERS} layers × {HEADS} heads" in shown
 
 
@@ -358,13 +360,15 @@ def offenders(folder: str, forbidden: tuple[str, ...], *, everywhere: bool) -> l
 
 
 def test_the_store_does_not_import_ingest_queries_or_torch_when_it_loads():
-    forbidden = ("attnstore.ingest", "attnstore.queries", "torch", "transformers")
+    forbidden = ("attnstore.ingest", "attnstore.queries", "attnstore.reproduce", "torch", "transformers")
     assert offenders("attnstore", forbidden, everywhere=False) == []
 
 
 def test_ingest_and_queries_do_not_import_each_other():
     assert offenders("ingest", ("attnstore.queries",), everywhere=True) == []
     assert offenders("queries", ("attnstore.ingest", "torch", "transformers"), everywhere=True) == []
+    for folder in ("ingest", "queries"):
+        assert offenders(folder, ("attnstore.reproduce",), everywhere=True) == []
 
 
 def test_the_import_rules_see_what_they_forbid():
