@@ -102,7 +102,7 @@ halves.to_table()[columns].head(5)
 
 # %%
 report = store.report("demo-report", properties=["contact", "aa", "hydrophobic", "polar", "aromatic"])
-figures = {path.stem: path for path in report.figures if path.suffix == ".png"}
+model = store.model().name
 print(report.page)
 overview = report.tables["best-heads"]
 overview[["property", "layer", "head", "share", "background", "enrichment", "centre"]].head(10)
@@ -112,7 +112,7 @@ overview[["property", "layer", "head", "share", "background", "enrichment", "cen
 # come the amino acids, one letter each.
 
 # %%
-display(Image(figures["amino-acids"], width=900))
+display(Image(report.figures[f"{model}/amino-acids"], width=900))
 
 # %% [markdown]
 # As in the paper, some heads have specialised in single amino acids. That is no insight into structure by itself: a
@@ -123,7 +123,7 @@ display(Image(figures["amino-acids"], width=900))
 # The paper orders properties by the centre of gravity of the layers' mean shares: simple ones early, complex ones late.
 
 # %%
-display(Image(figures["depth"], width=700))
+display(Image(report.figures[f"{model}/depth"], width=700))
 
 # %% [markdown]
 # Look at the bars before reading an order out of the centres. Even shares put the centre in the middle, and a common
@@ -137,7 +137,7 @@ display(Image(figures["depth"], width=700))
 # its own opinion, the substitution scores of BLOSUM62. The paper found the two to agree. Here:
 
 # %%
-display(Image(figures["similarity"], width=900))
+display(Image(report.figures[f"{model}/similarity"], width=900))
 
 # %% [markdown]
 # The points of the right panel are not independent, since each amino acid is in nineteen pairs. A fair test shuffles

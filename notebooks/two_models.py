@@ -116,8 +116,7 @@ table[["property", "model", "layer", "head", "share", "bootstrap_low", "bootstra
 # The report's figure has the same, with the layers beside it, by relative depth since models differ in their number:
 
 # %%
-comparison = next(path for path in report.figures if path.name == "comparison.png")
-display(Image(comparison, width=900))
+display(Image(report.figures["comparison"], width=900))
 
 # %% [markdown]
 # ## Do heads agree?

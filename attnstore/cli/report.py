@@ -61,7 +61,7 @@ def report(
 def _for_programs(done: "Report") -> str:
     found = {
         "page": str(done.page),
-        "figures": [str(path) for path in done.figures],
+        "figures": [str(path.with_suffix(each)) for path in done.figures.values() for each in (".svg", ".png")],
         "tables": [str(done.page.parent / "tables" / f"{name}.csv") for name in done.tables],
         "best_heads": json.loads(json_records(done.tables["best-heads"])),
         "missing": [{"what": one.what, "reason": one.reason, "model": one.model} for one in done.missing],
@@ -80,7 +80,7 @@ def _summary(done: "Report") -> str:
             "",
             "Best heads, picked on one half of the clusters and measured on the other.",
         ]
-    lines.append(f"{len(done.figures)} figures and {2 * len(done.tables)} tables beside it.")
+    lines.append(f"{len(done.figures)} figures and {len(done.tables)} tables beside it.")
     if done.missing:
         lines.append(f"{len(done.missing)} not shown: the page says what and why.")
     return "\n".join(lines)

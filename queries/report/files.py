@@ -55,25 +55,24 @@ class Sheet:
     calls: tuple[Call, ...]
 
 
-def write_picture(picture: Picture, directory: Path) -> list[Path]:
-    """Draw and write a figure; returns its files, SVG and PNG."""
+def write_picture(picture: Picture, directory: Path) -> Path:
+    """Draw and write a figure as SVG and PNG; returns the latter."""
     figure = picture.draw()
     paths = [directory / "figures" / f"{picture.name}.{ending}" for ending in ("svg", "png")]
     for path in paths:
         path.parent.mkdir(parents=True, exist_ok=True)
         save_figure(figure, path)
-    return paths
+    return paths[1]
 
 
-def write_sheet(sheet: Sheet, directory: Path) -> list[Path]:
-    """Write a table, in Parquet with what it was asked by in its metadata; returns its files, CSV and Parquet."""
+def write_sheet(sheet: Sheet, directory: Path) -> None:
+    """Write a table as CSV and Parquet, there with what it was asked by in its metadata."""
     paths = [directory / "tables" / f"{sheet.name}.{ending}" for ending in ("csv", "parquet")]
     paths[0].parent.mkdir(parents=True, exist_ok=True)
     sheet.frame.to_csv(paths[0], index=False)
     kept = sheet.frame.copy(deep=False)
     kept.attrs = {"asked": [call.python for call in sheet.calls]}
     kept.to_parquet(paths[1], index=False)
-    return paths
 
 
 def model_pictures(report: ModelReport, threshold: float) -> list[Picture]:

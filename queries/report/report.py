@@ -49,7 +49,7 @@ class Report:
     models : what was measured of each
     comparison : of several models; None of one, or where they cannot be compared
     missing : what is not shown, and why
-    figures : SVG and PNG of each
+    figures : PNG of each by name, such as `MODEL/heads-contact`; an SVG lies beside it
     tables : by name, `best-heads` among them; each is a CSV and a Parquet file in the folder `tables`
     """
 
@@ -57,7 +57,7 @@ class Report:
     models: tuple[ModelReport, ...]
     comparison: Comparison | None
     missing: tuple[Missing, ...]
-    figures: tuple[Path, ...]
+    figures: Mapping[str, Path]
     tables: Mapping[str, pd.DataFrame]
 
 
@@ -125,7 +125,7 @@ def report(
     except OSError as error:
         raise QueryError(f"{error.filename or directory} cannot be written: {error.strerror}.") from error
     tables = {sheet.name: sheet.frame for sheet in sheets}
-    return Report(page, tuple(reports), comparison, tuple(missing), tuple(figures), tables)
+    return Report(page, tuple(reports), comparison, tuple(missing), figures, tables)
 
 
 def _check(store: "Store", settings: Settings) -> None:
@@ -167,11 +167,11 @@ def _compare(
         return None
 
 
-def _write(pictures: Sequence[Picture], sheets: Sequence[Sheet], directory: Path, *, progress: bool) -> list[Path]:
+def _write(pictures: Sequence[Picture], sheets: Sequence[Sheet], directory: Path, *, progress: bool) -> dict[str, Path]:
     with bars.bar(len(pictures) + len(sheets), "file", shown=progress) as bar:
-        figures = []
+        figures = {}
         for picture in pictures:
-            figures += write_picture(picture, directory)
+            figures[picture.name] = write_picture(picture, directory)
             bar.update()
         for sheet in sheets:
             write_sheet(sheet, directory)
