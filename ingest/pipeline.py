@@ -124,7 +124,7 @@ def ingest(
     if limit is not None and sample is not None:
         raise StoreError("limit and sample exclude each other: give one of them.")
     path = Path(store)
-    model_name = checked_name(name or _default_name(model, randomize, seed), "model name")
+    model_name = checked_name(name or default_name(model, randomize, seed), "model name")
     kept = _checked_keep(keep)
     files = [*map(Path, inputs), *fetched(fetch)]
     with storage_errors(path), start_workers(workers, scheduler, device) as where, store_directory(path):
@@ -199,8 +199,9 @@ def _checked_keep(keep: Sequence[str]) -> tuple[str, ...]:
     return tuple(tier for tier in KEEP if tier in keep)
 
 
-def _default_name(model: str, randomize: str | None, seed: int) -> str:
-    last = Path(os.path.expanduser(model)).name.replace(" ", "_")
+def default_name(model: str, randomize: str | None = None, seed: int = 0) -> str:
+    """A model's name in a store where none is given: the last part of its id or folder, and how it was randomised."""
+    last = Path(os.path.abspath(os.path.expanduser(model))).name.replace(" ", "_")
     return last if randomize is None else f"{last}-random-{randomize}-{seed}"
 
 

@@ -161,7 +161,9 @@ def vig2021(
     missing = [_not_run(one, source, split) for one in DATA_SETS if one not in there]
     if not there:
         raise SourceError(f"{source} has none of the data sets: {' '.join(missing)}")
-    name = Path(os.path.expanduser(model)).name
+    from ..ingest.pipeline import default_name, ingest
+
+    name = default_name(model)
     drawn = (
         Drawn(name, split, SEQUENCES if sample is None else sample, seed, None)
         if limit is None
@@ -171,8 +173,6 @@ def vig2021(
     stores: dict[str, Path] = {}
     settings = {**asdict(drawn), "keep": ",".join(sorted(set(keep))), "precision": precision}
     with _of_these_sequences(folder, settings, {one.name: path for one, path in there.items()}):
-        from ..ingest import ingest
-
         for one, path in there.items():
             stores[one.name] = _store_of(folder, one.name)
             name = ingest(

@@ -16,6 +16,7 @@ import attnstore
 from attnstore.errors import AttnstoreError, StoreError
 from attnstore.ingest import ingest, run, store_directory
 from attnstore.ingest.language_model import LanguageModel
+from attnstore.ingest.pipeline import default_name
 from attnstore.ingest.sources.record import Record
 
 from ..models import LAYERS, save_esm, sequence_of
@@ -303,3 +304,14 @@ def test_a_protein_whose_hidden_states_are_beyond_half_precision_is_skipped(tmp_
     # It is its hidden states alone that were too large.
     ingest(store, inputs, model=str(model), **SETTINGS | {"name": "attention"})
     assert ids(store, "attention") == set(proteins)
+
+
+@pytest.mark.parametrize(
+    ("model", "name"),
+    [("facebook/esm2_t6", "esm2_t6"), ("here/there/", "there"), (".", "here"), ("a b", "a_b"), ("~/esm", "esm")],
+)
+def test_a_model_is_named_by_the_last_part_of_its_id_or_folder(tmp_path, monkeypatch, model, name):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    assert default_name(model) == name
+    assert default_name(model, "sequence", 3) == f"{name}-random-sequence-3"

@@ -18,28 +18,20 @@ from scipy.stats import norm, spearmanr
 
 import attnstore
 from attnstore.cli.reproduce import reproduce
-from attnstore.errors import AttnstoreError, QueryError, SourceError, StoreError
-from attnstore.layout import Manifest
-from attnstore.reproduce import Reproduction, recipe, vig2021
+from attnstore.errors import QueryError
+from attnstore.reproduce import recipe, vig2021
 from attnstore.reproduce.data_sets import DataSet
-from tests.models import save_bert
 from tests.reproduce import five_models, tape_folder
+from tests.reproduce.conftest import QUICK, leave_blank
 
 #: Of each published property the data set that the paper measures it on.
 DATA_SETS = {"contact": "proteinnet", "binding_site": "binding_site", "modification": "protein_modification"}
 #: The one model of the five that is asked everything; the others what has published heads.
 WHOLE = "TapeBert"
 
-QUICK: dict[str, Any] = {"replicates": 0, "device": "cpu"}
-
 PUBLISHED = json.loads(
     (Path(__file__).parents[2] / "reproduce" / "vig2021_top_heads.json").read_text(encoding="utf-8")
 )["models"]
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tape_folder.write(tmp_path_factory.mktemp("data"))
 
 
 @pytest.fixture(scope="module", params=list(five_models.FOLDERS))
@@ -48,7 +40,9 @@ def run(request: pytest.FixtureRequest, data: Path, tmp_path_factory: pytest.Tem
     folder = tmp_path_factory.mktemp("run")
     model = five_models.save_model(folder, request.param)
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("attnstore.queries.plot._DPI", 20)  # of the PNG files
         if request.param != WHOLE:
+            leave_blank(patch)
             patch.setattr(recipe, "DATA_SETS", tuple(map(_without_letters, recipe.DATA_SETS[:3])))
         done = vig2021(str(model), data, folder / "out", **QUICK)
     yield request.param, model, done
@@ -182,124 +176,6 @@ def test_files_hold_what_is_returned(run: Any) -> None:
         assert done.missing == ()
 
 
-@pytest.fixture(scope="module")
-def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A BERT of no published shape."""
-    return save_bert(tmp_path_factory.mktemp("small") / "mine")
-
-
-@pytest.fixture(scope="module")
-def sites(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data folder of binding sites alone."""
-    return tape_folder.write(tmp_path_factory.mktemp("sites"), ("binding_site",))
-
-
-def segments(done: Reproduction) -> dict[str, list[str]]:
-    return {
-        name: [one.id for one in Manifest.read(path / "attention" / done.model).segments]
-        for name, path in done.stores.items()
-    }
-
-
-def test_the_same_call_goes_on_and_a_data_set_can_come_later(
-    small: Path, data: Path, sites: Path, tmp_path: Path
-) -> None:
-    first = vig2021(str(small), sites, tmp_path / "out", **QUICK)
-    assert set(first.stores) == {"binding_site"}
-    assert len(first.missing) == 3
-    second = vig2021(str(small), data, tmp_path / "out", **QUICK)
-    assert second.missing == ()
-    assert set(second.stores) == set(tape_folder.FILES)
-    assert segments(second)["binding_site"] == segments(first)["binding_site"]
-    of = second.heads[second.heads["property"] == "binding_site"].reset_index(drop=True)
-    pd.testing.assert_frame_equal(of, first.heads)
-
-
-def test_a_run_that_was_stopped_ends_as_one_that_was_not(
-    small: Path, sites: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from attnstore.ingest import run as module
-
-    settings = {**QUICK, "segment_entries": 40_000}
-    whole = vig2021(str(small), sites, tmp_path / "whole", **settings)
-    assert len(segments(whole)["binding_site"]) > 2
-    computed, original = [], module.run_segment
-
-    def stop(*arguments: Any, **options: Any) -> Any:
-        if computed:
-            raise KeyboardInterrupt
-        computed.append(True)
-        return original(*arguments, **options)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(module, "run_segment", stop)
-        with pytest.raises(KeyboardInterrupt):
-            vig2021(str(small), sites, tmp_path / "stopped", **settings)
-    kept = Manifest.read(tmp_path / "stopped" / "binding_site.attn" / "attention" / small.name)
-    assert len(kept.segments) < len(segments(whole)["binding_site"])
-    again = vig2021(str(small), sites, tmp_path / "stopped", **settings)
-    assert {one.id for one in kept.segments} <= set(segments(again)["binding_site"])
-    pd.testing.assert_frame_equal(again.heads, whole.heads)
-
-
-def test_a_trial_takes_the_first_and_nothing_is_added_to_it(small: Path, sites: Path, tmp_path: Path) -> None:
-    done = vig2021(str(small), sites, tmp_path / "out", limit=3, **QUICK)
-    store = attnstore.open(done.stores["binding_site"])
-    found = store.sql("SELECT id FROM proteins ORDER BY id").fetchall()
-    assert found == [(record["id"],) for record in tape_folder.records("binding_site")[:3]]
-    with pytest.raises(StoreError, match="was made with sample=None, not 5000"):
-        vig2021(str(small), sites, tmp_path / "out", **QUICK)
-    with pytest.raises(StoreError, match="was made with limit=3, not 4"):
-        vig2021(str(small), sites, tmp_path / "out", limit=4, **QUICK)
-
-
-def test_a_sample_is_drawn_with_the_seed_and_identical_sequences_are_kept_apart(
-    small: Path, sites: Path, tmp_path: Path
-) -> None:
-    def ids(folder: str, **options: Any) -> list[str]:
-        done = vig2021(str(small), sites, tmp_path / folder, **options, **QUICK)
-        store = attnstore.open(done.stores["binding_site"])
-        return [name for (name,) in store.sql("SELECT id FROM proteins ORDER BY id").fetchall()]
-
-    drawn = [ids(f"seed-{seed}", sample=4, seed=seed) for seed in range(4)]
-    assert all(len(one) == 4 for one in drawn)
-    assert len(set(map(tuple, drawn))) > 1
-    assert ids("again", sample=4, seed=2) == drawn[2]
-    assert len(ids("all")) == len(tape_folder.LENGTHS) + 1
-
-
-def test_the_default_folder_tells_a_trial_from_the_whole(
-    small: Path, sites: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert vig2021(str(small), sites, limit=2, **QUICK).page == Path("vig2021-mine-first-2/index.html")
-    assert vig2021(str(small), sites, **QUICK).page == Path("vig2021-mine/index.html")
-
-
-def test_nothing_to_read_is_refused_with_what_is_missing_and_where_it_is(small: Path, tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match="has none of the data sets") as error:
-        vig2021(str(small), tmp_path, tmp_path / "out", **QUICK)
-    for file in tape_folder.FILES.values():
-        assert str(tmp_path / file) in str(error.value)
-    assert not (tmp_path / "out").exists()
-
-
-def test_files_are_found_in_the_folder_itself_too(small: Path, sites: Path, tmp_path: Path) -> None:
-    (tmp_path / "flat").mkdir()
-    (tmp_path / "flat" / "binding_site_train.lmdb").symlink_to(sites / tape_folder.FILES["binding_site"])
-    done = vig2021(str(small), tmp_path / "flat", tmp_path / "out", **QUICK)
-    assert len(done.heads)
-    assert any("proteinnet_train.lmdb is missing" in sentence for sentence in done.missing)
-    with pytest.raises(SourceError, match="binding_site_valid"):
-        vig2021(str(small), tmp_path / "flat", tmp_path / "other", split="valid", **QUICK)
-
-
-def test_a_model_that_cannot_be_loaded_leaves_no_trace(sites: Path, tmp_path: Path) -> None:
-    with pytest.raises(AttnstoreError):
-        vig2021(str(tmp_path / "nothing"), sites, tmp_path / "out", **QUICK)
-    assert not (tmp_path / "out").exists()
-
-
 def test_another_model_stands_alone_beside_the_five(small: Path, sites: Path, tmp_path: Path) -> None:
     done = vig2021(str(small), sites, tmp_path / "out", **QUICK)
     assert done.published is None
@@ -317,24 +193,6 @@ def test_another_model_stands_alone_beside_the_five(small: Path, sites: Path, tm
     with pytest.raises(QueryError, match="'ESM' is no model of the paper: try TapeBert"):
         vig2021(str(small), sites, tmp_path / "no", compare_with="ESM", **QUICK)
     assert not (tmp_path / "no").exists()
-
-
-def test_what_could_not_be_measured_afterwards_is_refused_before(small: Path, sites: Path, tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match="need arcs"):
-        vig2021(str(small), sites, tmp_path / "out", keep=("marginals",), **QUICK)
-    with pytest.raises(StoreError, match="limit and sample exclude each other"):
-        vig2021(str(small), sites, tmp_path / "out", limit=2, sample=3, **QUICK)
-    assert not (tmp_path / "out").exists()
-
-
-def test_a_folder_is_of_one_model(small: Path, sites: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = vig2021(str(small), sites, tmp_path / "out", limit=2, **QUICK)
-    monkeypatch.chdir(small.parent)
-    again = vig2021(small.name, sites, tmp_path / "out", limit=2, **QUICK)
-    assert segments(again) == segments(first)
-    other = save_bert(tmp_path / "other", seed=5)
-    with pytest.raises(StoreError, match="was made with model=mine, not other"):
-        vig2021(str(other), sites, tmp_path / "out", limit=2, **QUICK)
 
 
 def test_codes_alone_answer_too(small: Path, sites: Path, tmp_path: Path) -> None:
@@ -372,3 +230,53 @@ def test_a_trial_in_which_nothing_has_the_property_says_so(small: Path, tmp_path
     assert not len(done.heads)
     assert any("TRUE nowhere" in sentence for sentence in done.missing)
     assert done.page.exists()
+
+
+def test_one_is_one_and_no_centre_is_no_number(small: Path, tmp_path: Path) -> None:
+    record = {"id": "one", "primary": "M", "protein_length": 1, "positions": np.arange(1), "sites": [0]}
+    tape_folder.write_records(tmp_path / "binding_site_train.lmdb", [record])
+    text = command(small, tmp_path, tmp_path / "out", "--limit", "1").stdout
+    assert "The first 1 sequence of each data set" in text
+    assert "Binding sites, 1 protein\n" in text
+    assert "No head has more than 100 arcs." in text
+    assert "nan" not in text.replace(str(tmp_path), "")
+
+
+@pytest.mark.parametrize("run", ["TapeBert"], indirect=True)
+def test_what_another_question_drew_does_not_stay(run: Any, data: Path, tmp_path: Path) -> None:
+    _, model, _ = run
+    only = tape_folder.write(tmp_path / "data", ("binding_site",))
+    first = vig2021(str(model), only, tmp_path / "out", **QUICK)
+    assert (first.page.parent / "comparison.svg").exists()
+    vig2021(str(model), only, tmp_path / "out", compare_with="other", **QUICK)
+    assert not list(first.page.parent.glob("comparison.[sp][vn]g"))
+    assert list(first.page.parent.glob("depth.svg"))
+
+
+def test_another_shape_is_told_after_the_first_data_set(small: Path, data: Path, tmp_path: Path) -> None:
+    with pytest.raises(QueryError, match="12 × 12"):
+        vig2021(str(small), data, tmp_path / "out", compare_with="TapeBert", **QUICK)
+    assert len(list((tmp_path / "out").glob("*.attn"))) == 1
+
+
+@pytest.mark.parametrize("run", [WHOLE], indirect=True)
+def test_every_place_that_the_page_of_the_papers_numbers_names_is_there(run: Any) -> None:
+    _, _, done = run
+    text = (Path(__file__).parents[2] / "docs" / "paper.md").read_text(encoding="utf-8")
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("|")]
+    asked = set()
+    for *_, calls, places in rows[2:]:
+        report = re.search(r"`reports/(\w+)/`", places)
+        own, within = places.split("`reports/")[0], places.partition("`reports/")[2]
+        for name in re.findall(r"`([\w-]+\.\w+)`", own):
+            assert (done.page.parent / name).exists()
+        for name in re.findall(r"`([\w-]+\.\w+)`", within):
+            assert (done.reports[report[1]].page.parent / "tables" / done.model / name).exists()
+        for expression in re.findall(r'align\("([^"]+)", paper=True\)', calls):
+            asked.add((expression, report[1] if report else None, *re.findall(r"`(paper-[\w-]+)\.csv`", places)))
+    assert len(asked) > 9
+    for expression, data_set, *table in asked:
+        if data_set is not None:
+            answer = attnstore.open(done.stores[data_set]).align(expression, paper=True, replicates=0).to_table()
+            file = pd.read_csv(done.reports[data_set].page.parent / "tables" / done.model / f"{table[0]}.csv")
+            np.testing.assert_allclose(file["share"], answer["share"][: len(file)], rtol=1e-12)
