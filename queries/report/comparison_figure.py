@@ -81,6 +81,8 @@ def _styles(names: list[str], random: set[str]) -> dict[str, dict[str, Any]]:
             "linewidth": 1.1,
             "linestyle": (0, (2, 1.5)) if of_chance else "-",
             "markerfacecolor": "white" if of_chance else colours[number % len(colours)],
+            "clip_on": False,  # a mark at 0 is seen whole
+            "zorder": 3,
         }
     return styles
 
