@@ -184,9 +184,7 @@ def _overview(report: ModelReport) -> Table:
     for one in report.properties:
         course = courses.get(one.question.key)
         rows.append([Cell(one.question.label), *_best_cells(one), _number(course.centre if course else math.nan)])
-    return Table(
-        [" ", "best head", "share", "95 % interval", "of arcs", "background", "enrichment", "centre of gravity"], rows
-    )
+    return Table([" ", *_BEST, "centre"], rows)
 
 
 def _letter_table(letters: Sequence[Measured]) -> Table:
@@ -226,16 +224,22 @@ def _correlation(alike: Similarity) -> Cell:
 
 
 def _comparison(comparison: Comparison, shown: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
-    rows = []
+    rows: dict[bool, list[list[Cell]]] = {False: [], True: []}
     for question in comparison.questions:
+        letter = question.kind == "amino acid"
         for place, row in enumerate(comparison.of(question.key)):
             centre = row.depth.centre if row.depth is not None else math.nan
             relative = centre / (row.layers - 1) if row.layers > 1 else math.nan
             named = question.label if place == 0 else ""
-            cells = [Cell(named), Cell(comparison.labels[row.model]), *_best_cells(row.measured), _number(relative)]
-            rows.append(cells)
-    table = Table([" ", "model", *_BEST, "centre, 0 to 1"], rows)
-    return {"answer": comparison, "picture": shown["comparison"], "table": table}
+            cells = [Cell(named), Cell(comparison.labels[row.model]), *_best_cells(row.measured)]
+            rows[letter].append(cells if letter else [*cells, _number(relative)])
+    columns = [" ", "model", *_BEST]
+    return {
+        "answer": comparison,
+        "picture": shown["comparison"],
+        "table": Table([*columns, "centre"], rows[False]),
+        "letters": Table(columns, rows[True]),
+    }
 
 
 def _origin(store: "Store", reports: Sequence[ModelReport]) -> dict[str, Any]:
@@ -254,8 +258,8 @@ def _range(low: float, high: float) -> Cell:
     return Cell(f"{low:.1%} – {high:.1%}") if _known(low) and _known(high) else Cell("–")
 
 
-def _count(value: int) -> Cell:
-    return Cell(f"{value:,}", int(value))
+def _count(value: float) -> Cell:
+    return Cell(f"{int(value):,}", int(value))
 
 
 def _times(value: float) -> Cell:
