@@ -30,8 +30,9 @@ docs: install
 notebooks: demo
 	$(BIN)/python notebooks/render.py
 
+# Two processes with a thread each: with more, those of one wait for cores that the other's have.
 test: lint typecheck
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadscope
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadscope
 
 lint: install
 	$(BIN)/ruff check $(MODULES)

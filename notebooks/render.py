@@ -45,8 +45,8 @@ def read(name: str) -> nbformat.NotebookNode:
     return jupytext.read(NOTEBOOKS / f"{name}.py")
 
 
-def run(name: str, folder: Path) -> nbformat.NotebookNode:
-    """The same with its outputs, run from top to bottom in a folder.
+def run(name: str, folder: Path, before: str = "") -> nbformat.NotebookNode:
+    """The same with its outputs, run from top to bottom in a folder, after code that is not shown.
 
     Raises
     ------
@@ -54,7 +54,7 @@ def run(name: str, folder: Path) -> nbformat.NotebookNode:
         If a cell fails; the message quotes it.
     """
     notebook = read(name)
-    notebook.cells.insert(0, nbformat.v4.new_code_cell(_SETUP))
+    notebook.cells.insert(0, nbformat.v4.new_code_cell(_SETUP + before))
     with tempfile.TemporaryDirectory() as sockets:
         # Through files of this user's own, not through ports that everyone on the machine can reach.
         kernel = Config(KernelManager={"transport": "ipc", "ip": f"{sockets}/kernel"})

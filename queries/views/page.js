@@ -13,7 +13,7 @@ function update() {
     : mine.arcs ? "contacts are not known" : "";
   const lost = [
     drawable > drawn && viewer ? `the strongest of ${drawable}` : "",
-    pairs.length > drawable ? `${pairs.length - drawable} pairs without coordinates or of a residue with itself` : "",
+    pairs.length > drawable ? `${pairs.length - drawable} without coordinates or of a residue with itself` : "",
   ].filter(Boolean).join("; ");
   $("summary").replaceChildren(
     count, drawn === 1 ? " cylinder" : " cylinders", lost ? ` (${lost})` : "", make("br"), arcs, make("br"), share);
