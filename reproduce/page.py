@@ -1,10 +1,9 @@
 """The page of a reproduction: its tables and figures, and links to the report of each data set."""
 
-import base64
 import datetime
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..durable import replace_file
 from ..errors import QueryError
@@ -13,13 +12,14 @@ from ..queries import report as report_package
 from ..queries.plot import save_figure
 from ..queries.report.depth import depth_table
 from ..queries.report.figures import draw_depth
+from ..queries.templates import embedded, environment
+from ..tables import aligned
 from .comparison import counted, readable_best, readable_heads, summary_line
 from .data_sets import DATA_SETS
 from .figure import draw_comparison
 from .published import source
 
 if TYPE_CHECKING:
-    import pandas as pd
     from matplotlib.figure import Figure
 
     from .recipe import Reproduction
@@ -40,8 +40,6 @@ def write(done: "Reproduction", document: ModelDocument, when: datetime.datetime
     QueryError
         If a file cannot be written.
     """
-    import jinja2
-
     folder = done.page.parent
     tables = {
         "comparison": done.heads,
@@ -49,13 +47,9 @@ def write(done: "Reproduction", document: ModelDocument, when: datetime.datetime
         "best-heads": done.best,
         "depth": depth_table(done.depths),
     }
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader([Path(__file__).parent, *report_package.__path__]),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    # The report's page.css serves this page, too.
+    templates = environment(Path(__file__).parent, *map(Path, report_package.__path__))
+    template = templates.get_template("page.html.jinja")
     try:
         for name, frame in tables.items():
             frame.to_csv(folder / f"{name}.csv", index=False)
@@ -63,7 +57,7 @@ def write(done: "Reproduction", document: ModelDocument, when: datetime.datetime
         for name, ending in product(("comparison", "depth"), ENDINGS):
             (folder / f"{name}{ending}").unlink(missing_ok=True)  # of an earlier run that drew more
         pictures = {name: _save(figure, folder / name) for name, figure in _figures(done, document).items()}
-        content = environment.get_template("page.html.jinja").render(
+        content = template.render(
             done=done,
             document=document,
             when=when.strftime("%Y-%m-%d %H:%M UTC"),
@@ -97,13 +91,11 @@ def _save(figure: "Figure", stem: Path) -> str:
     """Write a figure beside the page; returns it as the page holds it."""
     for ending in ENDINGS:
         save_figure(figure, stem.with_suffix(ending))
-    return "data:image/svg+xml;base64," + base64.b64encode(stem.with_suffix(".svg").read_bytes()).decode()
+    return embedded(stem.with_suffix(".svg"))
 
 
 def summary_text(done: "Reproduction") -> str:
     """The tables, for a terminal."""
-    from ..tables import aligned
-
     beside = f"beside {done.published} of Vig et al. 2021" if done.published is not None else "another model"
     lines = [
         f"{done.model}: {beside} ({done.recognised})",
@@ -112,13 +104,19 @@ def summary_text(done: "Reproduction") -> str:
     for row in done.summary.to_dict("records"):
         table = readable_heads(done.heads, row["property"])
         heading = f"{LABELS[row['property']]}, {counted(row['proteins'], 'protein')}"
-        lines += ["", heading, summary_line(row), "", _shown(table, aligned)]
+        lines += [
+            "",
+            heading,
+            summary_line(row),
+            "",
+            aligned(table) if len(table) else "No head has more than 100 arcs.",
+        ]
     if done.published is None:
         lines += ["", "Beside the best heads of the five published models:", "", aligned(readable_best(done.best))]
     courses = [f"{one.question.label} {one.centre:.2f}" for one in done.depths if one.centre == one.centre]
     if courses:
         lines += ["", f"Centres of gravity, layers from 0: {', '.join(courses)}"]
-    if done.similarity is not None and done.similarity == done.similarity:
+    if done.similarity is not None:
         lines += [
             "",
             f"Likeness of amino acids by attention correlates with BLOSUM62 by {done.similarity:.2f}".replace("-", "−"),
@@ -126,7 +124,3 @@ def summary_text(done: "Reproduction") -> str:
     lines += ["", *done.missing] if done.missing else []
     lines += ["", f"{done.page}"]
     return "\n".join(lines)
-
-
-def _shown(table: "pd.DataFrame", aligned: Any) -> str:
-    return str(aligned(table)) if len(table) else "No head has more than 100 arcs."

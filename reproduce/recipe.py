@@ -1,6 +1,7 @@
 """Vig et al. 2021 as a recipe: the four data sets through a model, a report of each, and a table beside the paper's."""
 
 import datetime
+import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -192,7 +193,7 @@ def vig2021(
     measures = [report.models[0] for report in reports.values()]
     measured, proteins = _in_the_papers_form(measures)
     heads = compare_heads(measured, published)
-    alike = next((one.similarity for one in measures if one.similarity is not None), None)
+    alike = [one.similarity.correlation for one in measures if one.similarity is not None]
     missing += [
         f"{one.what}: {one.reason}." for report in reports.values() for one in report.missing if one.model is None
     ]
@@ -209,7 +210,7 @@ def vig2021(
         summary=summarise(measured, proteins, heads, published),
         best=best_heads(heads, name),
         depths=tuple(by_centre([course for one in measures for course in one.depths(paper=True)])),
-        similarity=alike.correlation if alike is not None else None,
+        similarity=next((one for one in alike if not math.isnan(one)), None),
         stores=MappingProxyType(stores),
         reports=MappingProxyType(reports),
         missing=tuple(missing),

@@ -95,7 +95,7 @@ def _for_programs(done: "Reproduction") -> str:
             {"property": one.question.key, "centre": one.centre if one.centre == one.centre else None}
             for one in done.depths
         ],
-        "blosum62": done.similarity if done.similarity == done.similarity else None,
+        "blosum62": done.similarity,
         "stores": {name: str(path) for name, path in done.stores.items()},
         "reports": {name: str(report.page) for name, report in done.reports.items()},
         "missing": list(done.missing),

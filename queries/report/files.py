@@ -57,12 +57,12 @@ class Sheet:
 
 def write_picture(picture: Picture, directory: Path) -> Path:
     """Draw and write a figure as SVG and PNG; returns the latter."""
+    path = directory / "figures" / f"{picture.name}.png"
+    path.parent.mkdir(parents=True, exist_ok=True)
     figure = picture.draw()
-    paths = [directory / "figures" / f"{picture.name}.{ending}" for ending in ("svg", "png")]
-    for path in paths:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        save_figure(figure, path)
-    return paths[1]
+    for each in (path.with_suffix(".svg"), path):
+        save_figure(figure, each)
+    return path
 
 
 def write_sheet(sheet: Sheet, directory: Path) -> None:

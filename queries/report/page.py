@@ -1,6 +1,5 @@
 """The page: what was measured, as one HTML file that asks for no other."""
 
-import base64
 import datetime
 import importlib.metadata
 import math
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from ..provenance import provenance
+from ..templates import embedded, environment
 from .amino_acids import Similarity
 from .asking import Settings
 from .comparison import Comparison
@@ -63,33 +63,27 @@ def render(
     directory : where their files are
     when : it was
     """
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     shown = {picture.name: _picture(picture, directory) for picture in pictures}
-    return environment.get_template("page.html.jinja").render(
-        store=store,
-        settings=settings,
-        when=when.strftime("%Y-%m-%d %H:%M UTC"),
-        models=[_model(number, one, shown) for number, one in enumerate(reports)],
-        comparison=_comparison(comparison, shown) if comparison is not None else None,
-        missing=missing,
-        origin=_origin(store, reports),
-        versions={name: importlib.metadata.version(name) for name in _PACKAGES},
+    return (
+        environment(Path(__file__).parent)
+        .get_template("page.html.jinja")
+        .render(
+            store=store,
+            settings=settings,
+            when=when.strftime("%Y-%m-%d %H:%M UTC"),
+            models=[_model(number, one, shown) for number, one in enumerate(reports)],
+            comparison=_comparison(comparison, shown) if comparison is not None else None,
+            missing=missing,
+            origin=_origin(store, reports),
+            versions={name: importlib.metadata.version(name) for name in _PACKAGES},
+        )
     )
 
 
 def _picture(picture: Picture, directory: Path) -> dict[str, Any]:
     """A figure as the page has it: within it, and as files beside it."""
-    drawn = (directory / "figures" / f"{picture.name}.svg").read_bytes()
     return {
-        "source": "data:image/svg+xml;base64," + base64.b64encode(drawn).decode(),
+        "source": embedded(directory / "figures" / f"{picture.name}.svg"),
         "words": picture.words,
         "calls": picture.calls,
         "file": f"figures/{picture.name}",
