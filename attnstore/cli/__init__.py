@@ -16,6 +16,7 @@ from .align import align
 from .contacts import contacts
 from .convert import convert_tape
 from .ingest import demo, ingest
+from .messages import speaking, typed
 from .probe import probe
 from .properties import annotate, export, properties
 from .query import query
@@ -35,11 +36,13 @@ for command in (
     ingest, annotate, info, properties, align, query, contacts, report, reproduce, probe, view, sql, export, verify,
     repair, demo, convert_tape,
 ):  # fmt: skip
-    cli.add_command(command)
+    cli.add_command(speaking(command))
 
 
 def _show_warning(message: Warning | str, *_: Any) -> None:
-    click.echo(f"warning: {message}", err=True)
+    context = click.get_current_context(silent=True)
+    said = str(message) if context is None else typed(str(message), context)
+    click.echo(f"warning: {said}", err=True)
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 @click.option("--head", type=int, help="With --layer; without both --method head chooses the best and lists all.")
 @click.option("-k", "--k", type=int, help="Heads of --method topk; without it chosen on the selected proteins.")
 @click.option("--c", type=float, help="Inverse strength of the L1 penalty of --method logistic; without it 0.15.")
-@click.option("--no-apc", is_flag=True, help="Leave out the average product correction.")
+@click.option("--apc/--no-apc", default=True, help="Apply the average product correction.")
 @click.option(
     "--select", metavar="N|SQL", help="Proteins to choose on: a number to draw, or a condition; without it 10."
 )
@@ -42,7 +42,6 @@ if TYPE_CHECKING:
 def contacts(
     store: Path,
     protein: str | None,
-    no_apc: bool,
     select: str | None,
     top: int | None,
     form: str,
@@ -60,7 +59,7 @@ def contacts(
     if top is not None and protein is None and not ranked:
         raise click.UsageError("--top says how many contacts of a PROTEIN, or heads, are listed: here is neither.")
     chosen: int | str | None = int(select) if select is not None and select.strip().isdecimal() else select
-    result = open_store(store).contacts(protein, apc=not no_apc, select=chosen, progress=sys.stderr.isatty(), **options)
+    result = open_store(store).contacts(protein, select=chosen, progress=sys.stderr.isatty(), **options)
     if isinstance(result, ContactMap):
         frame = result.to_table(top)
         write_table(frame, form, output, map_text(result, frame))
