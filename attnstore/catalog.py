@@ -28,7 +28,9 @@ def catalog_errors(catalog: Path) -> Iterator[None]:
 def current_catalog(store: Path, document: StoreDocument) -> Path:
     """Path of the current catalog; raises StoreError where there is none."""
     if document.catalog is None:
-        raise StoreError(f"{store} holds no proteins yet: ingest some.")
+        raise StoreError(
+            f"{store} holds no proteins yet: `attnstore.ingest.ingest({str(store)!r}, [INPUT], model=MODEL)` adds some."
+        )
     path = store / document.catalog
     if not path.exists():
         # Replaced, more than once, since the document was read: the newer one holds all that this one did.

@@ -20,7 +20,7 @@ class StoreError(AttnstoreError):
 
 def damaged(path: Path, error: BaseException) -> StoreError:
     """What to raise where a file of a segment cannot be read as it was written."""
-    return StoreError(f"{path} is damaged ({first_line(error)}): `attnstore verify` names what else is.")
+    return StoreError(f"{path} is damaged ({first_line(error)}): `store.verify()` names what else is.")
 
 
 class SourceError(AttnstoreError):

@@ -111,7 +111,10 @@ class StoreDocument:
         path = store / STORE_FILE
         if not path.exists():
             if not store.exists():
-                raise StoreError(f"{store} does not exist: create a store with `attnstore ingest`.")
+                raise StoreError(
+                    f"{store} does not exist: "
+                    f"`attnstore.ingest.ingest({str(store)!r}, [INPUT], model=MODEL)` makes one."
+                )
             raise StoreError(f"{store} is not an attnstore store: it has no {STORE_FILE}.")
 
         def check(content: dict[str, Any]) -> None:
@@ -140,12 +143,13 @@ def check_keep(keep: tuple[str, ...]) -> None:
 
 def lacking(model: str, kept: tuple[str, ...], what: str) -> str:
     """That a model did not keep something, in words, for messages."""
-    return f"model {model} was ingested without {what} (--keep {','.join(kept)})"
+    return f"model {model} was ingested without {what}: it has only {' and '.join(kept)}"
 
 
 def ingest_with(kept: tuple[str, ...], what: str) -> str:
     """What to do about it, in words: a model's place in a store holds what it was first told to keep."""
-    return f"ingest again under another --name with --keep {','.join(one for one in KEEP if one in (*kept, what))}"
+    keep = [one for one in KEEP if one in (*kept, what)]
+    return f"ingest again with `attnstore.ingest.ingest(store.path, model=MODEL, name=NAME, keep={keep!r})`"
 
 
 @dataclass(frozen=True)

@@ -188,7 +188,7 @@ class PropertyColumns:
         if not keys:
             own = any(key.name == name for key in self._entries)
             reason = "is the catalog's own" if own else "is not in the store"
-            raise SourceError(f"the property {name} {reason}: `attnstore properties` lists those that can be dropped.")
+            raise SourceError(f"the property {name} {reason}: `store.properties()` lists those that can be dropped.")
         for key in keys:
             self._forget(key)
             self._written.add(key)
@@ -223,12 +223,12 @@ class PropertyColumns:
             if key in self._written:
                 raise SourceError(
                     f"the property {prop.name} is given as {_typed(known)} and as {_typed(prop)}: say what it is "
-                    "(--kind, --unit), or give one of them another name."
+                    f"(kinds={{{prop.name!r}: {prop.kind!r}}}, units=…), or give one of them another name."
                 )
             if not self._replace:
                 raise SourceError(
                     f"the property {prop.name} is in the store as {_typed(known)}, and not as {_typed(prop)}: give it "
-                    "another name, or --replace the one that is there."
+                    "another name, or replace the one that is there (replace=True)."
                 )
             self._forget(key)
             known = None
@@ -257,7 +257,7 @@ class PropertyColumns:
             if taken is not None:
                 raise SourceError(
                     f"the distance to {prop.name} is to be called {name}, and the store has a property {taken}: "
-                    "--drop that, or give one of them another name."
+                    f"drop={[taken]!r} takes that off, or give one of them another name."
                 )
 
     def _forget(self, key: Key) -> None:

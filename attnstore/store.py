@@ -113,7 +113,9 @@ class Model:
         for entry in self.manifest.skipped:
             if entry.protein == protein:
                 raise QueryError(f"model {self.name} skipped protein {protein}: {entry.reason}.")
-        raise QueryError(f"model {self.name} holds no protein {protein!r}: `SELECT id FROM proteins` lists them.")
+        raise QueryError(
+            f"model {self.name} holds no protein {protein!r}: `store.sql('SELECT id FROM proteins')` lists them."
+        )
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -156,7 +158,14 @@ class Store:
         if name is None:
             if len(self.models) == 1:
                 return next(iter(self.models.values()))
-            raise QueryError(f"the store holds {len(self.models)} models ({names}): name one.")
+            if not self.models:
+                raise QueryError(
+                    "the store holds no model: `attnstore.ingest.ingest(store.path, model=MODEL)` runs one over its "
+                    "proteins."
+                )
+            raise QueryError(
+                f"the store holds {len(self.models)} models ({names}): name one (model={next(iter(self.models))!r})."
+            )
         if name not in self.models:
             raise QueryError(f"the store holds no model {name!r}: it has {names}.")
         return self.models[name]

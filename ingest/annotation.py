@@ -226,12 +226,13 @@ class _Annotator:
         if self.passed_over and not self.matched + self.skipped:
             raise SourceError(
                 f"nothing is of a protein in the store ({self.unknown} is not there): check the ids, or find proteins "
-                "by their sequence (--match sequence)."
+                "by their sequence (match='sequence')."
             )
         for (level, name), count in self.writer.kept.items():
             raise SourceError(
                 f"{level} {name} of {count} protein(s) is known already, from another source or from this one read "
-                "otherwise: --replace it, or give the new one another name (--columns OLD=NEW)."
+                "otherwise: replace it (replace=True), or give the new one another name "
+                f"(columns={{{name!r}: {f'{name}_2'!r}}})."
             )
 
 

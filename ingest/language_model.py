@@ -218,7 +218,8 @@ def _config(source: str) -> Any:
     try:
         return transformers.AutoConfig.from_pretrained(source, trust_remote_code=False)
     except Exception as error:
-        hint = "" if "model_type" in described else " If it is TAPE's: `attnstore convert-tape` makes it one that can."
+        convert = f"`attnstore.ingest.convert_tape({source!r}, OUT)`"
+        hint = "" if "model_type" in described else f" If it is TAPE's: {convert} makes it one that can."
         raise ModelError(f"model {source} cannot be loaded: {first_line(error)}{hint}") from error
 
 

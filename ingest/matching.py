@@ -174,7 +174,7 @@ def fitted(record: Record, sequence: str, mismatch: Mismatch) -> Record | None:
         raise SourceError(
             f"{record.place}: {record.id} is not the sequence that the store has of it "
             f"({_difference(record.sequence, sequence)}): "
-            "--mismatch align carries over what fits, --mismatch skip leaves it out."
+            "mismatch='align' carries over what fits, mismatch='skip' leaves it out."
         )
     places = _places(record.sequence, sequence)
     if places is None:

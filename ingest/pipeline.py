@@ -122,7 +122,7 @@ def ingest(
     check_choice("absent", absent, ("null", "false"), StoreError)
     check_choice("randomize", randomize, (None, "weights", "sequence"), StoreError)
     if limit is not None and sample is not None:
-        raise StoreError("limit and sample exclude each other: give one of them.")
+        raise StoreError(f"limit={limit} and sample={sample} exclude each other: leave one of them out.")
     path = Path(store)
     model_name = checked_name(name or default_name(model, randomize, seed), "model name")
     kept = _checked_keep(keep)
@@ -216,7 +216,7 @@ def _model_directory(directory: Path, document: ModelDocument, force: bool) -> I
             if difference is not None:
                 raise StoreError(
                     f"model {document.name} is in the store with other settings ({difference}): "
-                    "use the same, or another --name."
+                    f"use the same, or another name (name={document.name + '-2'!r})."
                 )
             document = recorded
         else:

@@ -125,11 +125,13 @@ def _mend_catalog(path: Path, inputs: Sequence[Path], keep_duplicates: bool, rep
             return
     if not inputs:
         raise StoreError(
-            f"{problem.rstrip('.')}: `attnstore repair {path} INPUT...` builds it again from what was ingested."
+            f"{problem.rstrip('.')}: `attnstore.ingest.repair.repair({str(path)!r}, [INPUT])` builds it again from "
+            "what was ingested."
         )
     rebuild_catalog(path, inputs, needed, keep_duplicates=keep_duplicates)
     repaired.mended.append(
-        "the catalog was built again from the inputs: properties that `annotate` gave are to be given again."
+        "the catalog was built again from the inputs: properties that were added afterwards (`store.annotate(INPUT)`) "
+        "must be added again."
     )
 
 
@@ -153,7 +155,7 @@ def _model_document(directory: Path) -> ModelDocument:
     except StoreError as error:
         raise StoreError(
             f"{str(error).rstrip('.')}: nothing else says what was run, so bring it back from a copy, or ingest under "
-            "another --name."
+            "another name (name=…)."
         ) from None
 
 
@@ -298,6 +300,6 @@ def _recorded_model(document: ModelDocument, source: str, device: str) -> Langua
     )
     if model.weights_sha256 != document.weights_sha256 or model.tokens.describe() != document.tokenizer:
         raise ModelError(
-            f"{source} is not the model that {document.name} was ingested with: say where that one is (--model-source)."
+            f"{source} is not the model that {document.name} was ingested with: say where that one is (model_source=…)."
         )
     return model

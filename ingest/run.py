@@ -162,7 +162,7 @@ class Run:
         except MemoryError as error:
             raise StoreError(
                 f"segment {planned.number} does not fit in memory ({first_line(error)}): free some, or ingest under "
-                "another --name with less --segment-entries or --max-residues."
+                "another name (name=…) with smaller segments (segment_entries=…) or fewer residues (max_residues=…)."
             ) from error
         except Exception as error:
             if not self.where.remote:

@@ -95,7 +95,8 @@ def fill_catalog(
             catalog.add(record.id, record.sequence, record.place, record.structure, record.annotations, record.source)
         for (level, name), count in catalog.kept.items():
             warnings.warn(
-                f"{level} {name} of {count} protein(s) stays as it was: `attnstore annotate --replace` replaces it.",
+                f"{level} {name} of {count} protein(s) stays as it was: "
+                "`store.annotate(INPUT, replace=True)` replaces it.",
                 stacklevel=2,
             )
         catalog.publish()

@@ -57,7 +57,7 @@ def rows_of(table: pa.Table, keys: Keys, proteins: Proteins, numbering: Numberin
     if not (of >= 0).any():
         raise SourceError(
             f"{place} is of no protein in the store ({names[0]!r} is not there): check the ids, or name their column "
-            "with --on." if names else f"{place} has no rows; give a table that has some."
+            "with on=['ID']." if names else f"{place} has no rows; give a table that has some."
         )  # fmt: skip
     counting = _counting(of, names, proteins, place, letters="aa" in table.column_names) if author else _first(of)
     kept = np.flatnonzero(counting[code])
@@ -101,7 +101,7 @@ def _counting(
         raise SourceError(
             f"{place}: residues of {name} go by its own numbers there, and in the store by those of "
             f"{numbered.get(protein) or 'another chain of its sequence'}; add a column aa, which is compared, or give "
-            "positions in the sequence instead (--numbering 0 or 1)."
+            "positions in the sequence instead (numbering='0' or numbering='1')."
         )
     return counting
 
@@ -152,7 +152,7 @@ def _check_places(
             row = outside[0]
             raise SourceError(
                 f"{place}, row {kept[row] + 1}: {names[code[kept[row]]]} has no residue {values[row]}; it has "
-                f"{lengths[row]}, counted from {shift} (--numbering says how positions are counted)."
+                f"{lengths[row]}, counted from {shift} (numbering='1' counts from one)."
             )
 
 
@@ -181,7 +181,7 @@ def _by_author(
         count = "no residue" if found["n"][row] == 0 else "several residues"
         raise SourceError(
             f"{where}, row {kept[row] + 1}: {names[code[kept[row]]]} has {count} numbered {number} in the store; give "
-            "positions in the sequence instead (--numbering 0 or 1)."
+            "positions in the sequence instead (numbering='0' or numbering='1')."
         )
     return np.asarray(np.ma.getdata(found["pos"]), np.int64)
 
@@ -224,6 +224,6 @@ def check_letters(table: pa.Table, rows: Rows, proteins: Proteins, place: str) -
         stored = sequences[protein][pos]
         if letter != stored:
             raise SourceError(
-                f"{place}, row {row + 1}: the residue is {letter} there and {stored} in the store; check --numbering "
-                "and the ids, or leave the column aa out."
+                f"{place}, row {row + 1}: the residue is {letter} there and {stored} in the store; check the ids "
+                "and how positions are counted (numbering='1' counts from one), or leave the column aa out."
             )

@@ -83,15 +83,15 @@ def keys_of(table: pa.Table, options: TableOptions, place: str) -> Keys:
         if missing is not None or not 1 <= len(options.on) <= 3:
             what = f"no column {missing!r}" if missing else "no such keys"
             raise SourceError(
-                f"{place} has {what}: name with --on its columns of the protein's id, and of pos, or source and target "
-                f"(it has {', '.join(names)})."
+                f"{place} has {what}: name its columns of the protein's id, and of pos, or source and target, as "
+                f"on=['ID', 'POS'] (it has {', '.join(names)})."
             )
         levels: tuple[Level, ...] = ("protein", "residue", "pair")
         return Keys(options.on[0], levels[len(options.on) - 1], tuple(options.on[1:]))
     protein = next((name for name in IDS if name in names), None)
     if protein is None:
         raise SourceError(
-            f"{place} has no column id or protein: name the one that holds ids, and the others, with --on."
+            f"{place} has no column id or protein: name the one that holds ids, and the others, as on=['ID', 'POS']."
         )
     if {"source", "target"} <= {*names}:
         return Keys(protein, "pair", ("source", "target"))
@@ -144,7 +144,7 @@ def _kind(kind: pa.DataType, where: str) -> Kind:
     if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
         return "category"
     what = "no value" if pa.types.is_null(kind) else f"values of type {kind}"
-    cure = " (--kind takes times as category)" if pa.types.is_temporal(kind) else ""
+    cure = " (kinds={'NAME': 'category'} takes times as text)" if pa.types.is_temporal(kind) else ""
     raise SourceError(f"{where} holds {what}; booleans, numbers and text can become a property{cure}.")
 
 
@@ -203,7 +203,8 @@ def _mirrored(
         at = int(differing[0])
         raise SourceError(
             f"{prop.name} of residues {source[at]} and {target[at]} (from 0) of {proteins.id(int(protein[at]))} is "
-            f"{values[at]} in one direction and {values[at + 1]} in the other: correct one, or leave --symmetric out."
+            f"{values[at]} in one direction and {values[at + 1]} in the other: correct one, or leave out "
+            "symmetric=True."
         )
     once = np.append(True, ~same)[: len(order)]
     return protein[once], [source[once], target[once]], values.filter(pa.array(once))

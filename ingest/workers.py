@@ -58,7 +58,7 @@ def start_workers(count: int | None, scheduler: str | None, device: str) -> Iter
         If `device` names none.
     """
     if count is not None and scheduler is not None:
-        raise StoreError("--workers and --scheduler exclude each other: a scheduler has its own workers.")
+        raise StoreError(f"workers={count} and scheduler=… exclude each other: a scheduler has its own workers.")
     if device != "auto":
         try:
             torch.device(device)

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import math
 import os
 import re
 from collections.abc import Iterator
@@ -254,7 +255,8 @@ def _answer(session: Session, number: int, question: Question, stream: bool) -> 
         if need > session.memory_limit:
             raise QueryError(
                 f"the query may need {need / 1e9:.3g} GB for its groups, and the limit is "
-                f"{session.memory_limit / 1e9:.3g} GB: group by fewer or coarser properties, or raise memory_limit."
+                f"{session.memory_limit / 1e9:.3g} GB: group by fewer or coarser properties, or allow "
+                f"memory_limit='{math.ceil(need / 1e9)}GB'."
             )
         options = {"scheduler": session.scheduler, "progress": session.progress}
         cells = cells_of(plan, session.known, session.memory_limit, **options)

@@ -152,9 +152,9 @@ def vig2021(
     """
     check_choice("split", split, SPLITS, SourceError)
     if "arcs" not in keep and "codes" not in keep:
-        raise StoreError("the paper's questions need arcs: keep arcs, or codes.")
+        raise StoreError("the paper's questions need arcs: keep=['arcs', 'marginals'] keeps them.")
     if limit is not None and sample is not None:
-        raise StoreError("limit and sample exclude each other: give one of them.")
+        raise StoreError(f"limit={limit} and sample={sample} exclude each other: leave one of them out.")
     check_name(compare_with)
     source = Path(data)
     found = {one: one.find(source, split) for one in DATA_SETS}
@@ -244,7 +244,8 @@ def _of_these_sequences(folder: Path, settings: Mapping[str, Any], files: Mappin
     for key, value in settings.items():
         if not first and before.get(key) != value:
             raise StoreError(
-                f"{folder} was made with {key}={before.get(key)}, not {value}: use that, or another folder (-o)."
+                f"{folder} was made with {key}={before.get(key)!r}, not {key}={value!r}: use that, or another folder "
+                f"(output={os.fspath(folder) + '-2'!r})."
             )
     told: Mapping[str, str] = before.get("files", {})
     digests = {name: _digest(file) for name, file in files.items()}
@@ -252,7 +253,8 @@ def _of_these_sequences(folder: Path, settings: Mapping[str, Any], files: Mappin
         store = _store_of(folder, name)
         if store.exists() and told.get(name) != digest:
             raise StoreError(
-                f"{store} was made of another file than {files[name]}: use that, or another folder (-o), or remove it."
+                f"{store} was made of another file than {files[name]}: use that, remove the store, or "
+                f"use another folder (output={os.fspath(folder) + '-2'!r})."
             )
     try:
         make_directories(folder)

@@ -8,8 +8,9 @@ translated, so that the cure can be typed in a shell:
   The option is the one of the running command whose parameter has that name; other names are left as they are, and
   so is all that stands in backticks or quotes, which is the user's. ``name=…`` stands for any value.
 * A call in backticks of a method that is a command too: ```store.verify()``` becomes
-  ```attnstore verify my.attn```. ``store`` is the running command's store; a call of a function starts with its
-  module (``attnstore.ingest.ingest('my.attn', ['a.fasta'], model='b')``). Arguments are literals or NAMES in capitals.
+  ```attnstore verify my.attn```. ``store`` is the running command's store and ``store.path`` its path; a call of a
+  function starts with its module (``attnstore.ingest.ingest(store.path, ['a.fasta'], model=MODEL)``). Arguments are
+  literals or NAMES in capitals, which the reader fills in.
 
 A message therefore never says ``flag=False`` where the command has no ``--no-flag``: it asks to leave out
 ``flag=True``, which can be read both ways.
@@ -134,23 +135,29 @@ def _call(node: ast.expr, context: click.Context) -> str | None:
         return None
     words = ["attnstore", *(name for name, _ in path), *store]
     for argument in node.args:
-        value = _argument(argument)
+        value = _argument(argument, context)
         words += [shlex.quote(str(each)) for each in (value if isinstance(value, list | tuple) else [value])]
     for keyword in node.keywords:
-        option = _option(path[-1][1], str(keyword.arg), _argument(keyword.value), context)
+        option = _option(path[-1][1], str(keyword.arg), _argument(keyword.value, context), context)
         if option is None:
             return None
         words.append(option)
     return " ".join(words)
 
 
-def _argument(node: ast.expr) -> Any:
+def _argument(node: ast.expr, context: click.Context) -> Any:
     """A literal, in which a NAME stands for itself; raises ValueError for anything else."""
     if isinstance(node, ast.Name) and node.id.isupper():
         return node.id
     if isinstance(node, ast.List | ast.Tuple):
-        return [_argument(each) for each in node.elts]
+        return [_argument(each, context) for each in node.elts]
+    if ast.unparse(node) == "store.path":
+        return _running_store(context)
     return ast.literal_eval(node)
+
+
+def _running_store(context: click.Context) -> str:
+    return str(context.params.get("store") or "STORE")
 
 
 def _command(group: click.Command, name: str) -> list[tuple[str, click.Command]] | None:
@@ -168,9 +175,9 @@ def _store(receiver: ast.expr, context: click.Context) -> list[str] | None:
     """The store's path as a word, no word for a function of a module, or None if the receiver is neither."""
     match receiver:
         case ast.Name("store"):
-            return [shlex.quote(str(context.params.get("store") or "STORE"))]
+            return [shlex.quote(_running_store(context))]
         case ast.Call(ast.Attribute(ast.Name("attnstore"), "open"), [path], []):
-            return [shlex.quote(str(_argument(path)))]
+            return [shlex.quote(str(_argument(path, context)))]
     while isinstance(receiver, ast.Attribute):
         receiver = receiver.value
     return [] if isinstance(receiver, ast.Name) and receiver.id == "attnstore" else None

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..tables import aligned, json_records
+from .messages import typed
 from .options import STORE
 
 if TYPE_CHECKING:
@@ -64,7 +65,10 @@ def _for_programs(done: "Report") -> str:
         "figures": [str(path.with_suffix(each)) for path in done.figures.values() for each in (".svg", ".png")],
         "tables": [str(done.page.parent / "tables" / f"{name}.csv") for name in done.tables],
         "best_heads": json.loads(json_records(done.tables["best-heads"])),
-        "missing": [{"what": one.what, "reason": one.reason, "model": one.model} for one in done.missing],
+        "missing": [
+            {"what": one.what, "reason": typed(one.reason, click.get_current_context()), "model": one.model}
+            for one in done.missing
+        ],
     }
     return json.dumps(found, indent=2, ensure_ascii=False)
 

@@ -10,6 +10,7 @@ import click
 
 from ..errors import AttnstoreError
 from ..tables import framed, write_table
+from .messages import typed
 from .options import STORE, output_options
 
 
@@ -61,9 +62,11 @@ def verify(store: Path, as_json: bool) -> None:
         click.echo(json.dumps(content, indent=2))
     else:
         for problem in problems:
-            click.echo(problem)
+            click.echo(typed(str(problem), click.get_current_context()))
     if problems:
-        raise AttnstoreError(f"{store} is damaged in {len(problems)} place(s): `attnstore repair` mends it.")
+        raise AttnstoreError(
+            f"{store} is damaged in {len(problems)} place(s): `attnstore.ingest.repair.repair(store.path)` repairs it."
+        )
     if not as_json:
         segments = sum(len(model.manifest.segments) for model in open_store(store).models.values())
         click.echo(f"{store} is sound: the catalog and {segments} segment(s) are as they were written.")
@@ -95,7 +98,7 @@ def repair(store: Path, inputs: tuple[Path, ...], as_json: bool, **options: Any)
         click.echo(json.dumps({"path": str(store), **asdict(repaired)}, indent=2))
     else:
         for sentence in (*repaired.mended, *repaired.left):
-            click.echo(sentence)
+            click.echo(typed(sentence, click.get_current_context()))
     if repaired.left:
         raise AttnstoreError(f"{store} is still damaged in {len(repaired.left)} place(s).")
     if not repaired.mended and not as_json:

@@ -137,7 +137,7 @@ def fit(
     held.check(apart_from)
     if layer is not None and head is not None:
         if select is not None or rank_range is not None or rank_top is not None:
-            raise QueryError("a head that is given is not chosen: leave out select, rank_range and rank_top.")
+            raise QueryError("a head that is given is not chosen: leave out select=…, rank_range=… and rank_top=….")
         return one_head(held, layer, head, apc, atom)
     criterion = (rank_range or "all", rank_top or "L")
     chosen = choose(

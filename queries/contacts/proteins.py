@@ -56,7 +56,8 @@ class Roster:
                 if name in reasons:
                     raise QueryError(f"model {self.model.name} skipped protein {name}: {reasons[name]}.")
                 raise QueryError(
-                    f"model {self.model.name} holds no protein {name!r}: `SELECT id FROM proteins` lists them."
+                    f"model {self.model.name} holds no protein {name!r}: "
+                    "`store.sql('SELECT id FROM proteins')` lists them."
                 )
         if len(set(names)) < len(names):
             raise QueryError("a protein is named twice: name each once.")

@@ -1,5 +1,6 @@
 """What a task does: count the cells of one segment, from the tier that was chosen."""
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -47,6 +48,6 @@ def run(scan: Scan, segment: "Segment", vectors: SegmentVectors, protein_group: 
     if size > memory_limit:
         raise QueryError(
             f"the groups of one segment alone take {size / 1e9:.3g} GB: group by fewer or coarser properties, or "
-            "raise memory_limit."
+            f"allow memory_limit='{math.ceil(2 * size / 1e9)}GB'."
         )
     return found

@@ -198,7 +198,7 @@ class Directory(NamedTuple):
             if sha256 != expected:
                 raise StoreError(
                     f"segment {segment.directory.name} holds protein {name}, which the catalog does not hold with that "
-                    "sequence: `attnstore verify` names what is damaged."
+                    "sequence: `store.verify()` names what is damaged."
                 )
             found.append(place)
         return found

@@ -173,7 +173,10 @@ def taking_part(
     """
     committed = {name: model for name, model in store.models.items() if model.manifest.segments}
     if not committed:
-        raise QueryError(f"{store.path} holds no attention yet: ingest some proteins.")
+        raise QueryError(
+            f"{store.path} holds no attention yet: "
+            "`attnstore.ingest.ingest(store.path, [INPUT], model=MODEL)` adds some."
+        )
     shapes = {name: (model.document.layers, model.document.heads) for name, model in committed.items()}
     rows = [(name, *place) for name, shape in shapes.items() for place in np.ndindex(shape)]
     model, layer, head = zip(*rows, strict=True)

@@ -225,7 +225,7 @@ def _learn(
     label = np.concatenate([own for _, own in found])
     if label.all() or not label.any():
         what = "false" if label.any() else "true"
-        raise QueryError(f"none of the {label.size:,} examples drawn is {what}: draw more, with examples.")
+        raise QueryError(f"none of the {label.size:,} examples drawn is {what}: draw more (examples={4 * label.size}).")
     table = np.empty((label.size, found[0][0].shape[1]), np.float32)
     scaler = StandardScaler(copy=False)
     for features, _ in found:

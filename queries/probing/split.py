@@ -132,17 +132,20 @@ class Split:
     def check(self, condition: str) -> None:
         """Raise QueryError unless there is something to learn and to test on."""
         if not self.known.any():
-            raise QueryError(f"the condition `{condition}` is known nowhere in what the model saw: annotate the store.")
+            raise QueryError(
+                f"the condition `{condition}` is known nowhere in what the model saw: `store.annotate(INPUT)` adds "
+                "values."
+            )
         for side, members in (("learn from", ~self.tested), ("test on", self.tested)):
             known, true = int(self.known[members].sum()), int(self.true[members].sum())
             if not known:
                 raise QueryError(
-                    f"no cluster with known values of `{condition}` is left to {side}: choose another seed or "
-                    "test_share, or a finer cluster_by."
+                    f"no cluster with known values of `{condition}` is left to {side}: choose another seed "
+                    "(seed=1), more to test on (test_share=0.5), or finer clusters (cluster_by='protein')."
                 )
             if true in (0, known):
                 what = "true" if true else "false"
                 raise QueryError(
                     f"`{condition}` is {what} in all that there is to {side}, {known:,} examples: nothing can be told "
-                    "apart; choose another condition or seed."
+                    "apart; choose another condition or seed (seed=1)."
                 )

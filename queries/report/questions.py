@@ -158,7 +158,7 @@ def _of_property(
     elif entry["type"] != "category":
         yield Missing(name, f'a number: ask for a condition, such as "{column} > 1", with attnstore align')
     elif name in _SAME_AS_SS4 and "ss4" in known and name not in named:
-        yield Missing(name, f"another division of ss4: --property {name} asks for it")
+        yield Missing(name, f"another division of ss4: properties={[name]!r} asks for it")
     else:
         table = "pairs" if level == "pair" else "residues"
         values = _values(store, table, name)
@@ -167,7 +167,7 @@ def _of_property(
             values = [value for value in classes if value in values]
         most = MOST_VALUES if name in named else FEW_VALUES
         if len(values) > most:
-            some = f"{len(values)} values: --property {name} asks for each"
+            some = f"{len(values)} values: properties={[name]!r} asks for each"
             yield Missing(
                 name, "a category of " + (some if len(values) <= MOST_VALUES else f"over {MOST_VALUES} values")
             )

@@ -83,8 +83,8 @@ def check_measure(
         replicates = 0 if curve else REPLICATES
     if not (_whole(min_arcs) and _whole(replicates) and _whole(seed) and seed < 2**128 and _fraction(level)):
         raise QueryError(
-            "min_arcs, replicates and seed are whole numbers from 0 on, seed below 2**128, and level lies "
-            "between 0 and 1."
+            f"min_arcs={min_arcs!r}, replicates={replicates!r} and seed={seed!r} must be whole numbers from 0 on, "
+            f"seed below 2**128, and level={level!r} between 0 and 1."
         )
     if background not in BACKGROUNDS:
         raise QueryError(f"background {background!r} is not one of {', '.join(BACKGROUNDS)}.")
@@ -104,7 +104,9 @@ def check_measure(
             "background='protein' is matched too, and does not."
         )
     if cluster_by != "protein" and not (replicates or split or average == "macro"):
-        raise QueryError(f"cluster_by={cluster_by!r} says what a bootstrap draws, and there is none: give replicates.")
+        raise QueryError(
+            f"cluster_by={cluster_by!r} says what a bootstrap draws, and there is none: give replicates=1000."
+        )
     kind: BackgroundKind = "paper" if paper else background
     return Measure(weighted, paper, kind, average, cluster_by, split, min_arcs, level, replicates, seed)
 

@@ -182,7 +182,7 @@ def _notes(view: "View", floor: int) -> list[str]:
     if np.isnan(residues.cb).any(axis=1).all():
         notes.append(
             "The store holds no coordinates of this protein, so no contact is known: "
-            "`attnstore annotate STORE FILE` adds those of a structure file."
+            "`store.annotate(FILE)` adds those of a structure file."
         )
     return notes
 

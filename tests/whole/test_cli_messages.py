@@ -30,13 +30,15 @@ def context(*words: str) -> click.Context:
         ("ingest", "ask for max_residues=1000.", "ask for --max-residues 1000."),
         ("ingest", "(keep=['arcs', 'hidden'])", "(--keep arcs,hidden)"),
         ("ingest", "fetch it with fetch=['1ABC', '2XYZ'].", "fetch it with 1ABC 2XYZ --fetch."),
-        ("ingest", "workers=2 and scheduler=… exclude each other", "--workers 2 and --scheduler ADDRESS exclude each other"),
+        ("ingest", "workers=2 and scheduler=… exclude each other",
+         "--workers 2 and --scheduler ADDRESS exclude each other"),
         ("ingest", "leave out strict=True or dssp=True, please", "leave out --strict or --dssp, please"),
         ("annotate", "rename it: columns={'ΔΔG (kcal)': 'ddg'}.", "rename it: --columns 'ΔΔG (kcal)=ddg'."),
         ("annotate", "kinds={'x': 'float', 'y': 'category'}", "--kind x=float --kind y=category"),
         ("annotate", "on=('id', 'pos'), numbering='author'", "--on id,pos, --numbering author"),
         ("annotate", "drop=['it\\'s']", """--drop 'it'"'"'s'"""),
-        ("align", "threshold=None gives the curve; threshold=0.05 one.", "--threshold all gives the curve; --threshold 0.05 one."),
+        ("align", "threshold=None gives the curve; threshold=0.05 one.",
+         "--threshold all gives the curve; --threshold 0.05 one."),
         ("align", "where=\"target.aa = 'C'\"", """--where 'target.aa = '"'"'C'"'"''"""),
         ("contacts", "with apc=False", "with --no-apc"),
         ("contacts", "with apc=True, k=5", "with --apc, --k 5"),
@@ -80,6 +82,8 @@ def test_what_the_user_wrote_and_what_no_option_is_stay(message: str) -> None:
         ("attnstore.ingest.ingest('n.attn', ['a.fa', 'b.fa'], model=MODEL)",
          "attnstore ingest n.attn a.fa b.fa --model MODEL"),
         ("attnstore.ingest.repair.repair('n.attn', [INPUT])", "attnstore repair n.attn INPUT"),
+        ("attnstore.ingest.ingest(store.path, model=MODEL, keep=['arcs'])",
+         "attnstore ingest 'my store.attn' --model MODEL --keep arcs"),
         ("attnstore.ingest.convert_tape('tape', 'out')", "attnstore convert-tape tape out"),
         ("attnstore.reproduce.vig2021(model='m', data='d', force=True)",
          "attnstore reproduce vig2021 --model m --data d --force"),
@@ -96,6 +100,7 @@ def test_a_call_becomes_the_command_that_does_the_same(python: str, shell: str) 
         command.make_context(name, rest, parent=root, resilient_parsing=True)
 
 
+@pytest.mark.filterwarnings("always")
 @pytest.mark.parametrize("what", ["error", "warning"])
 def test_the_command_prints_its_own_words(
     what: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -108,7 +113,6 @@ def test_the_command_prints_its_own_words(
         raise SystemExit(0)
 
     monkeypatch.setattr("attnstore.store.open_store", says)
-    with pytest.raises(SystemExit), warnings.catch_warnings():
-        warnings.simplefilter("always")
+    with pytest.raises(SystemExit):
         cli.main(["align", "a b", "contact"])
     assert capsys.readouterr().err == f"{what}: too many: pass --min-arcs 3, or `attnstore verify 'a b'`.\n"
