@@ -182,7 +182,7 @@ def test_changed_settings_are_refused_by_name(tmp_path, tiny_esm, many, changed,
     store = tmp_path / "store"
     ingest(store, tiny_esm, many[:2])
     before = committed(store)
-    refused = r"^model m is in the store with other settings \(.*\): use the same, or another --name\.$"
+    refused = r"^model m is in the store with other settings \(.*\): use the same, or another name \(name='m-2'\)\.$"
     with pytest.raises(StoreError, match=refused) as raised:
         ingest(store, tiny_esm, many[:2], **changed)
     assert message in str(raised.value)

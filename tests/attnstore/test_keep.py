@@ -70,8 +70,8 @@ def test_a_segment_says_what_was_not_kept(stores, keep):
             with pytest.raises(StoreError) as error:
                 read()
             assert str(error.value) == (
-                f"segment {part.entry.id} holds no {what}: model random was ingested without {what} "
-                f"(--keep {','.join(keep)})."
+                f"segment {part.entry.id} holds no {what}: model random was ingested without {what}: "
+                f"it has only {' and '.join(keep)}."
             )
 
 

@@ -220,7 +220,8 @@ def test_what_is_not_in_the_store_is_passed_over(store):
 def test_a_property_that_is_there_from_another_source_is_replaced_on_request_alone(store):
     annotate(store, [pd.DataFrame({"id": ["p"], "pos": [0], "x": [1]})], name="first")
     with pytest.raises(
-        SourceError, match=r"residue x of 1 protein.s. is known already, from another source .*: --replace"
+        SourceError,
+        match=r"residue x of 1 protein.s. is known already, from another source .*: replace it .replace=True",
     ):
         annotate(store, [pd.DataFrame({"id": ["p", "q"], "pos": [1, 1], "x": [2, 2]})], name="second")
     annotate(store, [pd.DataFrame({"id": ["q"], "pos": [1], "x": [3]})], name="third")

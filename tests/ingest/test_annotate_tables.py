@@ -89,7 +89,7 @@ def test_text_of_every_type_of_arrow(store, column):
         (pd.DataFrame({"id": ["p"], "x": [1]}), {"kinds": {"x": "bool"}}, "kind='bool' is not one of"),
         (pd.DataFrame({"id": ["p"], "x": [1], "y": [2]}), {"columns": {"x": "z", "y": "z"}}, "two columns .* become z"),
         (pd.DataFrame({"id": ["p"], "pos": [True], "x": [1]}), {}, "values of type bool.*; give positions there"),
-        (pd.DataFrame({"id": ["p"], "x": [pd.Timestamp(0)]}), {}, "--kind takes times as category"),
+        (pd.DataFrame({"id": ["p"], "x": [pd.Timestamp(0)]}), {}, "kinds={'NAME': 'category'} takes times as text"),
         (pd.DataFrame({"id": ["p"], "rowid": [1]}), {}, "rowid is a column of the catalog itself"),
         (pd.DataFrame({"id": ["p"], "pos": [0], "rowid": [1]}), {}, "rowid is a column of the catalog itself"),
     ],
@@ -120,7 +120,7 @@ def test_pairs_that_hold_in_both_directions_have_one_value(store):
 def test_a_table_that_is_read_otherwise_is_no_repetition(store, options):
     frame = pd.DataFrame({"id": ["p"], "pos": [1], "x": [True]})
     annotate(store, [frame])
-    with pytest.raises(SourceError, match=r"residue x of 1 protein.s. is known already, .* read otherwise: --replace"):
+    with pytest.raises(SourceError, match=r"residue x of 1 protein.s. is known .* otherwise: replace it .replace=True"):
         annotate(store, [frame], **options)
     annotate(store, [frame], **options, replace=True)
     with pytest.raises(SourceError, match="known already"):

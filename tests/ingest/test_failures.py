@@ -220,8 +220,8 @@ def test_a_segment_that_does_not_fit_is_said_with_the_cure(tmp_path, tiny_esm, m
     with pytest.raises(StoreError) as refused:
         ingest(tmp_path / "s", [fasta(tmp_path / "x.fasta", {"a": "ACD"})], model=str(tiny_esm), **SETTINGS)
     assert str(refused.value) == (
-        "segment 0 does not fit in memory (Unable to allocate 11.2 GiB): free some, or ingest under another --name "
-        "with less --segment-entries or --max-residues."
+        "segment 0 does not fit in memory (Unable to allocate 11.2 GiB): free some, or ingest under another name "
+        "(name=…) with smaller segments (segment_entries=…) or fewer residues (max_residues=…)."
     )
     assert attnstore.open(tmp_path / "s").verify() == []
 

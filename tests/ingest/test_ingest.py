@@ -115,7 +115,7 @@ def test_a_setting_that_changed_is_refused_by_name(complete, tiny_esm, inputs, c
     with pytest.raises(StoreError) as refused:
         ingest(complete, inputs, model=str(tiny_esm), **SETTINGS | changed)
     assert str(refused.value) == (
-        f"model m is in the store with other settings ({difference}): use the same, or another --name."
+        f"model m is in the store with other settings ({difference}): use the same, or another name (name='m-2')."
     )
     assert marks(complete) == before
 
@@ -140,7 +140,7 @@ def test_the_same_weights_from_another_place_and_another_order_of_keep_are_the_s
         ({"long": "cut"}, "long='cut' is not one of 'truncate' and 'skip'."),
         ({"randomize": "all"}, "randomize='all' is not one of 'weights' and 'sequence'."),
         ({"limit": 0}, "limit=0 must be at least 1."),
-        ({"limit": 1, "sample": 1}, "limit and sample exclude each other: give one of them."),
+        ({"limit": 1, "sample": 1}, "limit=1 and sample=1 exclude each other: leave one of them out."),
         ({"batch_pairs": -1}, "batch_pairs=-1 must be at least 1."),
         ({"workers": 0}, "workers=0 must be at least 1."),
         ({"name": "a/b"}, "model name 'a/b' cannot be used"),

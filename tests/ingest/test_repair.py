@@ -254,7 +254,7 @@ def test_a_damaged_description_of_a_model_is_named_and_the_other_model_mended(st
     (said,) = repaired.left
     assert str(store_copy / MODEL / "model.json") in said
     assert " is damaged" in said
-    assert said.endswith("so bring it back from a copy, or ingest under another --name.")
+    assert said.endswith("so bring it back from a copy, or ingest under another name (name=…).")
     flip(store_copy / MODEL / "model.json")
     assert attnstore.open(store_copy).verify() == []
 
@@ -276,7 +276,9 @@ def test_a_damaged_catalog_is_built_again_from_the_inputs_alone(store_copy, smal
     if also is not None:
         (store_copy / also).unlink()
     (said,) = repair(store_copy).left
-    assert said.endswith(f": `attnstore repair {store_copy} INPUT...` builds it again from what was ingested.")
+    assert said.endswith(
+        f": `attnstore.ingest.repair.repair({str(store_copy)!r}, [INPUT])` builds it again from what was ingested."
+    )
     (said,) = repair(store_copy, chain_files[1:]).left
     assert said == "1AAA_A of the store's segments are missing: give all inputs that were ingested."
     assert not list(store_copy.glob(".catalog*"))

@@ -169,7 +169,7 @@ def test_a_scheduler_without_workers_is_refused(tmp_path, tiny_esm, inputs):
 
 def test_workers_and_a_scheduler_exclude_each_other(tmp_path, tiny_esm, inputs):
     said = refusal(tmp_path, tiny_esm, inputs, workers=2, scheduler="tcp://127.0.0.1:9")
-    assert said == "--workers and --scheduler exclude each other: a scheduler has its own workers."
+    assert said == "workers=2 and scheduler=… exclude each other: a scheduler has its own workers."
 
 
 @pytest.mark.parametrize("option", [{"workers": 2}, {"scheduler": "tcp://127.0.0.1:9"}], ids=str)

@@ -349,7 +349,8 @@ def test_a_directory_that_is_no_store_is_refused(tmp_path, refused, name):
     message = refused(*command(name, store=tmp_path / "folder"))
     assert message == f"{tmp_path / 'folder'} is not an attnstore store: it has no store.json."
     missing = refused(*command(name, store=tmp_path / "missing"))
-    assert missing == f"{tmp_path / 'missing'} does not exist: create a store with `attnstore ingest`."
+    path = tmp_path / "missing"
+    assert missing == f"{path} does not exist: `attnstore ingest {path} INPUT --model MODEL` makes one."
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -384,7 +385,8 @@ def test_a_store_below_a_file_is_refused(tmp_path, fasta, tiny_esm, refused):
 
 def test_ingest_without_inputs_into_a_store_without_proteins_is_refused(tmp_path, tiny_esm, refused):
     message = refused("ingest", tmp_path / "store", "--model", tiny_esm)
-    assert message == f"{tmp_path / 'store'} holds no proteins yet: ingest some."
+    path = tmp_path / "store"
+    assert message == f"{path} holds no proteins yet: `attnstore ingest {path} INPUT --model MODEL` adds some."
     assert not (tmp_path / "store").exists()
 
 

@@ -273,7 +273,8 @@ def test_the_command_prints_its_result_to_stdout_alone(small_store):
 
 def test_the_command_fails_with_one_line_and_status_1(tmp_path):
     done = process("info", tmp_path / "missing")
-    wanted = f"error: {tmp_path / 'missing'} does not exist: create a store with `attnstore ingest`.\n"
+    path = tmp_path / "missing"
+    wanted = f"error: {path} does not exist: `attnstore ingest {path} INPUT --model MODEL` makes one.\n"
     assert (done.returncode, done.stdout, done.stderr) == (1, "", wanted)
 
 
