@@ -73,6 +73,11 @@ def duckdb_errors() -> Iterator[None]:
 def check_one_select(statements: Sequence[duckdb.Statement]) -> None:
     """Raise QueryError unless it is one SELECT: even locked in, COPY TO an allowed file would overwrite it."""
     if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
+        if [found.type for found in statements] == [duckdb.StatementType.MULTI]:
+            raise QueryError(
+                "a query is exactly one SELECT statement, and PIVOT without its values is several: name them, as in "
+                "`PIVOT (SELECT layer, head, special FROM heads) ON layer IN (0, 1) USING first(special)`."
+            )
         kinds = ", ".join(found.type.name for found in statements) or "nothing"
         raise QueryError(f"a query is exactly one SELECT statement; this is {kinds}.")
 

@@ -24,7 +24,8 @@ from .language.block import Question, take_apart
 from .language.dialect import RefusalError
 from .language.expression import quoted
 from .language.fallback import over_arcs
-from .language.statement import ATTENTION, Statement, read_statement, render_statement
+from .language.statement import ATTENTION, Statement, read_statement
+from .language.syntax import render_statement
 from .planning.blocks import BlockPlan, plan_block, taking_part, undecided_conditions
 from .planning.explain import explained
 from .planning.tiers import least_weight, needs

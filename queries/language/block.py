@@ -1,29 +1,31 @@
 """What one SELECT over `attention` asks: its conditions, by where each is evaluated, and its cells or rows."""
 
+import itertools
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from ...errors import QueryError
-from .dialect import RefusalError, check_function
+from .dialect import RefusalError, check_function, walk
 from .expression import parse_value, quoted
+from .membership import without_quantifiers
 from .rewrite import Cells, FallbackError, Form
+from .star import is_star, is_whole_row, single_columns
 from .statement import (
     Block,
     Statement,
-    Tree,
-    children,
-    columns_in,
-    expression,
+    contains_aggregate,
     expressions_of,
     is_aggregate,
     names_output,
     order_expressions,
     rebuilt,
-    render,
-    replace_children,
-    table,
 )
-from .touched import ROW, has_subquery, touched
+from .syntax import Tree, children, columns_in, expression, render, replace_children, table
+from .touched import has_subquery, touched
 from .tree import Columns, Expression
+
+#: Operations in a condition, once its names are replaced: names of names may double at every step.
+_MOST_PARTS = 10_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,7 +116,9 @@ def take_apart(statement: Statement, block: Block, columns: Columns) -> Question
     for part in expressions_of(node):
         _strip_alias(part, block.alias)
         _check_functions(statement, part)
-    _round_constants(node)
+    _change(node, lambda part: _listed(statement, part))
+    _change(node, _rounded)
+    _group_by_name(node)
     aliases = {item["alias"].lower(): item for item in node["select_list"] if item["alias"]}
     cells = Cells(columns, frozenset(aliases), rows=not block.is_aggregated and not _is_distinct(node))
     sorted_out: dict[str, list[Tree]] = {"proteins": [], "heads": [], "weights": [], "left": []}
@@ -122,7 +126,7 @@ def take_apart(statement: Statement, block: Block, columns: Columns) -> Question
     fallback = None
     for part in _conjuncts(node["where_clause"]):
         try:
-            part = _inlined(part, aliases, columns)
+            part = _inlined(part, aliases, columns, itertools.count())
             place, parsed = _place(part, cells)
         except FallbackError as error:
             fallback, place, parsed = f"of {quoted(statement.source(part))}, {error}", "left", None
@@ -161,24 +165,19 @@ def _expand(statement: Statement, node: Tree, block: Block) -> list[str]:
     """Names of the output columns, as DuckDB would give them; `*` becomes what it stands for."""
     items, names = [], []
     for item in node["select_list"]:
-        if item["class"] != "STAR":
+        if not is_star(item):
             items.append(item)
             last = item["column_names"][-1] if item["class"] == "COLUMN_REF" else None
             names.append(item["alias"] or last or render(item))
             continue
-        if block.is_aggregated:
+        if is_whole_row(item) and block.is_aggregated:
             raise QueryError("* does not go with aggregates: name the columns.")
-        if (
-            item["relation_name"]
-            or item["exclude_list"]
-            or item["replace_list"]
-            or item["columns"]
-            or item["rename_list"]
-            or item["expr"]
-        ):
-            raise QueryError(f"{quoted(statement.source(item))} of attention is not supported: name the columns.")
-        items += [expression(name) for name in ROW]
-        names += ROW
+        try:
+            for name, column in single_columns(item, block.alias):
+                names.append(name)
+                items.append(column)
+        except RefusalError as refusal:
+            raise _refused(statement, item, refusal) from refusal
     node["select_list"] = items
     return names
 
@@ -204,19 +203,40 @@ def _check_functions(statement: Statement, part: Tree) -> None:
         _check_functions(statement, child)
 
 
-def _round_constants(node: Tree) -> None:
-    """What a weight is compared with becomes a float32 before anything else, whatever type it was written as."""
+def _change(node: Tree, change: Callable[[Tree], Tree]) -> None:
+    """Change every expression of a SELECT, in place."""
     for key in ("where_clause", "having", "qualify"):
         if node[key]:
-            node[key] = _rounded(node[key])
+            node[key] = change(node[key])
     for key in ("select_list", "group_expressions"):
-        node[key] = [_rounded(part) for part in node[key]]
+        node[key] = [change(part) for part in node[key]]
     for modifier in node["modifiers"]:
         for order in modifier.get("orders", ()):
-            order["expression"] = _rounded(order["expression"])
+            order["expression"] = change(order["expression"])
+
+
+def _listed(statement: Statement, part: Tree) -> Tree:
+    try:
+        return without_quantifiers(part)
+    except RefusalError as refusal:
+        raise _refused(statement, part, refusal) from refusal
+
+
+def _group_by_name(node: Tree) -> None:
+    """DuckDB does not take GROUP BY ALL with QUALIFY: the expressions that it stands for take its place."""
+    if node["qualify"] is None or node["aggregate_handling"] != "FORCE_AGGREGATES":
+        return
+    named = [
+        {**item, "alias": ""}
+        for item in node["select_list"]
+        if not contains_aggregate(item) and not any(part["class"] == "WINDOW" for part in walk(item))
+    ]
+    node |= {"group_expressions": named, "group_sets": [list(range(len(named)))] if named else []}
+    node["aggregate_handling"] = "STANDARD_HANDLING" if named else node["aggregate_handling"]
 
 
 def _rounded(part: Tree) -> Tree:
+    """What a weight is compared with becomes a float32 before anything else, whatever type it was written as."""
     part = replace_children(part, _rounded)
     compares = part["class"] in ("COMPARISON", "BETWEEN") or part["type"] in ("COMPARE_IN", "COMPARE_NOT_IN")
     operands = list(children(part))
@@ -249,15 +269,24 @@ def _conjuncts(where: Tree | None) -> list[Tree]:
     return [where]
 
 
-def _inlined(part: Tree, aliases: dict[str, Tree], columns: Columns) -> Tree:
-    """WHERE may name an output column of its own SELECT: its expression takes the name's place."""
+def _inlined(part: Tree, aliases: dict[str, Tree], columns: Columns, visited: Iterator[int]) -> Tree:
+    """WHERE may name an output column of its own SELECT: its expression takes the name's place.
+
+    Such an expression may itself name the output columns before it.
+    """
+    if next(visited) > _MOST_PARTS:
+        raise RefusalError(
+            f"the names in it stand for more than {_MOST_PARTS:,} operations", "compute them step by step in subqueries"
+        )
     if part["class"] == "COLUMN_REF":
-        if "alias" in touched(part, columns, frozenset(aliases)):
-            return {**aliases[part["column_names"][0].lower()], "alias": ""}
-        return part
+        if "alias" not in touched(part, columns, frozenset(aliases)):
+            return part
+        name = part["column_names"][0].lower()
+        before = dict(itertools.takewhile(lambda entry: entry[0] != name, aliases.items()))
+        return _inlined({**aliases[name], "alias": ""}, before, columns, visited)
     if is_aggregate(part):
         raise RefusalError("WHERE comes before aggregates", "put the condition on them into HAVING")
-    return replace_children(part, lambda child: _inlined(child, aliases, columns))
+    return replace_children(part, lambda child: _inlined(child, aliases, columns, visited))
 
 
 def _place(part: Tree, cells: Cells) -> tuple[str, Expression | None]:

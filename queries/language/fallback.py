@@ -3,7 +3,8 @@
 from .block import Question
 from .dialect import RefusalError, attention_types
 from .expression import QUANTITY_NAMES
-from .statement import Tree, expression, rebuilt, render, replace_children, table
+from .statement import rebuilt
+from .syntax import Tree, expression, render, replace_children, table
 from .touched import qualified
 from .tree import CONTACT_DISTANCE, CONTACT_SEPARATION, Columns
 

@@ -15,7 +15,8 @@ from typing import Literal
 
 from .dialect import RefusalError, attention_types
 from .expression import parse_value
-from .statement import Tree, contains_aggregate, expression, is_aggregate, render, replace_children
+from .statement import contains_aggregate, is_aggregate
+from .syntax import Tree, expression, render, replace_children
 from .touched import has_subquery, qualified, touched
 from .tree import Columns, Expression, Node, Operation, Quantity
 

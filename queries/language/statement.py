@@ -5,8 +5,6 @@ in it, and `json_deserialize_sql` renders the rest as it was. No second parser h
 statement means.
 """
 
-import copy
-import json
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,14 +15,13 @@ from ...errors import QueryError
 from ...sql import check_one_select
 from .dialect import functions, locked_parser, reason, serialised, walk
 from .expression import quoted
+from .syntax import Tree, children, render
 
 #: The virtual table.
 ATTENTION = "attention"
 
 #: What its columns are called by; no alias or CTE may be.
 RESERVED = ("source", "target", "protein", "pair")
-
-Tree = dict[str, Any]
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,47 +124,6 @@ def read_statement(sql: str) -> Statement:
     return statement
 
 
-def render(node: Tree) -> str:
-    """DuckDB's SQL of an expression."""
-    shell = {**_parsed("SELECT 1"), "select_list": [{**node, "alias": ""}]}
-    return render_statement(statement_of(shell)).removeprefix("SELECT ")
-
-
-def render_statement(tree: Tree) -> str:
-    """DuckDB's SQL of a statement."""
-    with locked_parser() as parser:
-        ((text,),) = parser.execute("SELECT json_deserialize_sql(?::VARCHAR::JSON)", [json.dumps(tree)]).fetchall()
-    return str(text)
-
-
-def expression(sql: str) -> Tree:
-    """The tree of an expression of our own making."""
-    node: Tree = _parsed(f"SELECT {sql}")["select_list"][0]
-    for part in walk(node):
-        part["query_location_length"] = 0  # it stands nowhere in the user's statement
-    return node
-
-
-def table(sql: str) -> Tree:
-    """The tree of what stands after FROM."""
-    return _parsed(f"SELECT 1 FROM {sql}")["from_table"]  # type: ignore[no-any-return]
-
-
-def _parsed(sql: str) -> Tree:
-    return serialised(sql)["statements"][0]["node"]  # type: ignore[no-any-return]
-
-
-def select(column: str, source: str, condition: Tree, scope: tuple[Tree, ...]) -> str:
-    """SQL of a SELECT of one column under a condition, with the CTEs that the condition may name."""
-    node = {**_parsed(f"SELECT {column} FROM {source}"), "where_clause": condition, "cte_map": {"map": list(scope)}}
-    return render_statement(statement_of(node))
-
-
-def statement_of(node: Tree) -> Tree:
-    """A whole statement from a query node."""
-    return {"error": False, "statements": [{"node": node}]}
-
-
 def is_aggregate(node: Tree) -> bool:
     """Whether a node is a call of an aggregate function, DuckDB's or ours."""
     return node["class"] == "FUNCTION" and node["function_name"].lower() in aggregates()
@@ -176,52 +132,6 @@ def is_aggregate(node: Tree) -> bool:
 def contains_aggregate(node: Tree) -> bool:
     """Whether an expression aggregates; a subquery's own aggregates do not count."""
     return is_aggregate(node) or any(contains_aggregate(child) for child in children(node))
-
-
-def children(node: Tree) -> Iterator[Tree]:
-    """The expressions directly below one, subqueries left out."""
-    if node["class"] == "SUBQUERY":
-        if isinstance(node.get("child"), dict):
-            yield node["child"]
-        return
-    yield from _below(node)
-
-
-def replace_children(node: Tree, change: Callable[[Tree], Tree]) -> Tree:
-    """The same node with each expression directly below it changed."""
-    node = copy.copy(node)
-    for key, value in list(node.items()):
-        node[key] = _changed(value, change)
-    return node
-
-
-def _changed(value: Any, change: Callable[[Tree], Tree]) -> Any:
-    if isinstance(value, dict):
-        if "class" in value:
-            return value if value["class"] == "TYPE" else change(value)
-        if "node" in value:
-            return value  # a subquery
-        return {key: _changed(child, change) for key, child in value.items()}
-    if isinstance(value, list):
-        return [_changed(child, change) for child in value]
-    return value
-
-
-def _below(value: Any) -> Iterator[Tree]:
-    for child in value.values() if isinstance(value, dict) else value:
-        if isinstance(child, dict) and "class" in child:
-            if child["class"] != "TYPE":
-                yield child
-        elif isinstance(child, dict | list) and not (isinstance(child, dict) and "node" in child):
-            yield from _below(child)
-
-
-def columns_in(node: Tree) -> Iterator[tuple[str, ...]]:
-    """Names of the columns in an expression, in lower case; subqueries left out."""
-    if node["class"] == "COLUMN_REF":
-        yield tuple(name.lower() for name in node["column_names"])
-    for child in children(node):
-        yield from columns_in(child)
 
 
 def names_output(part: Tree, names: Collection[str]) -> bool:
@@ -332,6 +242,18 @@ def _find_in_table(statement: Statement, source: Tree, scope: tuple[Tree, ...]) 
             _find_in_table(statement, source[side], scope)
         if source.get("condition"):
             _find_in_expression(statement, source["condition"], scope)
+    elif kind == "PIVOT":
+        if source["source"]["type"] == "BASE_TABLE" and _is_attention(source["source"]):
+            raise QueryError(
+                "attention cannot be pivoted: aggregate it in a subquery, as in `SELECT * FROM (SELECT layer, head, "
+                "avg(contact) AS c FROM attention GROUP BY ALL) PIVOT (first(c) FOR layer IN (0, 1))`, and pivot that."
+            )
+        _find_in_table(statement, source["source"], scope)
+    elif kind == "SHOW_REF" and ATTENTION in _tables_in(source):
+        raise QueryError(
+            "attention cannot be described or summarized: `SELECT * FROM attention LIMIT 3` shows its columns, and "
+            "`SELECT min(weight), avg(weight), max(weight) FROM attention` sums it up."
+        )
 
 
 def _is_attention(source: Tree) -> bool:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ...codebook import TOP, Codebook
 from .dialect import RefusalError, locked_parser, reason
-from .statement import Tree, children, columns_in, render
+from .syntax import Tree, children, columns_in, render
 
 Floats = NDArray[np.float32]
 

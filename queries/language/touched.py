@@ -4,7 +4,8 @@ from typing import Literal
 
 from .dialect import RefusalError
 from .expression import BARE, QUANTITY_NAMES, misplaced, qualified_names, unknown
-from .statement import ATTENTION, Tree, children, columns_in, replace_children
+from .statement import ATTENTION
+from .syntax import Tree, children, columns_in, replace_children
 from .tree import Columns
 
 #: "head" is the model, the layer and the head; "alias" an output column of the block itself.

@@ -17,7 +17,8 @@ from ..execution.vectors import Directory, SegmentVectors, Vectors, evaluate_ter
 from ..language.block import Question
 from ..language.dialect import RefusalError
 from ..language.expression import quoted
-from ..language.statement import Statement, Tree, render, replace_children, select
+from ..language.statement import Statement
+from ..language.syntax import Tree, render, replace_children, select
 from ..language.touched import has_subquery
 from .encode import Encoded, encode, group_proteins, is_of_protein
 from .tiers import Choice, Needs, choose, expressions, most_cells, needs

@@ -4,8 +4,9 @@ from itertools import pairwise
 
 import numpy as np
 
-from ..language.statement import Statement, render
+from ..language.statement import Statement
 from ..language.steps import Bands
+from ..language.syntax import render
 from .blocks import BlockPlan
 from .tiers import RATES, bytes_to_read
 

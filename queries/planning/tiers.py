@@ -12,8 +12,8 @@ from ...errors import QueryError
 from ..execution.cells import Scan, Tier
 from ..execution.groups import FREE_SIZE
 from ..language.block import Question
-from ..language.statement import Tree, columns_in, expression, replace_children
 from ..language.steps import Bands, cut, values
+from ..language.syntax import Tree, columns_in, expression, replace_children
 from ..language.touched import is_of
 from ..language.tree import Expression, Leaf
 from .align_plan import one_end

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from attnstore.codebook import DEFAULT
 from attnstore.queries.language.dialect import RefusalError
-from attnstore.queries.language.statement import expression
 from attnstore.queries.language.steps import cut, values
+from attnstore.queries.language.syntax import expression
 
 STEPPED = [
     "weight >= 0.3",
