@@ -1,0 +1,140 @@
+"""DuckDB connections within limits: memory, disk and threads are set here, on purpose, for every one of ours.
+
+What does not fit the memory is written to a folder that is removed on any end of the process (see `scratch`), up to
+a limit. DuckDB's own default is a folder `.tmp` in the current one, and most of the disk.
+"""
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+
+from .errors import QueryError, first_line
+from .scratch import free_bytes, scratch_folder
+
+#: Bytes of temporary files at most, unless asked otherwise; and at most half of what is free.
+DISK_LIMIT = 10 * 10**9
+#: Below that DuckDB does not even open a catalog.
+_LEAST_MEMORY = 64 << 20
+_UNITS = {"K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a question may take.
+
+    Attributes
+    ----------
+    memory : bytes of memory
+    disk : bytes of temporary files; 0 writes none
+    """
+
+    memory: int
+    disk: int
+
+    @classmethod
+    def of(cls, memory_limit: int | str | None = None, disk_limit: int | str | None = None) -> "Limits":
+        """Limits as users give them: bytes, text such as '4GB', or None.
+
+        Parameters
+        ----------
+        memory_limit : None for half of the machine's memory
+        disk_limit : None for 10 GB, and no more than half of what is free in the system's temporary folder
+
+        Raises
+        ------
+        QueryError
+            One is no size.
+        """
+        memory = machine_memory() // 2 if memory_limit is None else size_of("memory_limit", memory_limit)
+        if disk_limit is None:
+            return cls(memory, min(DISK_LIMIT, free_bytes() // 2))
+        return cls(memory, size_of("disk_limit", disk_limit, least=0))
+
+
+def size_of(name: str, limit: int | str, least: int = 1) -> int:
+    """Bytes from a number or from text such as '4GB'.
+
+    Parameters
+    ----------
+    name : of the option, for the message
+    limit : of the option
+    least : bytes that are accepted
+
+    Raises
+    ------
+    QueryError
+        It is neither, or less.
+    """
+    text = str(limit).strip().upper().removesuffix("B").removesuffix("I")
+    try:
+        size = int(float(text.rstrip("KMGT")) * _UNITS.get(text[-1:], 1))
+    except (ValueError, OverflowError):
+        size = -1
+    if size < least:
+        raise QueryError(f"{name}={limit!r} is not a size: write e.g. {name}='4GB'.")
+    return size
+
+
+def machine_memory() -> int:
+    """Bytes of memory that this process can have: the machine's, or its control group's if that is less."""
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    for name in ("memory.max", "memory/memory.limit_in_bytes"):
+        try:
+            memory = min(memory, int(Path("/sys/fs/cgroup", name).read_text()))
+        except (OSError, ValueError):  # no control group, or "max"
+            continue
+    return memory
+
+
+def cores() -> int:
+    """Number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def open_in_memory(limits: Limits | None = None, *, threads: int | None = None) -> duckdb.DuckDBPyConnection:
+    """An in-memory DuckDB that keeps to limits; the caller closes it.
+
+    Parameters
+    ----------
+    limits : None for those of :meth:`Limits.of`
+    threads : None for one a core
+    """
+    limits = Limits.of() if limits is None else limits
+    folder = scratch_folder() if limits.disk else None
+    config: dict[str, str | int] = {
+        "memory_limit": f"{max(limits.memory, _LEAST_MEMORY)}B",
+        "threads": threads or cores(),
+        "temp_directory": str(folder) if folder else "",
+        # Nobody is asked before an extension is fetched from the network.
+        "autoinstall_known_extensions": "false",
+        "autoload_known_extensions": "false",
+    }
+    connection = duckdb.connect(":memory:", config=config)  # type: ignore[arg-type]
+    if folder:
+        # DuckDB 2.0 shows this setting and does not keep to it where it is a part of `config`.
+        connection.execute(f"SET max_temp_directory_size = '{limits.disk}B'")
+    return connection
+
+
+def translated(error: duckdb.Error) -> QueryError:
+    """DuckDB's error in answering a question as one of ours, in one sentence.
+
+    Where a limit was reached, the message names the limit and the option that raises it.
+    """
+    if not isinstance(error, duckdb.OutOfMemoryException):
+        return QueryError(first_line(error))
+    text = str(error)
+    disk = "max_temp_directory_size" in text
+    what, option = ("temporary files", "disk_limit") if disk else ("memory", "memory_limit")
+    reached = re.search(r"/([\d.]+) (\w+) used", text)
+    size = f"{float(reached[1]) * _BINARY.get(reached[2], 1) / 1e9:.3g} GB of {what}" if reached else what
+    return QueryError(
+        f"the query needs more than {size}: ask for less (an aggregate, a WHERE, a LIMIT), or raise {option}, as in "
+        f"{option}='64GB'."
+    )
+
+
+_BINARY = {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
