@@ -10,6 +10,10 @@ _SYMBOLS = frozenset(symbol.upper() for symbol in atom_weights) | {"D"}
 _NO_METALS = frozenset(
     "H D HE B C N O F NE SI P S CL AR GE AS SE BR KR SB TE I XE AT RN".split()  # noqa: SIM905
 )
+# Of the elements that the table below lacks, as in the program of BioLiP2 (github.com/kad-ecoli/mmCIF2BioLiP), Å.
+_OTHER_RADIUS = 2.0
+#: That of potassium, the largest in the table, Å.
+LARGEST_RADIUS = 2.75
 # What may stand around the letters of an atom's name.
 _MARKS = "0123456789'\"*+-"
 
@@ -44,3 +48,14 @@ def element(stated: str, name: str, group: str) -> str:
 def is_metal(symbol: str) -> bool:
     """Say whether an element is a metal; one that could not be told is none."""
     return symbol in _SYMBOLS and symbol not in _NO_METALS
+
+
+def vdw_radius(symbol: str) -> float:
+    """Return the van der Waals radius of an element, by its upper-case symbol.
+
+    The radii are Biopython's (`Bio.PDB.SASA.ATOMIC_RADII`): those of Bondi 1964, J. Phys. Chem. 68:441–451, and for
+    calcium that of Mantina et al. 2009, J. Phys. Chem. A 113:5806–5812; 2.00 Å for elements that it lacks.
+    """
+    from Bio.PDB.SASA import ATOMIC_RADII
+
+    return float(ATOMIC_RADII.get(symbol, _OTHER_RADIUS))

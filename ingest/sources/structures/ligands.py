@@ -1,10 +1,11 @@
-"""Which residues are within reach of a ligand."""
+"""Which residues bind a ligand."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,18 +13,26 @@ from numpy.typing import NDArray
 from ....errors import SourceError
 from .additives import BIOLIP
 from .chain import Atom, Chain, Group, Key
-from .elements import is_metal
+from .elements import LARGEST_RADIUS, is_metal, vdw_radius
 from .entry import Assembly, Entry, Operator
 
 _AS_DEPOSITED: Sequence[Operator] = (np.eye(3, 4),)
 # More than any capsid has.
 _MOST_COPIES = 1_000_000
+# BioLiP's: what the gap between two van der Waals spheres may be, Å, and how many such pairs of atoms make a contact.
+_GAP = 0.5
+_PAIRS = 2
 
 
-def ligand_residues(entry: Entry, distance: float) -> list[NDArray[np.bool_]]:
-    """Say of each chain's residues whether a heavy atom is within a distance of a heavy atom of a ligand.
+def ligand_residues(entry: Entry, distance: float | None = None) -> list[NDArray[np.bool_]]:
+    """Return which residues of each chain bind a ligand.
 
-    A ligand is a group that is not of a polymer, no water, no solvent or additive on BioLiP's list
+    By BioLiP's criterion a residue does if at least two pairs of its atoms and those of one ligand are no farther apart
+    than the sum of their van der Waals radii plus 0.5 Å (Yang, Roy and Zhang, Nucleic Acids Research 2013, 41:D1096;
+    the two pairs: Zhang et al., Nucleic Acids Research 2024, 52:D404, and zhanggroup.org/BioLiP/help.html, step 3). The
+    radii are those of `elements.vdw_radius`. BioLiP goes on to leave out sites of a single residue; here these stay.
+
+    Only heavy atoms are looked at. A ligand is a group that is not of a polymer, no water, no solvent or additive on BioLiP's list
     (`additives.BIOLIP`) and not part of a glycan that starts with one that is. Groups with a metal atom are ligands
     though listed. Peptides and nucleic acids are polymers.
 
@@ -34,7 +43,7 @@ def ligand_residues(entry: Entry, distance: float) -> list[NDArray[np.bool_]]:
     ----------
     entry
     distance
-        Å, itself included.
+        Å. If it is given, a residue binds if one of its heavy atoms is at most so far from a heavy atom of a ligand.
 
     Returns
     -------
@@ -47,13 +56,13 @@ def ligand_residues(entry: Entry, distance: float) -> list[NDArray[np.bool_]]:
     """
     found = _ligands(entry)
     made: dict[int, _Copies] = {}
-    near = []
+    binding = []
     for chain in entry.chains:
         assembly = _assembly(entry, chain)
         if id(assembly) not in made:
             made[id(assembly)] = _copies(found, assembly, chain.place)
-        near.append(_near(chain, made[id(assembly)], _operators(chain.asym, assembly), distance))
-    return near
+        binding.append(_binding(chain, made[id(assembly)], _operators(chain.asym, assembly), distance))
+    return binding
 
 
 def _ligands(entry: Entry) -> list[Group]:
@@ -99,6 +108,8 @@ class _Copies:
     ----------
     positions
         Of the heavy atoms of each ligand, as deposited: float64 [atoms, 3], Å.
+    radii
+        Of the same atoms, van der Waals: float64 [atoms], Å.
     ligand, operators
         Which ligand each copy is of, and the operator that makes it.
     centres
@@ -108,31 +119,48 @@ class _Copies:
     """
 
     positions: Sequence[NDArray[np.float64]]
+    radii: Sequence[NDArray[np.float64]]
     ligand: Sequence[int]
     operators: Sequence[Operator]
     centres: NDArray[np.float64]
     radius: float
 
-    def within(self, centre: NDArray[np.float64], reach: float) -> NDArray[np.float64]:
-        """Return the atoms, float64 [atoms, 3], of all copies that may have one within reach of a point."""
+    def within(self, centre: NDArray[np.float64], reach: float) -> _Atoms:
+        """Return the atoms of all copies that may have one within reach of a point."""
         apart = np.linalg.norm(self.centres - centre, axis=1)
-        return _joined(
-            _moved(self.positions[self.ligand[copy]], self.operators[copy])
-            for copy in np.flatnonzero(apart <= reach + self.radius).tolist()
+        near = np.flatnonzero(apart <= reach + self.radius)
+        ligands = [self.ligand[copy] for copy in near.tolist()]
+        return _Atoms(
+            _joined(
+                _moved(self.positions[ligand], self.operators[copy])
+                for ligand, copy in zip(ligands, near.tolist(), strict=True)
+            ),
+            np.concatenate([np.empty(0), *(self.radii[ligand] for ligand in ligands)]),
+            np.repeat(near, [len(self.radii[ligand]) for ligand in ligands]),
         )
 
 
+class _Atoms(NamedTuple):
+    """Atoms of copies of ligands: float64 [atoms, 3] and [atoms], Å, and int64 [atoms], which copy each is of."""
+
+    points: NDArray[np.float64]
+    radii: NDArray[np.float64]
+    copy: NDArray[np.int64]
+
+
 def _copies(ligands: Sequence[Group], assembly: Assembly | None, place: str) -> _Copies:
-    groups = [(one.asym, positions) for one in ligands if len(positions := _positions(one.atoms))]
+    groups = [
+        (one.asym, positions, _radii(one.atoms)) for one in ligands if len(positions := _positions(one.atoms))
+    ]  # fmt: skip
     by_chain: dict[str, list[int]] = defaultdict(list)
-    for index, (asym, _) in enumerate(groups):
+    for index, (asym, *_) in enumerate(groups):
         by_chain[asym].append(index)
     if sum(len(members) * len(_operators(asym, assembly)) for asym, members in by_chain.items()) > _MOST_COPIES:
         raise SourceError(
             f"{place} is in an assembly with more than {_MOST_COPIES:,} copies of ligands; correct the assembly or "
             f"remove it."
         )
-    middle = np.array([positions.mean(axis=0) for _, positions in groups]).reshape(-1, 3)
+    middle = np.array([positions.mean(axis=0) for _, positions, _ in groups]).reshape(-1, 3)
     centres: list[NDArray[np.float64]] = []
     ligand: list[int] = []
     operators: list[Operator] = []
@@ -141,37 +169,64 @@ def _copies(ligands: Sequence[Group], assembly: Assembly | None, place: str) -> 
             centres.append(_moved(middle[members], operator))
             ligand += members
             operators += [operator] * len(members)
-    spread = max((np.linalg.norm(each - each.mean(axis=0), axis=1).max() for _, each in groups), default=0.0)
+    spread = max((np.linalg.norm(each - each.mean(axis=0), axis=1).max() for _, each, _ in groups), default=0.0)
     # Operators are rotations, unless the file is wrong.
     stretch = max(
         (np.linalg.norm(operator[:, :3], 2) for operator in {id(one): one for one in operators}.values()), default=1.0
     )
     return _Copies(
-        [positions for _, positions in groups], ligand, operators, _joined(centres),
-        float(spread * stretch),
+        [positions for _, positions, _ in groups], [radii for *_, radii in groups], ligand, operators,
+        _joined(centres), float(spread * stretch),
     )  # fmt: skip
 
 
-def _near(chain: Chain, ligands: _Copies, operators: Sequence[Operator], distance: float) -> NDArray[np.bool_]:
-    from scipy.spatial import cKDTree
-
-    near = np.zeros(len(chain.names), np.bool_)
-    seen = chain.seen()
-    atoms = [(place, atom) for place, variant in seen.items() for atom in variant.atoms.values() if atom.heavy]
+def _binding(
+    chain: Chain, ligands: _Copies, operators: Sequence[Operator], distance: float | None
+) -> NDArray[np.bool_]:
+    binding = np.zeros(len(chain.names), np.bool_)
+    atoms = [(place, atom) for place, variant in chain.seen().items() for atom in variant.atoms.values() if atom.heavy]
     if not atoms or not len(ligands.centres):
-        return near
+        return binding
     places = np.array([place for place, _ in atoms])
     mine = _positions(atom for _, atom in atoms)
-    # A bound a little beyond the distance spares the search and leaves the comparison exact.
-    bound = distance + 0.001
+    radii = _radii(atom for _, atom in atoms)
+    reach = 2 * LARGEST_RADIUS + _GAP if distance is None else distance
     for operator in operators:
         here = _moved(mine, operator)
         centre = here.mean(axis=0)
-        points = ligands.within(centre, np.linalg.norm(here - centre, axis=1).max() + bound)
-        if len(points):
-            nearest, _ = cKDTree(points).query(here, distance_upper_bound=bound)
-            near[places[nearest <= distance]] = True
-    return near
+        # A bound a little beyond the reach spares the search and leaves the comparison exact.
+        bound = reach + 0.001
+        theirs = ligands.within(centre, np.linalg.norm(here - centre, axis=1).max() + bound)
+        if not len(theirs.points):
+            continue
+        if distance is None:
+            binding[_in_contact(places, here, radii, theirs, bound)] = True
+        else:
+            binding[places[_nearest(here, theirs.points, bound) <= distance]] = True
+    return binding
+
+
+def _nearest(here: NDArray[np.float64], points: NDArray[np.float64], bound: float) -> NDArray[np.float64]:
+    from scipy.spatial import KDTree
+
+    nearest, _ = KDTree(points).query(here, distance_upper_bound=bound)
+    found: NDArray[np.float64] = nearest
+    return found
+
+
+def _in_contact(
+    places: NDArray[np.int64], here: NDArray[np.float64], radii: NDArray[np.float64], theirs: _Atoms, bound: float
+) -> NDArray[np.int64]:
+    """Return the places of the residues with enough pairs of atoms in contact with one copy of a ligand."""
+    from scipy.spatial import KDTree
+
+    pairs = KDTree(here).sparse_distance_matrix(KDTree(theirs.points), bound, output_type="ndarray")
+    mine, other = pairs["i"], pairs["j"]
+    close = pairs["v"] <= radii[mine] + theirs.radii[other] + _GAP
+    both = np.stack([places[mine[close]], theirs.copy[other[close]]])
+    contacts, counts = np.unique(both, axis=1, return_counts=True)
+    found: NDArray[np.int64] = contacts[0, counts >= _PAIRS]
+    return found
 
 
 def _joined(points: Iterable[NDArray[np.float64]]) -> NDArray[np.float64]:
@@ -180,6 +235,10 @@ def _joined(points: Iterable[NDArray[np.float64]]) -> NDArray[np.float64]:
 
 def _positions(atoms: Iterable[Atom]) -> NDArray[np.float64]:
     return np.array([atom.position for atom in atoms if atom.heavy], np.float64).reshape(-1, 3)
+
+
+def _radii(atoms: Iterable[Atom]) -> NDArray[np.float64]:
+    return np.array([vdw_radius(atom.element) for atom in atoms if atom.heavy], np.float64)
 
 
 def _operators(asym: str, assembly: Assembly | None) -> Sequence[Operator]:
