@@ -81,7 +81,7 @@ def annotate(
     replace: bool = False,
     drop: Sequence[str] = (),
     name: str = "a table in memory",
-    ligand_distance: float = 5.0,
+    ligand_distance: float | None = None,
     dssp: bool = False,
 ) -> Annotated:
     """Give the proteins of a store properties; coordinates too, where a protein has none yet.
@@ -107,7 +107,8 @@ def annotate(
     replace : let values take the place of those that were known before of the same protein
     drop : properties to drop first
     name : of frames, for the dictionary
-    ligand_distance : Å, from ligand to binding site, both heavy atoms
+    ligand_distance : residues with a heavy atom at most so many Å from one of a ligand are its binding site; by default
+        those of BioLiP's criterion, two pairs of atoms within the sum of their van der Waals radii + 0.5 Å
     dssp : run mkdssp on structure files
 
     Raises

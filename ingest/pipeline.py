@@ -61,7 +61,7 @@ def ingest(
     keep_duplicates: bool = False,
     fetch: Sequence[str] = (),
     absent: Literal["null", "false"] = "null",
-    ligand_distance: float = 5.0,
+    ligand_distance: float | None = None,
     dssp: bool = False,
     strict: bool = False,
     workers: int | None = None,
@@ -98,7 +98,8 @@ def ingest(
     fetch : PDB ids and UniProt accessions to fetch, beside the inputs
     absent : what it means that a source names no feature of a kind in a protein: 'null', nothing is known, or 'false',
         there is none
-    ligand_distance : Å, from ligand to binding site, both heavy atoms
+    ligand_distance : residues with a heavy atom at most so many Å from one of a ligand are its binding site; by default
+        those of BioLiP's criterion, two pairs of atoms within the sum of their van der Waals radii + 0.5 Å
     dssp : run mkdssp on structure files
     strict : a protein that fails is fatal, rather than recorded and skipped
     workers : processes of this machine, each with its share of the cores or its own GPU; a script that asks for them

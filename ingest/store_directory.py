@@ -112,7 +112,7 @@ def ingest_proteins(
     seed: int = 0,
     keep_duplicates: bool = False,
     absent: Literal["null", "false"] = "null",
-    ligand_distance: float = 5.0,
+    ligand_distance: float | None = None,
     dssp: bool = False,
 ) -> StoreDocument:
     """Read proteins and what is known of them into a store, made if it does not exist, without running a model.

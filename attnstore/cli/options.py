@@ -19,8 +19,9 @@ _SOURCE_OPTIONS = (
         help="What it means that a source names no feature of a kind: nothing is known, or there is none.",
     ),
     click.option(
-        "--ligand-distance", type=click.FloatRange(min=0, min_open=True), default=5.0, metavar="Å",
-        help="From ligand to binding site, both heavy atoms.",
+        "--ligand-distance", type=click.FloatRange(min=0, min_open=True), metavar="Å",
+        help="Largest distance of a binding residue's heavy atom from a ligand's.  "
+        "[default: BioLiP's criterion, two pairs of atoms within their van der Waals radii + 0.5 Å]",
     ),
     click.option("--dssp", is_flag=True, help="Run mkdssp on structure files."),
 )  # fmt: skip

@@ -24,17 +24,20 @@ def negatives(record: Record, offered: Iterable[Property]) -> Record:
     The record with every boolean property that is NULL for proteins without a feature of its kind: FALSE throughout
     where the record lacks it, but NULL at residues that a structure does not resolve.
     """
-    given = {annotation.property: annotation for annotation in record.annotations}
+    given = {(one.property.level, one.property.name): one for one in record.annotations}
     known = None if record.structure is None else record.structure.author_known
     for prop in offered:
         if prop.kind == "boolean" and prop.absent.startswith(UNKNOWN_IF_NONE):
             # What else a NULL stands for, as a residue that is not resolved, it stands for still.
             rest = prop.absent.partition(";")[1:]
             negative = replace(prop, absent=NEGATIVE + "".join(rest))
-            if prop in given:
-                given[prop] = replace(given[prop], property=negative)
+            key = (prop.level, prop.name)
+            if key in given:
+                # Its description may depend on how the file was read.
+                same = replace(given[key].property, absent=negative.absent)
+                given[key] = replace(given[key], property=same)
             elif prop.level == "residue":
-                given[prop] = at(negative, len(record.sequence), (), known)
+                given[key] = at(negative, len(record.sequence), (), known)
             elif prop.level == "pair":
-                given[prop] = between(negative, (), otherwise=False)
+                given[key] = between(negative, (), otherwise=False)
     return replace(record, annotations=tuple(given.values()))

@@ -52,7 +52,8 @@ class Options:
         What it means that a file names no feature of a kind in a protein: 'null', that nothing is known, or 'false',
         that there is none.
     ligand_distance
-        Å; a residue with a heavy atom within it of a ligand's heavy atom is in that ligand's binding site.
+        Å; a residue with a heavy atom within it of a ligand's heavy atom is in that ligand's binding site. None for
+        BioLiP's criterion, see :func:`.structures.ligands.ligand_residues`.
     dssp
         Run mkdssp on structure files.
     accessibility
@@ -61,7 +62,7 @@ class Options:
     """
 
     absent: Literal["null", "false"] = "null"
-    ligand_distance: float = 5.0
+    ligand_distance: float | None = None
     dssp: bool = False
     accessibility: bool = True
 

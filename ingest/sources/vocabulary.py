@@ -30,9 +30,35 @@ DISULFIDE = Property(
 BINDING_SITE = Property(
     "binding_site", "residue", "boolean", "in a binding site, as the source labels it", absent=UNKNOWN_IF_NONE
 )
-MODIFICATION = Property(
-    "modification", "residue", "boolean", "modified after translation, as the source labels it", absent=UNKNOWN_IF_NONE
+# Kinds of modification that PSI-MOD, the ontology of protein modifications, and UniProt tell apart (Montecchi-Palazzi
+# et al. 2008, Nature Biotechnology 26:864–866).
+MODIFIED_RESIDUE = Property(
+    "modified_residue", "residue", "boolean",
+    "chemically modified in itself, as by a phosphate or a methyl group; no glycan, lipid or cross-link",
+    absent=UNKNOWN_IF_NONE,
+)  # fmt: skip
+GLYCOSYLATION = Property(
+    "glycosylation", "residue", "boolean", "a glycan is attached (PSI-MOD MOD:00693)", absent=UNKNOWN_IF_NONE
 )
+LIPIDATION = Property(
+    "lipidation", "residue", "boolean", "a lipid is attached (PSI-MOD MOD:01155)", absent=UNKNOWN_IF_NONE
+)
+CROSS_LINK = Property(
+    "cross_link", "residue", "boolean",
+    "linked to another residue, of the chain or of another, by neither a disulfide nor the chain's own peptide bonds "
+    "(PSI-MOD MOD:00033 without disulfides)",
+    absent=UNKNOWN_IF_NONE,
+)  # fmt: skip
+DISULFIDE_BONDED = Property(
+    "disulfide_bonded", "residue", "boolean", "in a disulfide, within the chain or to another (PSI-MOD MOD:00689)",
+    absent=UNKNOWN_IF_NONE,
+)  # fmt: skip
+PROTEIN_MODIFICATION = Property(
+    "protein_modification", "residue", "boolean",
+    "the mixture that Vig et al. 2021 call protein modifications: modified, glycosylated, lipidated, bound to another "
+    "group, cross-linked, in a disulfide, or coordinating a metal",
+    absent=UNKNOWN_IF_NONE,
+)  # fmt: skip
 RSA = Property(
     "rsa", "residue", "float",
     "relative solvent accessibility: accessible surface over the largest possible (Tien et al. 2013, theoretical)",

@@ -21,7 +21,8 @@ FEATURES = {
 
 def test_features_of_structures_and_of_uniprot_are_told_apart_from_other_properties():
     assert {"binding_site", "binding_site_ligand", "binding_site_record", "helix", "strand", "turn", "disulfide",
-            "modification", "active_site", "transmembrane", "signal"} <= FEATURES  # fmt: skip
+            "protein_modification", "modified_residue", "disulfide_bonded", "active_site", "transmembrane",
+            "signal"} <= FEATURES  # fmt: skip
     assert not {"reviewed", "disordered", "b_factor"} & FEATURES
 
 

@@ -67,12 +67,12 @@ def test_pdb_and_mmcif_of_an_entry_give_the_same(entry):
     assert_alike(ours, theirs)
 
 
-def test_7ddo_s_glycans_are_attachments_and_no_ligands_and_its_zinc_is_one():
+def test_7ddo_s_glycans_are_no_ligands_and_its_zinc_is_one():
     record = chain("7DDO.pdb", "A")
     # LINK: NAG on ASN 53, 90 and 546; zinc on HIS 374, HIS 378 and GLU 402.
-    assert where(record, "modification_kind", "attachment") == ["53", "90", "546"]
-    assert where(record, "modification_kind", "metal") == ["374", "378", "402"]
-    assert set(where(record, "modification_kind", "metal")) <= set(where(record, "binding_site_ligand"))
+    assert where(record, "glycosylation") == ["53", "90", "546"]
+    assert where(record, "metal_coordination") == ["374", "378", "402"]
+    assert set(where(record, "metal_coordination")) <= set(where(record, "binding_site_ligand"))
     assert not {"53", "90", "546"} & set(where(record, "binding_site_ligand"))
     ends = [(133, 141), (344, 361), (530, 542)]
     at = [tuple(where_is(record, str(number)) for number in pair) for pair in ends]
@@ -81,7 +81,7 @@ def test_7ddo_s_glycans_are_attachments_and_no_ligands_and_its_zinc_is_one():
 
 def test_1as5_has_three_hydroxyprolines_and_three_disulfides():
     record = chain("1AS5.cif", "A")
-    assert where(record, "modification_kind", "residue") == ["2", "3", "14"]
+    assert where(record, "modified_residue") == ["2", "3", "14"]
     assert len(pairs(record)) == 6
     assert values(record, "helix") is None
 

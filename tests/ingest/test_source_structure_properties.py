@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import itertools
 import random
 import shutil
 from dataclasses import replace
@@ -15,11 +16,11 @@ from Bio.Data.PDBData import residue_sasa_scales
 from Bio.PDB.MMCIF2Dict import MMCIF2Dict
 from Bio.PDB.PDBParser import PDBParser
 from Bio.PDB.SASA import ShrakeRupley
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from attnstore.errors import SourceError
-from attnstore.ingest.sources import Record
+from attnstore.ingest.sources import Record, read_inputs
 from attnstore.ingest.sources.record import Options
 from attnstore.ingest.sources.structures import mmcif, pdb
 from attnstore.ingest.sources.structures.additives import BIOLIP
@@ -30,6 +31,8 @@ from .structure_files import FORMATS, Atom, Described, as_cif, as_pdb, chain_of,
 DATA = Path(__file__).parents[1] / "data" / "structures"
 BOTH = ["1A8O", "1LCD", "2XHE_backbone"]
 IDENTITY = np.eye(3, 4)
+#: Of a single atom no residue has two pairs, which BioLiP's criterion asks for.
+NEAR = Options(ligand_distance=5.0, accessibility=False)
 
 
 def record_of(name: str, chain: str = "A", **options: Any) -> Record:
@@ -41,6 +44,22 @@ def record_of(name: str, chain: str = "A", **options: Any) -> Record:
 def values(record: Record, name: str) -> list[Any] | None:
     """Return a residue property's values, None where the record has none."""
     return next((one.values.to_pylist() for one in record.annotations if one.property.name == name), None)
+
+
+#: The properties that tell kinds of modification apart.
+KINDS = (
+    "modified_residue", "glycosylation", "lipidation", "attached_group", "cross_link", "disulfide_bonded",
+    "metal_coordination",
+)  # fmt: skip
+
+
+def kinds(record: Record) -> list[str]:
+    """Return how each residue is modified, "" for one that is not, and see that the mixture holds these residues."""
+    found = {name: values(record, name) for name in KINDS}
+    assert all(True in flags for flags in found.values() if flags is not None)
+    each = [[name for name, flags in found.items() if flags and flags[i]] for i in range(len(record.sequence))]
+    assert (values(record, "protein_modification") or [False] * len(each)) == [bool(names) for names in each]
+    return [" ".join(names) for names in each]
 
 
 def where(record: Record, name: str, value: Any = True) -> list[str]:
@@ -97,8 +116,9 @@ def test_1a8o_has_five_helices_and_a_disulfide_and_its_selenomethionines_are_no_
     assert values(record, "strand") == [False] * 70
     assert values(record, "turn") is None
     assert pairs(record) == {(198 - 151, 218 - 151), (218 - 151, 198 - 151)}
-    assert where(record, "modification") == ["198", "218"]
-    assert where(record, "modification_kind", "disulfide") == ["198", "218"]
+    assert where(record, "protein_modification") == ["198", "218"]
+    assert where(record, "disulfide_bonded") == ["198", "218"]
+    assert {*kinds(record)} == {"", "disulfide_bonded"}
     assert values(record, "binding_site_ligand") is None
     assert values(record, "binding_site_record") is None
     # The second line of HETATM: CA MSE A 151 ... 18.64.
@@ -113,8 +133,9 @@ def test_1lcd_lists_one_site_whose_only_residue_of_the_protein_is_valine_24(name
     assert where(record, "helix") == numbered(5, 14) + numbered(16, 25) + numbered(31, 45)
     # By NMR: the file has 0 for every B-factor, which is no measurement.
     assert values(record, "b_factor") is None
-    # Sodium is on BioLiP's list and kept as a metal.
-    assert "24" in where(record, "binding_site_ligand")
+    # Sodium is on BioLiP's list and kept as a metal; no residue has two atoms in contact with one.
+    assert "24" in where(record_of(name, ligand_distance=5.0), "binding_site_ligand")
+    assert values(record, "binding_site_ligand") is None
 
 
 def test_1gbt_has_an_attached_inhibitor_a_calcium_six_disulfides_and_insertion_codes():
@@ -122,14 +143,12 @@ def test_1gbt_has_an_attached_inhibitor_a_calcium_six_disulfides_and_insertion_c
     codes = zip(record.structure.author_number.tolist(), record.structure.insertion_code, strict=True)
     assert [one for one in codes if one[1]] == [(65, "A"), (184, "A"), (188, "A"), (221, "A")]
     assert record.sequence[where_is(record, "195")] == "S"
-    assert where(record, "modification_kind", "attachment") == ["195"]
-    assert where(record, "modification_kind", "metal") == ["70", "72", "75", "80"]
+    assert where(record, "attached_group") == ["195"]
+    assert where(record, "metal_coordination") == ["70", "72", "75", "80"]
     joined = [(22, 157), (42, 58), (128, 232), (136, 201), (168, 182), (191, 220)]
     at = {(where_is(record, str(one)), where_is(record, str(other))) for one, other in joined}
     assert pairs(record) == at | {(other, one) for one, other in at}
-    assert where(record, "modification_kind", "disulfide") == sorted(
-        (str(number) for pair in joined for number in pair), key=int
-    )
+    assert where(record, "disulfide_bonded") == sorted((str(number) for pair in joined for number in pair), key=int)
     # AC1 (calcium), AC2 (sulfate) and AC3 (the inhibitor), waters left out.
     sites = [70, 72, 75, 80, 174, 189, 190, 191, 192, 193, 195, 213, 214, 215, 216, 219, 226]
     assert where(record, "binding_site_record") == [str(number) for number in sites]
@@ -159,13 +178,31 @@ def test_1gbt_s_sulfates_are_no_ligands_and_its_distances_are_those_of_its_lines
         }
         assert set(where(record_of("1GBT.cif.gz", ligand_distance=distance), "binding_site_ligand")) == near
         assert near
+    # By BioLiP's criterion, with Bondi's radii and Mantina's of calcium.
+    radius = {"C": 1.7, "N": 1.55, "O": 1.52, "S": 1.8, "CA": 2.31}
+    radii = np.array([radius[symbol] for symbol in cif["_atom_site.type_symbol"]])
+    touching = np.linalg.norm(position[:, None] - position[ligand], axis=2) <= radii[:, None] + radii[ligand] + 0.5
+    found = []
+    for label in dict.fromkeys(row["auth_seq_id"] + row["pdbx_PDB_ins_code"].strip("?") for row in rows):
+        mine = [
+            row["auth_seq_id"] + row["pdbx_PDB_ins_code"].strip("?") == label and row["group_PDB"] == "ATOM"
+            for row in rows
+        ]
+        per_ligand = [
+            touching[np.ix_(mine, [rows[i]["auth_comp_id"] == name for i in np.flatnonzero(ligand)])].sum()
+            for name in ("GBS", "CA")
+        ]
+        found += [label] * (max(per_ligand) >= 2)
+    record = record_of("1GBT.cif.gz")
+    assert where(record, "binding_site_ligand") == found
+    assert len(found) == 16
+    assert len(set(found) & set(where(record, "binding_site_record"))) == 13
 
 
 def test_2n0n_has_a_modified_residue_and_an_isopeptide_cross_link():
     record = record_of("2N0N.pdb.gz")
     # MODRES AIB 2; LINK NZ LYS 5 - CD GLU 9; the other LINKs are the backbone's.
-    assert where(record, "modification") == ["2", "5", "9"]
-    assert values(record, "modification_kind") == [None, "residue", None, None, *["cross-link", None, None, None] * 2]
+    assert kinds(record) == ["", "modified_residue", "", "", *["cross_link", "", "", ""] * 2]
     # HELIX 1 - 3 and 4 - 11; in this version of the file the phenylalanine between 9 and 11 is numbered 9A.
     assert where(record, "helix") == [*numbered(1, 9), "9A", "11"]
     # AIB, PH8 and NH2 have no largest surface to compare with, and glutamate 9 gave an oxygen for its bond.
@@ -263,7 +300,7 @@ def test_a_helix_whose_end_was_not_observed_covers_what_was(tmp_path, kind):
         for place, number in ((4, 6), (3, 4), (2, 3)):
             text = text.replace(f" AP {place} {number} A ", f" AP {number} {number} A ")
     (tmp_path / f"x.{kind}").write_text(text)
-    (record,) = (pdb if kind == "pdb" else mmcif).read(tmp_path / f"x.{kind}")
+    (record,) = (pdb if kind == "pdb" else mmcif).read(tmp_path / f"x.{kind}", NEAR)
     assert values(record, "helix") == [False, None, True, True, None, False]
     assert values(record, "binding_site_ligand") == [False, None, True, False, None, False]
 
@@ -305,14 +342,14 @@ def test_only_a_disulfide_within_the_chain_itself_is_a_pair(tmp_path, kind):
     assert pairs(record) == {(1, 3), (3, 1)}
     (record,) = read(tmp_path, six(disulfides=[("A CYS 2", "A CYS 4")], symmetry="2_655"), kind)
     assert pairs(record) is None
-    assert where(record, "modification_kind", "disulfide") == ["2", "4"]
+    assert where(record, "disulfide_bonded") == ["2", "4"]
     two = Described(
         chain_of("ALA CYS") + chain_of("GLY CYS", "B", origin=50.0), {"A": ["ALA", "CYS"], "B": ["GLY", "CYS"]},
         disulfides=[("A CYS 2", "B CYS 2")],
     )  # fmt: skip
     for record in read(tmp_path, two, kind):
         assert pairs(record) is None
-        assert values(record, "modification_kind") == [None, "disulfide"]
+        assert kinds(record) == ["", "disulfide_bonded"]
 
 
 @pytest.mark.parametrize("kind", FORMATS)
@@ -361,12 +398,45 @@ def test_kinds_of_modification_come_from_the_lists_and_the_bonds(tmp_path, kind)
     )  # fmt: skip
     (record,) = read(tmp_path, entry, kind)
     assert record.sequence == "SCMCNGKD"
-    expected = ["residue", "disulfide", None, "disulfide", "attachment", "metal", "cross-link", "cross-link"]
-    assert values(record, "modification_kind") == expected
-    assert values(record, "modification") == [kind is not None for kind in expected]
-    # The first of the kinds is given where there are several.
+    disulfide, link = "disulfide_bonded", "cross_link"
+    assert kinds(record) == [
+        "modified_residue", disulfide, "", disulfide, "glycosylation", "metal_coordination", link, link
+    ]  # fmt: skip
+    # A residue may be modified in several ways.
     (record,) = read(tmp_path, replace(entry, disulfides=[("A CYS 2", "A SEP 1")]), kind)
-    assert values(record, "modification_kind")[:2] == ["residue", "disulfide"]
+    assert kinds(record)[:2] == [f"modified_residue {disulfide}", disulfide]
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+@pytest.mark.parametrize(
+    ("name", "listed", "bound", "expected"),
+    [
+        ("NAG", True, True, "glycosylation"), ("MAN", False, True, "glycosylation"), ("NAG", False, False, ""),
+        ("INH", True, True, "attached_group"), ("HEM", False, True, "attached_group"),
+        ("NAG", True, False, "attached_group"),
+    ],
+)  # fmt: skip
+def test_what_is_attached_is_what_the_bond_names_and_else_unknown(tmp_path, kind, name, listed, bound, expected):
+    atoms = [
+        *chain_of("ALA SER GLY"),
+        Atom("A", "SER", "2", "OG", (10.0, 1.0, 0.0), "O"),
+        ligand(name, (10.0, 2.4, 0.0)),
+    ]
+    entry = Described(
+        atoms, {"A": ["ALA", "SER", "GLY"]}, links=[("A SER 2 OG", f"A {name} 301 C1")] * bound,
+        modified=[("A SER 2", "SER")] * listed,
+    )  # fmt: skip
+    (record,) = read(tmp_path, entry, kind)
+    assert kinds(record) == ["", expected, ""]
+
+
+@pytest.mark.parametrize("comment", ["GLYCOSYLATION SITE", "Glycosylation"])
+def test_a_list_that_speaks_of_glycosylation_means_it(tmp_path, comment):
+    line = f"MODRES XXXX ASN A    2  ASN  {comment}"
+    path = tmp_path / "given.pdb"
+    path.write_text("\n".join([line, as_pdb(Described(chain_of("ALA ASN GLY"), {"A": ["ALA", "ASN", "GLY"]}))]))
+    (record,) = pdb.read(path)
+    assert kinds(record) == ["", "glycosylation", ""]
 
 
 @pytest.mark.parametrize("kind", FORMATS)
@@ -377,7 +447,7 @@ def test_a_peptide_bond_between_the_ends_of_a_chain_is_a_cross_link(tmp_path, ki
         atoms, {"A": ["ALA", "CYS", "SER"]}, links=[("A SER 3 C", "A ALA 1 N"), ("A ALA 1 C", "A CYS 2 N")]
     )
     (record,) = read(tmp_path, entry, kind)
-    assert values(record, "modification_kind") == ["cross-link", None, "cross-link"]
+    assert kinds(record) == ["cross_link", "", "cross_link"]
 
 
 FEATURES = """\
@@ -398,6 +468,8 @@ _pdbx_modification_feature.category
 4 NAG A 301 ? ASN A 5 ? Carbohydrate
 5 SF4 A 302 ? GLY A 6 ? 'Metal coordination'
 6 LYS A 7   ? ASP A 8 ? 'Isopeptide bond'
+7 HEM A 303 ? ASP A 8 ? 'Heme/heme-like'
+8 MYR A 304 ? LYS A 7 ? Lipid/lipid-like
 #"""
 
 
@@ -405,11 +477,13 @@ def test_pdbx_modification_feature_goes_before_every_other_list(tmp_path):
     names = ["SEP", "CYS", "MSE", "CYS", "ASN", "GLY", "LYS", "ASP", "TYR"]
     entry = Described(chain_of(" ".join(names)), {"A": names}, modified=[("A TYR 9", "PHE")], more=FEATURES)
     (record,) = read(tmp_path, entry, "cif")
-    assert values(record, "modification_kind") == [
-        "residue", "disulfide", None, "disulfide", "attachment", "metal", "cross-link", "cross-link", None,
+    disulfide = "disulfide_bonded"
+    assert kinds(record) == [
+        "modified_residue", disulfide, "", disulfide, "glycosylation", "metal_coordination", "lipidation cross_link",
+        "attached_group cross_link", "",
     ]  # fmt: skip
     (record,) = read(tmp_path, replace(entry, more=""), "cif")
-    assert where(record, "modification_kind", "residue") == ["9"]
+    assert where(record, "modified_residue") == ["9"]
 
 
 @pytest.mark.parametrize("kind", FORMATS)
@@ -419,7 +493,7 @@ def test_additives_waters_and_hydrogens_are_no_ligands_and_metals_are(tmp_path, 
         ("CD", "CD", True), ("HOH", "O", False), ("LIG", "H", False), ("LIG", "D", False), ("MO6", "MG", True),
     ):  # fmt: skip
         atoms = [*chain_of("ALA CYS SER"), ligand(name, (10.0, 4.0, 0.0), element=element_of)]
-        (record,) = read(tmp_path, Described(atoms, {"A": ["ALA", "CYS", "SER"]}), kind)
+        (record,) = read(tmp_path, Described(atoms, {"A": ["ALA", "CYS", "SER"]}), kind, NEAR)
         assert where(record, "binding_site_ligand") == (["2"] if counts else []), name
         assert (values(record, "binding_site_ligand") is not None) == counts
 
@@ -427,9 +501,9 @@ def test_additives_waters_and_hydrogens_are_no_ligands_and_metals_are(tmp_path, 
 @pytest.mark.parametrize("kind", FORMATS)
 def test_five_angstroms_are_within_reach_and_more_is_not(tmp_path, kind):
     entry = Described([*chain_of("ALA CYS SER"), ligand("ATP", (10.0, 5.0, 0.0))], {"A": ["ALA", "CYS", "SER"]})
-    assert where(read(tmp_path, entry, kind)[0], "binding_site_ligand") == ["2"]
+    assert where(read(tmp_path, entry, kind, NEAR)[0], "binding_site_ligand") == ["2"]
     entry = replace(entry, atoms=[*chain_of("ALA CYS SER"), ligand("ATP", (10.0, 5.001, 0.0))])
-    assert values(read(tmp_path, entry, kind)[0], "binding_site_ligand") is None
+    assert values(read(tmp_path, entry, kind, NEAR)[0], "binding_site_ligand") is None
     assert where(read(tmp_path, entry, kind, Options(ligand_distance=5.002))[0], "binding_site_ligand") == ["2"]
 
 
@@ -439,10 +513,10 @@ def test_a_glycan_goes_with_its_first_sugar_and_an_attached_inhibitor_stays(tmp_
     sugars = [ligand("NAG", (0.0, 2.0, 0.0)), ligand("BMA", (10.0, 3.0, 0.0), "302")]
     links = [("A ASN 1 ND2", "A NAG 301 C1"), ("A NAG 301 C1", "A BMA 302 C1")]
     entry = Described([*chain, *sugars], {"A": ["ASN", "CYS", "SER"]}, links=links)
-    assert values(read(tmp_path, entry, kind)[0], "binding_site_ligand") is None
-    assert where(read(tmp_path, replace(entry, links=()), kind)[0], "binding_site_ligand") == ["2"]
+    assert values(read(tmp_path, entry, kind, NEAR)[0], "binding_site_ligand") is None
+    assert where(read(tmp_path, replace(entry, links=()), kind, NEAR)[0], "binding_site_ligand") == ["2"]
     attached = replace(entry, atoms=[*chain, ligand("INH", (0.0, 2.0, 0.0))], links=[("A ASN 1 ND2", "A INH 301 C1")])
-    assert where(read(tmp_path, attached, kind)[0], "binding_site_ligand") == ["1"]
+    assert where(read(tmp_path, attached, kind, NEAR)[0], "binding_site_ligand") == ["1"]
 
 
 @pytest.mark.parametrize("kind", FORMATS)
@@ -451,11 +525,11 @@ def test_a_ligand_reaches_a_copy_of_the_chain_in_its_assembly(tmp_path, kind):
     shift = np.hstack([np.eye(3), [[100.0], [0.0], [0.0]]])
     atoms = [*chain_of("ALA CYS SER"), ligand("ATP", (-90.0, 3.0, 0.0))]
     entry = Described(atoms, {"A": ["ALA", "CYS", "SER"]}, assemblies=[("A", [IDENTITY, shift])])
-    assert where(read(tmp_path, entry, kind)[0], "binding_site_ligand") == ["2"]
-    assert values(read(tmp_path, replace(entry, assemblies=()), kind)[0], "binding_site_ligand") is None
+    assert where(read(tmp_path, entry, kind, NEAR)[0], "binding_site_ligand") == ["2"]
+    assert values(read(tmp_path, replace(entry, assemblies=()), kind, NEAR)[0], "binding_site_ligand") is None
     # The second assembly is not looked at, for the chain is in the first.
     later = replace(entry, assemblies=[("A", [IDENTITY]), ("A", [IDENTITY, shift])])
-    assert values(read(tmp_path, later, kind)[0], "binding_site_ligand") is None
+    assert values(read(tmp_path, later, kind, NEAR)[0], "binding_site_ligand") is None
 
 
 @pytest.mark.parametrize("kind", FORMATS)
@@ -464,11 +538,11 @@ def test_a_chain_s_own_assembly_decides_which_ligands_it_sees(tmp_path, kind):
         *chain_of("ALA CYS SER"), *chain_of("ALA CYS SER", "B", origin=3.0), ligand("ATP", (10.0, 2.0, 0.0)),
     ]  # fmt: skip
     entry = Described(atoms, {name: ["ALA", "CYS", "SER"] for name in "AB"}, assemblies=[("A", [IDENTITY])])
-    one, other = read(tmp_path, entry, kind)
+    one, other = read(tmp_path, entry, kind, NEAR)
     # Chain B is in no assembly: as deposited.
     assert where(one, "binding_site_ligand") == where(other, "binding_site_ligand") == ["2"]
     apart = replace(entry, assemblies=[("A", [IDENTITY]), ("B", [IDENTITY])])
-    one, other = read(tmp_path, apart, kind)
+    one, other = read(tmp_path, apart, kind, NEAR)
     assert where(one, "binding_site_ligand") == ["2"]
     assert values(other, "binding_site_ligand") is None
 
@@ -486,7 +560,7 @@ def test_an_assembly_s_chains_may_go_on_in_a_second_line(tmp_path):
     (tmp_path / "x.pdb").write_text(
         text.replace("CHAINS: B, A", "CHAINS: B,\nREMARK 350                    AND CHAINS: A")
     )
-    one, other = pdb.read(tmp_path / "x.pdb")
+    one, other = pdb.read(tmp_path / "x.pdb", NEAR)
     assert where(one, "binding_site_ligand") == ["2"]
     assert where(other, "binding_site_ligand") == ["1"]
 
@@ -497,15 +571,15 @@ def test_each_list_of_chains_has_operators_of_its_own(tmp_path):
     names = {"A": ["ALA", "CYS", "SER"]}
     text = as_pdb(Described(atoms, names, assemblies=[("A", [IDENTITY]), ("L", [shift])]))
     (tmp_path / "x.pdb").write_text(text.replace("REMARK 350 BIOMOLECULE: 2\n", ""))
-    (record,) = pdb.read(tmp_path / "x.pdb")
+    (record,) = pdb.read(tmp_path / "x.pdb", NEAR)
     assert where(record, "binding_site_ligand") == ["2"]
     # With the chain moved along, the ligand stays as far from it as it was.
     text = as_pdb(Described(atoms, names, assemblies=[("AL", [shift])]))
     (tmp_path / "x.pdb").write_text(text)
-    assert values(next(pdb.read(tmp_path / "x.pdb")), "binding_site_ligand") is None
+    assert values(next(pdb.read(tmp_path / "x.pdb", NEAR)), "binding_site_ligand") is None
     text = as_pdb(Described(atoms, names, assemblies=[("A", [shift]), ("L", [shift])]))
     (tmp_path / "x.pdb").write_text(text.replace("REMARK 350 BIOMOLECULE: 2\n", ""))
-    assert values(next(pdb.read(tmp_path / "x.pdb")), "binding_site_ligand") is None
+    assert values(next(pdb.read(tmp_path / "x.pdb", NEAR)), "binding_site_ligand") is None
 
 
 def test_a_b_factor_that_is_not_there_is_null(tmp_path):
@@ -606,6 +680,82 @@ def test_ligand_residues_are_those_that_all_pairs_of_atoms_give(
     single = [replace(atom, position=tuple(np.float32(atom.position).astype(float))) for atom in atoms]
     expected = brute_force(single, seen, operators or [IDENTITY], distance)
     assert where(record, "binding_site_ligand") == expected
+
+
+def test_two_pairs_of_atoms_of_one_ligand_make_a_residue_bind(tmp_path):
+    names = {"A": ["ALA", "SER"]}
+    chain = [*chain_of("ALA SER"), Atom("A", "SER", "2", "OG", (10.0, 1.4, 0.0), "O")]
+    carbon, oxygen = (10.0, 3.9, 0.0), (10.0, 4.6, 0.0)  # C to CA: 3.9 Å, of 2 · 1.70 + 0.5
+    for ligands, binds in (
+        # The carbon is near CA and OG: two pairs with one atom of the ligand.
+        ([ligand("LIG", carbon)], True),
+        ([ligand("LIG", oxygen, element="O")], False),
+        # Two atoms of one ligand with the same atom of the residue, or of two ligands.
+        ([ligand("LIG", oxygen, element="O"), ligand("LIG", (11.5, 4.4, 0.0), atom="O2", element="O")], True),
+        ([ligand("LIG", oxygen, element="O"), ligand("LIG", (11.5, 4.4, 0.0), "302", element="O")], False),
+        # Hydrogens do not count.
+        ([ligand("LIG", oxygen, element="O"), ligand("LIG", (10.0, 3.0, 0.0), atom="H1", element="H")], False),
+    ):
+        (record,) = read(tmp_path, Described([*chain, *ligands], names), "cif")
+        assert (values(record, "binding_site_ligand") == [False, True]) == binds
+        assert (values(record, "binding_site_ligand") is not None) == binds
+
+
+near = st.integers(-6000, 6000).map(lambda milli: milli / 1000)
+some_atoms = st.lists(
+    st.tuples(st.tuples(near, near, near), st.sampled_from(["C", "N", "O", "S", "FE"])), min_size=1, max_size=3
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    chain=st.lists(some_atoms, min_size=1, max_size=4), ligands=st.lists(some_atoms, min_size=1, max_size=3),
+    kind=st.sampled_from(FORMATS), copies=st.booleans(),
+)  # fmt: skip
+def test_residues_bind_by_biolip_s_criterion_as_all_pairs_of_atoms_have_it(
+    tmp_path_factory, chain, ligands, kind, copies
+):
+    shift = np.hstack([np.eye(3), [[5.0], [0.0], [0.0]]])
+    radius = {"C": 1.7, "N": 1.55, "O": 1.52, "S": 1.8, "FE": 2.0}
+    operators = [IDENTITY, shift] if copies else [IDENTITY]
+    atoms = [
+        Atom("A", "ALA", str(i), ["CA", "N", "C"][j], here, symbol)
+        for i, residue in enumerate(chain, 1) for j, (here, symbol) in enumerate(residue)
+    ]  # fmt: skip
+    others = [
+        ligand("LIG", here, str(300 + i), atom=f"X{j}", element=symbol)
+        for i, group in enumerate(ligands) for j, (here, symbol) in enumerate(group)
+    ]  # fmt: skip
+    expected = set()
+    for i, residue in enumerate(chain, 1):
+        for one, other, group in itertools.product(operators, operators, ligands):
+            pairs = 0
+            for (here, a), (there, b) in itertools.product(residue, group):
+                moved = np.float32(here) + one[:, 3], np.float32(there) + other[:, 3]
+                gap = np.linalg.norm(moved[0] - moved[1]) - radius[a] - radius[b] - 0.5
+                assume(abs(gap) > 1e-5)
+                pairs += gap < 0
+            if pairs >= 2:
+                expected.add(str(i))
+    entry = Described(
+        [*atoms, *others], {"A": ["ALA"] * len(chain)}, assemblies=[("A", operators)] if copies else []
+    )  # fmt: skip
+    (record,) = read(tmp_path_factory.mktemp("x"), entry, kind, Options(accessibility=False))
+    assert set(where(record, "binding_site_ligand")) == expected
+
+
+def test_the_description_says_by_which_criterion(tmp_path):
+    entry = Described([*chain_of("ALA CYS"), *(ligand("LIG", (10.0, 3.0, z), atom=f"C{z}") for z in (0.0, 1.0))],
+                      {"A": ["ALA", "CYS"]})  # fmt: skip
+    for options, words in (
+        (Options(), "BioLiP's criterion"), (Options(ligand_distance=4.5), "within 4.5 Å"),
+        (Options(absent="false", ligand_distance=2.0), "within 2 Å"),
+    ):  # fmt: skip
+        path = tmp_path / "x.pdb"
+        path.write_text(as_pdb(entry))
+        (record,) = read_inputs([path], options)
+        (prop,) = {one.property for one in record.annotations if one.property.name == "binding_site_ligand"}
+        assert words in prop.description
 
 
 @pytest.mark.parametrize(

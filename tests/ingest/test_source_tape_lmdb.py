@@ -70,7 +70,7 @@ def test_secondary_structure_is_null_where_unresolved_or_masked(tmp_path, protoc
     assert found["psi"] == [120, -45, None, -47, -47, 130, 130, 30, None, None]
     assert found["rsa"][2] is None
     assert found["rsa"][9] == pytest.approx(0.9, abs=1e-6)
-    assert set(found) == {prop.name for prop in tape_lmdb.PROPERTIES} - {"binding_site", "modification"}
+    assert set(found) == {prop.name for prop in tape_lmdb.PROPERTIES} - {"binding_site", "protein_modification"}
 
 
 def test_classes_are_those_of_tapes_own_ss3():
@@ -99,7 +99,7 @@ def test_proteinnet_has_alpha_carbons_only(tmp_path):
     assert read_.annotations == ()
 
 
-@pytest.mark.parametrize(("field", "name"), [("sites", "binding_site"), ("modifications", "modification")])
+@pytest.mark.parametrize(("field", "name"), [("sites", "binding_site"), ("modifications", "protein_modification")])
 def test_sites_are_matched_by_author_number_exactly_as_given(tmp_path, field, name):
     # 53 stands twice, an insertion code having been lost; 99 is no residue; one number is negative.
     record = {"id": "4upi.A", "primary": "ACDEF", "positions": [-2, 52, 53, 53, 60], field: [53, -2, 99, 53]}
@@ -126,7 +126,7 @@ def test_fields_are_given_together_where_a_record_has_them(tmp_path):
         "tertiary": np.ones((10, 3)),
     }
     (one,) = read(tmp_path, [record])
-    assert {"ss8", "binding_site", "modification"} < values(one).keys()
+    assert {"ss8", "binding_site", "protein_modification"} < values(one).keys()
     assert one.structure is not None
     assert one.structure.author_number.tolist() == list(range(5, 15))
     # The tenth residue but one is masked.

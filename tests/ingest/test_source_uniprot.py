@@ -49,6 +49,7 @@ FLAGS = {
     "CARBOHYD": "glycosylation",
     "LIPID": "lipidation",
     "CROSSLNK": "cross_link",
+    "DISULFID": "disulfide_bonded",
     "TRANSMEM": "transmembrane",
     "SIGNAL": "signal",
     "DOMAIN": "domain",
@@ -268,6 +269,7 @@ def test_an_entry_is_read(tmp_path, reader, content):
         "binding_site_note": {6: "axial; catalytic; Fe; reduced", 8: "Zinc; via tele nitrogen"},
         "binding_site_evidence": {6: "ECO:0000269; ECO:0000305", 8: "ECO:0000255"},
         "disulfide": both_ways({(3, 9): True, (10, 12): True}),
+        "disulfide_bonded": {3, 9, 10, 12, 14},
         "disulfide_note": both_ways({(3, 9): "Redox-active"}),
         "disulfide_evidence": both_ways({(3, 9): "ECO:0000255"}),
         "cross_link": {18, 21},
@@ -539,7 +541,7 @@ def expected(length: int, table: list[dict[str, Any]]) -> dict[str, Any]:
     keys = {feature["key"] for feature in placed}
     if keys & {"HELIX", "STRAND", "TURN"}:
         keys |= {"HELIX", "STRAND", "TURN"}
-    for key in keys - {"DISULFID"}:
+    for key in keys:
         flag = FLAGS[key]
         notes = key not in {"HELIX", "STRAND", "TURN"}
         columns: dict[str, dict[int, list[str]]] = defaultdict(lambda: defaultdict(list))
@@ -547,13 +549,15 @@ def expected(length: int, table: list[dict[str, Any]]) -> dict[str, Any]:
         for place in range(1, length + 1):
             for feature in placed:
                 ends = {feature["first"], feature["last"]}
-                inside = place in ends if key == "CROSSLNK" else feature["first"] <= place <= feature["last"]
+                inside = (
+                    place in ends if key in {"CROSSLNK", "DISULFID"} else feature["first"] <= place <= feature["last"]
+                )
                 if FLAGS.get(feature["key"]) == flag and inside:
                     known[flag].add(place)
                     columns["evidence"][place] += feature["codes"]
                     columns["note"][place] += [feature["note"]] if feature["note"] and notes else []
                     columns["molecule"][place] += [feature["ligand"]] if feature["ligand"] else []
-        for name, texts in columns.items():
+        for name, texts in columns.items() if key != "DISULFID" else ():
             found = {place: "; ".join(dict.fromkeys(text)) for place, text in texts.items() if text}
             if found:
                 known[f"{flag}_{name}"] = found

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from ....errors import SourceError
 from ....properties import UNKNOWN_IF_NONE, UNRESOLVED, Annotation, Property, along, at, between
 from ..record import Options, Record
-from ..vocabulary import DISULFIDE, HELIX, MODIFICATION, RSA, SS3, SS4, SS8, STRAND, TURN
+from ..vocabulary import DISULFIDE, HELIX, PROTEIN_MODIFICATION, RSA, SS3, SS4, SS8, STRAND, TURN
 from .accessibility import relative_accessibility
 from .chain import Chain, Key, record
-from .entry import MODIFICATIONS, Entry, Span
+from .entry import Entry, Span
 from .ligands import ligand_residues
-from .modifications import disulfides, modifications
+from .modifications import KINDS, disulfides, modifications
 
 _NULL_TOO = f"{UNKNOWN_IF_NONE}; {UNRESOLVED}"
 _NO_STRUCTURE = f"{UNKNOWN_IF_NONE}, neither helix nor strand; {UNRESOLVED}"
@@ -25,17 +25,12 @@ _NO_STRUCTURE = f"{UNKNOWN_IF_NONE}, neither helix nor strand; {UNRESOLVED}"
 _HELIX = replace(HELIX, absent=_NO_STRUCTURE)
 _STRAND = replace(STRAND, absent=_NO_STRUCTURE)
 _TURN = replace(TURN, absent=_NULL_TOO)
-_MODIFICATION = replace(MODIFICATION, absent=_NULL_TOO)
+_MODIFICATIONS = {kind: replace(prop, absent=_NULL_TOO) for kind, prop in KINDS.items()}
+_ANY_MODIFICATION = replace(PROTEIN_MODIFICATION, absent=_NULL_TOO)
 B_FACTOR = Property(
     "b_factor", "residue", "float",
     "B-factor of the Cα; a predicted model has its confidence in that place (AlphaFold: pLDDT, 0 to 100)",
     unit="Å²", absent="NULL where the residue has no Cα or the entry gives no B-factors (all 0, as by NMR)",
-)  # fmt: skip
-BINDING_SITE_LIGAND = Property(
-    "binding_site_ligand", "residue", "boolean",
-    "has a heavy atom within 5.0 Å (or the given distance) of a heavy atom of a ligand that is not on BioLiP's list of "
-    "likely artefacts (Yang et al. 2013), in the first biological assembly",
-    absent=_NULL_TOO,
 )  # fmt: skip
 BINDING_SITE_RECORD = Property(
     "binding_site_record", "residue", "boolean", "in a site that the entry lists (SITE, struct_site)", absent=_NULL_TOO
@@ -46,16 +41,28 @@ BINDING_SITE_EVIDENCE = Property(
     "these",
     absent="NULL for residues in no listed site, and where the site has no evidence code",
 )  # fmt: skip
-MODIFICATION_KIND = Property(
-    "modification_kind", "residue", "category",
-    f"how the residue is modified: {', '.join(MODIFICATIONS)}; of several, the first of these",
-    absent="NULL for residues that are not modified",
-)  # fmt: skip
+
+_LIGAND = (
+    "a ligand that is not on BioLiP's list of likely artefacts (Yang et al. 2013), in the first biological assembly"
+)
+
+
+def binding_site_ligand(distance: float | None = None) -> Property:
+    """Return the property of residues that bind a ligand, as :func:`.ligands.ligand_residues` takes the distance."""
+    criterion = (
+        "binds by BioLiP's criterion (Zhang et al. 2024), two or more pairs of heavy atoms within the sum of their van "
+        f"der Waals radii + 0.5 Å: {_LIGAND}"
+        if distance is None
+        else f"has a heavy atom within {distance:g} Å of a heavy atom of {_LIGAND}"
+    )
+    return Property("binding_site_ligand", "residue", "boolean", criterion, absent=_NULL_TOO)
+
 
 #: All that a PDB or mmCIF file may give.
 STRUCTURE_PROPERTIES: tuple[Property, ...] = (
-    _HELIX, _STRAND, _TURN, DISULFIDE, B_FACTOR, RSA, BINDING_SITE_LIGAND, BINDING_SITE_RECORD, BINDING_SITE_EVIDENCE,
-    _MODIFICATION, MODIFICATION_KIND, SS8, SS4, SS3,
+    _HELIX, _STRAND, _TURN, DISULFIDE, B_FACTOR, RSA, binding_site_ligand(), BINDING_SITE_RECORD,
+    BINDING_SITE_EVIDENCE,
+    *_MODIFICATIONS.values(), _ANY_MODIFICATION, SS8, SS4, SS3,
 )  # fmt: skip
 
 _EVIDENCE = ("AUTHOR", "SOFTWARE", "UNKNOWN")
@@ -84,12 +91,12 @@ def records(path: Path, entry: Entry, options: Options) -> Iterator[Record]:
             annotations.append(between(DISULFIDE, pairs, otherwise=False))
         if open_to_solvent is not None and np.isfinite(open_to_solvent[index]).any():
             annotations.append(along(RSA, open_to_solvent[index]))
-        if ligands[index].any():
-            annotations.append(along(BINDING_SITE_LIGAND, ligands[index], known))
+        if ligands[index].any() or options.absent == "false":
+            annotations.append(along(binding_site_ligand(options.ligand_distance), ligands[index], known))
         annotations += _sites(entry, chain, known)
         if kinds := modified[index]:
-            annotations.append(at(_MODIFICATION, length, kinds, known))
-            annotations.append(along(MODIFICATION_KIND, [kinds.get(place) for place in range(length)]))
+            annotations += (at(_MODIFICATIONS[kind], length, places, known) for kind, places in kinds.items())
+            annotations.append(at(_ANY_MODIFICATION, length, set().union(*kinds.values()), known))
         if secondary is not None:
             annotations += secondary(chain)
         yield record(chain, entry.parents, tuple(annotations))

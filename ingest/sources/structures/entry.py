@@ -11,9 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from .chain import Chain, Group, Key, Parents
 
-#: How a residue is modified, the most telling first.
-Modification = Literal["residue", "attachment", "cross-link", "disulfide", "metal"]
-MODIFICATIONS: tuple[Modification, ...] = ("residue", "attachment", "cross-link", "disulfide", "metal")
+#: How a residue is modified; each kind is a property of its own (`modifications.KINDS`).
+Modification = Literal["modified", "glycan", "lipid", "attachment", "cross-link", "disulfide", "metal"]
 
 #: float64 [3, 4]: rotation, then translation in Å.
 Operator = NDArray[np.float64]
@@ -109,9 +108,12 @@ def operator(matrix: ArrayLike) -> Operator:
     return result
 
 
-def modification_listed(key: Key, name: str, parent: str) -> Modified:
+def modification_listed(key: Key, name: str, parent: str, comment: str) -> Modified:
     """Return what a row of MODRES or pdbx_struct_mod_residue says.
 
-    One that names a standard residue as its own parent marks a residue that something is attached to.
+    One that names a standard residue as its own parent marks a residue that something is attached to: a glycan, if the
+    comment says so.
     """
-    return Modified(key, name, "attachment" if name == parent else "residue")
+    if name != parent:
+        return Modified(key, name, "modified")
+    return Modified(key, name, "glycan" if "GLYCOSYL" in comment.upper() else "attachment")

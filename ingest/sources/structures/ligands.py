@@ -32,9 +32,9 @@ def ligand_residues(entry: Entry, distance: float | None = None) -> list[NDArray
     the two pairs: Zhang et al., Nucleic Acids Research 2024, 52:D404, and zhanggroup.org/BioLiP/help.html, step 3). The
     radii are those of `elements.vdw_radius`. BioLiP goes on to leave out sites of a single residue; here these stay.
 
-    Only heavy atoms are looked at. A ligand is a group that is not of a polymer, no water, no solvent or additive on BioLiP's list
-    (`additives.BIOLIP`) and not part of a glycan that starts with one that is. Groups with a metal atom are ligands
-    though listed. Peptides and nucleic acids are polymers.
+    Only heavy atoms are looked at. A ligand is a group that is not of a polymer, no water, no solvent or additive on
+    BioLiP's list (`additives.BIOLIP`) and not part of a glycan that starts with one that is. Groups with a metal atom
+    are ligands though listed. Peptides and nucleic acids are polymers.
 
     A chain and the ligands are taken in all the copies that the first biological assembly with that chain in it makes;
     without one, as deposited.

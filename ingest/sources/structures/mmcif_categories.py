@@ -41,7 +41,7 @@ _LINKS = frozenset({"covale", "covale_base", "covale_phosphate", "covale_sugar",
 # Polyproline II, which is no helix by hydrogen bonds, and which DSSP does not count as one either.
 _POLYPROLINE = "HELX_LH_PP_P"
 _POLYPROLINE_CLASS = "10"
-# Where another residue or compound takes part, these say how; all other categories are attachments.
+# These say how a residue is modified. Of all other categories it is modified by itself, or something is attached to it.
 _KINDS: Mapping[str, Modification] = {
     "disulfide": "disulfide",
     "disulfide bridge": "disulfide",
@@ -49,6 +49,8 @@ _KINDS: Mapping[str, Modification] = {
     "crosslinker": "cross-link",
     "isopeptide bond": "cross-link",
     "non-standard linkage": "cross-link",
+    "carbohydrate": "glycan",
+    "lipid/lipid-like": "lipid",
 }
 # More copies than any capsid or fibre has.
 _COPIES = 10_000
@@ -171,15 +173,18 @@ def _end(row: _Row, labelled: Labelled, partner: str) -> End | None:
 
 def _modified(row: _Row, labelled: Labelled) -> Modified | None:
     key = _key(row, labelled, "", "PDB_ins_code")
-    return None if key is None else modification_listed(key, _name(row, ""), row["parent_comp_id"])
+    return None if key is None else modification_listed(
+        key, _name(row, ""), row["parent_comp_id"], row["details"]
+    )  # fmt: skip
 
 
 def _curated(row: _Row, labelled: Labelled) -> list[Modified]:
     itself = _key(row, labelled, "", "PDB_ins_code")
     partner = _key(row, labelled, "modified_residue_", "modified_residue_PDB_ins_code")
+    kind = _KINDS.get(row["category"].lower())
     if partner is None:
-        return [] if itself is None else [Modified(itself, _name(row, ""), "residue")]
-    kind = _KINDS.get(row["category"].lower(), "attachment")
+        return [] if itself is None else [Modified(itself, _name(row, ""), kind or "modified")]
+    kind = kind or "attachment"
     found = [Modified(partner, _name(row, "modified_residue_"), kind)]
     if itself is not None and kind in {"disulfide", "cross-link"}:
         found.append(Modified(itself, _name(row, ""), kind))

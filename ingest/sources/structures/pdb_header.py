@@ -73,7 +73,7 @@ def read_header(path: Path, content: Sequence[str]) -> Header:
                 case "MODRES":
                     name, parent = line[12:15].strip(), line[24:27].strip()
                     header.parents.setdefault(name, parent)
-                    modified.append(modification_listed(_key(line, 16, 18), name, parent))
+                    modified.append(modification_listed(_key(line, 16, 18), name, parent, line[29:70]))
                 case "HELIX" if line[38:40].strip() != _POLYPROLINE:
                     spans.append(Span("helix", _key(line, 19, 21), _key(line, 31, 33)))
                 case "SHEET":

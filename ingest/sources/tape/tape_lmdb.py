@@ -23,14 +23,19 @@ from ....properties import NEGATIVE, UNRESOLVED, Annotation, Property, along
 from .. import proteinnet
 from ..record import DEFAULT, LETTERS, Options, Record, Structure
 from ..structures import dssp
-from ..vocabulary import BINDING_SITE, MODIFICATION, RSA, SS3, SS4, SS8
+from ..vocabulary import BINDING_SITE, PROTEIN_MODIFICATION, RSA, SS3, SS4, SS8
 from . import lmdb_map, pickles
 
 NAME = "TAPE's LMDB (a folder X.lmdb, or its data.mdb)"
 
 # As in the paper, a residue that no record lists is none.
 SITE = replace(BINDING_SITE, description="in a binding site, as in Vig et al. 2021", absent=NEGATIVE)
-MODIFIED = replace(MODIFICATION, description="modified after translation, as in Vig et al. 2021", absent=NEGATIVE)
+MODIFIED = replace(
+    PROTEIN_MODIFICATION,
+    description="modified as the data set of Vig et al. 2021 labels it: disulfides, metal ligands and glycans among "
+    "others",
+    absent=NEGATIVE,
+)  # fmt: skip
 RELATIVE = replace(
     RSA,
     description="relative solvent accessibility of the chain by itself, as NetSurfP-2.0's data have it "

@@ -13,7 +13,18 @@ import pyarrow as pa
 from ....errors import SourceError
 from ....properties import ARROW_TYPES, UNKNOWN_IF_NONE, Annotation, Property, along, between, whole
 from ..record import LETTERS, Record
-from ..vocabulary import BINDING_SITE, DISULFIDE, HELIX, STRAND, TURN
+from ..vocabulary import (
+    BINDING_SITE,
+    CROSS_LINK,
+    DISULFIDE,
+    DISULFIDE_BONDED,
+    GLYCOSYLATION,
+    HELIX,
+    LIPIDATION,
+    MODIFIED_RESIDUE,
+    STRAND,
+    TURN,
+)
 
 #: The most that one entry may take in a file: far beyond any real one, and still what a memory holds.
 ENTRY_BYTES = 512 << 20
@@ -121,8 +132,11 @@ def _note(of: Property, description: str) -> tuple[Property, str]:
     return Property(f"{of.name}_note", of.level, "category", f"{of.name}: {description}"), "notes"
 
 
-def _noted(key: str, name: str, description: str, note: str, ends: bool = False) -> _Kind:
-    flag = Property(name, "residue", "boolean", description, absent=UNKNOWN_IF_NONE)
+def _flag(name: str, description: str) -> Property:
+    return Property(name, "residue", "boolean", description, absent=UNKNOWN_IF_NONE)
+
+
+def _noted(key: str, flag: Property, note: str, ends: bool = False) -> _Kind:
     keys = frozenset({key})
     return _Kind(keys, flag, (_note(flag, note), _evidence(flag)), keys, ends)
 
@@ -140,16 +154,16 @@ _KINDS = (
         ),
         _BINDING,
     ),
-    _noted("ACT_SITE", "active_site", "takes part in the enzyme's activity", "its part in it"),
-    _noted("MOD_RES", "modified_residue", "modified after translation, not by sugar or lipid", "what it is then"),
-    _noted("CARBOHYD", "glycosylation", "a glycan is attached", "the linkage and the glycan"),
-    _noted("LIPID", "lipidation", "a lipid is attached", "what the residue is then"),
-    _noted(
-        "CROSSLNK", "cross_link", "linked, not by a disulfide, within the protein or to another", "the link", ends=True
-    ),
-    _noted("TRANSMEM", "transmembrane", "in a stretch that crosses a membrane", "its kind and name"),
-    _noted("SIGNAL", "signal", "in the signal peptide", "its kind"),
-    _noted("DOMAIN", "domain", "in a domain", "the domain's name"),
+    _noted("ACT_SITE", _flag("active_site", "takes part in the enzyme's activity"), "its part in it"),
+    _noted("MOD_RES", MODIFIED_RESIDUE, "what it is then"),
+    _noted("CARBOHYD", GLYCOSYLATION, "the linkage and the glycan"),
+    _noted("LIPID", LIPIDATION, "what the residue is then"),
+    _noted("CROSSLNK", CROSS_LINK, "the link", ends=True),
+    # Its notes and evidence are those of the pair.
+    _Kind(frozenset({"DISULFID"}), DISULFIDE_BONDED, (), frozenset({"DISULFID"}), ends=True),
+    _noted("TRANSMEM", _flag("transmembrane", "in a stretch that crosses a membrane"), "its kind and name"),
+    _noted("SIGNAL", _flag("signal", "in the signal peptide"), "its kind"),
+    _noted("DOMAIN", _flag("domain", "in a domain"), "the domain's name"),
     # An entry with any of the three records a structure, so that none of them is unknown in it. They have no notes.
     *(
         _Kind(frozenset({key}), flag, (_evidence(flag),), frozenset(_STRUCTURE))
