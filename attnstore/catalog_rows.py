@@ -38,9 +38,9 @@ class Structure:
     cb: npt.NDArray[np.float32]
 
     @property
-    def located(self) -> bool:
-        """Has it any coordinates, or numbering alone?"""
-        return bool(np.isfinite(self.ca).any() or np.isfinite(self.cb).any())
+    def resolved(self) -> int:
+        """Number of Cα and Cβ that have a position: 0 where it is numbering alone."""
+        return sum(int(np.isfinite(xyz).all(axis=1).sum()) for xyz in (self.ca, self.cb))
 
 
 def structure_digest(structure: Structure) -> str:
@@ -50,11 +50,16 @@ def structure_digest(structure: Structure) -> str:
     return hashlib.sha256(content + repr(structure.insertion_code).encode()).hexdigest()
 
 
+#: More positions than any chain has.
+SETTLED = 2**31 - 1
+
+
 @dataclass
 class Protein:
     """A protein as table `proteins` has it; `member` is its column `structure`, whose coordinates it carries.
 
-    `structure` is None where there is none, and where the catalog holds it already.
+    `structure` is None where there is none, and where the catalog holds it already. `resolved` is the number of
+    positions in its coordinates, `SETTLED` where these are not to be replaced.
     """
 
     index: int
@@ -64,14 +69,21 @@ class Protein:
     member: str | None = None
     structure_sha256: str | None = None
     structure: Structure | None = None
+    resolved: int = 0
 
     def adopt(self, member: str, structure: Structure | None, structure_sha256: str | None) -> bool:
-        """Take coordinates and numbering from a member, or numbering alone; say whether there was anything to take."""
-        if structure is None or self.member is not None or (self.structure is not None and not structure.located):
+        """Take coordinates and numbering from a member that has more of them, or numbering alone if there is none.
+
+        Returns whether anything was taken.
+        """
+        if structure is None:
+            return False
+        resolved = structure.resolved
+        if resolved > self.resolved:
+            self.member, self.structure_sha256, self.resolved = member, structure_sha256, resolved
+        elif resolved or self.member is not None or self.structure is not None:
             return False
         self.structure = structure
-        if structure.located:
-            self.member, self.structure_sha256 = member, structure_sha256
         return True
 
 

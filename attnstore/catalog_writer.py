@@ -4,7 +4,7 @@ import hashlib
 import itertools
 from array import array
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple
@@ -15,6 +15,7 @@ import pyarrow as pa
 from .catalog_rows import (
     NUMBERING_COLUMNS,
     RESIDUES,
+    SETTLED,
     STRUCTURE_COLUMNS,
     Protein,
     Structure,
@@ -67,8 +68,9 @@ class CatalogWriter:
     """Builds the next catalog of a store; `publish` makes it current.
 
     Use as a context manager: leaving it without `publish` leaves the store as it was. Identical sequences are one
-    protein with several members, unless `keep_duplicates`; the protein bears the id of its first member, and
-    coordinates of the first member that has any.
+    protein with several members, unless `keep_duplicates`. The protein has the id of its first member and the
+    coordinates of the member with most positions of Cα and Cβ, the first among equals, with what is measured on them;
+    coordinates that the current catalog has stay.
 
     Records are taken in batches, and what was taken before is looked up in the file, so that memory does not grow
     with the number of proteins.
@@ -96,6 +98,8 @@ class CatalogWriter:
         self._count = self._next.document.proteins
         #: Where each protein's residues begin, and after the last.
         self._rows = array("q", [0])
+        #: Of each protein the number of positions in its coordinates, if these may be replaced by better ones.
+        self._resolved = array("i")
         self._structures = self._changed = False
 
     def __enter__(self) -> "CatalogWriter":
@@ -117,8 +121,11 @@ class CatalogWriter:
         # What the catalog itself does not record: coordinates of members beyond the first that has any.
         self._connection.execute("CREATE TEMP TABLE given (member VARCHAR, structure_sha256 VARCHAR)")
         self._columns = PropertyColumns(self._connection, replace=self._replace)
-        lengths = self._connection.execute("SELECT length FROM proteins ORDER BY protein_index").fetchnumpy()
-        self._rows.extend(np.cumsum(lengths["length"], dtype=np.int64).tolist())
+        known = self._connection.execute(
+            f"SELECT length, if(structure IS NULL, 0, {SETTLED}) AS resolved FROM proteins ORDER BY protein_index"
+        ).fetchnumpy()
+        self._rows.extend(np.cumsum(known["length"], dtype=np.int64).tolist())
+        self._resolved.extend(known["resolved"].astype(np.int64).tolist())
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -249,6 +256,7 @@ class CatalogWriter:
             # Of identical sequences that were kept apart, the first counts.
             by_sequence.setdefault(first.sequence_sha256, first)
         proteins: dict[int, Protein] = {}
+        carriers: dict[int, _Record] = {}
         members: list[tuple[int, str, str, str, str | None]] = []
         annotated: list[tuple[int, _Record]] = []
         for record in batch:
@@ -265,13 +273,17 @@ class CatalogWriter:
                 protein = Protein(self._count, record.name, record.sequence, record.sequence_sha256)
                 self._count += 1
                 self._rows.append(self._rows[-1] + len(record.sequence))
+                self._resolved.append(0)
                 by_sequence.setdefault(record.sequence_sha256, protein)
                 proteins[protein.index] = protein
             annotated.append((protein.index, record))
+            if record.name == protein.member:
+                carriers.setdefault(protein.index, record)
             if again:
                 continue
             if protein.adopt(record.name, record.structure, record.structure_sha256):
                 proteins[protein.index] = protein
+                carriers[protein.index] = record
                 self._structures = True
             if record.protein is None:
                 digests = record.sequence_sha256, record.structure_sha256
@@ -284,19 +296,29 @@ class CatalogWriter:
             for start in range(0, len(upgraded), self._UPGRADES):
                 self._update(upgraded[start : start + self._UPGRADES])
             self._insert([protein for protein in proteins.values() if protein.index not in known])
-            self._annotate(annotated)
+            replaced = [index for index in proteins if 0 < self._resolved[index] < proteins[index].resolved]
+            self._columns.forget_measured(np.array(replaced, np.int64))
+            for index, protein in proteins.items():
+                self._resolved[index] = protein.resolved
+            self._annotate(_carriers_first(annotated, carriers), carriers)
 
-    def _annotate(self, records: Sequence[tuple[int, _Record]]) -> None:
-        """Put the properties of a batch: those of the same name and source at once."""
-        groups: dict[tuple[Property, Source], list[tuple[int, Annotation]]] = {}
+    def _annotate(self, records: Sequence[tuple[int, _Record]], carriers: Mapping[int, _Record]) -> None:
+        """Put the properties of a batch: those of the same name and source at once.
+
+        What is measured on coordinates that the protein has not got from this record is left out, unless the current
+        catalog has its coordinates: from where, is not known of these.
+        """
+        groups: dict[tuple[Property, Source, bool], list[tuple[int, Annotation]]] = {}
         for index, record in records:
+            own = self._resolved[index] == SETTLED or record is carriers.get(index)
             for annotation in record.annotations:
                 assert record.source is not None
-                if annotation.tells():
-                    groups.setdefault((annotation.property, record.source), []).append((index, annotation))
-        for (prop, source), given in groups.items():
+                if annotation.tells() and (own or not annotation.measured):
+                    key = annotation.property, record.source, annotation.measured
+                    groups.setdefault(key, []).append((index, annotation))
+        for (prop, source, measured), given in groups.items():
             proteins = np.array([index for index, _ in given], np.int64)
-            admitted = self._columns.admit(prop, source, proteins)
+            admitted = self._columns.admit(prop, source, proteins, measured=measured)
             for which, take in ((admitted.new, self._columns.put), (admitted.again, self._columns.compare)):
                 chosen = sorted(itertools.compress(given, which), key=lambda entry: entry[0])
                 if chosen:
@@ -320,7 +342,10 @@ class CatalogWriter:
                 "SELECT protein_index, id, sequence, sequence_sha256, structure, structure_sha256 FROM proteins "
                 "WHERE sequence_sha256 IN (SELECT sequence_sha256 FROM incoming) ORDER BY protein_index"
             ).fetchall()
-        return {name: _Member(*rest) for name, *rest in members}, {row[0]: Protein(*row) for row in proteins}
+        recalled = [Protein(*row) for row in proteins]
+        for protein in recalled:
+            protein.resolved = self._resolved[protein.index]
+        return {name: _Member(*rest) for name, *rest in members}, {one.index: one for one in recalled}
 
     def _insert_members(self, members: Sequence[tuple[int, str, str, str, str | None]]) -> None:
         if not members:
@@ -398,6 +423,21 @@ class CatalogWriter:
                     for row in some:
                         content.update(repr(row).encode())
         return self._next.publish(content.hexdigest(), int(counted[0]), int(counted[1]))
+
+
+def _carriers_first(
+    records: Sequence[tuple[int, _Record]], carriers: Mapping[int, _Record]
+) -> list[tuple[int, _Record]]:
+    """Order records so that of each protein's with coordinates the one comes first whose coordinates it has."""
+    place: dict[int, int] = {}
+    ranks = []
+    for number, (index, record) in enumerate(records):
+        if record.structure is None or not record.structure.resolved:
+            ranks.append((number, 1))
+            continue
+        first = place.setdefault(index, number)
+        ranks.append((first, 0) if record is carriers.get(index) else (number, 1))
+    return [records[number] for number in sorted(range(len(records)), key=ranks.__getitem__)]
 
 
 def _check_repetition(record: _Record, member: _Member) -> None:

@@ -14,7 +14,9 @@ CORE = (
     Property("sequence", "protein", "category", "one-letter sequence", absent=_NEVER),
     Property("members", "protein", "integer", "inputs with this same sequence", absent=_NEVER),
     Property(
-        "structure", "protein", "category", "member whose coordinates and numbering the residues carry",
+        "structure", "protein", "category",
+        "member whose coordinates and numbering the residues have: of those given together, the one with most Cα and "
+        "Cβ resolved, the first among equals",
         absent="NULL where no coordinates are known",
     ),
     Property("pos", "residue", "integer", "position in the sequence, from 0", absent=_NEVER),

@@ -85,6 +85,7 @@ class Annotation:
         listed pair (pair)
     source, target : int32 [pairs], from 0: which pairs are listed, none twice; empty unless the level is 'pair'
     otherwise : what holds for the pairs that are not listed; None where that is not known
+    measured : it follows from the coordinates of its record, and is of no use with those of another
     """
 
     property: Property
@@ -92,6 +93,7 @@ class Annotation:
     source: npt.NDArray[np.int32]
     target: npt.NDArray[np.int32]
     otherwise: Any = None
+    measured: bool = False
 
     def tells(self) -> bool:
         """Whether anything is known by it."""
@@ -107,13 +109,16 @@ def whole(prop: Property, value: Any) -> Annotation:
 
 
 def along(
-    prop: Property, values: Sequence[Any] | npt.NDArray[Any], known: npt.NDArray[np.bool_] | None = None
+    prop: Property,
+    values: Sequence[Any] | npt.NDArray[Any],
+    known: npt.NDArray[np.bool_] | None = None,
+    *,
+    measured: bool = False,
 ) -> Annotation:
     """A property of residues from one value for each; None, NaN, and what is not `known` become NULL."""
     mask = None if known is None else ~known
-    return Annotation(
-        prop, pa.array(values, ARROW_TYPES[prop.kind], mask=mask, from_pandas=True), _NO_PAIRS, _NO_PAIRS
-    )  # fmt: skip
+    array = pa.array(values, ARROW_TYPES[prop.kind], mask=mask, from_pandas=True)
+    return Annotation(prop, array, _NO_PAIRS, _NO_PAIRS, measured=measured)
 
 
 def at(

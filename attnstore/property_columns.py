@@ -29,7 +29,10 @@ CREATE TABLE property_sources (name VARCHAR, level VARCHAR, source VARCHAR, sha2
 """
 
 
-_UNKNOWN, _BEFORE, _SEEN, _NOW = range(4)
+#: Between the definitions of a column whose values follow several, of which so many are given.
+_OR, _MORE, _DEFINITIONS = "; or ", "others", 4
+
+_UNKNOWN, _BEFORE, _SEEN, _NOW, _MEASURED = range(5)
 
 
 class Key(NamedTuple):
@@ -70,6 +73,7 @@ class PropertyColumns:
         self._entries: dict[Key, Property] = {}
         self._before: dict[Key, dict[str, tuple[str, str]]] = {}
         self._now: dict[Key, dict[str, tuple[str, str]]] = {}
+        self._described: dict[Key, dict[str, None]] = {}
         self._states: dict[Key, npt.NDArray[np.uint8]] = {}
         self._staged: dict[Key, str] = {}
         self._written: set[Key] = set()
@@ -87,7 +91,9 @@ class PropertyColumns:
     def changed(self) -> bool:
         return bool(self._written)
 
-    def admit(self, prop: Property, source: Source, proteins: npt.NDArray[np.integer]) -> Admitted:
+    def admit(
+        self, prop: Property, source: Source, proteins: npt.NDArray[np.integer], *, measured: bool = False
+    ) -> Admitted:
         """Say of which proteins values of a property are to be put, and make ready for them.
 
         Parameters
@@ -95,6 +101,7 @@ class PropertyColumns:
         prop : Property
         source : where the values are from
         proteins : indices; of one that is named twice, the first counts
+        measured : they go with the coordinates, and are forgotten with them
 
         Raises
         ------
@@ -115,11 +122,12 @@ class PropertyColumns:
             again = before
         else:
             self.kept[key] += int(before.sum())
-        states[proteins[new]] = _NOW
+        states[proteins[new]] = _MEASURED if measured else _NOW
         states[proteins[again]] = _SEEN
         if new.any():
             self._written.add(key)
             self._now.setdefault(key, {})[source.sha256] = (source.name, prop.absent)
+            self._described.setdefault(key, {})[prop.description] = None
         return Admitted(new, again)
 
     def put(self, prop: Property, rows: pa.Table) -> None:
@@ -147,6 +155,14 @@ class PropertyColumns:
                 self._connection.execute(
                     f"UPDATE {TABLES[prop.level]} SET {name} = incoming.value FROM incoming WHERE {where}"
                 )
+
+    def forget_measured(self, proteins: npt.NDArray[np.integer]) -> None:
+        """Take back the values that were admitted as measured of proteins, which get other coordinates."""
+        for key, states in self._states.items():
+            there = proteins[proteins < len(states)]
+            which = there[states[there] == _MEASURED]
+            self._clear(key, which)
+            states[which] = _UNKNOWN
 
     def compare(self, prop: Property, rows: pa.Table) -> None:
         """Count proteins whose values are others than these as kept; parameters as those of :meth:`put`."""
@@ -238,8 +254,6 @@ class PropertyColumns:
                 f"ALTER TABLE {TABLES[prop.level]} ADD COLUMN {identifier(prop.name)} {SQL_TYPES[prop.kind]}"
             )
             self._entries[key] = prop
-        elif self._replace:
-            self._entries[key] = prop
         return key
 
     def _reserved(self, key: Key) -> bool:
@@ -266,11 +280,11 @@ class PropertyColumns:
             names.append(site_distance(key.name).name)
         for name in names:
             self._connection.execute(f"ALTER TABLE {TABLES[key.level]} DROP COLUMN {identifier(name)}")
-            for table in (self._entries, self._before, self._now, self._states):
+            for table in (self._entries, self._before, self._now, self._described, self._states):
                 table.pop(Key(key.level, name), None)
 
     def _state(self, key: Key, size: int) -> npt.NDArray[np.uint8]:
-        """Whether each protein's value is unknown, known from before, the same and compared, or from now."""
+        """Whether each protein's value is unknown, from before, the same and compared, given now, or measured now."""
         states = self._states.get(key)
         if states is None:
             known = self._connection.execute(
@@ -342,8 +356,9 @@ class PropertyColumns:
             for place, (key, prop) in enumerate(entries.items()):
                 sources = self._sources(key)
                 absent = "; or ".join(dict.fromkeys(said for _, said in sources.values())) or prop.absent
-                self._entries[key] = replace(prop, absent=absent)
-                rows.append((prop.name, level, prop.kind, prop.unit, prop.description, absent,
+                description = self._description(key)
+                self._entries[key] = replace(prop, absent=absent, description=description)
+                rows.append((prop.name, level, prop.kind, prop.unit, description, absent,
                              *_summary(sources), *counts[2 * place : 2 * place + 2]))  # fmt: skip
         self._connection.execute("DELETE FROM properties")
         self._connection.execute("DELETE FROM property_sources")
@@ -364,9 +379,19 @@ class PropertyColumns:
 
     def _sources(self, key: Key) -> dict[str, tuple[str, str]]:
         """Name and meaning of absence by digest; those from before while a protein's value is still from before."""
+        return (self._before.get(key, {}) if self._stays(key) else {}) | self._now.get(key, {})
+
+    def _description(self, key: Key) -> str:
+        """Every definition that values of the column follow, those from before first."""
+        said = self._entries[key].description.split(_OR) if self._stays(key) else []
+        said = list(dict.fromkeys([*said, *self._described.get(key, {})])) or [self._entries[key].description]
+        more = [_MORE] if len(said) > _DEFINITIONS else []
+        return _OR.join([*said[:_DEFINITIONS], *more])
+
+    def _stays(self, key: Key) -> bool:
+        """Whether a protein's value may be from before."""
         states = self._states.get(key)
-        stay = states is None or bool(np.isin(states, (_BEFORE, _SEEN)).any())
-        return (self._before.get(key, {}) if stay else {}) | self._now.get(key, {})
+        return states is None or bool(np.isin(states, (_BEFORE, _SEEN)).any())
 
 
 def _typed(prop: Property) -> str:

@@ -192,7 +192,7 @@ def test_1gbt_s_sulfates_are_no_ligands_and_its_distances_are_those_of_its_lines
             touching[np.ix_(mine, [rows[i]["auth_comp_id"] == name for i in np.flatnonzero(ligand)])].sum()
             for name in ("GBS", "CA")
         ]
-        found += [label] * (max(per_ligand) >= 2)
+        found += [label] * int(max(per_ligand) >= 2)
     record = record_of("1GBT.cif.gz")
     assert where(record, "binding_site_ligand") == found
     assert len(found) == 16
@@ -685,7 +685,7 @@ def test_ligand_residues_are_those_that_all_pairs_of_atoms_give(
 def test_two_pairs_of_atoms_of_one_ligand_make_a_residue_bind(tmp_path):
     names = {"A": ["ALA", "SER"]}
     chain = [*chain_of("ALA SER"), Atom("A", "SER", "2", "OG", (10.0, 1.4, 0.0), "O")]
-    carbon, oxygen = (10.0, 3.9, 0.0), (10.0, 4.6, 0.0)  # C to CA: 3.9 Å, of 2 · 1.70 + 0.5
+    carbon, oxygen = (10.0, 3.8, 0.0), (10.0, 4.6, 0.0)  # C to CA: 3.8 Å, of 2 · 1.70 + 0.5
     for ligands, binds in (
         # The carbon is near CA and OG: two pairs with one atom of the ligand.
         ([ligand("LIG", carbon)], True),

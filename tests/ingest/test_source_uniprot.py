@@ -425,7 +425,7 @@ def test_counts_are_those_of_the_raw_file(path):
     residues: Counter[str] = Counter()
     proteins: Counter[str] = Counter()
     sequences: dict[str, str] = {}
-    names = {kind: FLAGS.get(key, "disulfide") for key, kind in TYPES.items()}
+    names = {kind: FLAGS[key] for key, kind in TYPES.items()}
     for entry in re.findall(r"<entry\s.*?</entry>", raw, re.DOTALL):
         accession = re.search(r"<accession>([^<]*)<", entry)[1]
         sequences[accession] = re.search(r"<sequence\s[^>]*length=[^>]*>([^<]*)<", entry)[1]
@@ -440,6 +440,7 @@ def test_counts_are_those_of_the_raw_file(path):
             first, last = min(numbers), max(numbers)
             if kind == "disulfide bond":
                 places["disulfide"] |= {(first, last), (last, first)} if first < last else set()
+                places["disulfide_bonded"] |= {first, last}
             elif kind == "cross-link":
                 places["cross_link"] |= {first, last}
             else:
@@ -453,7 +454,7 @@ def test_counts_are_those_of_the_raw_file(path):
     assert {record.id: record.sequence for record in read} == sequences
     assert Counter(TYPES[one.key] for entry in uniprot_xml.entries(path) for one in entry.features) == features
     assert features["helix"] > 0
-    for name in names.values():
+    for name in [*names.values(), "disulfide"]:
         true = [len(one.get(name, ())) for one in known]
         assert (sum(true), sum(map(bool, true))) == (residues[name], proteins[name]), name
 

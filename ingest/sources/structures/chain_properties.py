@@ -90,9 +90,10 @@ def records(path: Path, entry: Entry, options: Options) -> Iterator[Record]:
         if pairs := disulfides(entry, chain):
             annotations.append(between(DISULFIDE, pairs, otherwise=False))
         if open_to_solvent is not None and np.isfinite(open_to_solvent[index]).any():
-            annotations.append(along(RSA, open_to_solvent[index]))
+            annotations.append(along(RSA, open_to_solvent[index], measured=True))
         if ligands[index].any() or options.absent == "false":
-            annotations.append(along(binding_site_ligand(options.ligand_distance), ligands[index], known))
+            site = binding_site_ligand(options.ligand_distance)
+            annotations.append(along(site, ligands[index], known, measured=True))
         annotations += _sites(entry, chain, known)
         if kinds := modified[index]:
             annotations += (at(_MODIFICATIONS[kind], length, places, known) for kind, places in kinds.items())
@@ -133,7 +134,7 @@ def _b_factors(chain: Chain) -> Iterator[Annotation]:
             values[place] = variant.atoms["CA"].b_factor
     values[~np.isfinite(values)] = np.nan
     if np.nan_to_num(values).any():
-        yield along(B_FACTOR, values)
+        yield along(B_FACTOR, values, measured=True)
 
 
 def _sites(entry: Entry, chain: Chain, known: NDArray[np.bool_]) -> Iterator[Annotation]:
@@ -164,6 +165,6 @@ def _dssp(path: Path) -> Callable[[Chain], tuple[Annotation, ...]]:
         for key, place in chain.places().items():
             if key in assigned:
                 letters[place] = assigned[key].ss8
-        return dssp.annotations(letters, chain.place)
+        return tuple(replace(one, measured=True) for one in dssp.annotations(letters, chain.place))
 
     return of
