@@ -12,6 +12,7 @@ from pathlib import Path
 import duckdb
 
 from .errors import StoreError, first_line
+from .forked import outlives_fork
 from .layout import StoreDocument
 from .quoting import literal
 
@@ -49,7 +50,7 @@ def attach(connection: duckdb.DuckDBPyConnection, catalog: Path, name: str) -> N
 
 def connect(catalog: Path) -> duckdb.DuckDBPyConnection:
     """An in-memory DuckDB with the catalog's tables in its search path, attached read-only."""
-    connection = duckdb.connect(":memory:")
+    connection = outlives_fork(duckdb.connect(":memory:"))
     attach(connection, catalog, "catalog")
     with catalog_errors(catalog):
         connection.execute("USE catalog")

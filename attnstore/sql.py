@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from . import catalog
 from .errors import QueryError, first_line
+from .forked import outlives_fork
 from .layout import ingest_with, lacking
 from .quoting import literal
 
@@ -38,7 +39,7 @@ def relation(store: "Store", statement: str) -> duckdb.DuckDBPyRelation:
     QueryError
         If it is anything else, or DuckDB cannot bind it.
     """
-    connection = duckdb.connect(":memory:")
+    connection = outlives_fork(duckdb.connect(":memory:"))
     with duckdb_errors():
         check_one_select(connection.extract_statements(statement))
         wanted = _named_tables(connection, statement)

@@ -8,6 +8,7 @@ which shows no weights. On a GPU it computes the batch whole.
 """
 
 import contextlib
+import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -226,6 +227,10 @@ def _attention(
 
 AttentionInterface.register(IMPLEMENTATION, _attention)
 AttentionMaskInterface.register(IMPLEMENTATION, eager_mask)
+
+
+# A forked child inherits the pool without its threads.
+os.register_at_fork(after_in_child=_pool.cache_clear)
 
 
 @contextlib.contextmanager

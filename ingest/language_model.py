@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import os
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,9 @@ _WEIGHTS = (
 
 #: Parameters that no attention weight depends on; checkpoints of other heads lack them.
 _UNUSED = ("pooler.", "contact_head.", "lm_head.")
+
+#: The process that imported this, and torch with it.
+_PROCESS = os.getpid()
 
 _PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -171,6 +175,9 @@ def load(
     ModelError
         If it cannot be loaded, lacks weights, has no residue-level tokens, or does not hand over its attention.
     """
+    if os.getpid() != _PROCESS:
+        # OpenMP's threads do not survive a fork: the first parallel loop of this thread would wait for them for ever.
+        torch.set_num_threads(1)
     where = choose_device(device)
     chosen = choose_precision(precision, where)
     _check_folder(source, weights=randomize_seed is None)

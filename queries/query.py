@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from ..catalog import catalog_errors
 from ..errors import AttnstoreError, QueryError
+from ..forked import outlives_fork
 from ..layout import ingest_with, lacking
 from ..sql import duckdb_errors, open_tables
 from .execution.answer import cells_of, create, rows_of
@@ -169,7 +170,7 @@ def _session(
         raise QueryError("the query is nested too deeply: use IN (…) for long lists, and fewer subqueries.") from error
     # Below that DuckDB does not even open a catalog.
     memory = f"{max(limit, _LEAST_MEMORY)}B"
-    connection = duckdb.connect(":memory:", config={"memory_limit": memory})
+    connection = outlives_fork(duckdb.connect(":memory:", config={"memory_limit": memory}))
     try:
         with catalog_errors(store.path / str(store.document.catalog)):
             wanted = statement.tables

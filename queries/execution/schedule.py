@@ -1,6 +1,7 @@
 """One task a segment, combined as a tree: on threads, or on a Dask cluster."""
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from functools import reduce
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -52,6 +53,7 @@ def _tree(parts: list[Any], join: Callable[..., Any]) -> Any:
 
 def _on_threads(tasks: Sequence[Callable[[], T]], combine: Callable[[T, T], T], progress: bool) -> T:
     from dask.callbacks import Callback
+    from dask.system import CPU_COUNT
     from dask.threaded import get
     from threadpoolctl import threadpool_limits
 
@@ -73,9 +75,16 @@ def _on_threads(tasks: Sequence[Callable[[], T]], combine: Callable[[T, T], T], 
             if key[0] == "task":
                 counted.update()
 
-        # A task has a core: matrix products that each start threads for all cores get in each other's way.
-        with Callback(posttask=advance), threadpool_limits(1, user_api="blas"):
-            return get(graph, root)  # type: ignore[no-any-return]
+        # Threads of this question alone. Dask's default pool outlives a question, and a forked child inherits it
+        # without its threads: the child's first question would wait for ever.
+        pool = ThreadPoolExecutor(CPU_COUNT, "attnstore")
+        try:
+            # A task has a core: matrix products that each start threads for all cores get in each other's way.
+            with Callback(posttask=advance), threadpool_limits(1, user_api="blas"):
+                return get(graph, root, pool=pool)  # type: ignore[no-any-return]
+        finally:
+            # After Ctrl-C, or where a task failed, the others under way end by themselves: nobody waits for them.
+            pool.shutdown(wait=False, cancel_futures=True)
 
 
 class _Fold:

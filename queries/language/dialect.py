@@ -8,6 +8,7 @@ types, and the two parsers must agree on the structure: where they differ (`x BE
 
 import atexit
 import json
+import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -105,15 +106,13 @@ _lock = threading.RLock()
 
 
 def _memory() -> duckdb.DuckDBPyConnection:
-    return duckdb.connect(
-        ":memory:",
-        config={
-            "enable_external_access": "false",
-            "autoload_known_extensions": "false",
-            "autoinstall_known_extensions": "false",
-            "threads": "1",
-        },
-    )
+    config = {
+        "enable_external_access": "false",
+        "autoload_known_extensions": "false",
+        "autoinstall_known_extensions": "false",
+        "threads": "1",
+    }
+    return duckdb.connect(":memory:", config=config)
 
 
 @lru_cache(maxsize=1)
@@ -360,6 +359,15 @@ def _close() -> None:
     """DuckDB's binding reports every connection that outlives the interpreter, at length, on stderr."""
     _parser.cache_clear()
     _binder.cache_clear()
+
+
+def _before_fork() -> None:
+    """A forked child can neither use nor destroy DuckDB's connections: it inherits none of these, and a free lock."""
+    _lock.acquire()
+    _close()
+
+
+os.register_at_fork(before=_before_fork, after_in_parent=_lock.release, after_in_child=_lock.release)
 
 
 def types_of(sql: Sequence[str], columns: Columns) -> list[str]:
