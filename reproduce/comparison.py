@@ -6,18 +6,31 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from .moved_labels import MOVED
 from .published import MODELS, PROPERTIES, Figures, PublishedModel, figures, label_of
 
 #: Heads of a property that the paper shows.
 TOP = 10
 
+#: Where labels stand: as the data set has them, or as the released code has them for ProtXLNet.
+IN_PLACE, NEXT_RESIDUE = "in place", "moved by one residue"
+
+#: The kind of the paper's intervals, and of those beside them.
+INTERVAL = "Wald, Bonferroni"
+
 _HEADS = [
     "property", "label", "layer", "head", "published_share", "published_rank", "measured_share", "wald_low",
-    "wald_high", "measured_rank", "true", "arcs", "difference",
+    "wald_high", "interval", "measured_rank", "true", "arcs", "difference", "labels", "comparable",
 ]  # fmt: skip
 
 
-def compare_heads(measured: Mapping[str, pd.DataFrame], model: PublishedModel | None) -> pd.DataFrame:
+def compare_heads(
+    measured: Mapping[str, pd.DataFrame],
+    model: PublishedModel | None,
+    *,
+    moved: bool = False,
+    as_published: bool = False,
+) -> pd.DataFrame:
     """The ten published heads of each property and the ten best that were measured, each with both.
 
     Parameters
@@ -25,22 +38,36 @@ def compare_heads(measured: Mapping[str, pd.DataFrame], model: PublishedModel | 
     measured : by property the statistics of all heads in the paper's form, the best first, as
         :meth:`attnstore.queries.result.Alignment.to_table` gives them
     model : what to compare with; None for nothing
+    moved : the published shares of sites and modifications are of labels moved by one residue
+    as_published : so are the measured
 
     Returns
     -------
     pandas.DataFrame
         property; label, the paper's, from 1; layer and head, from 0; published_share and published_rank, from 1, NULL
-        beyond the ten; measured_share with its Wald interval at 0.05/m, true of arcs; measured_rank among the ranked
-        heads, NULL of a head with too few arcs; difference, measured − published. Shares are from 0 to 1. Published
-        heads come first, by rank.
+        beyond the ten; measured_share with its interval, the kind of
+        which `interval` names: Wald's at 0.05/m; true of arcs; measured_rank among the ranked
+        heads, NULL of a head with too few arcs; difference, measured − published; labels, on which the share was
+        measured, 'in place' or 'moved by one residue'; comparable, FALSE where the published share is of labels in
+        other places, NULL where none is published. Shares are from 0 to 1. Published heads come first, by rank.
     """
     rows = [
         row for key in PROPERTIES if key in measured or model is not None
         for row in _rows(key, measured.get(key), figures(model.name, key) if model is not None else None)
     ]  # fmt: skip
+    for row in rows:
+        row |= _labels(row["property"], model, moved, as_published)
     frame = pd.DataFrame(rows, columns=_HEADS)
     whole = dict.fromkeys(("published_rank", "measured_rank", "true", "arcs"), "Int64")
-    return frame.astype({**whole, "published_share": float, "measured_share": float, "difference": float})
+    numbers = dict.fromkeys(("published_share", "measured_share", "difference"), float)
+    return frame.astype({**whole, **numbers, "comparable": "boolean"})
+
+
+def _labels(key: str, model: PublishedModel | None, moved: bool, as_published: bool) -> dict[str, Any]:
+    """Where a property's labels stand, and whether they stand there in what is published."""
+    here = key in MOVED
+    comparable = None if model is None else not here or moved == as_published
+    return {"labels": NEXT_RESIDUE if here and as_published else IN_PLACE, "comparable": comparable}
 
 
 def _rows(key: str, table: pd.DataFrame | None, published: Figures | None) -> list[dict[str, Any]]:
@@ -58,7 +85,7 @@ def _rows(key: str, table: pd.DataFrame | None, published: Figures | None) -> li
                 "published_share": told,
                 "published_rank": [*shares].index(head) + 1 if head in shares else None,
                 "measured_share": measured, "wald_low": row.get("wald_low", np.nan),
-                "wald_high": row.get("wald_high", np.nan), "measured_rank": ranks.get(head),
+                "wald_high": row.get("wald_high", np.nan), "interval": INTERVAL, "measured_rank": ranks.get(head),
                 "true": row.get("count"), "arcs": row.get("total"), "difference": measured - told,
             }
         )  # fmt: skip
@@ -83,7 +110,8 @@ def summarise(
         property, proteins; ranked_heads, m of the intervals; measured and published background; shared, how many of the
         published ten are among the measured ten; common, how many of the published ten are ranked; spearman, the
         correlation of ranks of these heads' published and measured shares; largest_difference of theirs, measured −
-        published, and of which head. NaN and NULL where nothing is published, or fewer than three heads are common.
+        published, and of which head; labels and comparable as the heads have them. NaN and NULL where nothing is
+        published, or fewer than three heads are common.
     """
     from scipy.stats import spearmanr
 
@@ -104,6 +132,8 @@ def summarise(
             "spearman": np.nan,
             "largest_difference": np.nan,
             "of_head": None,
+            "labels": of["labels"].iloc[0] if len(of) else IN_PLACE,
+            "comparable": of["comparable"].iloc[0] if len(of) else None,
         }
         if len(common) > 2 and common["measured_share"].nunique() > 1:
             row["spearman"] = float(spearmanr(common["published_share"], common["measured_share"]).statistic)
@@ -113,9 +143,9 @@ def summarise(
         rows.append(row)
     columns = [
         "property", "proteins", "ranked_heads", "measured_background", "published_background", "shared", "common",
-        "spearman", "largest_difference", "of_head",
+        "spearman", "largest_difference", "of_head", "labels", "comparable",
     ]  # fmt: skip
-    return pd.DataFrame(rows, columns=columns).astype({"shared": "Int64", "common": "Int64"})
+    return pd.DataFrame(rows, columns=columns).astype({"shared": "Int64", "common": "Int64", "comparable": "boolean"})
 
 
 def best_heads(heads: pd.DataFrame, name: str) -> pd.DataFrame:
@@ -154,14 +184,14 @@ def readable_heads(heads: pd.DataFrame, property: str) -> pd.DataFrame:  # noqa:
         "published": [_percent(value) for value in of["published_share"]],
         "rank": [_whole(value) for value in of["published_rank"]],
         "measured": [_percent(value) for value in of["measured_share"]],
-        "interval": [_range(low, high) for low, high in zip(of["wald_low"], of["wald_high"], strict=True)],
+        INTERVAL: [_range(low, high) for low, high in zip(of["wald_low"], of["wald_high"], strict=True)],
         "rank ": [_whole(value) for value in of["measured_rank"]],
         "true": [_whole(value) for value in of["true"]],
         "of": [_whole(value) for value in of["arcs"]],
         "difference": [_points(value) for value in of["difference"]],
     }
     if of["published_share"].isna().all():
-        columns = {name: columns[name] for name in ("head", "measured", "interval", "true", "of")}
+        columns = {name: columns[name] for name in ("head", "measured", INTERVAL, "true", "of")}
     return pd.DataFrame(columns)
 
 
@@ -181,6 +211,10 @@ def summary_line(row: Mapping[Any, Any]) -> str:
     words = f"Background {_percent(row['measured_background'], 2)}"
     words += f" (published {_percent(told, 2)})" if told == told else ""
     words += f"; {counted(row['ranked_heads'], 'head')} ranked"
+    if row["labels"] != IN_PLACE:
+        words += f"; labels {row['labels']}, as published"
+    elif not pd.isna(row["comparable"]) and not row["comparable"]:
+        words += "; not comparable: the published labels are moved by one residue"
     if pd.isna(row["shared"]):
         return words
     words += f"; {row['shared']} of the published ten in the measured ten"

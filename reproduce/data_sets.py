@@ -47,7 +47,7 @@ DATA_SETS = (
     DataSet("binding_site", ("binding_sites", "binding_site"), "binding_site", _PROVIS, ("binding_site",),
             "binding sites"),
     DataSet("protein_modification", ("protein_modifications", "protein_modification"), "protein_modification", _PROVIS,
-            ("modification",), "modifications"),
+            ("protein_modification",), "modifications"),
     DataSet("secondary_structure", ("secondary_structure",), "secondary_structure",
             f"{_TAPE}/secondary_structure.tar.gz", ("ss4",), "helix, strand and turn"),
 )  # fmt: skip

@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 from ..queries.figure import BACKGROUND, SMALL, TEXT, TICKS
 from ..queries.report.figures import BAR, legend, new_figure, place
 
-_TITLES = {"contact": "contacts", "binding_site": "binding sites", "modification": "modifications"}
+_TITLES = {"contact": "contacts", "binding_site": "binding sites", "protein_modification": "modifications"}
 
 
 def draw_comparison(heads: pd.DataFrame, summary: pd.DataFrame, title: str) -> Figure:
@@ -46,15 +46,17 @@ def draw_comparison(heads: pd.DataFrame, summary: pd.DataFrame, title: str) -> F
         axes.yaxis.set_major_locator(MaxNLocator(5))
         axes.tick_params(**TICKS)
         axes.spines[["top", "right"]].set_visible(False)
-        axes.set_title(_TITLES[row["property"]], size=TEXT, pad=4)
+        axes.set_title(_TITLES[row["property"]] + ("" if row["comparable"] else " (*)"), size=TEXT, pad=4)
         axes.set_xlabel("published (%)", size=SMALL, labelpad=2)
         if number == 0:
             axes.set_ylabel("measured (%)", size=SMALL, labelpad=2)
     dot: dict[str, Any] = {"marker": "o", "markersize": 4}
     handles = [
-        Line2D([], [], color=BAR, **dot, linewidth=0.8, label="one of the published ten, Wald interval"),
+        Line2D([], [], color=BAR, **dot, linewidth=0.8, label="one of the published ten, Wald, Bonferroni"),
         Line2D([], [], color=BAR, **dot, markerfacecolor="white", linewidth=0, label="at most 100 arcs"),
         Line2D([], [], color=BACKGROUND, linewidth=1.0, linestyle=(0, (4, 2)), label="background"),
     ]  # fmt: skip
+    if not summary["comparable"].all():
+        handles.append(Line2D([], [], linewidth=0, label="(*) published labels are moved by one residue"))
     legend(figure, handles, left - 0.4, 0.36, columns=2 if len(keys) < 3 else 3)
     return figure

@@ -29,7 +29,7 @@ PAGE = "index.html"
 #: Of a figure's files.
 ENDINGS = (".svg", ".png")
 
-LABELS = {"contact": "Contacts", "binding_site": "Binding sites", "modification": "Modifications"}
+LABELS = {"contact": "Contacts", "binding_site": "Binding sites", "protein_modification": "Modifications"}
 
 
 def write(done: "Reproduction", document: ModelDocument, when: datetime.datetime) -> None:
@@ -121,6 +121,7 @@ def summary_text(done: "Reproduction") -> str:
             "",
             f"Likeness of amino acids by attention correlates with BLOSUM62 by {done.similarity:.2f}".replace("-", "−"),
         ]
+    lines += ["", *done.notes] if done.notes else []
     lines += ["", *done.missing] if done.missing else []
     lines += ["", f"{done.page}"]
     return "\n".join(lines)

@@ -18,7 +18,7 @@ from ..errors import QueryError
 from ..layout import ModelDocument
 
 #: Properties whose ten best heads are published, as a report calls them and as the file does.
-PROPERTIES = ("contact", "binding_site", "modification")
+PROPERTIES = ("contact", "binding_site", "protein_modification")
 
 #: What `recognise` is asked for where a model is to be none of the five.
 OTHER = "other"

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from ..durable import make_directories, parse_json, read_bytes, replace_json, sha256_file
-from ..errors import SourceError, StoreError, check_choice
+from ..errors import QueryError, SourceError, StoreError, check_choice
 from ..store import open_store
 from .comparison import best_heads, compare_heads, counted, summarise
 from .data_sets import DATA_SETS, SPLITS, DataSet
-from .published import PROPERTIES, check_name, recognise
+from .moved_labels import ENDING, MOVED, asked, move_labels, moves_labels
+from .published import PROPERTIES, PublishedModel, check_name, recognise
 
 if TYPE_CHECKING:
     from ..queries.report.depth import Depth
@@ -70,6 +71,7 @@ class Reproduction:
     published : the paper's model that it was compared with; None where it is none of them
     recognised : by what it was told, a phrase
     drawn : which sequences
+    as_published : whether the labels of sites and modifications were moved by one residue
     heads : the published ten heads and the measured ten of each property, see
         :func:`attnstore.reproduce.comparison.compare_heads`
     summary : how near they are, see :func:`attnstore.reproduce.comparison.summarise`
@@ -78,6 +80,7 @@ class Reproduction:
     similarity : correlation of amino acids' likeness by attention with BLOSUM62; None where it was not measured
     stores : by data set
     reports : by data set
+    notes : what cannot be compared, a sentence each
     missing : what was not run or cannot be shown, a sentence each
     """
 
@@ -86,6 +89,7 @@ class Reproduction:
     published: str | None
     recognised: str
     drawn: Drawn
+    as_published: bool
     heads: pd.DataFrame
     summary: pd.DataFrame
     best: pd.DataFrame
@@ -93,6 +97,7 @@ class Reproduction:
     similarity: float | None
     stores: Mapping[str, Path]
     reports: "Mapping[str, Report]"
+    notes: tuple[str, ...]
     missing: tuple[str, ...]
 
 
@@ -102,6 +107,7 @@ def vig2021(
     output: str | os.PathLike[str] | None = None,
     *,
     compare_with: str | None = None,
+    as_published: bool = False,
     split: str = "train",
     sample: int | None = None,
     seed: int = 0,
@@ -130,6 +136,8 @@ def vig2021(
     output : folder of the stores, reports, tables and the page; by default `vig2021-` and the model's name
     compare_with : the paper's name of the published model, or 'other' for none; by default told by the model's name or
         shape (see :func:`attnstore.reproduce.published.recognise`)
+    as_published : measure sites and modifications on labels moved by one residue, as the released code does for
+        ProtXLNet; the stores stay as they are, with one more property. Any model but an XLNet is refused
     split : 'train', the paper's, or 'valid'
     sample, seed : how many sequences of each data set are drawn, by default 5,000, and by what; the seed is also that
         of the reports
@@ -148,7 +156,8 @@ def vig2021(
         If the output folder holds sequences that were taken otherwise or from other files or cannot be written, or an
         ingest cannot go on.
     QueryError
-        If what it is to be compared with is no model of the paper, or of another shape.
+        If what it is to be compared with is no model of the paper, or of another shape; or labels are to be moved for
+        a model for which the released code does not move them.
     """
     check_choice("split", split, SPLITS, SourceError)
     if "arcs" not in keep and "codes" not in keep:
@@ -183,16 +192,25 @@ def vig2021(
             ).model  # fmt: skip
             document = open_store(stores[one.name]).model(name).document
             published, recognised = recognise(document, compare_with)
+            if as_published and not moves_labels(document):
+                raise QueryError(
+                    f"as_published=True is for ProtXLNet alone: for {document.source}, a {document.architecture}, the "
+                    "paper's code has every label at its own residue; leave the option out."
+                )
+            if as_published:
+                move_labels(stores[one.name], one.properties)
     reports = {
         one.name: open_store(stores[one.name]).report(
-            folder / "reports" / one.name, models=[name], properties=one.properties, paper=True, seed=seed,
-            replicates=replicates, scheduler=scheduler, progress=progress,
+            folder / "reports" / one.name, models=[name], paper=True, seed=seed, replicates=replicates,
+            properties=asked(one.properties) if as_published else one.properties, scheduler=scheduler,
+            progress=progress,
         )
         for one in there
     }  # fmt: skip
     measures = [report.models[0] for report in reports.values()]
     measured, proteins = _in_the_papers_form(measures)
-    heads = compare_heads(measured, published)
+    moved = moves_labels(document)
+    heads = compare_heads(measured, published, moved=moved, as_published=as_published)
     alike = [one.similarity.correlation for one in measures if one.similarity is not None]
     missing += [
         f"{one.what}: {one.reason}." for report in reports.values() for one in report.missing if one.model is None
@@ -206,6 +224,7 @@ def vig2021(
         published=published.name if published is not None else None,
         recognised=recognised,
         drawn=drawn,
+        as_published=as_published,
         heads=heads,
         summary=summarise(measured, proteins, heads, published),
         best=best_heads(heads, name),
@@ -213,6 +232,7 @@ def vig2021(
         similarity=next((one for one in alike if not math.isnan(one)), None),
         stores=MappingProxyType(stores),
         reports=MappingProxyType(reports),
+        notes=tuple(_notes(published, measured, moved and not as_published)),
         missing=tuple(missing),
     )
     write(done, document, datetime.datetime.now(datetime.UTC))
@@ -281,13 +301,29 @@ def _digest(file: Path) -> str:
         raise SourceError(f"{error.filename or file} cannot be read: {error.strerror}.") from error
 
 
+def _notes(published: PublishedModel | None, measured: Mapping[str, pd.DataFrame], moved: bool) -> Iterator[str]:
+    if published is None:
+        return
+    if moved and measured.keys() & {*MOVED}:
+        yield (
+            f"Binding sites and modifications: the published shares of {published.name} are of labels moved by one "
+            "residue, by an error of the paper's code, and cannot be compared with those above. as_published=True "
+            "(--as-published) measures on labels moved likewise."
+        )
+    if "contact" in measured:
+        yield (
+            "Contacts: both backgrounds are of pairs six or more residues apart, while shares are of all arcs, nearer "
+            "ones counting as no contact. Compare shares with shares; a share over its background is no enrichment."
+        )
+
+
 def _in_the_papers_form(measures: "Sequence[ModelReport]") -> tuple[dict[str, pd.DataFrame], dict[str, int]]:
     """All heads of each published property that was measured, the best first, and the number of proteins."""
     answers = {
-        one.question.key: one.paper
+        key: one.paper
         for report in measures
         for one in report.measured
-        if one.question.key in PROPERTIES and one.paper is not None
+        if (key := one.question.key.removesuffix(ENDING)) in PROPERTIES and one.paper is not None
     }
     tables = {key: answer.table for key, answer in answers.items()}
     return tables, {key: int(answer.result.attrs["proteins"]) for key, answer in answers.items()}

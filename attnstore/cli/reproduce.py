@@ -39,6 +39,10 @@ def _tiers(context: click.Context, parameter: click.Parameter, value: str) -> tu
     "--as", "compare_with", metavar="NAME",
     help="Compare with this model of the paper, or with none: other.  [default: told by name or shape]",
 )  # fmt: skip
+@click.option(
+    "--as-published", is_flag=True,
+    help="Move the labels of sites and modifications by one residue, as the paper's code does for ProtXLNet.",
+)  # fmt: skip
 @click.option("--split", type=click.Choice(["train", "valid"]), default="train", help="The paper's is train.")
 @click.option("--sample", type=_AT_LEAST_1, help="Sequences of each data set, drawn with --seed.  [default: 5000]")
 @click.option("--seed", type=click.IntRange(min=0), default=0, help="Of the sample and the reports.")
@@ -88,6 +92,7 @@ def _for_programs(done: "Reproduction") -> str:
         "published": done.published,
         "recognised": done.recognised,
         "drawn": asdict(done.drawn),
+        "as_published": done.as_published,
         "heads": json.loads(json_records(done.heads)),
         "summary": json.loads(json_records(done.summary)),
         "best_heads": json.loads(json_records(done.best)),
@@ -98,6 +103,7 @@ def _for_programs(done: "Reproduction") -> str:
         "blosum62": done.similarity,
         "stores": {name: str(path) for name, path in done.stores.items()},
         "reports": {name: str(report.page) for name, report in done.reports.items()},
+        "notes": list(done.notes),
         "missing": list(done.missing),
     }
     return json.dumps(found, indent=2, ensure_ascii=False)

@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import json
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from tests.reproduce import five_models, tape_folder
 from tests.reproduce.conftest import QUICK, leave_blank
 
 #: Of each published property the data set that the paper measures it on.
-DATA_SETS = {"contact": "proteinnet", "binding_site": "binding_site", "modification": "protein_modification"}
+DATA_SETS = {"contact": "proteinnet", "binding_site": "binding_site", "protein_modification": "protein_modification"}
 #: The one model of the five that is asked everything; the others what has published heads.
 WHOLE = "TapeBert"
 
@@ -102,6 +103,61 @@ def test_every_head_is_as_the_models_own_attention_says(run: Any) -> None:
     assert exact > 0.9 * len(done.heads)
 
 
+@pytest.mark.parametrize("run", ["ProtXLNet"], indirect=True)
+def test_as_published_every_head_is_what_the_papers_code_counts_for_an_xlnet(
+    run: Any, data: Path, tmp_path: Path
+) -> None:
+    _, model, plain = run
+    shutil.copytree(plain.page.parent, tmp_path / "out")  # with its stores: nothing is ingested again
+    done = vig2021(str(model), data, tmp_path / "out", as_published=True, **QUICK)
+    changed = 0
+    for key in ("binding_site", "protein_modification"):
+        records = tape_folder.records(DATA_SETS[key])
+        alphas = five_models.own_attention(model, [record["primary"] for record in records])
+        counts = np.zeros((2, 2, 30, 16), np.int64)
+        background = []
+        for record, alpha in zip(records, alphas, strict=True):
+            labels = tape_folder.labels(record, DATA_SETS[key])[0].astype(int)
+            # As for a tokenizer that puts special tokens first and last; then the last two entries go.
+            padded = np.pad(labels, 1, constant_values=-1)[:-2] == 1
+            background += padded.tolist()
+            for place, threshold in enumerate((0.3 + 1e-5, 0.3 - 1e-5)):
+                arcs = alpha >= threshold
+                counts[place] += np.stack([arcs.sum((2, 3)), (arcs & padded).sum((2, 3))])
+        answer = attnstore.open(done.stores[DATA_SETS[key]]).align(
+            f"target.{key}_as_published", paper=True, replicates=0
+        )
+        table = answer.to_table()
+        assert len(table) == 30 * 16
+        for row in table.to_dict("records"):
+            assert counts[0, 0, row["layer"], row["head"]] <= row["total"] <= counts[1, 0, row["layer"], row["head"]]
+            assert counts[0, 1, row["layer"], row["head"]] <= row["count"] <= counts[1, 1, row["layer"], row["head"]]
+        of = done.heads[done.heads["property"] == key].set_index(["layer", "head"])
+        own = table.set_index(["layer", "head"]).loc[of.index]
+        np.testing.assert_array_equal(of["true"], own["count"])
+        before = plain.heads[plain.heads["property"] == key].set_index(["layer", "head"])["measured_share"]
+        changed += (before - of["measured_share"]).abs().gt(1e-9).sum()
+        (row,) = done.summary[done.summary["property"] == key].to_dict("records")
+        assert row["measured_background"] == pytest.approx(np.mean(background))
+    assert changed > 10
+    pd.testing.assert_frame_equal(*(one.heads[one.heads["property"] == "contact"] for one in (done, plain)))
+    moved = done.heads["property"] != "contact"
+    assert set(done.heads[moved]["labels"]) == {"moved by one residue"}
+    assert set(done.heads[~moved]["labels"]) == {"in place"}
+    assert done.heads["comparable"].all()
+    # Without it these rows are marked, in the table, on the page and in the notes.
+    assert (plain.heads["comparable"] == (plain.heads["property"] == "contact")).all()
+    assert list(plain.summary.set_index("property")["comparable"][["contact", "binding_site"]]) == [True, False]
+    assert any("as_published=True" in note for note in plain.notes)
+    assert not any("as_published=True" in note for note in done.notes)
+    assert "labels moved by one residue, as published" in done.page.read_text()
+
+
+def test_labels_are_moved_for_an_xlnet_alone(small: Path, sites: Path, tmp_path: Path) -> None:
+    with pytest.raises(QueryError, match=r"as_published=True is for ProtXLNet alone: .* a BertModel"):
+        vig2021(str(small), sites, tmp_path / "out", as_published=True, **QUICK)
+
+
 def test_measured_heads_are_the_best_with_more_than_100_arcs(run: Any) -> None:
     _, model, done = run
     for key, name in DATA_SETS.items():
@@ -170,7 +226,7 @@ def test_files_hold_what_is_returned(run: Any) -> None:
     assert centres == sorted(centres)
     if name == WHOLE:
         assert [one.question.key for one in sorted(done.depths, key=lambda one: one.question.key)] == [
-            "binding_site", "contact", "modification", "ss4-helix", "ss4-strand", "ss4-turn",
+            "binding_site", "contact", "protein_modification", "ss4-helix", "ss4-strand", "ss4-turn",
         ]  # fmt: skip
         assert -1 <= done.similarity <= 1
         assert done.missing == ()
