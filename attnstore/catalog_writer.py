@@ -23,6 +23,7 @@ from .catalog_rows import (
     protein_table,
     structure_digest,
 )
+from .core_columns import GlycineCb
 from .derived import FROM_SEQUENCE
 from .errors import SourceError, StoreError
 from .layout import StoreDocument
@@ -80,6 +81,12 @@ class CatalogWriter:
     store : directory of the store, which exists
     keep_duplicates : keep identical sequences apart
     replace : let values of properties take the place of those that the current catalog has of the same protein
+    glycine_cb : what stands for glycine's Cβ in the coordinates that are added: 'virtual' or 'ca'; by default as in the
+        current catalog
+
+    Attributes
+    ----------
+    glycine_cb : the same, settled
     """
 
     #: Residues after which a batch is full.
@@ -87,12 +94,20 @@ class CatalogWriter:
     #: Proteins that are given coordinates in one statement, which has all of them in memory several times over.
     _UPGRADES = 200
 
-    def __init__(self, store: Path, *, keep_duplicates: bool = False, replace: bool = False) -> None:
+    def __init__(
+        self,
+        store: Path,
+        *,
+        keep_duplicates: bool = False,
+        replace: bool = False,
+        glycine_cb: GlycineCb | None = None,
+    ) -> None:
         self._next = NextCatalog(store)
         self._store = store
         self._connection = self._next.connection
         self._keep_duplicates = keep_duplicates
         self._replace = replace
+        self._glycine_cb = glycine_cb
         self._batch: list[_Record] = []
         self._batch_residues = 0
         self._count = self._next.document.proteins
@@ -121,6 +136,7 @@ class CatalogWriter:
         # What the catalog itself does not record: coordinates of members beyond the first that has any.
         self._connection.execute("CREATE TEMP TABLE given (member VARCHAR, structure_sha256 VARCHAR)")
         self._columns = PropertyColumns(self._connection, replace=self._replace)
+        self.glycine_cb = self._columns.glycine_cb(self._glycine_cb)
         known = self._connection.execute(
             f"SELECT length, if(structure IS NULL, 0, {SETTLED}) AS resolved FROM proteins ORDER BY protein_index"
         ).fetchnumpy()

@@ -1,11 +1,20 @@
 """The columns that a catalog has of itself, whatever is given: those that are properties, and keys."""
 
 from collections.abc import Mapping
+from typing import Literal
 
 from .derived import CONTACT_NUMBER, FROM_SEQUENCE
 from .properties import UNRESOLVED, Level, Property
 
 _NEVER = "never NULL"
+
+GlycineCb = Literal["virtual", "ca"]
+#: What the columns of Cβ hold, by what stands for glycine's: the virtual Cβ, or Cα as in CASP (Monastyrskyy et al.
+#: 2011, Proteins 79 Suppl 10:119–125).
+CB: Mapping[GlycineCb, str] = {
+    "virtual": "Cβ, virtual where the structure has none",
+    "ca": "Cβ, virtual where the structure has none; of glycine Cα",
+}
 
 #: What the catalog holds of any protein.
 CORE = (
@@ -30,7 +39,7 @@ CORE = (
     ),
     *(
         Property(f"{atom}_{axis}", "residue", "float", f"{axis} of {label}", "Å", UNRESOLVED)
-        for atom, label in (("ca", "Cα"), ("cb", "Cβ, virtual where the structure has none")) for axis in "xyz"
+        for atom, label in (("ca", "Cα"), ("cb", CB["virtual"])) for axis in "xyz"
     ),
     *(prop for prop, _ in FROM_SEQUENCE),
     CONTACT_NUMBER,

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from .core_columns import CORE, KEYS
+from .core_columns import CB, CORE, KEYS, GlycineCb
 from .derived import is_site, site_distance, site_distances
 from .errors import SourceError
 from .listed_pairs import merge_pairs
@@ -163,6 +163,31 @@ class PropertyColumns:
             which = there[states[there] == _MEASURED]
             self._clear(key, which)
             states[which] = _UNKNOWN
+
+    def glycine_cb(self, asked: GlycineCb | None) -> GlycineCb:
+        """Settle what stands for glycine's Cβ in the catalog, and describe the columns so.
+
+        Parameters
+        ----------
+        asked : None for what the catalog has, 'virtual' if it has no coordinates yet
+
+        Raises
+        ------
+        SourceError
+            If the catalog has coordinates with another.
+        """
+        keys = {axis: Key("residue", f"cb_{axis}") for axis in "xyz"}
+        stored: GlycineCb = "ca" if self._entries[keys["x"]].description == f"x of {CB['ca']}" else "virtual"
+        if asked is None or asked == stored:
+            return stored
+        if self._connection.execute("SELECT 1 FROM residues WHERE cb_x IS NOT NULL LIMIT 1").fetchall():
+            raise SourceError(
+                f"the coordinates in the store have glycine_cb={stored!r}, not {asked!r}: leave glycine_cb={asked!r} "
+                "out, or ingest into another store."
+            )
+        for axis, key in keys.items():
+            self._entries[key] = replace(self._entries[key], description=f"{axis} of {CB[asked]}")
+        return asked
 
     def compare(self, prop: Property, rows: pa.Table) -> None:
         """Count proteins whose values are others than these as kept; parameters as those of :meth:`put`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import hashlib
 import os
 from collections.abc import Mapping, Sequence
@@ -153,7 +154,9 @@ def annotate(
                 elif reader.NAME == dssp_output.NAME:
                     annotator.dssp(file)
                 else:
-                    for record in records(file, cast(Reader, reader), options):
+                    for record in records(
+                        file, cast(Reader, reader), dataclasses.replace(options, glycine_cb=writer.glycine_cb)
+                    ):
                         annotator.record(record)
         annotator.check()
         writer.publish()

@@ -6,6 +6,24 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 
+def glycine_ca(sequence: str, ca: NDArray[np.float32], cb: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Put Cα in the place of Cβ in glycines, as CASP has it (Monastyrskyy et al. 2011, doi:10.1002/prot.23160).
+
+    Parameters
+    ----------
+    sequence
+        One letter a residue, L of them.
+    ca, cb
+        Positions in Å, float32 [L, 3].
+
+    Returns
+    -------
+    Positions in Å, float32 [L, 3]: of every G those of `ca`, else those of `cb`.
+    """
+    glycine = np.array([letter == "G" for letter in sequence])
+    return np.where(glycine[:, None], ca, cb).astype(np.float32)
+
+
 def virtual_cb(n: ArrayLike, ca: ArrayLike, c: ArrayLike) -> NDArray[np.float32]:
     """Place a Cβ by ideal tetrahedral geometry from the backbone atoms N, Cα and C.
 

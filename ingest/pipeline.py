@@ -11,6 +11,7 @@ from typing import Literal
 import torch
 
 from ..codebook import DEFAULT
+from ..core_columns import GlycineCb
 from ..durable import make_directories
 from ..errors import StoreError, check_choice
 from ..layout import ATTENTION, KEEP, MANIFEST_FILE, MODEL_FILE, Manifest, ModelDocument, checked_name
@@ -63,6 +64,7 @@ def ingest(
     absent: Literal["null", "false"] = "null",
     ligand_distance: float | None = None,
     dssp: bool = False,
+    glycine_cb: GlycineCb | None = None,
     strict: bool = False,
     workers: int | None = None,
     scheduler: str | None = None,
@@ -101,6 +103,8 @@ def ingest(
     ligand_distance : residues with a heavy atom at most so many Å from one of a ligand are its binding site; by default
         those of BioLiP's criterion, two pairs of atoms within the sum of their van der Waals radii + 0.5 Å
     dssp : run mkdssp on structure files
+    glycine_cb : what stands for glycine's Cβ in distances and contacts: 'virtual', a Cβ placed from N, Cα and C, or
+        'ca', its Cα, as in CASP; by default what the store has, and 'virtual' in a new one
     strict : a protein that fails is fatal, rather than recorded and skipped
     workers : processes of this machine, each with its share of the cores or its own GPU; a script that asks for them
         calls this under ``if __name__ == "__main__":``, since each imports it
@@ -121,6 +125,7 @@ def ingest(
     )  # fmt: skip
     check_choice("long", long, ("truncate", "skip"), StoreError)
     check_choice("absent", absent, ("null", "false"), StoreError)
+    check_choice("glycine_cb", glycine_cb, (None, "virtual", "ca"), StoreError)
     check_choice("randomize", randomize, (None, "weights", "sequence"), StoreError)
     if limit is not None and sample is not None:
         raise StoreError(f"limit={limit} and sample={sample} exclude each other: leave one of them out.")
@@ -140,6 +145,7 @@ def ingest(
         fill_catalog(
             path, files, limit=limit, sample=sample, seed=seed, keep_duplicates=keep_duplicates,
             options=Options(absent=absent, ligand_distance=ligand_distance, dssp=dssp),
+            glycine_cb=glycine_cb,
         )  # fmt: skip
         kind = "cuda" if where.device.startswith("cuda") else "cpu"
         document = ModelDocument(

@@ -4,6 +4,7 @@ import contextlib
 import os
 import warnings
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Literal
@@ -12,6 +13,7 @@ import numpy as np
 
 from ..catalog import current_catalog
 from ..catalog_writer import CatalogWriter
+from ..core_columns import GlycineCb
 from ..durable import make_directories
 from ..errors import SourceError, StoreError
 from ..layout import STORE_FILE, StoreDocument
@@ -74,6 +76,7 @@ def fill_catalog(
     seed: int,
     keep_duplicates: bool,
     options: Options = DEFAULT,
+    glycine_cb: GlycineCb | None = None,
 ) -> None:
     """Add what inputs hold to the catalog; without any, see that there is one.
 
@@ -85,11 +88,13 @@ def fill_catalog(
     sample : only so many records, drawn with `seed`
     keep_duplicates : identical sequences apart
     options : how they are read
+    glycine_cb : what stands for glycine's Cβ, by default what the catalog has
     """
     if not inputs:
         current_catalog(store, StoreDocument.read(store))
         return
-    with waiting(store), CatalogWriter(store, keep_duplicates=keep_duplicates) as catalog:
+    with waiting(store), CatalogWriter(store, keep_duplicates=keep_duplicates, glycine_cb=glycine_cb) as catalog:
+        options = replace(options, glycine_cb=catalog.glycine_cb)
         records: Iterator[Record] = islice(read_inputs(inputs, options), limit)
         for record in records if sample is None else _drawn(records, sample, seed):
             catalog.add(record.id, record.sequence, record.place, record.structure, record.annotations, record.source)
@@ -114,13 +119,14 @@ def ingest_proteins(
     absent: Literal["null", "false"] = "null",
     ligand_distance: float | None = None,
     dssp: bool = False,
+    glycine_cb: GlycineCb | None = None,
 ) -> StoreDocument:
     """Read proteins and what is known of them into a store, made if it does not exist, without running a model.
 
     Parameters
     ----------
     store : directory
-    inputs, fetch, limit, sample, seed, keep_duplicates, absent, ligand_distance, dssp : as :func:`ingest`'s
+    inputs, fetch, limit, sample, seed, keep_duplicates, absent, ligand_distance, dssp, glycine_cb : as :func:`ingest`'s
 
     Raises
     ------
@@ -133,7 +139,14 @@ def ingest_proteins(
     options = Options(absent=absent, ligand_distance=ligand_distance, dssp=dssp)
     with storage_errors(path), store_directory(path):
         fill_catalog(
-            path, files, limit=limit, sample=sample, seed=seed, keep_duplicates=keep_duplicates, options=options
+            path,
+            files,
+            limit=limit,
+            sample=sample,
+            seed=seed,
+            keep_duplicates=keep_duplicates,
+            options=options,
+            glycine_cb=glycine_cb,
         )
         return StoreDocument.read(path)
 

@@ -44,6 +44,11 @@ def _tiers(context: click.Context, parameter: click.Parameter, value: str) -> tu
 @click.option("--residue-map", metavar="MAP", help="As UZOB>X, or keep.  [default: what the model's vocabulary tells]")
 @click.option("--keep-duplicates", is_flag=True, help="Ingest identical sequences apart.")
 @source_options
+@click.option(
+    "--glycine-cb", type=click.Choice(["virtual", "ca"]),
+    help="What stands for glycine's Cβ in distances and contacts: a virtual Cβ, or its Cα as in CASP.  "
+    "[default: what STORE has; virtual in a new one]",
+)  # fmt: skip
 @click.option("--strict", is_flag=True, help="Stop at a protein that fails, rather than skip and record it.")
 @click.option("--workers", type=_AT_LEAST_1, help="Processes on this machine; one per GPU where there are several.")
 @click.option("--scheduler", metavar="ADDRESS", help="Dask scheduler whose workers compute the segments.")
@@ -82,7 +87,7 @@ def ingest(
 
 
 #: Options that say something of proteins, not of a model.
-_OF_PROTEINS = ("limit", "sample", "seed", "keep_duplicates", "absent", "ligand_distance", "dssp")
+_OF_PROTEINS = ("limit", "sample", "seed", "keep_duplicates", "absent", "ligand_distance", "dssp", "glycine_cb")
 
 
 def _proteins(

@@ -16,6 +16,7 @@ from typing import Protocol, TypeVar
 from ...durable import sha256_file
 from ...errors import SourceError
 from ...properties import Property, Source
+from ..geometry import glycine_ca
 from . import cgdms, fasta, proteinnet, sidechainnet, text
 from .absent import negatives
 from .record import DEFAULT, Options, Record, Structure
@@ -96,6 +97,9 @@ def records(path: Path, reader: Reader, options: Options = DEFAULT) -> Iterator[
     source = None
     for record in reader.read(path, options):
         told = negatives(record, reader.PROPERTIES) if options.absent == "false" else record
+        if options.glycine_cb == "ca" and told.structure is not None:
+            cb = glycine_ca(told.sequence, told.structure.ca, told.structure.cb)
+            told = replace(told, structure=replace(told.structure, cb=cb))
         if told.annotations and source is None:
             source = source_of(path)
         yield replace(told, source=source) if told.annotations else told

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ...catalog_rows import Structure
+from ...core_columns import GlycineCb
 from ...properties import Annotation, Source
 
 __all__ = ["DEFAULT", "LETTERS", "Options", "Record", "Structure"]
@@ -59,12 +60,15 @@ class Options:
     accessibility
         Measure how far residues of structure files are open to solvent, which is most of the time that reading one
         takes.
+    glycine_cb
+        What stands for glycine's Cβ: the 'virtual' one, or its 'ca'.
     """
 
     absent: Literal["null", "false"] = "null"
     ligand_distance: float | None = None
     dssp: bool = False
     accessibility: bool = True
+    glycine_cb: GlycineCb = "virtual"
 
 
 #: What is in force where the user says nothing.
