@@ -182,8 +182,8 @@ class PropertyColumns:
             return stored
         if self._connection.execute("SELECT 1 FROM residues WHERE cb_x IS NOT NULL LIMIT 1").fetchall():
             raise SourceError(
-                f"the coordinates in the store have glycine_cb={stored!r}, not {asked!r}: leave glycine_cb={asked!r} "
-                "out, or ingest into another store."
+                f"the store's coordinates are of glycine_cb={stored!r}: leave glycine_cb={asked!r} out, or ingest into "
+                "another store."
             )
         for axis, key in keys.items():
             self._entries[key] = replace(self._entries[key], description=f"{axis} of {CB[asked]}")

@@ -78,7 +78,7 @@ def test_a_store_has_one_definition(tmp_path):
     ingest_proteins(store, [fasta])
     ingest_proteins(store, [fasta], glycine_cb="ca")  # without coordinates nothing contradicts, and nothing is said
     ingest_proteins(tmp_path / "other", [path], glycine_cb="ca")
-    with pytest.raises(SourceError, match="have glycine_cb='ca', not 'virtual': leave glycine_cb='virtual' out"):
+    with pytest.raises(SourceError, match="are of glycine_cb='ca': leave glycine_cb='virtual' out"):
         ingest_proteins(tmp_path / "other", [path], glycine_cb="virtual")
     # What comes later follows the store.
     second = tmp_path / "second.pdb"
