@@ -139,10 +139,12 @@ def parse_threshold(value: float) -> float:
         If it is not a number from 0 to 1.
     """
     try:
-        theta = float(value)
+        theta = float("nan") if isinstance(value, bool) else float(value)
         theta = float(np.float32(theta)) if 0 <= theta <= 1 else float("nan")
     except (TypeError, ValueError, OverflowError):
         theta = float("nan")
     if not 0 <= theta <= 1:
-        raise QueryError(f"threshold {value!r} is not a number from 0 to 1.")
+        percent = re.fullmatch(r"\s*(\d{1,2}(?:\.\d*)?|100)\s*%?\s*", str(value))
+        meant = "None" if str(value) == "all" else f"{float(percent[1]) / 100:g}" if percent else "0.3"
+        raise QueryError(f"threshold {value!r} is not a number from 0 to 1: write threshold={meant}.")
     return theta

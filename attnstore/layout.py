@@ -143,7 +143,7 @@ def check_keep(keep: tuple[str, ...]) -> None:
 
 def lacking(model: str, kept: tuple[str, ...], what: str) -> str:
     """That a model did not keep something, in words, for messages."""
-    return f"model {model} was ingested without {what}: it has only {' and '.join(kept)}"
+    return f"model {model} was ingested without {what} (it keeps {', '.join(kept)})"
 
 
 def ingest_with(kept: tuple[str, ...], what: str) -> str:

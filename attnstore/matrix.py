@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from .arguments import check_head, check_index
 from .catalog import catalog_errors, connect
 from .errors import QueryError, StoreError
 from .layout import ingest_with, lacking
@@ -19,6 +20,7 @@ def attention(
 ) -> xr.DataArray | xr.Dataset:
     """See :meth:`attnstore.store.Store.attention`."""
     chosen = _holding(store, model, "codes")
+    check_head(layer, head)
     selected = (_index(layer, chosen.document.layers, "layer"), _index(head, chosen.document.heads, "head"))
     segment, local = chosen.locate(protein)
     begin, end = segment.proteins.pair_offset[local : local + 2].tolist()
@@ -90,9 +92,7 @@ def _attribute(index: int | None) -> int | str:
 def _index(value: int | None, size: int, what: str) -> int | slice:
     if value is None:
         return slice(None)
-    if not isinstance(value, int | np.integer) or not 0 <= value < size:
-        raise QueryError(f"there is no {what} {value}: they run from 0 to {size - 1}.")
-    return int(value)
+    return check_index(what, value, size)
 
 
 def _look_up(codes: npt.NDArray[np.uint8], values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

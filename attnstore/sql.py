@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from . import catalog
+from .arguments import check_text
 from .errors import QueryError, first_line
 from .forked import outlives_fork
 from .layout import ingest_with, lacking
@@ -39,10 +40,14 @@ def relation(store: "Store", statement: str) -> duckdb.DuckDBPyRelation:
     QueryError
         If it is anything else, or DuckDB cannot bind it.
     """
+    check_text("statement", statement)
     connection = outlives_fork(duckdb.connect(":memory:"))
     with duckdb_errors():
         check_one_select(connection.extract_statements(statement))
         wanted = _named_tables(connection, statement)
+    if "attention" in wanted:
+        call = f"store.query({statement!r})" if "`" not in statement and len(statement) < 300 else "store.query(SQL)"
+        raise QueryError(f"the table attention is answered from the model's segments: ask with `{call}`.")
     open_tables(connection, store, wanted)
     with duckdb_errors():
         return connection.sql(statement)

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from .arguments import check_text, nearest
 from .codebook import Codebook
 from .errors import QueryError, StoreError
 from .layout import ATTENTION, MANIFEST_FILE, MODEL_FILE, Manifest, ModelDocument, StoreDocument
@@ -108,13 +109,20 @@ class Model:
 
     def locate(self, protein: str) -> tuple[Segment, int]:
         """Segment and local index of one protein; raises QueryError where it was skipped or is not there."""
+        check_text("protein", protein)
         if protein in self.places:
             return self.places[protein]
+        raise self.without(protein)
+
+    def without(self, protein: str) -> QueryError:
+        """What to raise of a protein that was skipped or is not there."""
         for entry in self.manifest.skipped:
             if entry.protein == protein:
-                raise QueryError(f"model {self.name} skipped protein {protein}: {entry.reason}.")
-        raise QueryError(
-            f"model {self.name} holds no protein {protein!r}: `store.sql('SELECT id FROM proteins')` lists them."
+                return QueryError(f"model {self.name} skipped protein {protein}: {entry.reason}.")
+        meant = nearest(protein, self.places)
+        hint = "" if meant is None else f"did you mean {meant!r}? "
+        return QueryError(
+            f"model {self.name} holds no protein {protein!r}: {hint}`store.sql('SELECT id FROM proteins')` lists them."
         )
 
 
@@ -154,6 +162,8 @@ class Store:
         QueryError
             If there is no such model, or several and none was named.
         """
+        if name is not None:
+            check_text("model", name)
         names = ", ".join(self.models) or "none"
         if name is None:
             if len(self.models) == 1:
@@ -167,7 +177,10 @@ class Store:
                 f"the store holds {len(self.models)} models ({names}): name one (model={next(iter(self.models))!r})."
             )
         if name not in self.models:
-            raise QueryError(f"the store holds no model {name!r}: it has {names}.")
+            meant = nearest(name, self.models)
+            raise QueryError(
+                f"the store holds no model {name!r}: it has {names}{'' if meant is None else f' (model={meant!r})'}."
+            )
         return self.models[name]
 
     def attention(

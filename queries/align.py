@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..arguments import check_text
 from ..catalog import connect
 from ..errors import QueryError
 from .execution.align_tasks import run, run_curve
@@ -107,6 +108,10 @@ def align(
     StoreError
         If what is read is damaged.
     """
+    check_text("predicate", predicate)
+    if where is not None:
+        check_text("where", where)
+    check_text("cluster_by", cluster_by)
     chosen = store.model(model)
     curve = threshold is None
     measure = check_measure(

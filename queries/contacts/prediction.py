@@ -1,6 +1,6 @@
 """Contacts from attention: predicted for one protein, or evaluated over many (Rao et al. 2021; arXiv 2606.21876)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +9,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from ... import __version__
+from ...arguments import check_head, check_share, check_text, check_whole
 from ...errors import QueryError
 from ...quoting import literal
 from ..execution.schedule import execute
@@ -76,6 +77,7 @@ def contacts(
         If what is read is damaged.
     """
     _check_statistics(level, replicates, seed)
+    _check_proteins(proteins)
     several = None if proteins is None else [proteins] if isinstance(proteins, str) else list(proteins)
     predictor = fit(
         store, apart_from=several or (), seed=seed, cluster_by=cluster_by, model=model, scheduler=scheduler,
@@ -161,6 +163,7 @@ def _check(method: str, given: dict[str, Any], apc: bool, atom: str, seed: int) 
     for name, value in given.items():
         if value is not None and method not in _BELONG[name]:
             raise QueryError(f"{name} belongs to method {' or '.join(_BELONG[name])}, not {method}: leave it out.")
+    check_head(given["layer"], given["head"])
     if (given["layer"] is None) != (given["head"] is None):
         raise QueryError("layer and head go together: give both, or neither to have the best head chosen.")
     for name, allowed in (("rank_range", tuple(RANGES)), ("rank_top", tuple(TOPS))):
@@ -168,15 +171,20 @@ def _check(method: str, given: dict[str, Any], apc: bool, atom: str, seed: int) 
             raise QueryError(f"{name} is one of {', '.join(allowed)}, not {given[name]!r}.")
     if atom not in ATOMS:
         raise QueryError(f"atom is one of {', '.join(ATOMS)}, not {atom!r}.")
-    if seed < 0:
-        raise QueryError(f"seed is 0 or more, not {seed}.")
+    check_whole("seed", seed, 0, 0)
     if not isinstance(apc, bool):
         raise QueryError(f"apc is True or False, not {apc!r}.")
 
 
+def _check_proteins(proteins: Any) -> None:
+    if proteins is not None and not isinstance(proteins, Iterable):
+        check_text("proteins", proteins)
+
+
 def _check_statistics(level: float, replicates: int, seed: int) -> None:
-    if replicates < 1 or not 0 < level < 1 or not 0 <= seed < 2**128:
-        raise QueryError("seed is 0 or more, replicates at least 1, and level between 0 and 1.")
+    check_whole("seed", seed, 0, 0)
+    check_whole("replicates", replicates, 1, 1000)
+    check_share("level", level, 0.95)
 
 
 def _held(store: "Store", predictor: ContactPredictor) -> Roster:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from ...arguments import check_index
 from ...errors import QueryError
 from ..execution.schedule import execute
 from .maps import RANGES, TOPS, Head, labelled_pairs
@@ -97,8 +98,7 @@ def one_head(roster: Roster, layer: int, head: int, apc: bool, atom: str) -> Con
     """A given head, chosen on nothing here."""
     shape = _shape(roster)
     for value, size, what in zip((layer, head), shape, ("layer", "head"), strict=True):
-        if not isinstance(value, int | np.integer) or not 0 <= value < size:
-            raise QueryError(f"there is no {what} {value}: they run from 0 to {size - 1}.")
+        check_index(what, value, size)
     return ContactPredictor(
         "head", roster.model.name, _mean_of([(layer, head)], shape), apc=apc, atom=atom, cluster_by=roster.cluster_by
     )

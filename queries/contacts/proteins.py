@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from ...arguments import check_text
 from ...catalog import connect
 from ...errors import QueryError
 from ...layout import ingest_with, lacking
@@ -50,15 +51,10 @@ class Roster:
 
     def check(self, names: Sequence[str]) -> None:
         """Raise QueryError unless the model holds each of the proteins, and each is named once."""
-        reasons = {entry.protein: entry.reason for entry in self.model.manifest.skipped}
         for name in names:
+            check_text("protein", name)
             if name not in self.index:
-                if name in reasons:
-                    raise QueryError(f"model {self.model.name} skipped protein {name}: {reasons[name]}.")
-                raise QueryError(
-                    f"model {self.model.name} holds no protein {name!r}: "
-                    "`store.sql('SELECT id FROM proteins')` lists them."
-                )
+                raise self.model.without(name)
         if len(set(names)) < len(names):
             raise QueryError("a protein is named twice: name each once.")
 
@@ -158,11 +154,13 @@ def choose(
     QueryError
         If there are none, or fewer than asked for.
     """
-    if isinstance(select, int):
+    if isinstance(select, int) and not isinstance(select, bool):
         return _draw(roster, select, np.random.default_rng(seed), atom, span, roster.clusters_of(apart_from))
     if isinstance(select, str):
         names = _matching(roster, select)
         names = [name for name, labelled in _labelled(roster, names, atom, span) if labelled]
+    elif not isinstance(select, Sequence):
+        raise QueryError(f"select={select!r} is neither a number of proteins, a condition nor a list of ids.")
     else:
         names = list(select)
         roster.check(names)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from ...errors import QueryError
 from .dialect import RefusalError, check_function, walk
-from .expression import parse_value, quoted
+from .expression import QUANTITY_NAMES, parse_value, quoted
 from .membership import without_quantifiers
 from .rewrite import Cells, FallbackError, Form
 from .star import is_star, is_whole_row, single_columns
@@ -21,8 +21,9 @@ from .statement import (
     rebuilt,
 )
 from .syntax import Tree, children, columns_in, expression, render, replace_children, table
-from .touched import has_subquery, touched
+from .touched import ROW, has_subquery, touched
 from .tree import Columns, Expression
+from .unquoted import check_quotes
 
 #: Operations in a condition, once its names are replaced: names of names may double at every step.
 _MOST_PARTS = 10_000
@@ -113,9 +114,15 @@ def take_apart(statement: Statement, block: Block, columns: Columns) -> Question
     """
     node = block.node
     names = _expand(statement, node, block)
+    named = {*ROW, *QUANTITY_NAMES, "reverse_weight", *(name.lower() for name in names)}
     for part in expressions_of(node):
         _strip_alias(part, block.alias)
         _check_functions(statement, part)
+        try:
+            check_quotes(part, columns, lambda name: name.lower() in named)
+        except RefusalError as refusal:
+            raise _refused(statement, part, refusal) from refusal
+    _check_stars(statement, node)
     _change(node, lambda part: _listed(statement, part))
     _change(node, _rounded)
     _group_by_name(node)
@@ -201,6 +208,18 @@ def _check_functions(statement: Statement, part: Tree) -> None:
             raise _refused(statement, part, refusal) from refusal
     for child in children(part):
         _check_functions(statement, child)
+
+
+def _check_stars(statement: Statement, node: Tree) -> None:
+    """Refuse COLUMNS(…) outside of the select list: there it would stand for columns of our own, too."""
+    elsewhere = [node[key] for key in ("where_clause", "having", "qualify") if node[key]]
+    for part in (*elsewhere, *node["group_expressions"], *order_expressions(node)):
+        by_all = part["class"] == "STAR" and not part["expr"]  # ORDER BY ALL
+        if not by_all and any(one["class"] == "STAR" and one["columns"] for one in walk(part)):
+            raise QueryError(
+                f"{quoted(statement.source(part))} cannot be answered: COLUMNS(…) works in the select list alone; "
+                "name the columns."
+            )
 
 
 def _change(node: Tree, change: Callable[[Tree], Tree]) -> None:

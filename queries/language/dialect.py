@@ -50,6 +50,8 @@ _REFUSED_CLASSES = {
     # The order of codes would follow the bytes, not the collation.
     "COLLATE": "COLLATE",
 }
+# Operators of other languages.
+_SPELT = {"&&": "AND", "=>": ">=", "!": "NOT", "===": "=", "=<": "<="}
 _TABLES = {"source", "target", "protein", "listed", "pair"}
 
 # DuckDB parses these as a different node than their spelling with NOT.
@@ -245,6 +247,11 @@ def check_function(node: Mapping[str, Any]) -> None:
     """
     known = functions()
     name = node["function_name"].lower()
+    if name in _SPELT:
+        operand = [one["expression"]["class"] for one in node["arguments"]]
+        # Lists may have && between them, and no column is a list.
+        if name != "&&" or {"COMPARISON", "CONJUNCTION", "CONSTANT", "COLUMN_REF"} & set(operand):
+            raise RefusalError(f"{name} is not SQL", f"write {_SPELT[name]}")
     if node.get("schema") or node.get("catalog"):
         raise RefusalError(f"it names the schema of {name}()", f"call {name}() without it")
     if name in known.allowed:

@@ -17,9 +17,12 @@ from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
 from ...errors import QueryError
-from .dialect import PlainDuckDB, RefusalError, agree, check, check_columns, read, types_of
+from .dialect import PlainDuckDB, RefusalError, agree, check, check_columns, read, types_of, walk
+from .membership import without_quantifiers
 from .split import Splitter
+from .syntax import render
 from .tree import Columns, Expression
+from .unquoted import check_quotes
 
 QUANTITY_NAMES = {
     "separation": "separation",
@@ -37,11 +40,8 @@ _ELSEWHERE = {
     "head": "heads are told apart in the result: select the head there",
     "model": "one model is asked at a time: use model=… instead",
 }
-_COMPARE = {
-    "VARCHAR": "compare it, e.g. {} = 'C'",
-    "DOUBLE": "compare it, e.g. {} < 8",
-    "FLOAT": "compare it, e.g. {} < 8",
-}
+#: Comparisons that hold somewhere in any store; of other columns nothing is known here but that they have values.
+_COMPARE = {"aa": "= 'C'", "separation": ">= 6", "distance": "< 8", "distance_cb": "< 8", "distance_ca": "< 8"}
 
 
 def parse(text: str, *, clause: str, columns: Columns) -> Expression:
@@ -72,16 +72,16 @@ def parse(text: str, *, clause: str, columns: Columns) -> Expression:
             raise RefusalError("it is empty", "write a condition, e.g. contact")
         splitter, types = _resolved(text, columns)
         if types[0] not in ("BOOLEAN", "NULL"):
-            example = _COMPARE.get(types[0].split("(")[0], "compare it, e.g. {} = 1")
             name = text.strip() if isinstance(splitter.nodes[0], exp.Column) else f"({' '.join(text.split())})"
-            raise RefusalError(f"its type is {types[0]}, not BOOLEAN", example.format(name))
+            example = _COMPARE.get(name.split(".")[-1].lower(), "IS NOT NULL")
+            raise RefusalError(f"its type is {types[0]}, not BOOLEAN", f"compare it, e.g. {name} {example}")
         return Expression(text, clause, splitter.split(types))
     except RefusalError as refusal:
         problem, cure = refusal.args
-        raise QueryError(f"{clause} {quoted(text)} cannot be answered: {problem}; {cure}") from refusal
+        raise QueryError(f"{clause} {quoted(text)} cannot be answered: {problem}; {cure}.") from refusal
     except RecursionError as error:
         raise QueryError(
-            f"{clause} {quoted(text)} cannot be answered: it is nested too deeply; use IN (…) for long lists"
+            f"{clause} {quoted(text)} cannot be answered: it is nested too deeply; use IN (…) for long lists."
         ) from error
 
 
@@ -117,7 +117,7 @@ def parse_value(text: str, *, clause: str, columns: Columns) -> tuple[Expression
 
 def _resolved(text: str, columns: Columns) -> tuple[Splitter, list[str]]:
     """A clause ready to be split, and DuckDB's types of the splitter's nodes."""
-    resolved = _syntax(text).transform(_resolver(columns))
+    resolved = _syntax(text, columns).transform(_resolver(columns))
     check_columns(read(rendered(resolved)))
     splitter = Splitter(resolved)
     return splitter, types_of([rendered(node) for node in splitter.nodes], columns)
@@ -128,10 +128,12 @@ def rendered(node: exp.Expr) -> str:
     return node.sql(dialect=PlainDuckDB, comments=False)
 
 
-def _syntax(text: str) -> exp.Expr:
+def _syntax(text: str, columns: Columns) -> exp.Expr:
     # DuckDB first: its messages are about the language that the user writes.
-    theirs = read(text)
+    theirs = without_quantifiers(read(text))
     check(theirs)
+    check_quotes(theirs, columns, lambda name: name.lower() in {*QUANTITY_NAMES, *BARE, *_ELSEWHERE})
+    text = render(theirs) if "SUBQUERY" in {node["class"] for node in walk(read(text))} else text
     try:
         trees = sqlglot.parse(text, dialect=PlainDuckDB)
     except SqlglotError as error:
@@ -216,7 +218,7 @@ def unknown(
     prefix : of the closest name, where it is suggested
     known : names to suggest one of, if not only those available
     """
-    matched = difflib.get_close_matches(name.lower(), [one.lower() for one in known or available], n=1, cutoff=0.5)
+    matched = difflib.get_close_matches(name.lower(), [one.lower() for one in known or available], n=1, cutoff=0.6)
     closest = next((one for one in known or available if matched and one.lower() == matched[0]), None)
     hint = f"did you mean {prefix}{closest}? The " if closest else "the "
     return RefusalError(f"there is no {what}", f"{hint}{plural} are {', '.join(available)}")

@@ -11,6 +11,7 @@ from typing import Any
 
 import duckdb
 
+from ...arguments import check_text
 from ...errors import QueryError
 from ...sql import check_one_select
 from .dialect import functions, locked_parser, reason, serialised, walk
@@ -104,6 +105,7 @@ def read_statement(sql: str) -> Statement:
     QueryError
         It is something else, does not parse, or uses `attention` in a way that cannot be answered.
     """
+    check_text("sql", sql)
     with locked_parser() as parser:
         try:
             statements = parser.extract_statements(sql)

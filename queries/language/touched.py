@@ -50,11 +50,16 @@ def part_of(node: Tree, columns: Columns, aliases: frozenset[str]) -> Part:
     if first in ("source", "target", "pair"):
         return "pair"
     raise RefusalError(
-        f"there is no {'.'.join(names)}", "the properties of attention are source.…, target.…, protein.… and pair.…"
+        f"there is no {'.'.join(names)} in attention",
+        "its properties are source.…, target.…, protein.… and pair.…, and those of another table are joined to what "
+        "is aggregated, as in `SELECT … FROM (SELECT protein, count(*) AS arcs FROM attention WHERE weight >= 0.3 "
+        "GROUP BY protein) AS a JOIN proteins AS p ON p.id = a.protein`",
     )
 
 
 def _unknown(name: str, columns: Columns) -> RefusalError:
+    if name.lower() == ATTENTION:
+        return RefusalError(f"{name} is the table itself", "name a column of it, e.g. weight, or count(*)")
     own = [*ROW, "reverse_weight", *QUANTITY_NAMES]
     listed = [*own, "source.…", "target.…", "protein.… and pair.…"]
     return misplaced(name, columns) or unknown(name, name, listed, "columns", known=[*own, *qualified_names(columns)])

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ...arguments import check_text
 from ...catalog import connect
 from ...errors import QueryError
 from ...layout import ingest_with, lacking
@@ -101,7 +102,10 @@ def probe(
     StoreError
         If what is read is damaged.
     """
+    check_text("condition", condition)
+    check_text("cluster_by", cluster_by)
     chosen = store.model(model)
+    sources = [sources] if isinstance(sources, str) else sources
     asked = _check(chosen, metric, sources, test_share, examples, level, replicates, seed)
     parts, catalog = _parts(store, chosen, condition, cluster_by)
     counts = execute([partial(count, part) for part in parts], operator.add, scheduler=scheduler)
@@ -157,7 +161,12 @@ def _check(
     """What is probed, embeddings first; raises QueryError where an option cannot be or the model lacks what is read."""
     if metric not in METRICS:
         raise QueryError(f"metric is one of {', '.join(METRICS)}, not {metric!r}.")
-    if isinstance(sources, str) or not sources or len(set(sources)) < len(sources) or not set(sources) <= set(_TIERS):
+    if (
+        not isinstance(sources, Sequence)
+        or not sources
+        or len(set(sources)) < len(sources)
+        or not set(sources) <= set(_TIERS)
+    ):
         raise QueryError(f"sources are {', '.join(_TIERS)}, one or both, each once, not {sources!r}.")
     wholes: tuple[tuple[str, Any, int], ...] = (
         ("examples", examples, 2),
@@ -178,7 +187,7 @@ def _check(
         tier, why = _TIERS[source]
         if tier not in keep:
             others = [other for other, (needed, _) in _TIERS.items() if needed in keep]
-            instead = f"; or probe {others[0]} alone" if others else ""
+            instead = f"; or probe {others[0]} alone with sources={others[:1]!r}" if others else ""
             raise QueryError(f"{why}, and {lacking(model.name, keep, tier)}: {ingest_with(keep, tier)}{instead}.")
     return asked
 

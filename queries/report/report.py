@@ -99,6 +99,9 @@ def report(
     StoreError
         If what is read is damaged.
     """
+    models = [models] if isinstance(models, str) else models
+    properties = [properties] if isinstance(properties, str) else properties
+    threshold = choose_threshold(threshold, weighted=False)
     names = [store.model(name).name for name in dict.fromkeys(models)] if models is not None else list(store.models)
     if not names:
         raise QueryError("there is nothing to report: the store holds no model, or none was named.")

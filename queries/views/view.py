@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ...arguments import check_head, check_index, check_whole
+from ...codebook import parse_threshold
 from ...errors import QueryError
 from ..language.tree import CONTACT_SEPARATION
 from ..provenance import provenance
@@ -164,16 +166,16 @@ def view(
     segment, local = chosen.locate(protein)
     stored = int(segment.proteins.stored[local])
     shape = chosen.document.layers, chosen.document.heads
+    check_head(layer, head)
     if (layer is None) != (head is None):
         raise QueryError("layer and head go together: give both, or neither to have one chosen.")
     for value, size, what in ((layer, shape[0], "layer"), (head, shape[1], "head")):
-        if value is not None and not 0 <= value < size:
-            raise QueryError(f"there is no {what} {value}: they run from 0 to {size - 1}.")
-    if separation < 0:
-        raise QueryError(f"separation is 0 or more, not {separation}.")
+        if value is not None:
+            check_index(what, value, size)
+    check_whole("separation", separation, 0, CONTACT_SEPARATION)
     if chain is not None and structure is None:
         raise QueryError("a chain is one of a structure file: give structure, too.")
-    _check_threshold(threshold, chosen)
+    threshold = _check_threshold(threshold, chosen)
     residues = read_residues(store, protein, stored)
     shown = residues.sites(sites)
     atoms = from_store(residues) if structure is None else from_file(Path(structure), residues, chain)
@@ -195,9 +197,11 @@ def view(
     )  # fmt: skip
 
 
-def _check_threshold(threshold: float, model: "Model") -> None:
-    floor = model.document.arc_floor
-    if not floor <= threshold <= 1:
+def _check_threshold(threshold: float, model: "Model") -> float:
+    parse_threshold(threshold)
+    threshold, floor = float(threshold), model.document.arc_floor
+    if threshold < floor:
         raise QueryError(f"threshold {threshold:g} is not between {floor:g}, where arcs begin, and 1.")
     if abs(threshold * 1000 - round(threshold * 1000)) > 1e-9:
-        raise QueryError(f"threshold {threshold!r} has more than three decimals: round it.")
+        raise QueryError(f"threshold {threshold!r} has more than three decimals: write threshold={threshold:.3f}.")
+    return threshold

@@ -70,8 +70,8 @@ def test_a_segment_says_what_was_not_kept(stores, keep):
             with pytest.raises(StoreError) as error:
                 read()
             assert str(error.value) == (
-                f"segment {part.entry.id} holds no {what}: model random was ingested without {what}: "
-                f"it has only {' and '.join(keep)}."
+                f"segment {part.entry.id} holds no {what}: model random was ingested without {what} "
+                f"(it keeps {', '.join(keep)})."
             )
 
 
@@ -113,8 +113,8 @@ def test_hidden_representations_that_were_not_kept_are_refused_with_the_cure(sto
     with pytest.raises(QueryError) as error:
         stores["codes", "arcs"].hidden("p0")
     assert str(error.value) == (
-        "model random was ingested without hidden (--keep codes,arcs): ingest again under another --name with "
-        "--keep codes,arcs,hidden."
+        "model random was ingested without hidden (it keeps codes, arcs): ingest again with "
+        "`attnstore.ingest.ingest(store.path, model=MODEL, name=NAME, keep=['codes', 'arcs', 'hidden'])`."
     )
 
 
@@ -144,8 +144,8 @@ def test_matrices_come_from_codes_with_special_tokens_where_marginals_were_kept(
         with pytest.raises(QueryError) as error:
             store.attention("p1")
         message = str(error.value)
-        assert message.startswith(f"model random was ingested without codes (--keep {','.join(keep)}): ")
-        assert message.endswith(f"--keep {','.join(what for what in layout.KEEP if what in ('codes', *keep))}.")
+        assert message.startswith(f"model random was ingested without codes (it keeps {', '.join(keep)}): ")
+        assert message.endswith(f"keep={[what for what in layout.KEEP if what in ('codes', *keep)]})`.")
         assert ("SELECT … FROM arcs" in message) == ("arcs" in keep)
         return
     found, expected = store.attention("p1"), whole.attention("p1")
@@ -184,7 +184,7 @@ def test_the_table_of_heads_has_what_follows_from_what_is_kept(stores, proteins,
 def test_the_table_of_arcs_is_there_where_they_were_kept(stores, proteins, keep):
     if "arcs" not in keep:
         with pytest.raises(
-            QueryError, match=rf"^there is no table arcs: .* without arcs \(--keep {','.join(keep)}\): "
+            QueryError, match=rf"^there is no table arcs: .* without arcs \(it keeps {', '.join(keep)}\): "
         ):
             stores[keep].sql("SELECT count(*) FROM arcs")
         return
@@ -197,7 +197,9 @@ def test_arcs_of_some_models_come_with_a_warning_that_names_the_others(proteins,
     write_store(path, proteins, name="first")
     write_model(path, proteins[:1], name="second", keep=("codes",))
     store = attnstore.open(path)
-    with pytest.warns(UserWarning, match=r"not of all models: model second was ingested without arcs \(--keep codes\)"):
+    with pytest.warns(
+        UserWarning, match=r"not of all models: model second was ingested without arcs \(it keeps codes\)"
+    ):
         assert store.sql("SELECT DISTINCT model FROM arcs").fetchall() == [("first",)]
     rows = store.sql("SELECT model, keep FROM models ORDER BY model").fetchall()
     assert rows == [("first", "codes,arcs,marginals"), ("second", "codes")]

@@ -105,7 +105,7 @@ REFUSALS = [
     ("user = 'me'", ["user"]),
     ("source.rowid = 1", ["no source.rowid"]),
     # Types
-    ("target.x", ["its type is INTEGER, not BOOLEAN", "compare it, e.g. target.x = 1"]),
+    ("target.x", ["its type is INTEGER, not BOOLEAN", "compare it, e.g. target.x IS NOT NULL"]),
     ("source.aa", ["its type is VARCHAR", "source.aa = 'C'"]),
     ("distance", ["its type is DOUBLE", "distance < 8"]),
     ("source.x + 1", ["its type is INTEGER", "(source.x + 1) = 1"]),

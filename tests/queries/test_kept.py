@@ -96,10 +96,10 @@ def test_what_is_kept_answers_as_brute_force_does_or_says_what_is_missing(sample
             refused(lambda tier=tier: store.query(statement, tier=tier), f"the tier {tier} cannot answer", *why)
     if not left:
         missing = next(tier for tier in TIERS if tier in able)
-        again = ",".join(what for what in WHOLE if what in (*keep, missing))
+        again = [what for what in WHOLE if what in (*keep, missing)]
         refused(
             lambda: store.query(statement), "of model first", f"{missing} were not kept",
-            f"ingest again under another --name with --keep {again}",
+            f"ingest again with `attnstore.ingest.ingest(store.path, model=MODEL, name=NAME, keep={again})`",
         )  # fmt: skip
         return
     expected = samples[keep].answer(statement.replace("FROM attention", f"FROM {FROM}")).to_pandas()
@@ -125,9 +125,7 @@ def test_what_duckdb_answers_over_arcs_needs_arcs(samples, keep):
     store = samples[keep].store
     if "arcs" not in keep:
         for ask in (store.query, store.explain):
-            refused(
-                lambda ask=ask: ask(statement), "median()", f"without arcs (--keep {','.join(keep)})", "with --keep"
-            )
+            refused(lambda ask=ask: ask(statement), "median()", f"without arcs (it keeps {', '.join(keep)})", "keep=[")
         return
     expected = samples[keep].answer(statement.replace("FROM attention", f"FROM {FROM}")).to_pandas()
     np.testing.assert_allclose(store.query(statement)["m"], expected["m"], rtol=1e-6)
@@ -185,7 +183,7 @@ def test_over_arcs_a_model_without_them_is_named_unless_it_takes_no_part(protein
     store = attnstore.open(path)
     statement = "SELECT median(weight) AS m FROM attention WHERE weight >= 0.1 {}"
     with pytest.warns(UserWarning, match="the table arcs is not of all models: model second was ingested without arcs"):
-        refused(lambda: store.query(statement.format("")), "model second was ingested without arcs (--keep codes)")
+        refused(lambda: store.query(statement.format("")), "model second was ingested without arcs (it keeps codes)")
     weights = np.concatenate([protein.weights.ravel() for protein in proteins])
     with pytest.warns(UserWarning, match="not of all models"):
         found = store.query(statement.format("AND model = 'first'"))
@@ -215,9 +213,9 @@ def asked(
         refused(lambda forced=forced: store.align(predicate, **forced), f"{tier} were not kept", "model first")
     left = [tier for tier in able if tier in keep]
     if not left:
-        again = ",".join(what for what in WHOLE if what in (*keep, able[0]))
+        again = [what for what in WHOLE if what in (*keep, able[0])]
         refused(
-            lambda: store.align(predicate, **options), "model first", f"{able[0]} were not kept", f"--keep {again}."
+            lambda: store.align(predicate, **options), "model first", f"{able[0]} were not kept", f"keep={again})`."
         )
         return None
     found = store.align(predicate, **options)
@@ -261,7 +259,9 @@ def test_a_refused_threshold_names_those_that_work(samples):
         QueryError, match=r"threshold 0\.012 .*arcs begin at 0\.05, and codes were not kept; any"
     ) as one:
         samples["arcs",].store.align("contact", threshold=0.012)
-    assert re.search(r"any threshold from 0\.05 works, or ingest again .*--keep codes,arcs\.$", one_sentence(one))
+    assert re.search(
+        r"any threshold from 0\.05 works, or ingest again .*keep=\['codes', 'arcs'\]\)`\.$", one_sentence(one)
+    )
     samples["arcs",].store.align("contact", threshold=0.05, replicates=2)
     with pytest.raises(QueryError, match=r"0\.123 .*arcs were not kept, and .*the nearest are 0\.12 and 0\.13") as two:
         samples["codes",].store.align("contact", threshold=0.123)
@@ -280,7 +280,7 @@ def test_contacts_are_predicted_from_codes(samples, keep):
         for proteins in ("p0", None):
             refused(
                 lambda proteins=proteins: store.contacts(proteins, **options),
-                "contacts are predicted from codes", "model first was ingested without codes", "--keep codes,",
+                "contacts are predicted from codes", "model first was ingested without codes", "keep=['codes', ",
             )  # fmt: skip
         return
     np.testing.assert_array_equal(store.contacts("p0", **options), whole.contacts("p0", **options))

@@ -483,9 +483,17 @@ def test_what_cannot_be_asked_is_refused(store, options, message):
 @pytest.mark.parametrize(
     ("keep", "sources", "message"),
     [
-        (KEEP, ("embeddings", "attention"), "without hidden .*--keep codes,arcs,marginals,hidden; or probe attention"),
-        (("arcs", "hidden"), ("attention",), "from codes.*arcs lack.*--keep codes,arcs,hidden; or probe embeddings"),
-        (("arcs",), ("attention",), "--keep codes,arcs\\.$"),
+        (
+            KEEP,
+            ("embeddings", "attention"),
+            r"without hidden .*keep=\['codes', 'arcs', 'marginals', 'hidden'\]\)`; or probe attention",
+        ),
+        (
+            ("arcs", "hidden"),
+            ("attention",),
+            r"from codes.*arcs lack.*keep=\['codes', 'arcs', 'hidden'\]\)`; or probe embeddings",
+        ),
+        (("arcs",), ("attention",), "keep=\\['codes', 'arcs'\\]\\)`\\.$"),
     ],
 )
 def test_what_was_not_kept_is_refused_with_the_cure(proteins, site, tmp_path, keep, sources, message):

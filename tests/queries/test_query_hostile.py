@@ -109,10 +109,15 @@ FROMS = [
     ("SELECT count(*) FROM attention USING SAMPLE 10", ["sampled"]),
     ("SELECT count(*) FROM attention TABLESAMPLE 10%", ["sampled"]),
     ("SELECT count(*) FROM attention(3)", ["attention"]),
-    ("PIVOT attention ON layer USING count(*)", ["exactly one SELECT"]),
-    ("SELECT count(*) FROM attention PIVOT (count(*) FOR layer IN (0, 1))", ["PIVOT"]),
+    ("PIVOT attention ON layer USING count(*)", ["exactly one SELECT", "PIVOT", "IN (0, 1)"]),
+    ("SELECT count(*) FROM attention PIVOT (count(*) FOR layer IN (0, 1))", ["cannot be pivoted", "as in `SELECT"]),
+    ("UNPIVOT attention ON separation", ["cannot be pivoted"]),
+    ("DESCRIBE attention", ["described", "`SELECT * FROM attention LIMIT 3`"]),
+    ("SUMMARIZE SELECT * FROM attention", ["summarized"]),
     ("SELECT * FROM proteins POSITIONAL JOIN attention", ["JOIN"]),
-    ("SELECT COLUMNS('.*') FROM attention WHERE weight >= 0.3", ["COLUMNS"]),
+    ("SELECT COLUMNS('nothing') FROM attention WHERE weight >= 0.3", ["COLUMNS", "model, protein"]),
+    ("SELECT * EXCLUDE (separation) FROM attention WHERE weight >= 0.3", ["* stands for", "separation"]),
+    ("SELECT count(*) FROM attention WHERE COLUMNS('layer|head') = 1", ["COLUMNS(…) works in the select list"]),
     ("SELECT source.* FROM attention WHERE weight >= 0.3", ["source.*"]),
 ]
 EXPRESSIONS = [

@@ -324,9 +324,9 @@ def test_what_was_not_kept_is_told(tmp_path, keep, missing):
     done = module.report(attnstore.open(path), tmp_path / "out", properties=["contact", "aa"], **FEW)
     told = [one for one in done.missing if one.model == "random"]
     assert len(told) == missing
-    assert all("ingest again under another --name" in one.reason for one in told)
+    assert all("ingest again with `" in one.reason for one in told)
     page = Page(done.page.read_text())
-    assert bool(told) == any("ingest again under another --name" in word for word in page.words)
+    assert bool(told) == any("ingest again with `" in word for word in page.words)
     assert bool(told) != any(name.endswith("/heads-contact") for name in done.figures)
 
 
