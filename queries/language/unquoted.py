@@ -59,8 +59,8 @@ def check_quotes(node: Tree, columns: Columns, is_column: Callable[[str], bool])
 
 
 def _bare(node: Tree) -> str | None:
-    names = node.get("column_names") or ()
-    return str(names[0]) if len(names) == 1 else None
+    names: list[str] = node.get("column_names") or []
+    return names[0] if len(names) == 1 else None
 
 
 def _is_text(node: Tree, columns: Columns) -> bool:
