@@ -441,3 +441,32 @@ def test_structures_do_not_depend_on_annotations(store):
         catalog.publish()
     assert column(store, "contact_number") == [2, 2, 2]
     assert column(store, "site") == [False, True, False]
+
+
+def test_a_column_of_several_definitions_says_each(store):
+    def given(words):
+        return along(Property("site", "residue", "boolean", words), [True, False])
+
+    def described():
+        return query(store, "SELECT description FROM properties WHERE name = 'site'")[0][0]
+
+    add(store, ("a", "AC", given("within 5 Å")), ("b", "CA"), ("c", "AA"), ("d", "CC"))
+    assert described() == "within 5 Å"
+    annotate(store, B, (1, "CA", given("by BioLiP")), (2, "AA", given("by BioLiP")))
+    assert described() == "within 5 Å; or by BioLiP"
+    # A definition stays while a value from before is there, and goes when all were replaced.
+    annotate(store, B, (0, "AC", given("by hand")), replace=True)
+    assert described() == "within 5 Å; or by BioLiP; or by hand"
+    every = [(index, sequence, given("anew")) for index, sequence in enumerate(("AC", "CA", "AA", "CC"))]
+    annotate(store, A, *every, replace=True)
+    assert described() == "anew"
+
+
+def test_beyond_four_definitions_the_others_are_not_named(store):
+    rules = [Property("site", "residue", "boolean", f"rule {name}") for name in "abcdef"]
+    add(
+        store,
+        *(("p" + rule.description[-1], "A" * size, along(rule, [True] * size)) for size, rule in enumerate(rules, 1)),
+    )
+    (said,) = query(store, "SELECT description FROM properties WHERE name = 'site'")
+    assert said == ("rule a; or rule b; or rule c; or rule d; or others",)

@@ -147,3 +147,23 @@ def test_properties_are_ordered_by_centre_and_those_without_come_last(two):
     courses = [replace(one, centre=centre) for centre in (2.0, float("nan"), 0.5, 1.0)]
     assert [course.centre for course in by_centre(courses)][:3] == [0.5, 1.0, 2.0]
     assert np.isnan(by_centre(courses)[3].centre)
+
+
+@pytest.mark.parametrize("kinds", [(), ("glycosylation",), ("disulfide_bonded", "metal_coordination")])
+def test_the_mixture_of_modifications_is_asked_for_where_no_kind_is_known(tmp_path, kinds):
+    from attnstore.catalog_writer import CatalogWriter
+    from attnstore.layout import StoreDocument
+    from attnstore.properties import Property, Source, along
+
+    StoreDocument().write(tmp_path)
+    names = [*kinds, "protein_modification"]
+    given = [along(Property(name, "residue", "boolean", "x"), [True, False, None]) for name in names]
+    with CatalogWriter(tmp_path) as catalog:
+        catalog.add("p", "ACD", "f", None, given, Source("f", "0" * 64))
+        catalog.publish()
+    opened = attnstore.open(tmp_path)
+    asked, missing = ask_of(opened)
+    assert {one.key for one in asked} & {*names} == set(kinds or names)
+    assert ("protein_modification" in {one.what for one in missing}) == bool(kinds)
+    named, _ = ask_of(opened, ["protein_modification"])
+    assert [one.predicate for one in named] == ["target.protein_modification"]

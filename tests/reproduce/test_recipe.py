@@ -149,6 +149,11 @@ def test_as_published_every_head_is_what_the_papers_code_counts_for_an_xlnet(
     assert (plain.heads["comparable"] == (plain.heads["property"] == "contact")).all()
     assert list(plain.summary.set_index("property")["comparable"][["contact", "binding_site"]]) == [True, False]
     assert any("as_published=True" in note for note in plain.notes)
+    (contacts,) = (note for note in plain.notes if note.startswith("Contacts"))
+    assert "its background is no enrichment" in contacts
+    assert all(note in plain.page.read_text() for note in (contacts, plain.notes[0]))
+    assert set(plain.heads["interval"]) == {"Wald, Bonferroni"}
+    assert "Wald, Bonferroni" in plain.page.read_text()
     assert not any("as_published=True" in note for note in done.notes)
     assert "labels moved by one residue, as published" in done.page.read_text()
 
