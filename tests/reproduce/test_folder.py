@@ -74,9 +74,9 @@ def test_a_trial_takes_the_first_and_nothing_is_added_to_it(small: Path, sites: 
     store = attnstore.open(done.stores["binding_site"])
     found = store.sql("SELECT id FROM proteins ORDER BY id").fetchall()
     assert found == [(record["id"],) for record in tape_folder.records("binding_site")[:3]]
-    with pytest.raises(StoreError, match="was made with sample=None, not 5000"):
+    with pytest.raises(StoreError, match="was made with sample=None, not sample=5000"):
         vig2021(str(small), sites, tmp_path / "out", **QUICK)
-    with pytest.raises(StoreError, match="was made with limit=3, not 4"):
+    with pytest.raises(StoreError, match="was made with limit=3, not limit=4"):
         vig2021(str(small), sites, tmp_path / "out", limit=4, **QUICK)
 
 
@@ -130,7 +130,7 @@ def test_a_model_that_cannot_be_loaded_leaves_no_trace(sites: Path, tmp_path: Pa
 def test_what_could_not_be_measured_afterwards_is_refused_before(small: Path, sites: Path, tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="need arcs"):
         vig2021(str(small), sites, tmp_path / "out", keep=("marginals",), **QUICK)
-    with pytest.raises(StoreError, match="limit and sample exclude each other"):
+    with pytest.raises(StoreError, match="limit=2 and sample=3 exclude each other"):
         vig2021(str(small), sites, tmp_path / "out", limit=2, sample=3, **QUICK)
     assert not (tmp_path / "out").exists()
 
@@ -141,7 +141,7 @@ def test_a_folder_is_of_one_model(small: Path, sites: Path, tmp_path: Path, monk
     again = vig2021(small.name, sites, tmp_path / "out", limit=2, **QUICK)
     assert segments(again) == segments(first)
     other = save_bert(tmp_path / "other", seed=5)
-    with pytest.raises(StoreError, match="was made with model=mine, not other"):
+    with pytest.raises(StoreError, match="was made with model='mine', not model='other'"):
         vig2021(str(other), sites, tmp_path / "out", limit=2, **QUICK)
 
 
