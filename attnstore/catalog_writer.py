@@ -33,11 +33,15 @@ from .property_columns import SCHEMA, PropertyColumns
 
 _DERIVED = ", ".join(f"{prop.name} {SQL_TYPES[prop.kind]}" for prop, _ in FROM_SEQUENCE)
 
+#: Catalogs from before it was there have none: it is made when they are next written.
+_EXCLUDED = "CREATE TABLE IF NOT EXISTS excluded (id VARCHAR, file VARCHAR, reason VARCHAR)"
+
 _SCHEMA = f"""
 CREATE TABLE proteins (
     protein_index INTEGER, id VARCHAR, length INTEGER, sequence VARCHAR, sequence_sha256 VARCHAR,
     members INTEGER, structure VARCHAR, structure_sha256 VARCHAR);
 CREATE TABLE members (protein_index INTEGER, protein VARCHAR, member VARCHAR, place VARCHAR);
+{_EXCLUDED};
 CREATE TABLE residues (
     protein_index INTEGER, protein VARCHAR, pos INTEGER, aa VARCHAR, author_number INTEGER, insertion_code VARCHAR,
     ca_x FLOAT, ca_y FLOAT, ca_z FLOAT, cb_x FLOAT, cb_y FLOAT, cb_z FLOAT, contact_number BIGINT, {_DERIVED});
@@ -133,6 +137,8 @@ class CatalogWriter:
             self._connection.execute(_SCHEMA)
         elif "property_sources" not in tables:
             raise StoreError(f"{self._store} was made before stores had properties: ingest it anew.")
+        else:
+            self._connection.execute(_EXCLUDED)
         # What the catalog itself does not record: coordinates of members beyond the first that has any.
         self._connection.execute("CREATE TEMP TABLE given (member VARCHAR, structure_sha256 VARCHAR)")
         self._columns = PropertyColumns(self._connection, replace=self._replace)
@@ -231,6 +237,25 @@ class CatalogWriter:
                     take(prop, rows)
                 elif which.any():
                     take(prop, rows.filter(pa.array(np.isin(index, proteins[which]))))
+
+    def exclude(self, chains: Sequence[tuple[str, str, str]]) -> None:
+        """Record chains that were left out, each once.
+
+        Parameters
+        ----------
+        chains : id, name of the file, reason
+        """
+        if not chains:
+            return
+        columns = dict(zip(("id", "file", "reason"), zip(*dict.fromkeys(chains), strict=True), strict=True))
+        rows = pa.table({name: pa.array(values, pa.string()) for name, values in columns.items()})
+        with storage_errors(), incoming(self._connection, rows):
+            new = self._connection.execute("FROM incoming EXCEPT FROM excluded").fetchall()
+            if new:
+                self._connection.execute(
+                    "INSERT INTO excluded SELECT * FROM incoming EXCEPT FROM excluded ORDER BY ALL"
+                )
+                self._changed = True
 
     def drop(self, name: str) -> None:
         """Drop a property; raises SourceError if there is none of that name that can be dropped."""
@@ -433,6 +458,7 @@ class CatalogWriter:
                 "SELECT id, sequence_sha256, structure_sha256, members FROM proteins ORDER BY protein_index",
                 "FROM properties ORDER BY ALL",
                 "FROM property_sources ORDER BY ALL",
+                "FROM excluded ORDER BY ALL",
             ):
                 found = con.execute(rows)
                 while some := found.fetchmany(1_000):

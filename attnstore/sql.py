@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from .store import Model, Store
 
 #: Tables of the catalog that user SQL sees.
-CATALOG_TABLES = ("proteins", "members", "residues", "pairs", "properties", "property_sources")
+CATALOG_TABLES = ("proteins", "members", "residues", "pairs", "properties", "property_sources", "excluded")
 
 
 def relation(store: "Store", statement: str) -> duckdb.DuckDBPyRelation:
@@ -107,6 +107,10 @@ def create_tables(connection: duckdb.DuckDBPyConnection, store: "Store", wanted:
     for table in CATALOG_TABLES:
         if table in there:  # not so of a catalog from before there were properties
             connection.execute(f"CREATE VIEW {table} AS FROM catalog.main.{table}")
+        elif table == "excluded":
+            # Older catalogs name no chains that were left out.
+            columns = ", ".join(f"NULL::VARCHAR AS {name}" for name in ("id", "file", "reason"))
+            connection.execute(f"CREATE VIEW excluded AS SELECT {columns} WHERE false")
     files = [path]
     makers: dict[str, Callable[[Store], pa.Table]] = {"models": _models, "skipped": _skipped, "heads": _heads}
     for name, make in makers.items():

@@ -249,7 +249,7 @@ class Store:
 
     def sql(self, statement: str) -> "duckdb.DuckDBPyRelation":
         """One SELECT over ``proteins``, ``members``, ``residues``, ``pairs``, ``properties``, ``property_sources``,
-        ``arcs``, ``heads``, ``models`` and ``skipped``, in DuckDB, which can touch no other file.
+        ``excluded``, ``arcs``, ``heads``, ``models`` and ``skipped``, in DuckDB, which can touch no other file.
 
         Raises
         ------

@@ -21,7 +21,7 @@ from ..layout import StoreDocument
 from ..properties import ARROW_TYPES, Kind, Property, Source
 from .lock import waiting
 from .matching import MATCHES, MISMATCHES, Match, Mismatch, Proteins
-from .sources import READERS, Format, Reader, find, records, source_of, tables
+from .sources import READERS, Format, Reader, entry_names, find, records, source_of, tables
 from .sources.download import fetched
 from .sources.record import Options, Record
 from .sources.structures import dssp as dssp_output
@@ -137,6 +137,7 @@ def annotate(
     frames = [item for item in inputs if not isinstance(item, str | os.PathLike)]
     files = [item for item in inputs if isinstance(item, str | os.PathLike)]
     found = find([Path(file) for file in (*files, *fetched(fetch))], _FORMATS)
+    names = entry_names(found)
     with storage_errors(path), waiting(path), contextlib.ExitStack() as stack:
         catalog = current_catalog(path, StoreDocument.read(path))
         proteins = Proteins.of(stack.enter_context(contextlib.closing(connect(catalog))), match)
@@ -154,9 +155,8 @@ def annotate(
                 elif reader.NAME == dssp_output.NAME:
                     annotator.dssp(file)
                 else:
-                    for record in records(
-                        file, cast(Reader, reader), dataclasses.replace(options, glycine_cb=writer.glycine_cb)
-                    ):
+                    said = dataclasses.replace(options, glycine_cb=writer.glycine_cb)
+                    for record in records(file, cast(Reader, reader), said, names.get(file)):
                         annotator.record(record)
         annotator.check()
         writer.publish()

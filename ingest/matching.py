@@ -103,7 +103,9 @@ class Proteins:
 
     def find(self, record: Record) -> int | None:
         """Index of the protein that a record is about, by its id, or its sequence where that is asked for."""
-        found = self.ids.find(record.id)
+        # Read with others, a structure file may have given its name instead of the id in it: that is the closer one.
+        known = (self.ids.find(name) for name in (*record.aliases, record.id))
+        found = next((index for index in known if index is not None), None)
         if found is None and self.by_digest:
             return self.by_digest.get(_digest(record.sequence))
         return found

@@ -5,6 +5,7 @@ import importlib.metadata
 import os
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -142,7 +143,7 @@ def ingest(
             residue_map=residue_map,
         )
         began = time.perf_counter()
-        fill_catalog(
+        excluded = fill_catalog(
             path, files, limit=limit, sample=sample, seed=seed, keep_duplicates=keep_duplicates,
             options=Options(absent=absent, ligand_distance=ligand_distance, dssp=dssp),
             glycine_cb=glycine_cb,
@@ -188,7 +189,7 @@ def ingest(
             run = Run(path, job, where, language_model, manifest, proteins, pending, progress=progress)
             run.forecast(force)
             run.all()
-            return run.summary(time.perf_counter() - began)
+            return replace(run.summary(time.perf_counter() - began), excluded=excluded)
 
 
 def _check_settings(**settings: int | None) -> None:

@@ -39,6 +39,7 @@ class Summary:
     entries_written : attention entries computed in this run
     seconds : spent on all of this run but loading the model and starting workers
     bytes : of the model's segments and the catalog
+    excluded : chains of this run's structure files that are no protein's; the table `excluded` names them
     """
 
     model: str
@@ -52,6 +53,7 @@ class Summary:
     entries_written: int
     seconds: float
     bytes: int
+    excluded: int = 0
 
     @property
     def bits_per_entry(self) -> float:

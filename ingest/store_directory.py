@@ -20,7 +20,10 @@ from ..layout import STORE_FILE, StoreDocument
 from .lock import waiting
 from .sources import read_inputs
 from .sources.download import fetched
-from .sources.record import DEFAULT, Options, Record
+from .sources.record import DEFAULT, Excluded, Options, Record
+
+#: Chains that are left out, and reasons for it, named in a message.
+_NAMED = 4
 
 
 @contextlib.contextmanager
@@ -77,7 +80,7 @@ def fill_catalog(
     keep_duplicates: bool,
     options: Options = DEFAULT,
     glycine_cb: GlycineCb | None = None,
-) -> None:
+) -> int:
     """Add what inputs hold to the catalog; without any, see that there is one.
 
     Parameters
@@ -89,22 +92,57 @@ def fill_catalog(
     keep_duplicates : identical sequences apart
     options : how they are read
     glycine_cb : what stands for glycine's Cβ, by default what the catalog has
+
+    Returns
+    -------
+    int
+        How many chains of structure files were left out, which a warning and the table ``excluded`` name.
+
+    Raises
+    ------
+    SourceError
+        An input cannot be read, or there is no protein in all of them.
     """
     if not inputs:
         current_catalog(store, StoreDocument.read(store))
-        return
+        return 0
+    excluded: list[Excluded] = []
+    any_protein = False
     with waiting(store), CatalogWriter(store, keep_duplicates=keep_duplicates, glycine_cb=glycine_cb) as catalog:
-        options = replace(options, glycine_cb=catalog.glycine_cb)
+        options = replace(options, glycine_cb=catalog.glycine_cb, excluding=excluded.append)
         records: Iterator[Record] = islice(read_inputs(inputs, options), limit)
         for record in records if sample is None else _drawn(records, sample, seed):
+            any_protein = True
             catalog.add(record.id, record.sequence, record.place, record.structure, record.annotations, record.source)
+        if not any_protein and excluded:
+            raise SourceError(f"no input has a protein chain: {_named(excluded)}. Give a structure that has one.")
         for (level, name), count in catalog.kept.items():
             warnings.warn(
                 f"{level} {name} of {count} protein(s) stays as it was: "
                 "`store.annotate(INPUT, replace=True)` replaces it.",
                 stacklevel=2,
             )
+        catalog.exclude([(one.id, one.file, one.reason) for one in excluded])
         catalog.publish()
+    if excluded:
+        warnings.warn(
+            f"{len(excluded)} chain(s) of structure files left out: {_named(excluded)}. "
+            "`SELECT * FROM excluded` lists them all.",
+            stacklevel=2,
+        )
+    return len(excluded)
+
+
+def _named(excluded: Sequence[Excluded]) -> str:
+    """The chains that were left out with their reasons, by reason, so many of each by name."""
+    by_reason: dict[str, list[str]] = {}
+    for one in excluded:
+        by_reason.setdefault(one.reason, []).append(one.id)
+    groups = [
+        f"{', '.join(ids[:_NAMED])}{f' and {len(ids) - _NAMED} more' if ids[_NAMED:] else ''} ({reason})"
+        for reason, ids in by_reason.items()
+    ]
+    return "; ".join(groups[:_NAMED]) + (f"; {len(groups) - _NAMED} more reasons" if groups[_NAMED:] else "")
 
 
 def ingest_proteins(

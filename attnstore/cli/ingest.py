@@ -119,6 +119,8 @@ def summary_text(summary: "Summary") -> str:
         f"attention    {summary.entries:,} entries, {summary.arcs:,} arcs",
         f"on disk      {summary.bytes / 1e6:,.1f} MB, {summary.bits_per_entry:.2f} bits per entry, all in",
     ]
+    if summary.excluded:
+        lines.insert(2, f"excluded     {summary.excluded:,} chains of structure files (SELECT * FROM excluded)")
     if summary.entries_written:
         rate = f"{summary.entries_per_second / 1e6:,.1f} M entries/s"
         lines.append(f"this run     {summary.segments_written} segments in {summary.seconds:.1f} s, {rate}")

@@ -35,8 +35,8 @@ def info(store: Path, as_json: bool) -> None:
 @click.argument("statement", metavar="SQL")
 @output_options
 def sql(store: Path, statement: str, form: str, output: Path | None) -> None:
-    """Run one SELECT over proteins, members, residues, pairs, properties, property_sources, arcs, heads, models and
-    skipped."""
+    """Run one SELECT over proteins, members, residues, pairs, properties, property_sources, excluded, arcs, heads,
+    models and skipped."""
     import pandas as pd
 
     from ..sql import duckdb_errors

@@ -6,6 +6,7 @@ A reader is a module with `NAME` (for messages), `PROPERTIES` (all that it may g
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 from collections.abc import Iterator, Sequence
@@ -20,7 +21,7 @@ from ..geometry import glycine_ca
 from . import cgdms, fasta, proteinnet, sidechainnet, text
 from .absent import negatives
 from .record import DEFAULT, Options, Record, Structure
-from .structures import mmcif, pdb
+from .structures import mmcif, naming, pdb
 from .tape import tape_lmdb
 from .uniprot import uniprot_text, uniprot_xml
 
@@ -83,11 +84,31 @@ def read_inputs(inputs: Sequence[Path | str], options: Options = DEFAULT) -> Ite
     if not inputs:
         raise SourceError("No input was given; name a protein file or a folder of them.")
     plan = find(inputs, READERS)
-    return (record for path, reader in plan for record in records(path, reader, options))
+    names = entry_names(plan)
+    return (record for path, reader in plan for record in records(path, reader, options, names.get(path)))
 
 
-def records(path: Path, reader: Reader, options: Options = DEFAULT) -> Iterator[Record]:
+def entry_names(plan: Sequence[tuple[Path, Format]]) -> dict[Path, str]:
+    """Return what the entries of structure files are called that cannot be told apart by the ids in them."""
+    declared: dict[Path, str] = {}
+    for path, reader in plan:
+        for structures in (pdb, mmcif):
+            if reader.NAME == structures.NAME:
+                # What cannot be read is reported where the file's turn comes.
+                with contextlib.suppress(SourceError):
+                    declared[path] = structures.declared(path)
+    return naming.entry_names(declared)
+
+
+def records(path: Path, reader: Reader, options: Options = DEFAULT, entry: str | None = None) -> Iterator[Record]:
     """Yield the records of one file, with the file as the source of what they tell.
+
+    Parameters
+    ----------
+    path, reader, options
+        The file, its reader, and how it is read.
+    entry
+        What the entry of a structure file is called, where that is not what the file or its name says.
 
     Raises
     ------
@@ -95,7 +116,7 @@ def records(path: Path, reader: Reader, options: Options = DEFAULT) -> Iterator[
         The file cannot be read.
     """
     source = None
-    for record in reader.read(path, options):
+    for record in naming.named(path, reader.read, options, entry):
         told = negatives(record, reader.PROPERTIES) if options.absent == "false" else record
         if options.glycine_cb == "ca" and told.structure is not None:
             cb = glycine_ca(told.sequence, told.structure.ca, told.structure.cb)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -9,7 +10,7 @@ from ...catalog_rows import Structure
 from ...core_columns import GlycineCb
 from ...properties import Annotation, Source
 
-__all__ = ["DEFAULT", "LETTERS", "Options", "Record", "Structure"]
+__all__ = ["DEFAULT", "LETTERS", "Excluded", "Options", "Record", "Structure"]
 
 #: The letters of a sequence: the 20 amino acids, Sec (U), Pyl (O), the ambiguous B, Z and J, and X.
 LETTERS = frozenset("ACDEFGHIKLMNPQRSTVWYBJOUXZ")
@@ -33,6 +34,10 @@ class Record:
         Values of properties, each property once; only what the source tells of this chain.
     source
         The file that they are from; `read_inputs` names it.
+    entry
+        What the id begins with where it is made of an entry's and a chain's; empty where it is not.
+    aliases
+        Other ids that the chain has where its file is read with others.
     """
 
     id: str
@@ -41,6 +46,34 @@ class Record:
     structure: Structure | None
     annotations: tuple[Annotation, ...] = ()
     source: Source | None = None
+    entry: str = ""
+    aliases: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Excluded:
+    """A chain of a structure file that is left out.
+
+    Attributes
+    ----------
+    id
+        What it would be called.
+    file
+        The file's name.
+    reason
+        Why it is left out: "nucleic acid".
+    entry
+        What the id begins with.
+    """
+
+    id: str
+    file: str
+    reason: str
+    entry: str
+
+
+def _unsaid(_: Excluded) -> None:
+    """Name a chain that is left out to nobody."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +95,8 @@ class Options:
         takes.
     glycine_cb
         What stands for glycine's Cβ: the 'virtual' one, or its 'ca'.
+    excluding
+        Is given each chain of a structure file that is left out.
     """
 
     absent: Literal["null", "false"] = "null"
@@ -69,6 +104,7 @@ class Options:
     dssp: bool = False
     accessibility: bool = True
     glycine_cb: GlycineCb = "virtual"
+    excluding: Callable[[Excluded], None] = _unsaid
 
 
 #: What is in force where the user says nothing.

@@ -15,6 +15,7 @@ from Bio.PDB.MMCIF2Dict import MMCIF2Dict
 from Bio.PDB.PDBParser import PDBParser
 
 from attnstore.errors import SourceError
+from attnstore.ingest import ingest_proteins
 from attnstore.ingest.geometry import virtual_cb
 from attnstore.ingest.sources import Record
 from attnstore.ingest.sources.structures import mmcif, pdb
@@ -359,9 +360,10 @@ def test_truncated_gzip_and_false_gzip_are_refused(tmp_path):
 
 def test_file_without_a_protein_is_refused(tmp_path):
     dna = chain_of([("DA", "1"), ("DG", "2")]).replace("CA ", "P  ")
-    with pytest.raises(SourceError, match="no protein chain"):
-        read_pdb(tmp_path, dna)
-    with pytest.raises(SourceError, match="no protein chain"):
+    (tmp_path / "given.pdb").write_text(dna)
+    with pytest.raises(SourceError, match=r"no input has a protein chain: given_A \(nucleic acid\)"):
+        ingest_proteins(tmp_path / "s.attn", [tmp_path / "given.pdb"])
+    with pytest.raises(SourceError, match="no chain"):
         read_cif(tmp_path, "data_x\n_entry.id 1ABC\n")
 
 

@@ -9,7 +9,8 @@ import numpy as np
 from Bio.Data.PDBData import protein_letters_3to1, residue_sasa_scales
 from numpy.typing import NDArray
 
-from .chain import FORCE_FIELD_NAMES, Atom, Chain, Variant
+from .amino_acids import FORCE_FIELD_NAMES
+from .chain import Atom, Chain, Variant
 
 # Tien et al. 2013, PLoS ONE 8:e80635, Table 1, column "Theoretical"; Biopython has it by the name of the group.
 _LARGEST = residue_sasa_scales["Wilke"]

@@ -1,41 +1,38 @@
-"""From the atoms of a coordinate file to chains: what the PDB and the mmCIF reader share."""
+"""A chain of a coordinate file in one form: its atoms, residues and ligands, whichever format the file has."""
 
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
-from Bio.Data.PDBData import protein_letters_3to1_extended
 
 from ....errors import SourceError
 from ....properties import Annotation
 from ...geometry import virtual_cb
 from ..record import Record, Structure
+from .amino_acids import Parents, letter
 
-#: Residue name to parent residue name, as the file itself declares its modified residues.
-Parents = Mapping[str, str]
 #: A residue by its author's names for it: chain, number, insertion code.
 Key = tuple[str, int, str | None]
 
-WATERS = frozenset({"HOH", "WAT", "DOD", "H2O"})
+BACKBONE = ("N", "CA", "C", "CB")
+#: Numbers that cannot be read stand from here on: beyond 32 bits, one for each text.
+UNREADABLE = 1 << 40
 
-_BACKBONE = ("N", "CA", "C", "CB")
-_NUCLEOTIDES = frozenset({"A", "C", "G", "I", "N", "T", "U", "DA", "DC", "DG", "DI", "DN", "DT", "DU"})
-# Names that Biopython's table leaves out.
-_LETTERS = {"SEC": "U", "PYL": "O", "ASX": "B", "GLX": "Z", "XLE": "J", "UNK": "X"}
-#: What Amber and CHARMM call amino acids by their protons and bridges. The PDB has other residues by two of the names,
-#: HSE and GLH; its files declare them.
-FORCE_FIELD_NAMES: Mapping[str, str] = {
-    "ASH": "ASP", "CYX": "CYS", "GLH": "GLU", "HID": "HIS", "HIE": "HIS", "HSD": "HIS", "HSE": "HIS", "HSP": "HIS",
-}  # fmt: skip
+
+def unreadable(number: str) -> int:
+    """Return what stands for a residue number that cannot be read: the same for the same text."""
+    return UNREADABLE + int.from_bytes(number.encode(), "big")
 
 
 class Atom(NamedTuple):
-    """One row of coordinates, the same whichever format it came from."""
+    """One row of coordinates, the same whichever format it came from.
+
+    A number from `UNREADABLE` on stands for one that cannot be read.
+    """
 
     number: int
     insertion_code: str | None
@@ -48,6 +45,8 @@ class Atom(NamedTuple):
     place: str
     element: str
     b_factor: float
+    #: The segment id, or label_asym_id: what tells chains apart where their ids do not.
+    segment: str = ""
 
     @property
     def heavy(self) -> bool:
@@ -78,20 +77,18 @@ class Variant:
         """The highest occupancy of its atoms."""
         return max((atom.occupancy for atom in self.atoms.values()), default=0.0)
 
-    @property
-    def separate(self) -> bool:
-        """Whether it is a molecule of its own, though it have the number of a residue: no part of a point mutation."""
-        backbone = {"N", "CA", "C"} <= self.atoms.keys()
-        return self.hetero and not backbone and not any(atom.alternative for atom in self.atoms.values())
-
 
 @dataclass(frozen=True)
 class Residue:
-    """A place in the chain: its author number and what was seen there, by residue name."""
+    """A place in the chain: its author number and what was seen there, by residue name.
+
+    `clashes` has an atom of each residue that stands there too, and that is neither an alternative nor told apart.
+    """
 
     number: int
     insertion_code: str | None
     variants: dict[str, Variant] = field(default_factory=dict)
+    clashes: list[Atom] = field(default_factory=list)
 
     @property
     def name(self) -> str:
@@ -142,6 +139,12 @@ class Chain:
         Residue names of the whole chain, length L.
     observed
         From 0-based place in the chain to the residue seen there.
+    letters
+        The canonical sequence that the file declares, of length L; empty where it has none.
+    confidence
+        From place to pLDDT as the file has it, of 1 or of 100; None where the file is no prediction that declares it.
+    ambiguous
+        Keys that stand for two residues of the entry, and that nothing can be found by.
     """
 
     id: str
@@ -150,73 +153,26 @@ class Chain:
     asym: str
     names: Sequence[str]
     observed: Mapping[int, Residue]
+    letters: str = ""
+    confidence: Mapping[int, float] | None = None
+    ambiguous: frozenset[Key] = frozenset()
 
     def seen(self) -> dict[int, Variant]:
         """Return what was seen at each observed place; at a point mutation, the residue that the sequence names."""
         return {place: residue.named(self.names[place]) for place, residue in self.observed.items()}
 
     def places(self) -> dict[Key, int]:
-        """Return the place of each observed residue."""
-        return {(self.author, one.number, one.insertion_code): place for place, one in self.observed.items()}
+        """Return the place of each observed residue whose key is its own."""
+        return {key: place for place, key in self.numbered() if key not in self.ambiguous}
 
+    def b_factors(self) -> dict[int, float]:
+        """Return the B-factor of the Cα at each place that has one, Å²; NaN where it is not given."""
+        seen = self.seen().items()
+        return {place: variant.atoms["CA"].b_factor for place, variant in seen if "CA" in variant.atoms}
 
-def residues(atoms: Iterable[Atom]) -> list[Residue]:
-    """Gather a chain's atoms into residues, in file order, waters left out.
-
-    Of an atom's alternative locations the one of highest occupancy is kept, the first in the file among equals.
-    """
-    found: dict[tuple[int, str | None], Residue] = {}
-    for atom in atoms:
-        if atom.residue in WATERS:
-            continue
-        key = (atom.number, atom.insertion_code)
-        residue = found.get(key) or found.setdefault(key, Residue(*key))
-        variant = residue.variants.get(atom.residue) or residue.variants.setdefault(atom.residue, Variant(atom.hetero))
-        kept = variant.atoms.get(atom.name)
-        if kept is not None and kept.alternative == atom.alternative:
-            variant.repeated.append(atom)
-        elif kept is None or atom.occupancy > kept.occupancy:
-            variant.atoms[atom.name] = atom
-    return [part for residue in found.values() for part in _parts(residue)]
-
-
-def _parts(residue: Residue) -> list[Residue]:
-    """Part a residue from ligands that have been given its number."""
-    ligands = [name for name, variant in residue.variants.items() if variant.separate]
-    if len(residue.variants) == 1 or not ligands:
-        return [residue]
-    rest = {name: variant for name, variant in residue.variants.items() if name not in ligands}
-    shares = [rest] * bool(rest) + [{name: residue.variants[name]} for name in ligands]
-    return [Residue(residue.number, residue.insertion_code, share) for share in shares]
-
-
-def checked(polymer: Sequence[Residue]) -> Sequence[Residue]:
-    """Return the residues of a polymer.
-
-    Raises
-    ------
-    SourceError
-        N, CA, C or CB stands twice in a residue without being alternatives, or is not finite.
-    """
-    for residue in polymer:
-        for variant in residue.variants.values():
-            for atom in variant.repeated:
-                if atom.name in _BACKBONE:
-                    raise SourceError(
-                        f"{_where(atom)} is given a second time; give every molecule a chain id of its own, "
-                        f"or mark alternative locations as such."
-                    )
-            for name in _BACKBONE:
-                if name in variant.atoms and not all(map(math.isfinite, variant.atoms[name].position)):
-                    raise SourceError(
-                        f"{_where(variant.atoms[name])} has a coordinate that is no finite number; correct or remove "
-                        f"the atom."
-                    )
-    return polymer
-
-
-def _where(atom: Atom) -> str:
-    return f"{atom.place}: {atom.name} of {atom.residue} {atom.number}{atom.insertion_code or ''}"
+    def numbered(self) -> Iterable[tuple[int, Key]]:
+        """Return the place and the key of each observed residue."""
+        return ((place, (self.author, one.number, one.insertion_code)) for place, one in self.observed.items())
 
 
 def left_over(author: str, asym: str, chain: Iterable[Residue], polymer: Iterable[Residue] = ()) -> list[Group]:
@@ -231,72 +187,16 @@ def left_over(author: str, asym: str, chain: Iterable[Residue], polymer: Iterabl
     ]
 
 
-def amino_acids(chain: Iterable[Residue], parents: Parents) -> Sequence[Residue]:
-    """Keep the residues that are amino acids, where no declared sequence tells.
-
-    In ATOM rows these are the names with a letter and any other with a Cα; in HETATM rows the names with
-    a letter and a Cα and any other with all of N, CA and C. Ligands, ions and capping groups go.
-
-    Raises
-    ------
-    SourceError
-        As `checked`.
-    """
-    return checked(
-        [
-            residue
-            for residue in chain
-            if any(_is_amino_acid(name, variant, parents) for name, variant in residue.variants.items())
-        ]
-    )
-
-
-def _is_amino_acid(name: str, variant: Variant, parents: Parents) -> bool:
-    backbone = variant.atoms.keys() & {"N", "CA", "C"}
-    if variant.hetero:
-        return len(backbone) == 3 or ("CA" in backbone and _has_letter(name, parents))
-    # A calcium ion, too, is an atom called CA.
-    return _has_letter(name, parents) or ("CA" in backbone and name != "CA" and name not in _NUCLEOTIDES)
-
-
-def _letter(name: str, parents: Parents) -> str | None:
-    if name not in parents:
-        name = FORCE_FIELD_NAMES.get(name, name)
-    for known in (name, parents.get(name, "")):
-        letter = protein_letters_3to1_extended.get(known) or _LETTERS.get(known)
-        if letter:
-            return str(letter)
-    return None
-
-
-def _has_letter(name: str, parents: Parents) -> bool:
-    return _letter(name, parents) is not None
-
-
-def is_protein(names: Sequence[str], parents: Parents) -> bool:
-    """Say whether a polymer of these residue names is a protein.
-
-    It is with at least one amino acid, and not fewer of these than nucleotides: an RNA that carries an
-    amino acid stays an RNA.
-    """
-    amino = sum(_has_letter(name, parents) for name in names)
-    return amino > 0 and amino >= sum(name in _NUCLEOTIDES for name in names)
-
-
 def chain_id(entry: str, chain: str) -> str:
     """Return "<entry>_<chain>", or the entry alone where the file names no chain."""
     return f"{entry}_{chain}" if chain.strip() else entry
 
 
-def entry_id(declared: str, stem: str, pattern: str) -> str:
-    """Return the declared entry code in upper case if it fits the pattern, else the file's stem."""
-    return declared.upper() if re.fullmatch(pattern, declared) else stem
-
-
 def record(chain: Chain, parents: Parents, annotations: tuple[Annotation, ...]) -> Record:
     """Build the record of a chain.
 
-    Places that were not observed have no author number and NaN positions.
+    Places that were not observed have no author number and NaN positions; those whose number cannot be read have no
+    author number.
 
     Raises
     ------
@@ -307,23 +207,28 @@ def record(chain: Chain, parents: Parents, annotations: tuple[Annotation, ...]) 
     number = np.zeros(length, dtype=np.int32)
     known = np.zeros(length, dtype=np.bool_)
     codes: list[str | None] = [None] * length
-    atoms = np.full((length, len(_BACKBONE), 3), np.nan, dtype=np.float64)
+    atoms = np.full((length, len(BACKBONE), 3), np.nan, dtype=np.float64)
     for place, residue in chain.observed.items():
+        if residue.number >= UNREADABLE:
+            continue
         if abs(residue.number) > np.iinfo(np.int32).max:
             raise SourceError(f"{chain.place}: residue number {residue.number} is out of range; renumber it.")
         number[place] = residue.number
         known[place] = True
         codes[place] = residue.insertion_code
     for place, variant in chain.seen().items():
-        for column, name in enumerate(_BACKBONE):
+        for column, name in enumerate(BACKBONE):
             if name in variant.atoms:
                 atoms[place, column] = variant.atoms[name].position
     n, ca, c, cb = np.moveaxis(atoms, 1, 0)
     # A Cβ without its Cα is still the file's own observation and stays.
     cb = np.where(np.isnan(cb), virtual_cb(n, ca, c), cb)
+    letters = chain.letters or "X" * length
     return Record(
         id=chain.id,
-        sequence="".join(_letter(name, parents) or "X" for name in chain.names),
+        sequence="".join(
+            letter(name, parents, declared) or "X" for name, declared in zip(chain.names, letters, strict=True)
+        ),
         place=chain.place,
         structure=Structure(number, known, tuple(codes), ca.astype(np.float32), cb.astype(np.float32)),
         annotations=annotations,

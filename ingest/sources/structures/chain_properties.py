@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +21,8 @@ from .entry import Entry, Span
 from .ligands import ligand_residues
 from .modifications import KINDS, disulfides, modifications
 
+_log = logging.getLogger(__name__)
+
 _NULL_TOO = f"{UNKNOWN_IF_NONE}; {UNRESOLVED}"
 _NO_STRUCTURE = f"{UNKNOWN_IF_NONE}, neither helix nor strand; {UNRESOLVED}"
 
@@ -31,6 +35,11 @@ B_FACTOR = Property(
     "b_factor", "residue", "float",
     "B-factor of the Cα; a predicted model has its confidence in that place (AlphaFold: pLDDT, 0 to 100)",
     unit="Å²", absent="NULL where the residue has no Cα or the entry gives no B-factors (all 0, as by NMR)",
+)  # fmt: skip
+PLDDT = Property(
+    "plddt", "residue", "float",
+    "predicted lDDT-Cα, 0 to 100, of a model whose file declares it; values that go up to 1 are taken times 100",
+    absent="NULL where the file does not declare that it is a prediction, or has no value for the residue",
 )  # fmt: skip
 BINDING_SITE_RECORD = Property(
     "binding_site_record", "residue", "boolean", "in a site that the entry lists (SITE, struct_site)", absent=_NULL_TOO
@@ -60,7 +69,7 @@ def binding_site_ligand(distance: float | None = None) -> Property:
 
 #: All that a PDB or mmCIF file may give.
 STRUCTURE_PROPERTIES: tuple[Property, ...] = (
-    _HELIX, _STRAND, _TURN, DISULFIDE, B_FACTOR, RSA, binding_site_ligand(), BINDING_SITE_RECORD,
+    _HELIX, _STRAND, _TURN, DISULFIDE, B_FACTOR, PLDDT, RSA, binding_site_ligand(), BINDING_SITE_RECORD,
     BINDING_SITE_EVIDENCE,
     *_MODIFICATIONS.values(), _ANY_MODIFICATION, SS8, SS4, SS3,
 )  # fmt: skip
@@ -76,8 +85,10 @@ def records(path: Path, entry: Entry, options: Options) -> Iterator[Record]:
     SourceError
         The entry has no protein chain, a residue number is out of range, or mkdssp was asked for and fails.
     """
-    if not entry.chains:
-        raise SourceError(f"{path} has no protein chain; give a structure that has one.")
+    if not entry.chains and not entry.excluded:
+        raise SourceError(f"{path} has no chain; give a structure that has one.")
+    entry = _with_ambiguity(path, entry)
+    unit = _unit(path, entry)
     ligands = ligand_residues(entry, options.ligand_distance)
     modified = modifications(entry)
     open_to_solvent = relative_accessibility(entry.chains) if options.accessibility else None
@@ -86,7 +97,7 @@ def records(path: Path, entry: Entry, options: Options) -> Iterator[Record]:
         length = len(chain.names)
         known = np.zeros(length, np.bool_)
         known[list(chain.observed)] = True
-        annotations = [*_spans(entry, chain, known), *_b_factors(chain)]
+        annotations = [*_spans(entry, chain, known), *_b_factors(chain), *_plddt(chain, unit)]
         if pairs := disulfides(entry, chain):
             annotations.append(between(DISULFIDE, pairs, otherwise=False))
         if open_to_solvent is not None and np.isfinite(open_to_solvent[index]).any():
@@ -107,7 +118,7 @@ def _spans(entry: Entry, chain: Chain, known: NDArray[np.bool_]) -> Iterator[Ann
     places = chain.places()
     found: dict[str, set[int]] = {}
     for span in entry.features.spans:
-        if span.first[0] == chain.author == span.last[0]:
+        if not chain.ambiguous and span.first[0] == chain.author == span.last[0]:
             found.setdefault(span.kind, set()).update(_covered(span, places))
     if found.keys() & {"helix", "strand"}:
         yield at(_HELIX, len(known), found.get("helix", ()), known)
@@ -128,19 +139,60 @@ def _covered(span: Span, places: Mapping[Key, int]) -> Iterator[int]:
 
 
 def _b_factors(chain: Chain) -> Iterator[Annotation]:
-    values = np.full(len(chain.names), np.nan)
-    for place, variant in chain.seen().items():
-        if "CA" in variant.atoms:
-            values[place] = variant.atoms["CA"].b_factor
-    values[~np.isfinite(values)] = np.nan
+    values = _along(chain, chain.b_factors())
     if np.nan_to_num(values).any():
         yield along(B_FACTOR, values, measured=True)
+
+
+def _along(chain: Chain, given: Mapping[int, float]) -> NDArray[np.float64]:
+    values = np.full(len(chain.names), np.nan)
+    values[list(given)] = list(given.values())
+    values[~np.isfinite(values)] = np.nan
+    return values
+
+
+def _unit(path: Path, entry: Entry) -> float:
+    """Return what a predicted entry's confidence is to be multiplied by for pLDDT of 100, 0 where it is none."""
+    values = np.array([value for chain in entry.chains for value in (chain.confidence or {}).values()])
+    values = values[np.isfinite(values)]
+    if not values.any():
+        return 0.0
+    if values.min() < 0 or values.max() > 100:
+        _log.warning(
+            "%s: its pLDDT goes from %g to %g, which is not within 0 to 100: not read as plddt",
+            path, values.min(), values.max(),
+        )  # fmt: skip
+        return 0.0
+    return 100.0 if values.max() <= 1 else 1.0
+
+
+def _plddt(chain: Chain, unit: float) -> Iterator[Annotation]:
+    if chain.confidence and unit:
+        yield along(PLDDT, unit * _along(chain, chain.confidence), measured=True)
+
+
+def _with_ambiguity(path: Path, entry: Entry) -> Entry:
+    """Return the entry with the author's names that stand for two residues, by which nothing is found."""
+    counts = Counter(key for chain in entry.chains for _, key in chain.numbered())
+    shared = frozenset(key for key, count in counts.items() if count > 1)
+    if not shared:
+        return entry
+    chains = [replace(chain, ambiguous=shared & {key for _, key in chain.numbered()}) for chain in entry.chains]
+    features = entry.features
+    if features.spans or features.sites or features.bonds or features.modified or features.curated:
+        chain, number, code = min(shared, key=lambda key: (key[0], key[1], key[2] or ""))
+        _log.warning(
+            "%s: residue %d%s of chain %r stands for %d residues, and so do %d other numbers: what the file lists of "
+            "residues by number is left out in those chains",
+            path, number, code or "", chain, counts[chain, number, code], len(shared) - 1,
+        )  # fmt: skip
+    return replace(entry, chains=chains)
 
 
 def _sites(entry: Entry, chain: Chain, known: NDArray[np.bool_]) -> Iterator[Annotation]:
     places = chain.places()
     evidence: dict[int, str | None] = {}
-    for site in entry.features.sites:
+    for site in () if chain.ambiguous else entry.features.sites:
         for key in site.residues:
             if key in places:
                 place = places[key]

@@ -2,6 +2,7 @@
 
 import functools
 import math
+import re
 import shutil
 import subprocess
 import tempfile
@@ -17,8 +18,8 @@ from ....errors import SourceError
 from ....properties import Annotation, Property
 from .. import text
 from ..vocabulary import RSA, SS3, SS4, SS8
-from .chain import chain_id, entry_id
 from .dssp_output import Row, is_output, read_output
+from .naming import chain_id, entry_id
 
 NAME = "DSSP output (classic, or mkdssp's annotated mmCIF)"
 PROPERTIES: tuple[Property, ...] = (SS8, SS4, SS3, RSA)
@@ -162,7 +163,8 @@ def read_table(path: Path) -> pa.Table:
         The file is no DSSP output, is damaged, or has a letter that is none of DSSP's.
     """
     code, rows = read_output(path)
-    entry = entry_id(code, text.stem(path), _CIF_CODE if text.suffix(path) in _MMCIF else _PDB_CODE)
+    pattern = _CIF_CODE if text.suffix(path) in _MMCIF else _PDB_CODE
+    entry = entry_id(code if re.fullmatch(pattern, code) else "", path)
     classes = annotations([row.letter for row in rows], str(path))
     columns = {
         "id": pa.array([chain_id(entry, row.chain) for row in rows], pa.string()),

@@ -9,7 +9,9 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .chain import Chain, Group, Key, Parents
+from ..record import Excluded
+from .amino_acids import Parents
+from .chain import Chain, Group, Key
 
 #: How a residue is modified; each kind is a property of its own (`modifications.KINDS`).
 Modification = Literal["modified", "glycan", "lipid", "attachment", "cross-link", "disulfide", "metal"]
@@ -86,12 +88,13 @@ class Features:
 
 @dataclass(frozen=True)
 class Entry:
-    """The protein chains, ligands and features of the first model."""
+    """The protein chains, ligands and features of the first model, and the chains that are left out."""
 
     chains: Sequence[Chain]
     groups: Sequence[Group]
     parents: Parents
     features: Features = field(default_factory=Features)
+    excluded: Sequence[Excluded] = ()
 
 
 def operator(matrix: ArrayLike) -> Operator:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import io
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,31 +13,25 @@ from Bio.PDB.MMCIF2Dict import MMCIF2Dict
 
 from ....errors import SourceError
 from .. import text
-from ..record import DEFAULT, Options, Record
-from .chain import (
-    Atom,
-    Chain,
-    Group,
-    Key,
-    Residue,
-    amino_acids,
-    chain_id,
-    checked,
-    entry_id,
-    is_protein,
-    left_over,
-    residues,
-)
+from ..record import DEFAULT, Excluded, Options, Record
+from .amino_acids import WATERS, Parents, is_protein, why_no_protein
+from .chain import Atom, Chain, Group, Key, Residue, left_over
 from .chain_properties import STRUCTURE_PROPERTIES, records
+from .confidence import cif_declares, local_confidence
 from .elements import element
 from .entry import Entry
-from .mmcif_categories import ABSENT, Cif, read_categories
+from .mmcif_categories import ABSENT, Cif, author_number, read_categories
+from .naming import chain_id, entry_id, told_apart
+from .residues import alternatives, amino_acids, checked, is_peptide, of_polymer, residues
+from .segments import segments
+from .strays import with_strays
 
 NAME = "mmCIF (.cif .mmcif)"
 PROPERTIES = STRUCTURE_PROPERTIES
 
 _SUFFIXES = frozenset({".cif", ".mmcif"})
-_ENTRY = r"[^\s?.]\S*"
+# Lines at most before the entry's id: a licence may stand before it.
+_HEAD_LINES = 200
 
 
 def accepts(path: Path, head: bytes) -> bool:
@@ -45,19 +39,34 @@ def accepts(path: Path, head: bytes) -> bool:
     return text.suffix(path) in _SUFFIXES
 
 
+def declared(path: Path) -> str:
+    """Return the entry's id at the head of the file; "" where it has none."""
+    for number, line in text.lines(path):
+        if line.startswith("_entry.id"):
+            return _declared(line.partition(" ")[2].strip().strip("'\""))
+        if line.startswith("_atom_site.") or number > _HEAD_LINES:
+            break
+    return ""
+
+
+def _declared(code: str) -> str:
+    return "" if code in ABSENT or any(map(str.isspace, code)) else code
+
+
 def read(path: Path, options: Options = DEFAULT) -> Iterator[Record]:
     """Yield one record per protein chain of the first model, sorted by author chain id.
 
     The sequence is that of pdbx_poly_seq_scheme (or entity_poly_seq), on which the atoms have their
-    places by label_seq_id; without these categories it is the sequence of the observed residues.
+    places by label_seq_id; without these categories it is the sequence of the observed residues. Residues that are no
+    standard amino acids have their letters from pdbx_seq_one_letter_code_can.
 
     Raises
     ------
     SourceError
-        The file cannot be read, is no mmCIF, has no protein chain, or its atoms contradict its sequence.
+        The file cannot be read, is no mmCIF, has no chain, or its atoms contradict its sequence.
     """
     cif = _parse(path)
-    entry = entry_id(next(iter(cif.get("_entry.id", [])), ""), text.stem(path), _ENTRY)
+    entry = entry_id(_declared(next(iter(cif.get("_entry.id", [])), "")), path)
     parents: dict[str, str] = {}
     for name, parent in zip(
         cif.get("_pdbx_struct_mod_residue.label_comp_id", []),
@@ -66,7 +75,7 @@ def read(path: Path, options: Options = DEFAULT) -> Iterator[Record]:
     ):
         # Of what was made of several, as a chromophore, the first.
         parents.setdefault(name, parent)
-    rows = _rows(path, cif)
+    rows, waters = _rows(path, cif)
     # Where atoms have places in a sequence, those without are of no polymer.
     labelled = any(row.place is not None for row in rows)
     others = [row for row in rows if labelled and row.place is None]
@@ -81,25 +90,99 @@ def read(path: Path, options: Options = DEFAULT) -> Iterator[Record]:
             undeclared[row.chain].append(row)
 
     chains: list[Chain] = []
+    reasons: dict[str, str] = {}
+    known = _declared_polymers(path, cif, rows)
     for label, polymer in polymers.items():
-        names = [alternatives[0] for alternatives in polymer.names]
-        if is_protein(names, parents):
-            where = f"{path} chain {polymer.chain}"
+        names = [choices[0] for choices in polymer.names]
+        kind, letters = known.get(label, ("", ""))
+        where = f"{path} chain {polymer.chain}"
+        if is_protein(names, parents) or kind.startswith("polypeptide"):
             observed = _placed(polymer, by_label[label], where)
-            chains.append(Chain(chain_id(entry, polymer.chain), where, polymer.chain, label, names, observed))
+            letters = letters if len(letters) == len(names) else ""
+            chains.append(Chain(chain_id(entry, polymer.chain), where, polymer.chain, label, names, observed, letters))
+        else:
+            reasons.setdefault(polymer.chain, why_no_protein(names))
     ligands = _ligands(others)
     for chain, members in undeclared.items():
-        seen = residues(row.atom for row in members)
-        kept = amino_acids(seen, parents)
-        label = members[0].label
-        ligands += left_over(chain, label, seen, kept)
-        names = [residue.name for residue in kept]
-        if is_protein(names, parents):
-            where = f"{path} chain {chain}" if chain.strip() else str(path)
-            chains.append(Chain(chain_id(entry, chain), where, chain, label, names, dict(enumerate(kept))))
+        behind = residues(row.atom for row in others if row.chain == chain)
+        found, groups, reason = _undeclared(path, entry, chain, members, behind, parents)
+        chains += found
+        ligands = [
+            one for one in ligands if one.key not in {key for each in found for _, key in each.numbered()}
+        ] + groups
+        if reason is not None:
+            reasons.setdefault(chain, reason)
+    for chain in (*(row.chain for row in others), *waters):
+        reasons.setdefault(chain, why_no_protein(()))
     chains.sort(key=lambda one: one.author)
+    chains = told_apart(entry, chains)
+    if cif_declares(path, cif):
+        local = local_confidence(cif)
+        chains = [replace(one, confidence=_confidence(one, local)) for one in chains]
+    excluded = [
+        Excluded(chain_id(entry, chain), path.name, reason, entry)
+        for chain, reason in sorted(reasons.items())
+        if chain not in {one.author for one in chains}
+    ]
+    for left_out in excluded:
+        options.excluding(left_out)
     features = read_categories(path, cif, _labelled(rows))
-    yield from records(path, Entry(chains, ligands, parents, features), options)
+    found_entry = Entry(chains, ligands, parents, features, excluded=excluded)
+    yield from (replace(record, entry=entry) for record in records(path, found_entry, options))
+
+
+def _undeclared(
+    path: Path, entry: str, chain: str, rows: Sequence[_Row], behind: Sequence[Residue], parents: Parents
+) -> tuple[list[Chain], list[Group], str | None]:
+    """Return the chains of an author's name whose sequence is not declared, the ligands, and why it is no protein."""
+    chains: list[Chain] = []
+    ligands: list[Group] = []
+    reason = None
+    places = {row.atom.place: row.place for row in rows}
+    for label, atoms in segments([row.atom for row in rows], parents, nameless=False).items():
+        where = f"{path} chain {chain}" if chain.strip() else str(path)
+        asym = label or rows[0].label
+        if any(places[atom.place] is not None for atom in atoms):
+            by_place: dict[int, list[Atom]] = defaultdict(list)
+            for atom in atoms:
+                by_place[places[atom.place] or 0].append(atom)
+            seen = [one for _, members in sorted(by_place.items()) for one in residues(members)]
+        else:
+            seen = residues(atoms)
+        kept = checked(with_strays(amino_acids(seen, parents), behind, parents, where, declared=False))
+        ligands += left_over(chain, asym, seen, kept)
+        names = [residue.name for residue in kept]
+        if is_protein(names, parents) or is_peptide(kept):
+            observed = dict(enumerate(kept))
+            chains.append(Chain(chain_id(entry, chain), where, chain, asym, names, observed))
+        else:
+            reason = why_no_protein(names or of_polymer(seen))
+    return chains, ligands, reason
+
+
+def _declared_polymers(path: Path, cif: Cif, rows: Sequence[_Row]) -> dict[str, tuple[str, str]]:
+    """Return the type and the canonical sequence of polymers by label_asym_id, as entity_poly declares them."""
+    columns = ("entity_id", "type", "pdbx_seq_one_letter_code_can")
+    ids = cif.get("_entity_poly.entity_id", [])
+    said = [cif.get(f"_entity_poly.{name}", []) for name in columns[1:]]
+    types, sequences = (column if len(column) == len(ids) else [""] * len(ids) for column in said)
+    entities = {
+        entity: (kind.lower(), "".join(sequence.split()).upper())
+        for entity, kind, sequence in zip(ids, types, sequences, strict=True)
+    }
+    homes = dict(zip(cif.get("_struct_asym.id", []), cif.get("_struct_asym.entity_id", []), strict=False))
+    homes |= dict(
+        zip(cif.get("_pdbx_poly_seq_scheme.asym_id", []), cif.get("_pdbx_poly_seq_scheme.entity_id", []), strict=False)
+    )
+    homes |= {row.label: row.entity for row in rows if row.label not in homes}
+    return {label: entities[entity] for label, entity in homes.items() if entity in entities}
+
+
+def _confidence(chain: Chain, local: Mapping[tuple[str, int], float]) -> dict[int, float]:
+    """Return the declared pLDDT of each place of a chain; the Cα's B-factors where it lists none."""
+    places = range(len(chain.names))
+    listed = {place: local[chain.asym, place + 1] for place in places if (chain.asym, place + 1) in local}
+    return listed or chain.b_factors()
 
 
 @dataclass(frozen=True)
@@ -152,10 +235,10 @@ def _blocks(lines: Iterable[str]) -> list[list[str]]:
     return blocks
 
 
-def _rows(path: Path, cif: Cif) -> list[_Row]:
-    """Return the atoms of the first model."""
+def _rows(path: Path, cif: Cif) -> tuple[list[_Row], list[str]]:
+    """Return the atoms of the first model, and the chains that waters are of, which are not read."""
     if "_atom_site.Cartn_x" not in cif:
-        return []
+        return [], []
     columns = [
         _column(path, cif, names, default)
         for names, default in (
@@ -180,15 +263,18 @@ def _rows(path: Path, cif: Cif) -> list[_Row]:
     ]
     first_model = columns[-1][0]
     rows = []
+    waters = []
     for index, (*fields, model) in enumerate(zip(*columns, strict=True), start=1):
-        if model == first_model:
+        if model == first_model and fields[6] in WATERS:
+            waters.append(fields[1])
+        elif model == first_model:
             try:
                 rows.append(_row(fields, f"{path}, atom_site row {index}"))
             except ValueError as error:
                 raise SourceError(
                     f"{path}: row {index} of atom_site is not valid ({error}); correct or fetch it again."
                 ) from error
-    return rows
+    return rows, waters
 
 
 def _ligands(rows: Iterable[_Row]) -> list[Group]:
@@ -226,9 +312,10 @@ def _row(fields: Sequence[str], place: str) -> _Row:
     label, chain, entity, label_seq, number, code, residue, group, name, alternative, occupancy, *rest = fields
     x, y, z = (float(np.float32(value)) for value in rest[:3])
     symbol, b_factor = rest[3:]
+    digits, letter = author_number(next((value for value in (number, label_seq) if value not in ABSENT), "0"))
     atom = Atom(
-        number=int(next((value for value in (number, label_seq) if value not in ABSENT), "0")),
-        insertion_code=None if code in ABSENT else code,
+        number=digits,
+        insertion_code=letter if code in ABSENT else code,
         residue=residue,
         # Where it is not told, what has no place in a sequence.
         hetero=group == "HETATM" or (group in ABSENT and label_seq in ABSENT),
@@ -239,6 +326,7 @@ def _row(fields: Sequence[str], place: str) -> _Row:
         place=place,
         element=element(symbol, name, residue),
         b_factor=float("nan") if b_factor in ABSENT else float(b_factor),
+        segment=label,
     )
     return _Row(label, entity, None if label_seq in ABSENT else int(label_seq), chain, atom)
 
@@ -296,7 +384,7 @@ def _placed(polymer: _Polymer, rows: Sequence[_Row], where: str) -> dict[int, Re
         atoms[row.place].append(row.atom)
     placed: dict[int, Residue] = {}
     for place, here in atoms.items():
-        observed = residues(here)
+        observed = alternatives(here)
         fits = 1 <= place <= len(polymer.names) and not {atom.residue for atom in here} - {*polymer.names[place - 1]}
         if len(observed) != 1 or not fits:
             label = f"{here[0].residue} {here[0].number}{here[0].insertion_code or ''}"

@@ -14,7 +14,7 @@ from typing import Literal, TypeVar
 import numpy as np
 
 from ....errors import SourceError
-from .chain import Key
+from .chain import Key, unreadable
 from .entry import (
     Assembly,
     Bond,
@@ -52,6 +52,7 @@ _KINDS: Mapping[str, Modification] = {
     "carbohydrate": "glycan",
     "lipid/lipid-like": "lipid",
 }
+_NUMBER = re.compile(r"([+-]?\d{1,18})([A-Za-z]?)")
 # More copies than any capsid or fibre has.
 _COPIES = 10_000
 
@@ -112,7 +113,17 @@ def _key(row: _Row, labelled: Labelled, prefix: str, code: str) -> Key | None:
     chain, number = row[f"{prefix}auth_asym_id"], row[f"{prefix}auth_seq_id"]
     if chain in ABSENT or number in ABSENT:
         return labelled.get((row[f"{prefix}label_asym_id"], row[f"{prefix}label_seq_id"]))
-    return chain, int(number), None if row[code] in ABSENT else row[code]
+    digits, letter = author_number(number)
+    return chain, digits, letter if row[code] in ABSENT else row[code]
+
+
+def author_number(value: str) -> tuple[int, str | None]:
+    """Return the number and the insertion code in an auth_seq_id, "82A" among them.
+
+    It is from `UNREADABLE` on where the text holds no number, as a ligand's may.
+    """
+    match = _NUMBER.fullmatch(value)
+    return (int(match[1]), match[2] or None) if match else (unreadable(value), None)
 
 
 def _name(row: _Row, prefix: str) -> str:

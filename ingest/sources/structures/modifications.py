@@ -49,7 +49,7 @@ def modifications(entry: Entry) -> list[dict[Modification, set[int]]]:
     listed = _listed(entry) if curated is None else curated
     found: list[dict[Modification, set[int]]] = []
     for one in entry.chains:
-        places = one.places()
+        places = {} if one.ambiguous else one.places()
         here: dict[Modification, set[int]] = defaultdict(set)
         for key, name, kind in listed:
             place = places.get(key)
@@ -61,7 +61,7 @@ def modifications(entry: Entry) -> list[dict[Modification, set[int]]]:
 
 def disulfides(entry: Entry, chain: Chain) -> list[tuple[int, int]]:
     """Return the pairs of places within a chain that a disulfide joins; bonds to another copy of it are left out."""
-    places = chain.places()
+    places = {} if chain.ambiguous else chain.places()
     ends = [[places.get(end.key) for end in bond.ends] for bond in entry.features.bonds if _inside(bond)]
     return [(one, other) for one, other in ends if one is not None and other is not None and one != other]
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import re
 import warnings
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,33 +17,28 @@ from Bio.PDB.PDBParser import PDBParser
 
 from ....errors import SourceError
 from .. import text
-from ..record import DEFAULT, Options, Record
-from .chain import (
-    WATERS,
-    Atom,
-    Chain,
-    Group,
-    Residue,
-    amino_acids,
-    chain_id,
-    checked,
-    entry_id,
-    is_protein,
-    left_over,
-    residues,
-)
+from ..record import DEFAULT, Excluded, Options, Record
+from .amino_acids import WATERS, is_protein, why_no_protein
+from .chain import UNREADABLE, Atom, Chain, Group, Residue, left_over
 from .chain_properties import STRUCTURE_PROPERTIES, records
+from .confidence import pdb_declares
 from .elements import element
 from .entry import Entry
-from .pdb_header import Header, read_header, residue_number
+from .naming import chain_id, entry_id
+from .pdb_header import Header, author_number, read_header
 from .placement import place
+from .residues import amino_acids, checked, is_peptide, of_polymer, residues
+from .segments import segments
+from .strays import with_strays
 
 NAME = "PDB (.pdb .ent)"
 PROPERTIES = STRUCTURE_PROPERTIES
 
 _SUFFIXES = frozenset({".pdb", ".ent"})
-_CODE = r"[1-9][A-Za-z0-9]{3}"
+_CODE = re.compile(r"[1-9][A-Za-z0-9]{3}")
 _COORDINATES = ("ATOM  ", "HETATM")
+# HEADER comes first, if at all; some programs put a licence before it.
+_HEAD_LINES = 200
 
 
 def accepts(path: Path, head: bytes) -> bool:
@@ -49,38 +46,87 @@ def accepts(path: Path, head: bytes) -> bool:
     return text.suffix(path) in _SUFFIXES
 
 
+def declared(path: Path) -> str:
+    """Return the entry's code in the file's HEADER; "" where it has none."""
+    for number, line in text.lines(path):
+        if line.startswith("HEADER"):
+            return _code(line[62:66].strip())
+        if line.startswith(_COORDINATES) or number > _HEAD_LINES:
+            break
+    return ""
+
+
+def _code(declared: str) -> str:
+    return declared if _CODE.fullmatch(declared) else ""
+
+
 def read(path: Path, options: Options = DEFAULT) -> Iterator[Record]:
     """Yield one record per protein chain of the first model, sorted by chain id.
 
     The sequence is SEQRES with the observed residues placed on it or, for a chain without SEQRES, that of
-    the observed residues. HETATM records after a chain's last TER are ligands, no part of the polymer.
+    the observed residues. HETATM records after a chain's last TER are ligands, no part of the polymer, but for residues
+    that fit a gap of it. Chains without an id, or whose residues have the same numbers, are told apart by segment ids.
 
     Raises
     ------
     SourceError
-        The file cannot be read, is no PDB file, has no protein chain, or has a chain whose residues do
+        The file cannot be read, is no PDB file, has no chain, or has a chain whose residues cannot be told apart or do
         not fit its SEQRES.
     """
     content = [line for _, line in text.lines(path, whole=True)]
     header = read_header(path, content)
-    model, after = _first_model(content)
-    code = entry_id(header.code, text.stem(path), _CODE)
-    atoms = _atoms(path, model, after)
+    model, after, names = _first_model(content)
+    code = entry_id(_code(header.code), path)
+    atoms = _atoms(path, model, after, names)
     if not atoms.polymers and not header.sequences:
         raise SourceError(f"{path} is no PDB file: it has neither ATOM nor SEQRES records; check the file.")
+    predicted = pdb_declares(path, content)
     chains: list[Chain] = []
-    ligands = [group for name, members in atoms.others.items() for group in left_over(name, name, residues(members))]
-    for name in sorted({*header.sequences, *atoms.polymers}):
-        chain, others = _chain(path, name, chain_id(code, name), header, atoms.polymers.get(name, []))
-        chains += [] if chain is None else [chain]
+    ligands: list[Group] = []
+    excluded: list[Excluded] = []
+    for part in _parts(header, atoms):
+        chain, others = _chain(path, part, chain_id(code, part.id), header)
         ligands += others
-    yield from records(path, Entry(chains, ligands, header.parents, header.features), options)
+        if isinstance(chain, Chain):
+            chains.append(replace(chain, confidence=chain.b_factors()) if predicted else chain)
+        else:
+            excluded.append(Excluded(chain_id(code, part.id), path.name, chain, code))
+    seen = {*header.sequences, *atoms.polymers, *atoms.others}
+    excluded += [
+        Excluded(chain_id(code, name), path.name, why_no_protein(()), code) for name in sorted(atoms.names - seen)
+    ]
+    for one in excluded:
+        options.excluding(one)
+    entry = Entry(chains, ligands, header.parents, header.features, excluded=excluded)
+    yield from (replace(record, entry=code) for record in records(path, entry, options))
 
 
-def _first_model(content: Sequence[str]) -> tuple[list[str], set[int]]:
+@dataclass(frozen=True)
+class _Part:
+    """The atoms of a chain: those of its polymer and those that stand after its last TER."""
+
+    id: str
+    chain: str
+    polymer: Sequence[Atom]
+    behind: Sequence[Atom]
+
+
+def _parts(header: Header, atoms: _Collector) -> Iterator[_Part]:
+    """Yield the chains of the file, those of one id by segment where they are several."""
+    for name in sorted({*header.sequences, *atoms.polymers, *atoms.others}):
+        polymer, behind = atoms.polymers.get(name, []), atoms.others.get(name, [])
+        known = name in header.sequences
+        found = {"": polymer} if known else segments(polymer, header.parents, nameless=not name.strip())
+        for segment, members in found.items():
+            # A chain id in front, where there is one, keeps segment A of chain B from chain A.
+            full = "_".join(filter(str.strip, (name, segment))) if segment else name
+            yield _Part(full, name, members, [atom for atom in behind if not segment or atom.segment == segment])
+
+
+def _first_model(content: Sequence[str]) -> tuple[list[str], set[int], set[str]]:
     """Return the file with every line blanked out that is no coordinate of the first model, or a water's.
 
-    With it come the indices of the HETATM after the last TER of their chain.
+    With it come the indices of the HETATM after the last TER of their chain, and every chain id.
     """
     end = _end_of_first_model(content)
     last_ter: dict[str, int] = {}
@@ -102,7 +148,7 @@ def _first_model(content: Sequence[str]) -> tuple[list[str], set[int]]:
         for index, line in enumerate(model)
         if line.startswith("HETATM") and index >= last_ter.get(line[21:22], end)
     }
-    return model, after
+    return model, after, {line[21:22] for line in content[:end] if line.startswith(_COORDINATES)}
 
 
 def _end_of_first_model(content: Sequence[str]) -> int:
@@ -115,8 +161,8 @@ def _end_of_first_model(content: Sequence[str]) -> int:
     return len(content)
 
 
-def _atoms(path: Path, model: Sequence[str], after: set[int]) -> _Collector:
-    collector = _Collector(path, model, after)
+def _atoms(path: Path, model: Sequence[str], after: set[int], names: set[str]) -> _Collector:
+    collector = _Collector(path, model, after, names)
     if not collector.shown:
         return collector
     try:
@@ -142,11 +188,13 @@ class _Collector:
     mutants; here both are settled by `chain.residues`.
     """
 
-    def __init__(self, path: Path, model: Sequence[str], after: set[int]) -> None:
+    def __init__(self, path: Path, model: Sequence[str], after: set[int], names: set[str]) -> None:
         self.path = path
         self.line = 0
         self.polymers: defaultdict[str, list[Atom]] = defaultdict(list)
         self.others: defaultdict[str, list[Atom]] = defaultdict(list)
+        # Every chain id of the model, those of waters alone too.
+        self.names = names
         # Indices of the lines that Biopython gets.
         self.shown = [index for index, line in enumerate(model) if line]
         self._model = model
@@ -181,7 +229,7 @@ class _Collector:
         atoms = self.others if index in self._after else self.polymers
         atoms[self._chain].append(
             Atom(
-                residue_number(self._model[index][22:26]),
+                author_number(self._model[index][22:26]),
                 *self._residue,
                 name=name,
                 alternative=alternative.strip(),
@@ -190,6 +238,7 @@ class _Collector:
                 place=f"{self.path}:{self.line}",
                 element=element(symbol or "", full_name, self._residue[1]),
                 b_factor=b_factor if given else float("nan"),
+                segment=self._model[index][72:76].strip(),
             )
         )
 
@@ -204,34 +253,43 @@ class _Collector:
     def get_structure(self) -> None: ...
 
 
-def _chain(
-    path: Path, name: str, identifier: str, header: Header, atoms: list[Atom]
-) -> tuple[Chain | None, list[Group]]:
-    """Return a chain, None where it is no protein, and the groups among its atoms."""
-    where = f"{path} chain {name}" if name.strip() else str(path)
-    seen = residues(atoms)
+def _chain(path: Path, part: _Part, identifier: str, header: Header) -> tuple[Chain | str, list[Group]]:
+    """Return a chain, the reason where it is no protein, and the groups among its atoms."""
+    name = part.chain
+    where = f"{path} chain {part.id}" if part.id.strip() else str(path)
+    seen, behind = residues(part.polymer), residues(part.behind)
     names = header.sequences.get(name)
-    if names is None:
-        polymer = amino_acids(seen, header.parents)
-        names = [residue.name for residue in polymer]
-    else:
-        polymer = _polymer(seen, frozenset(names))
-    others = left_over(name, name, seen, polymer)
+    known = names is not None
+    body = amino_acids(seen, header.parents) if names is None else _polymer(seen, frozenset(names))
+    strays = behind if names is None else _polymer(behind, frozenset(names))
     # Sorted out before the placement, which a nucleic acid chain need not survive.
-    if not is_protein(names, header.parents):
-        return None, others
-    declared = name in header.sequences
-    places = place(names, polymer, header.missing.get(name, []), where) if declared else range(len(names))
+    found = [residue.name for residue in body] if names is None else names
+    if not (is_protein(found, header.parents) or is_peptide(body)):
+        everything = [*seen, *behind]
+        return why_no_protein(found or of_polymer(seen)), left_over(name, name, everything)
+    polymer = checked(with_strays(body, strays, header.parents, where, declared=known))
+    _check_numbers(polymer)
+    others = left_over(name, name, [*seen, *behind], polymer)
+    names = names or [residue.name for residue in polymer]
+    places = place(names, polymer, header.missing.get(name, []), where) if known else range(len(names))
     observed = dict(zip(places, polymer, strict=True))
     return Chain(identifier, where, name, name, names, observed), others
 
 
-def _polymer(observed: Sequence[Residue], names: frozenset[str]) -> Sequence[Residue]:
+def _check_numbers(polymer: Sequence[Residue]) -> None:
+    for residue in polymer:
+        if residue.number >= UNREADABLE:
+            atom = next(iter(residue.named(residue.name).atoms.values()))
+            raise SourceError(
+                f"{atom.place}: the number of residue {residue.name} is neither decimal nor hybrid-36; renumber the "
+                "residues, or give the structure as mmCIF."
+            )
+
+
+def _polymer(observed: Sequence[Residue], names: frozenset[str]) -> list[Residue]:
     """Leave out the ligands: HETATM residues of names that SEQRES does not list."""
-    return checked(
-        [
-            residue
-            for residue in observed
-            if any(name in names or not variant.hetero for name, variant in residue.variants.items())
-        ]
-    )
+    return [
+        residue
+        for residue in observed
+        if any(name in names or not variant.hetero for name, variant in residue.variants.items())
+    ]

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ....errors import SourceError
-from .chain import WATERS, Key
+from .amino_acids import WATERS, is_amino_acid
+from .chain import Key, unreadable
 from .entry import Assembly, Bond, End, Features, Modified, Operator, Site, Span, modification_listed, operator
 from .placement import Missing
 
@@ -84,6 +85,7 @@ def read_header(path: Path, content: Sequence[str]) -> Header:
                     ends = (_end(line, 11, 15, 17, "SG"), _end(line, 25, 29, 31, "SG"))
                     bonds.append(Bond((ends[0], ends[1]), True, _crossing(line)))
                 case "LINK" if not {line[17:20].strip(), line[47:50].strip()} & WATERS:
+                    # Numbers of ligands and ions may be none, where there are very many.
                     pair = (_end(line, 17, 21, 22, line[12:16].strip()), _end(line, 47, 51, 52, line[42:46].strip()))
                     bonds.append(Bond(pair, False, _crossing(line)))
                 case "SITE":
@@ -115,9 +117,22 @@ def read_header(path: Path, content: Sequence[str]) -> Header:
     return header
 
 
-def _key(line: str, chain: int, number: int) -> Key:
-    """Return the residue whose chain is in a column, from 0, and whose number and insertion code start in another."""
-    return line[chain], residue_number(line[number : number + 4]), line[number + 4].strip() or None
+def _key(line: str, chain: int, number: int, name: str = "ALA") -> Key:
+    """Return the residue whose chain is in a column, from 0, and whose number and insertion code start in another.
+
+    The number of what is no amino acid by its name need not be readable.
+    """
+    digits = line[number : number + 4]
+    read = residue_number if is_amino_acid(name, {}) else author_number
+    return line[chain], read(digits), line[number + 4].strip() or None
+
+
+def author_number(field: str) -> int:
+    """Return the number in the four columns of a residue, from `UNREADABLE` on where they hold none."""
+    try:
+        return residue_number(field)
+    except ValueError:
+        return unreadable(field)
 
 
 def residue_number(field: str) -> int:
@@ -136,7 +151,8 @@ def residue_number(field: str) -> int:
 
 
 def _end(line: str, name: int, chain: int, number: int, atom: str) -> End:
-    return End(_key(line, chain, number), line[name : name + 3].strip(), atom)
+    residue = line[name : name + 3].strip()
+    return End(_key(line, chain, number, residue), residue, atom)
 
 
 def _crossing(line: str) -> bool:
@@ -145,9 +161,9 @@ def _crossing(line: str) -> bool:
 
 
 def _site(line: str) -> list[Key]:
-    # Waters can have numbers that are none, where there are very many.
     starts = [start for start in (18, 29, 40, 51) if line[start : start + 10].strip()]
-    return [_key(line, start + 4, start + 5) for start in starts if line[start : start + 3].strip() not in WATERS]
+    named = [(line[start : start + 3].strip(), start) for start in starts]
+    return [_key(line, start + 4, start + 5, name) for name, start in named if name not in WATERS]
 
 
 class _Assemblies:
