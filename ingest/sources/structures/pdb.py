@@ -25,7 +25,7 @@ from .confidence import pdb_declares
 from .elements import element
 from .entry import Entry
 from .naming import chain_id, entry_id
-from .pdb_header import Header, author_number, read_header
+from .pdb_header import Header, author_number, read_header, residue_and_chain
 from .placement import place
 from .residues import amino_acids, checked, is_peptide, of_polymer, residues
 from .segments import segments
@@ -133,22 +133,23 @@ def _first_model(content: Sequence[str]) -> tuple[list[str], set[int], set[str]]
     chain = ""
     for index, line in enumerate(content[:end]):
         if line.startswith(_COORDINATES):
-            chain = line[21:22]
-            if line.startswith("ATOM") and line[17:20].strip() not in WATERS:
+            residue, chain = residue_and_chain(line)
+            if line.startswith("ATOM") and residue not in WATERS:
                 # That TER was a break within the chain.
                 last_ter.pop(chain, None)
         elif line[:6].rstrip() == "TER":
             # The short form of TER names no chain and ends the one before it.
             last_ter[chain] = index
     model = [
-        line if line.startswith(_COORDINATES) and line[17:20].strip() not in WATERS else "" for line in content[:end]
+        line if line.startswith(_COORDINATES) and residue_and_chain(line)[0] not in WATERS else ""
+        for line in content[:end]
     ]
     after = {
         index
         for index, line in enumerate(model)
-        if line.startswith("HETATM") and index >= last_ter.get(line[21:22], end)
+        if line.startswith("HETATM") and index >= last_ter.get(residue_and_chain(line)[1], end)
     }
-    return model, after, {line[21:22] for line in content[:end] if line.startswith(_COORDINATES)}
+    return model, after, {residue_and_chain(line)[1] for line in content[:end] if line.startswith(_COORDINATES)}
 
 
 def _end_of_first_model(content: Sequence[str]) -> int:
@@ -199,17 +200,13 @@ class _Collector:
         self.shown = [index for index, line in enumerate(model) if line]
         self._model = model
         self._after = after
-        self._chain = ""
-        self._residue: tuple[str | None, str, bool] = (None, "", False)
+        self._residue: tuple[str | None, bool] = (None, False)
 
     def set_line_counter(self, line: int) -> None:
         self.line = self.shown[line - 1] + 1
 
-    def init_chain(self, chain: str) -> None:
-        self._chain = chain
-
-    def init_residue(self, name: str, kind: str, _number: int, insertion_code: str) -> None:
-        self._residue = (insertion_code.strip() or None, name, kind != " ")
+    def init_residue(self, _name: str, kind: str, _number: int, insertion_code: str) -> None:
+        self._residue = (insertion_code.strip() or None, kind != " ")
 
     def init_atom(
         self,
@@ -224,23 +221,30 @@ class _Collector:
     ) -> None:
         x, y, z = position.tolist()
         index = self.line - 1
+        # Biopython knows no more than three columns of the one and one of the other.
+        residue, chain = residue_and_chain(self._model[index])
+        insertion_code, hetero = self._residue
         # Biopython has 0 for a B-factor that is not there.
         given = bool(self._model[index][60:66].strip())
         atoms = self.others if index in self._after else self.polymers
-        atoms[self._chain].append(
+        atoms[chain].append(
             Atom(
                 author_number(self._model[index][22:26]),
-                *self._residue,
+                insertion_code,
+                residue,
+                hetero,
                 name=name,
                 alternative=alternative.strip(),
                 occupancy=occupancy or 0.0,
                 position=(x, y, z),
                 place=f"{self.path}:{self.line}",
-                element=element(symbol or "", full_name, self._residue[1]),
+                element=element(symbol or "", full_name, residue),
                 b_factor=b_factor if given else float("nan"),
                 segment=self._model[index][72:76].strip(),
             )
         )
+
+    def init_chain(self, _: str) -> None: ...
 
     def init_structure(self, _: str) -> None: ...
 

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ....errors import SourceError
-from .amino_acids import WATERS, is_amino_acid
+from .amino_acids import STANDARD, WATERS, is_amino_acid
 from .chain import Key, unreadable
 from .entry import Assembly, Bond, End, Features, Modified, Operator, Site, Span, modification_listed, operator
 from .placement import Missing
 
-_UNRESOLVED = re.compile(r"REMARK 465\s+(?:\d+\s+)?(\w{1,3})\s(.)\s*(-?\d+)([A-Za-z]?)\s*")
+_UNRESOLVED = re.compile(r"REMARK 465\s+(?:\d+\s+)?(\w{1,3})\s(.{1,2}?)\s*(-?\d+)([A-Za-z]?)\s*")
 # Polyproline II, which is no helix by hydrogen bonds, and which DSSP does not count as one either.
 _POLYPROLINE = "10"
 _HYBRID = re.compile(r"[A-Z][A-Z0-9]{3}|[a-z][a-z0-9]{3}")
@@ -70,7 +70,7 @@ def read_header(path: Path, content: Sequence[str]) -> Header:
                 case "HEADER":
                     header.code = line[62:66].strip()
                 case "SEQRES":
-                    header.sequences[line[11]] += line[19:70].split()
+                    header.sequences[_chain(line, 11)] += line[19:70].split()
                 case "MODRES":
                     name, parent = line[12:15].strip(), line[24:27].strip()
                     header.parents.setdefault(name, parent)
@@ -124,7 +124,27 @@ def _key(line: str, chain: int, number: int, name: str = "ALA") -> Key:
     """
     digits = line[number : number + 4]
     read = residue_number if is_amino_acid(name, {}) else author_number
-    return line[chain], read(digits), line[number + 4].strip() or None
+    return _chain(line, chain), read(digits), line[number + 4].strip() or None
+
+
+def _chain(line: str, column: int) -> str:
+    """Return the chain id that ends in a column, from 0: its second letter, where it has two, stands there."""
+    return line[column - 1 : column + 1].strip() or " "
+
+
+def residue_and_chain(line: str) -> tuple[str, str]:
+    """Return the residue name and the chain id of a line of coordinates, " " where it has none.
+
+    The column between the two, blank in the format, is the first of a chain id of two letters or the last of a name of
+    four: a water of CHARMM (TIP3), or a terminal amino acid of Amber (NALA, CGLY), which is called as within a chain.
+    """
+    name = line[17:21]
+    if len(name) == 4 and name[3] != " ":
+        if name in WATERS:
+            return name, line[21:22] or " "
+        if name[0] in "NC" and name[1:] in STANDARD:
+            return name[1:], line[21:22] or " "
+    return name[:3].strip(), line[20:22].strip() or " "
 
 
 def author_number(field: str) -> int:

@@ -81,7 +81,9 @@ def _joined(there: Residue, run: Sequence[Atom], *, follows: bool) -> Residue | 
         apart = _apart(there, run)
         if apart is not None and apart < _OVERLAP and max(atom.occupancy for atom in (*seen, *run)) < 1:
             return there
-        if (apart is not None and apart >= _OVERLAP) and follows:
+        hetero = run[0].hetero and not any(each.hetero for each in there.variants.values())
+        if apart is not None and apart >= _OVERLAP and (follows or hetero):
+            # The one after the other, or an amino acid that is a ligand, for all its number says.
             return None
         there.clashes.append(run[0])
         return there
@@ -163,8 +165,8 @@ def checked(polymer: Sequence[Residue]) -> Sequence[Residue]:
 
 
 def _cure(residue: Residue, atom: Atom) -> str:
-    apart = _apart(residue, [atom])
-    if apart is not None and apart < _OVERLAP:
+    same = [each.atoms[atom.name].position for each in residue.variants.values() if atom.name in each.atoms]
+    if any(math.dist(atom.position, position) < _OVERLAP for position in same if position is not atom.position):
         return "mark alternative locations as such (column 17, label_alt_id), or remove one of the two"
     return (
         "give every molecule a chain id of its own (column 22, auth_asym_id), and every residue of a chain a number of "

@@ -12,7 +12,8 @@ from .chain import Atom
 def segments(atoms: Sequence[Atom], parents: Parents, *, nameless: bool) -> Mapping[str, Sequence[Atom]]:
     """Return the atoms of one chain id by segment, all under "" where it is one chain.
 
-    It is several where residues of two segments have the same number, or where the chain has no id.
+    It is several where residues of two segments have the same number, or where the chain has no id; but one where the
+    segments of some amino acids have none.
 
     Parameters
     ----------
@@ -28,7 +29,7 @@ def segments(atoms: Sequence[Atom], parents: Parents, *, nameless: bool) -> Mapp
         if is_amino_acid(atom.residue, parents):
             numbers[atom.segment].add((atom.number, atom.insertion_code))
     shared = len(set().union(*numbers.values())) < sum(map(len, numbers.values()))
-    if len(numbers) < 2 or not (shared or (nameless and all(numbers))):
+    if len(numbers) < 2 or not all(numbers) or not (shared or nameless):
         return {"": atoms}
     found: dict[str, list[Atom]] = defaultdict(list)
     for atom in atoms:
