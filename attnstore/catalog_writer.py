@@ -95,6 +95,13 @@ class CatalogWriter:
 
     #: Residues after which a batch is full.
     _BATCH = 500_000
+    #: What the digest in a catalog's name is of.
+    _MARKED = (
+        "SELECT id, sequence_sha256, structure_sha256, members FROM proteins ORDER BY protein_index",
+        "FROM properties ORDER BY ALL",
+        "FROM property_sources ORDER BY ALL",
+        "FROM excluded ORDER BY ALL",
+    )
     #: Proteins that are given coordinates in one statement, which has all of them in memory several times over.
     _UPGRADES = 200
 
@@ -454,12 +461,7 @@ class CatalogWriter:
             assert counted is not None
             # What comes after another catalog has another name, though it held the same: values are not looked at.
             content = hashlib.sha256(repr(self._next.document.catalog).encode())
-            for rows in (
-                "SELECT id, sequence_sha256, structure_sha256, members FROM proteins ORDER BY protein_index",
-                "FROM properties ORDER BY ALL",
-                "FROM property_sources ORDER BY ALL",
-                "FROM excluded ORDER BY ALL",
-            ):
+            for rows in self._MARKED:
                 found = con.execute(rows)
                 while some := found.fetchmany(1_000):
                     for row in some:

@@ -25,7 +25,10 @@ class Place:
     def positions(self) -> list[tuple[str, tuple[float, float, float]]]:
         """The peptide bond from C to the next N is 1.3 Å long, Cα are 3.8 apart."""
         steps = {"N": (0.0, 0.0), "CA": (1.2, 0.0), "C": (2.5, 0.0), "CB": (1.2, 1.5), "O": (2.5, 1.2)}
-        return [(name, (3.8 * self.at + steps[name][0], steps[name][1], 20.0 * self.row)) for name in self.atoms]
+        return [
+            (name, (3.8 * self.at + steps.get(name, (0.0, 0.0))[0], steps.get(name, (0.0, 0.0))[1], 20.0 * self.row))
+            for name in self.atoms
+        ]
 
 
 def peptide(names: str, first: int = 1, **fields: object) -> list[Place]:

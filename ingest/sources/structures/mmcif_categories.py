@@ -14,7 +14,8 @@ from typing import Literal, TypeVar
 import numpy as np
 
 from ....errors import SourceError
-from .chain import Key, unreadable
+from .amino_acids import is_amino_acid
+from .chain import UNREADABLE, Key, unreadable
 from .entry import (
     Assembly,
     Bond,
@@ -108,12 +109,16 @@ def _rows(path: Path, cif: Cif, category: str) -> Iterator[_Row]:
 def _key(row: _Row, labelled: Labelled, prefix: str, code: str) -> Key | None:
     """Return a row's residue, None where it names none or one without atoms.
 
-    `prefix` is what stands before "auth_asym_id" and its like, `code` the column of the insertion code.
+    `prefix` is what stands before "auth_asym_id" and its like, `code` the column of the insertion code. A number that
+    cannot be read is an error of an amino acid alone.
     """
     chain, number = row[f"{prefix}auth_asym_id"], row[f"{prefix}auth_seq_id"]
     if chain in ABSENT or number in ABSENT:
         return labelled.get((row[f"{prefix}label_asym_id"], row[f"{prefix}label_seq_id"]))
     digits, letter = author_number(number)
+    name = _name(row, prefix)
+    if digits >= UNREADABLE and (name in ABSENT or is_amino_acid(name, {})):
+        raise ValueError(f"{number[:20]!r} is no residue number")
     return chain, digits, letter if row[code] in ABSENT else row[code]
 
 
