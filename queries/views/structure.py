@@ -170,7 +170,8 @@ def _read(path: Path) -> Any:
     opener: Any = gzip.open if suffixes[-1] == ".gz" else open
     try:
         with opener(path, "rt", encoding="utf-8", errors="replace") as file:
-            structure = parsers[kind](QUIET=True).get_structure("x", file)
+            lines = file if parsers[kind] is MMCIFParser else StringIO("".join(filter(_numbered, file)))
+            structure = parsers[kind](QUIET=True).get_structure("x", lines)
         return next(iter(structure))
     except OSError as error:
         raise QueryError(f"{path} cannot be read: {error.strerror or first_line(error)}.") from error
@@ -178,6 +179,14 @@ def _read(path: Path) -> Any:
         raise QueryError(f"{path} holds no atoms: give a PDB or mmCIF file of this protein's structure.") from error
     except (ValueError, KeyError, IndexError, TypeError, EOFError, PDBConstructionException) as error:
         raise QueryError(f"{path} cannot be read as a structure: {first_line(error).rstrip('.')}.") from error
+
+
+def _numbered(line: str) -> bool:
+    """Leave out coordinates whose residue number is none: waters and ions beyond 9999, in hexadecimal or stars."""
+    if not line.startswith(("ATOM  ", "HETATM")):
+        return True
+    number = line[22:26].strip().removeprefix("-")
+    return number.isascii() and number.isdigit()
 
 
 def _polymer(chain: Any) -> list[Any]:
