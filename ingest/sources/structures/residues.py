@@ -89,7 +89,9 @@ def _joined(there: Residue, run: Sequence[Atom], *, follows: bool) -> Residue | 
         return there
     again = any(_repeats(variant, atom) for atom in run if atom.name in BACKBONE)
     apart = _apart(there, run)
-    return None if again and follows and apart is not None and apart >= _OVERLAP else there
+    # A single atom that comes twice makes no residue of its own.
+    whole = {atom.name for atom in run} & _PEPTIDE >= variant.atoms.keys() & _PEPTIDE
+    return None if again and whole and follows and apart is not None and apart >= _OVERLAP else there
 
 
 def _repeats(variant: Variant, atom: Atom) -> bool:
