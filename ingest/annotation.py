@@ -155,8 +155,8 @@ def annotate(
                 elif reader.NAME == dssp_output.NAME:
                     annotator.dssp(file)
                 else:
-                    said = dataclasses.replace(options, glycine_cb=writer.glycine_cb)
-                    for record in records(file, cast(Reader, reader), said, names.get(file)):
+                    reading = dataclasses.replace(options, glycine_cb=writer.glycine_cb)
+                    for record in records(file, cast(Reader, reader), reading, names.get(file)):
                         annotator.record(record)
         annotator.check()
         writer.publish()

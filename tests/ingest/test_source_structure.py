@@ -18,6 +18,7 @@ from attnstore.errors import SourceError
 from attnstore.ingest import ingest_proteins
 from attnstore.ingest.geometry import virtual_cb
 from attnstore.ingest.sources import Record
+from attnstore.ingest.sources.record import DEFAULT, Options
 from attnstore.ingest.sources.structures import mmcif, pdb
 
 DATA = Path(__file__).parents[1] / "data" / "structures"
@@ -28,14 +29,14 @@ def text_of(name: str) -> str:
     return gzip.decompress((DATA / name).read_bytes()).decode()
 
 
-def read_pdb(folder: Path, content: str, name: str = "given.pdb") -> list[Record]:
+def read_pdb(folder: Path, content: str, name: str = "given.pdb", options: Options = DEFAULT) -> list[Record]:
     (folder / name).write_text(content)
-    return list(pdb.read(folder / name))
+    return list(pdb.read(folder / name, options))
 
 
-def read_cif(folder: Path, content: str) -> list[Record]:
+def read_cif(folder: Path, content: str, options: Options = DEFAULT) -> list[Record]:
     (folder / "given.cif").write_text(content)
-    return list(mmcif.read(folder / "given.cif"))
+    return list(mmcif.read(folder / "given.cif", options))
 
 
 def assert_same(ours: list[Record], theirs: list[Record]) -> None:

@@ -16,6 +16,7 @@ from attnstore.ingest.sources.structures.pdb_header import residue_number
 
 from .test_source_structure import atom, chain_of, read_cif, read_pdb, text_of
 
+WITHIN = Options(ligand_distance=5.0)
 PEPTIDE = chain_of([("ALA", "1"), ("GLY", "2"), ("SER", "3")])
 
 
@@ -33,13 +34,13 @@ def near(place: int, name: str, number: str, chain: str = "A", residue: str = "L
 @pytest.mark.parametrize("end", ["TER\n", ""])
 def test_the_atoms_of_a_docked_ligand_may_share_a_name(tmp_path, chain, end):
     ligand = near(0, "C", "900", chain) + near(2, "C", "900", chain)
-    (record,) = read_pdb(tmp_path, PEPTIDE + end + ligand)
+    (record,) = read_pdb(tmp_path, PEPTIDE + end + ligand, options=WITHIN)
     assert (record.id, record.sequence, site(record)) == ("given_A", "AGS", [True, False, True])
 
 
 @pytest.mark.parametrize("end", ["TER\n", ""])
 def test_a_ligand_may_have_the_number_of_a_residue(tmp_path, end):
-    (record,) = read_pdb(tmp_path, PEPTIDE + end + near(0, "C1", "2"))
+    (record,) = read_pdb(tmp_path, PEPTIDE + end + near(0, "C1", "2"), options=WITHIN)
     assert (record.sequence, site(record)) == ("AGS", [True, False, False])
     np.testing.assert_array_equal(record.structure.ca[:, 0], [0, 1, 2])
 
@@ -151,7 +152,7 @@ def test_mmcif_may_tell_neither_records_nor_numbers_of_ligands(tmp_path, author)
         ("C", "LIG", "B", ".", "9", "4", "0", *blank),
         columns=PLAIN + author,
     )
-    (record,) = read_cif(tmp_path, content)
+    (record,) = read_cif(tmp_path, content, WITHIN)
     assert (record.id, record.sequence, site(record)) == ("given_A", "AG", [True, True])
     np.testing.assert_array_equal(record.structure.author_number, [1, 2])
 
