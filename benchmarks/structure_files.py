@@ -49,14 +49,14 @@ def main() -> None:
                 count["failed"] += 1
                 refused.append(f"{name}: TRACEBACK {type(error).__name__}: {error}")
                 continue
-            count["read"] += 1
+            count["read" if ours else "no_protein"] += 1
             count["chains"] += len(ours)
             count["equal"] += sum(theirs.get(chain) == sequence for chain, sequence in ours.items())
             wrong = list(differences(ours, theirs))
             different += [f"{name} {said}" for said in wrong]
             if options.all:
                 print(f"{name}: {len(ours)} chains, {len(wrong)} not as gemmi's")
-        columns = ("files", "read", "refused", "failed", "chains", "equal")
+        columns = ("files", "read", "no_protein", "refused", "failed", "chains", "equal")
         rows.append({"folder": folder.name, **{name: count[name] for name in columns}})
     table = pd.DataFrame(rows)
     total = {"folder": "all", **table.drop(columns="folder").sum().to_dict()}

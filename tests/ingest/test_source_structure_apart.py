@@ -169,3 +169,20 @@ def test_an_amino_acid_that_is_bound_nowhere_is_a_ligand_and_named(tmp_path, cap
     assert f"GLU {number} of HETATM records stands behind the chain" in caplog.text
     (record,) = read(tmp_path, pdb_lines([*places, free]))
     assert record.sequence == "AGK"
+
+
+@pytest.mark.parametrize("name", ["SAH", "SAM", "MSE"])
+@pytest.mark.parametrize("suffix", ["pdb", "cif"])
+def test_a_ligand_with_the_atoms_of_an_amino_acid_lengthens_no_chain(tmp_path, name, suffix):
+    places = [*peptide("ALA GLY LYS"), Place(name, "301", 40, kind="HETATM")]
+    content = pdb_lines(places) if suffix == "pdb" else cif_lines(places)
+    assert sequences(read(tmp_path, content, f"given.{suffix}")) == {"given_A": "AGK"}
+    bound = [*places[:3], Place(name, "4", 3, kind="HETATM")]
+    content = pdb_lines(bound) if suffix == "pdb" else cif_lines(bound)
+    assert len(read(tmp_path, content, f"given.{suffix}")[0].sequence) == 4
+
+
+def test_a_single_atom_that_comes_twice_is_no_residue(tmp_path):
+    calcium = replace(Place("SER", "2", 9, row=1), atoms=("CA",))
+    with pytest.raises(SourceError, match="CA of SER 2 is given a second time"):
+        read(tmp_path, pdb_lines([*peptide("ALA SER"), calcium]))

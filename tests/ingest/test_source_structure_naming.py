@@ -238,6 +238,7 @@ METRIC = "_ma_qa_metric.id 1\n_ma_qa_metric.mode local\n_ma_qa_metric.name pLDDT
         ("AF-P12345-F1-model_v4.pdb", "", CONFIDENT),
         ("p_unrelaxed_rank_001_alphafold2_ptm_model_3_seed_000.pdb", "", CONFIDENT),
         ("ranked_0.pdb", "MODEL     1\n", CONFIDENT),
+        ("p_model_1_ptm_unrelaxed.pdb", "", CONFIDENT),
         ("x.pdb", "TITLE     ALPHAFOLD MONOMER V2.0 PREDICTION FOR P12345\n", CONFIDENT),
         ("x.pdb", "TITLE     ESMFOLD V1 PREDICTION FOR INPUT\n", CONFIDENT),
         ("esmfold.pdb", "PARENT N/A\n", UNIT),

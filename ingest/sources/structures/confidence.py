@@ -14,11 +14,11 @@ _PROGRAMS = re.compile(
     r"alphafold|colabfold|esmfold|openfold|omegafold|rosettafold|boltz|chai-?[12]\b|protenix|helixfold|plddt",
     re.IGNORECASE,
 )
-# Names of files that AlphaFold, its database and ColabFold give.
+# Names of files that AlphaFold, its database, ColabFold and OpenFold give.
 _FILES = re.compile(
-    r"af-[a-z0-9-]+-f\d+-model_v\d+.*|ranked_\d+|(un)?relaxed_model_\d.*|.*_(un)?relaxed_(rank|model)_\d.*",
-    re.IGNORECASE,
-)
+    r"af-[a-z0-9-]+-f\d+-model_v\d+.*|ranked_\d+|(un)?relaxed_model_\d.*|.*_(un)?relaxed_(rank|model)_\d.*"
+    r"|.*_model_\d\w*_(un)?relaxed", re.IGNORECASE
+)  # fmt: skip
 # Records in which a PDB file names its program.
 _NAMING = ("HEADER", "TITLE", "COMPND", "AUTHOR", "REMARK")
 # CIF items in which an mmCIF file does.

@@ -43,7 +43,7 @@ def declared(path: Path) -> str:
     """Return the entry's id at the head of the file; "" where it has none."""
     for number, line in text.lines(path):
         if line.startswith("_entry.id"):
-            return _declared(line.partition(" ")[2].strip().strip("'\""))
+            return _declared(line.removeprefix("_entry.id").strip().strip("'\""))
         if line.startswith("_atom_site.") or number > _HEAD_LINES:
             break
     return ""

@@ -6,7 +6,7 @@ import logging
 import math
 from collections.abc import Sequence
 
-from .amino_acids import STANDARD, Parents, is_amino_acid
+from .amino_acids import Parents, is_amino_acid
 from .chain import Residue
 
 _log = logging.getLogger(__name__)
@@ -22,8 +22,9 @@ def with_strays(
     """Return a polymer's residues with those of HETATM put where their numbers and the gaps put them.
 
     A residue is put between the two whose numbers are next to its own, or at an end, if it is bound to one of them
-    (or follows without a gap in number, where there are no atoms to tell a bond by). What fits nowhere is a ligand,
-    and is named in a warning if the polymer may lack it.
+    (or follows without a gap in number, where there are no atoms to tell a bond by). At the end of the polymer itself,
+    HETATM residues stay that are bound, or that have no atoms to tell by. What fits nowhere is a ligand, and is named in
+    a warning if the polymer may lack it.
 
     Parameters
     ----------
@@ -43,8 +44,8 @@ def with_strays(
     strays = [one for one in behind if _hetero(one) and _may_be_of_a_chain(one, parents)]
     for one in polymer[end:]:
         last = body[-1]
-        bound = _bound(last, one)
-        if _order(one) > _order(last) and (bound or bound is None or one.name not in STANDARD):
+        # S-adenosylmethionine, too, has the names N, CA and C, and an amino acid may be a ligand.
+        if _order(one) > _order(last) and _bound(last, one) is not False:
             body.append(one)
         else:
             strays.append(one)
