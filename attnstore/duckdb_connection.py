@@ -11,7 +11,8 @@ from pathlib import Path
 
 import duckdb
 
-from .errors import QueryError, first_line
+from .duckdb_messages import in_words
+from .errors import QueryError
 from .scratch import free_bytes, scratch_folder
 
 #: Bytes of temporary files at most, unless asked otherwise; and at most half of what is free.
@@ -125,7 +126,7 @@ def translated(error: duckdb.Error) -> QueryError:
     Where a limit was reached, the message names the limit and the option that raises it.
     """
     if not isinstance(error, duckdb.OutOfMemoryException):
-        return QueryError(first_line(error))
+        return QueryError(in_words(error))
     text = str(error)
     disk = "max_temp_directory_size" in text
     what, option = ("temporary files", "disk_limit") if disk else ("memory", "memory_limit")

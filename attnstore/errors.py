@@ -10,8 +10,17 @@ def first_line(error: BaseException) -> str:
     return lines[0] if lines else type(error).__name__
 
 
+#: Characters of a message: a statement of a megabyte may be quoted in one.
+_MOST = 2000
+
+
 class AttnstoreError(Exception):
     """Base of every error raised on purpose; the command line prints it without a traceback."""
+
+    def __str__(self) -> str:
+        """The sentence on one line and not endless, whatever is quoted in it."""
+        text = " ".join(super().__str__().splitlines())
+        return text if len(text) <= _MOST else f"{text[: _MOST - 501]}…{text[-500:]}"
 
 
 class StoreError(AttnstoreError):

@@ -14,7 +14,8 @@ import pyarrow as pa
 
 from . import catalog
 from .arguments import check_text
-from .errors import QueryError, first_line
+from .duckdb_messages import in_words
+from .errors import QueryError
 from .forked import outlives_fork
 from .layout import ingest_with, lacking
 from .quoting import literal
@@ -73,7 +74,7 @@ def duckdb_errors() -> Iterator[None]:
     try:
         yield
     except duckdb.Error as error:
-        raise QueryError(first_line(error)) from error
+        raise QueryError(in_words(error)) from error
 
 
 def check_one_select(statements: Sequence[duckdb.Statement]) -> None:

@@ -313,7 +313,7 @@ def _evaluate(
             expression = asked_by(terms[0])
             raise QueryError(
                 f"{expression.clause} {quoted(expression.text)} cannot be answered: DuckDB fails on the data"
-                f" ({reason(error)}); use TRY_CAST or guard the part that fails"
+                f" ({reason(error)}); use TRY_CAST or guard the part that fails."
             ) from error
         # One query for all terms reads the table once; only a failure has to be told apart.
         return [column for term in terms for column in _evaluate(connection, source, [term], asked_by)]

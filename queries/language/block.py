@@ -112,6 +112,13 @@ def take_apart(statement: Statement, block: Block, columns: Columns) -> Question
     QueryError
         It names what does not exist, or asks what cannot be answered; the message quotes the part.
     """
+    try:
+        return _taken_apart(statement, block, columns)
+    except RecursionError as error:
+        raise QueryError("the query is nested too deeply: use IN (…) for long lists, and fewer subqueries.") from error
+
+
+def _taken_apart(statement: Statement, block: Block, columns: Columns) -> Question:
     node = block.node
     names = _expand(statement, node, block)
     named = {*ROW, *QUANTITY_NAMES, "reverse_weight", *(name.lower() for name in names)}

@@ -77,7 +77,7 @@ def _with_ends(text: str, columns: Columns) -> str:
     residues = {name.lower() for name in columns.of("target")}
     try:
         tree = sqlglot.parse_one(text, dialect=PlainDuckDB)
-    except SqlglotError:
+    except (SqlglotError, RecursionError):
         return text  # to be refused in the language's own words
     bare = [
         column
