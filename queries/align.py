@@ -15,7 +15,9 @@ from ..errors import QueryError
 from .execution.align_tasks import run, run_curve
 from .execution.schedule import execute
 from .execution.vectors import directory, evaluate_terms
+from .language.dialect import read
 from .language.expression import parse
+from .language.literals import warn_of_case
 from .planning.align_plan import Plan, Tier, choose_threshold, choose_tier, one_end
 from .provenance import provenance
 from .result import Alignment
@@ -137,6 +139,7 @@ def align(
             for name, text in (("predicate", predicate), ("where", where))
             if text is not None
         ]
+        warn_of_case(connection, [read(clause.text) for clause in clauses], catalog.columns)
         plan = _plan(chosen, measure, clauses, threshold, tier)
         keys = read_keys(connection, cluster_by)
         vectors = evaluate_terms(connection, clauses)

@@ -230,7 +230,10 @@ def catalog_columns(connection: duckdb.DuckDBPyConnection) -> Columns:
         for table in ("residues", "proteins", "pairs")
     }
     properties = tuple(column for column in found["pairs"] if column[0] not in PAIR_KEYS)
-    return Columns(found["residues"], found["proteins"], properties)
+    dictionary = [name for name, *_ in connection.execute("DESCRIBE properties").fetchall()]
+    counted = "known" in dictionary  # not so in a catalog of an earlier version
+    empty = connection.execute("SELECT level, name FROM properties WHERE known = 0").fetchall() if counted else []
+    return Columns(found["residues"], found["proteins"], properties, frozenset(empty))
 
 
 def evaluate_terms(connection: duckdb.DuckDBPyConnection, expressions: Iterable[Expression]) -> Vectors:

@@ -163,7 +163,8 @@ def _resolver(columns: Columns) -> Callable[[exp.Expr], exp.Expr]:
             raise RefusalError(f"{'.'.join(parts)} has too many parts", f"write {end}.<column>")
         name = _stored(parts[1], tables[end])
         if name is None:
-            raise unknown(f"{end}.{parts[1]}", parts[1], list(tables[end]), f"columns of {end}", f"{end}.")
+            known = columns.with_values(end)
+            raise unknown(f"{end}.{parts[1]}", parts[1], known, f"columns of {end}", f"{end}.")
         return _column("listed" if end == "pair" else end, name)
 
     return resolve
@@ -202,8 +203,8 @@ def misplaced(name: str, columns: Columns) -> RefusalError | None:
 
 
 def qualified_names(columns: Columns) -> list[str]:
-    """Columns of residues and proteins as clauses name them."""
-    return [f"{end}.{column}" for end in ("source", "target", "protein") for column in columns.of(end)]
+    """Columns of residues and proteins of which something is known, as clauses name them."""
+    return [f"{end}.{column}" for end in ("source", "target", "protein") for column in columns.with_values(end)]
 
 
 def unknown(

@@ -99,15 +99,22 @@ class Columns:
     ----------
     residues, proteins : of these tables
     pairs : the properties of listed pairs, without the columns that say which pair
+    empty : (level, name) of properties of which no value is known, which are never suggested
     """
 
     residues: tuple[tuple[str, str], ...]
     proteins: tuple[tuple[str, str], ...]
     pairs: tuple[tuple[str, str], ...] = ()
+    empty: frozenset[tuple[str, str]] = frozenset()
 
     def of(self, table: str) -> dict[str, str]:
         """Columns of what a clause calls "source", "target", "protein" or "pair"."""
         return dict({"protein": self.proteins, "pair": self.pairs}.get(table, self.residues))
+
+    def with_values(self, table: str) -> list[str]:
+        """Names of the columns of which something is known; `table` as in `of`."""
+        level = table if table in ("protein", "pair") else "residue"
+        return [name for name in self.of(table) if (level, name) not in self.empty]
 
 
 @dataclass(frozen=True)

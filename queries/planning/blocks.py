@@ -17,7 +17,8 @@ from ..execution.vectors import Directory, SegmentVectors, Vectors, evaluate_ter
 from ..language.block import Question
 from ..language.dialect import RefusalError
 from ..language.expression import quoted
-from ..language.statement import Statement
+from ..language.literals import warn_of_case
+from ..language.statement import Statement, expressions_of
 from ..language.syntax import Tree, render, replace_children, select
 from ..language.touched import has_subquery
 from .encode import Encoded, encode, group_proteins, is_of_protein
@@ -120,6 +121,7 @@ def plan_block(
     need = _needs(statement, question)
     undecided = () if run else undecided_conditions(statement, question)
     heads = taking_part(store, connection, question, undecided)
+    warn_of_case(connection, expressions_of(question.block.node), question.cells.columns)
     vectors = evaluate_terms(connection, expressions(question))
     encoded, vectors = encode(question.cells.keys, vectors)
     # A row knows its protein anyway; a cell is told apart by protein only where that is asked.

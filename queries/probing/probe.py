@@ -17,6 +17,8 @@ from ...layout import ingest_with, lacking
 from ...progress import bar
 from ..execution.schedule import execute
 from ..execution.vectors import directory, evaluate_terms
+from ..language.dialect import read
+from ..language.literals import warn_of_case
 from ..provenance import provenance
 from ..statistics.clusters import read_keys
 from .features import Source
@@ -198,6 +200,7 @@ def _parts(store: "Store", model: "Model", text: str, cluster_by: str) -> tuple[
     catalog = directory(path)
     with contextlib.closing(connect(path)) as connection:
         condition = read_condition(text, catalog.columns)
+        warn_of_case(connection, [read(condition.expression.text)], catalog.columns)
         keys = read_keys(connection, cluster_by)
         vectors = evaluate_terms(connection, [condition.expression])
     parts, order = [], []

@@ -4,6 +4,7 @@ import difflib
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from decimal import ROUND_FLOOR, Decimal
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -167,7 +168,8 @@ def _of_property(
         else:
             yield Missing(name, "it is TRUE nowhere")
     elif entry["type"] != "category":
-        yield Missing(name, f'a number: ask for a condition, such as "{column} > 1", with attnstore align')
+        condition = f"{column} >= {_high(store, level, name)}"
+        yield Missing(name, f"a number: ask for a condition, such as `store.align({condition!r})`")
     elif name in _SAME_AS_SS4 and "ss4" in known and name not in named:
         yield Missing(name, f"another division of ss4: properties={[name]!r} asks for it")
     else:
@@ -202,6 +204,17 @@ def _values(store: "Store", table: str, name: str) -> list[str]:
         f"ORDER BY value LIMIT {MOST_VALUES + 1}"
     ).fetchall()
     return [str(value) for (value,) in rows]
+
+
+def _high(store: "Store", level: str, name: str) -> str:
+    """A number that a tenth of the values reach, with two digits and rounded down, so that some do reach it."""
+    column, table = _column_name(name), "pairs" if level == "pair" else "residues"
+    finite = f"FROM {table} WHERE isfinite({column}::DOUBLE)"
+    ((value,),) = store.sql(f"SELECT quantile_disc({column}, 0.9) {finite}").fetchall()
+    if isinstance(value, int):
+        return str(value)
+    number = Decimal(repr(value))
+    return f"{number.quantize(Decimal(1).scaleb(min(0, number.adjusted() - 1)), ROUND_FLOOR):f}"
 
 
 def _column_name(name: str) -> str:
