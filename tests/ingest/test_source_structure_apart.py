@@ -186,3 +186,9 @@ def test_a_single_atom_that_comes_twice_is_no_residue(tmp_path):
     calcium = replace(Place("SER", "2", 9, row=1), atoms=("CA",))
     with pytest.raises(SourceError, match="CA of SER 2 is given a second time"):
         read(tmp_path, pdb_lines([*peptide("ALA SER"), calcium]))
+
+
+@pytest.mark.parametrize("name", ["ALA", "LYS"])
+def test_residues_of_one_number_far_apart_are_two_molecules(tmp_path, name):
+    with pytest.raises(SourceError, match="give every molecule a chain id of its own"):
+        read(tmp_path, pdb_lines([Place("ALA", "1", 0), Place(name, "1", 1, row=1)]))

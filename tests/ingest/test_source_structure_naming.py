@@ -86,6 +86,8 @@ def test_folders_of_one_name_are_told_apart_by_those_before_them(tmp_path):
 def test_one_entry_in_two_formats_keeps_its_id(tmp_path):
     write(tmp_path, {"1abc.pdb": header("1ABC") + pdb_lines(AKL), "1abc.cif": cif(AKL, "1ABC")})
     assert ids(tmp_path) == ["1ABC_A", "1ABC_A"]
+    nameless = {"x.pdb": pdb_lines(AKL), "x.cif": cif(AKL, "model")}
+    assert ids(write(tmp_path / "nameless", nameless)) == ["x_A", "x_A"]
 
 
 def test_a_file_annotates_the_protein_that_it_was_read_as_with_others(tmp_path):
@@ -130,6 +132,15 @@ def test_every_chain_that_is_left_out_is_named_with_its_reason(tmp_path, suffix)
         "x_B": "nucleic acid", "x_C": "no residue is a known amino acid: NAG, BMA",
         "x_L": "waters and ligands alone", "x_W": "waters and ligands alone",
     }  # fmt: skip
+
+
+def test_inputs_of_waters_alone_are_refused_as_what_they_are(tmp_path):
+    (tmp_path / "w.pdb").write_text(pdb_lines(peptide("HOH HOH", kind="HETATM", atoms=("O",))))
+    with pytest.raises(
+        attnstore.AttnstoreError, match=r"no input has a protein chain: w_A \(waters and ligands alone\)"
+    ):
+        ingest_proteins(tmp_path / "s.attn", [tmp_path / "w.pdb"])
+    assert not (tmp_path / "s.attn").exists()
 
 
 def test_chains_left_out_stand_in_the_store_and_stay_there(tmp_path):

@@ -482,6 +482,8 @@ def test_bound_groups_near_the_chain_go_along(tmp_path, real):
     for number, (name, far) in enumerate({"LIG": 3, "FAR": 300, "HOH": 3}.items(), 901):
         place = f"{x:8.3f}{y:8.3f}{z + far:8.3f}"
         lines.append(f"HETATM{number:5d}  C1  {name} A {number}    {place}  1.00  0.00           C  ")
+    # Programs number waters and ions beyond 9999 in hexadecimal, or by stars.
+    lines += [f"HETATM 9999  O   HOH A{number}    {x:8.3f}{y:8.3f}{z:8.3f}  1.00  0.00" for number in ("271a", "****")]
     path = tmp_path / "bound.pdb"
     path.write_text("\n".join(lines))
     text = from_file(path, residues, "A").pdb

@@ -53,11 +53,11 @@ def entry_names(declared: Mapping[Path, str]) -> dict[Path, str]:
     for paths in groups.values():
         stems = {text.stem(path) for path in paths}
         again = len(stems) == 1 and not any(map(is_constant, (*stems, *(declared[path] for path in paths))))
-        if len(paths) > 1 and not again:
+        if len(set(map(_place, paths))) > 1 and not again:
             depth.update({path: 2 if is_constant(text.stem(path)) else 1 for path in paths})
     names = {path: _called(path, parts) for path, parts in depth.items()}
     for _ in range(_FOLDERS):
-        counts = Counter(names.values())
+        counts = Counter(names[path] for path in {_place(path): path for path in names}.values())
         alike = [path for path, name in names.items() if counts[name] > 1]
         names.update({path: _called(path, depth[path] + 1) for path in alike})
         depth.update({path: depth[path] + 1 for path in alike})
@@ -81,6 +81,11 @@ def named(
             aliases = tuple(_called(path, parts) + tail for parts in (2, 1))
             record = replace(record, id=renamed(record.id, record.entry), aliases=aliases)
         yield record
+
+
+def _place(path: Path) -> tuple[Path, str]:
+    """Return a file's folder and name: what one entry in two formats has in common."""
+    return path.absolute().parent, text.stem(path)
 
 
 def _called(path: Path, parts: int) -> str:

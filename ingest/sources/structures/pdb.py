@@ -78,7 +78,7 @@ def read(path: Path, options: Options = DEFAULT) -> Iterator[Record]:
     model, after, names = _first_model(content)
     code = entry_id(_code(header.code), path)
     atoms = _atoms(path, model, after, names)
-    if not atoms.polymers and not header.sequences:
+    if not atoms.names and not header.sequences:
         raise SourceError(f"{path} is no PDB file: it has neither ATOM nor SEQRES records; check the file.")
     predicted = pdb_declares(path, content)
     chains: list[Chain] = []

@@ -11,6 +11,8 @@ from .chain import BACKBONE, Atom, Residue, Variant
 
 #: Å. Cα of neighbours in a chain are 2.9 (cis) to 3.8 apart; those of two alternatives of a residue are closer.
 _OVERLAP = 2.0
+# Å, with room for two residues between that were not observed.
+_FAR = 12.0
 _PEPTIDE = frozenset({"N", "CA", "C"})
 
 
@@ -21,8 +23,8 @@ def residues(atoms: Iterable[Atom]) -> list[Residue]:
 
     Residues that share number and insertion code are alternatives of one where an alternate location marks them, or
     where they overlap and none has all of the occupancy. Without a mark they are two residues if one follows the other
-    in the file and their Cα are apart, as where insertion codes were stripped. What is neither stands in `clashes`, or
-    in `repeated` where it has the same name.
+    in the file and their Cα are 2 to 12 Å apart, as where insertion codes were stripped. What is neither stands in
+    `clashes`, or in `repeated` where it has the same name.
     """
     order: list[Residue] = []
     last: dict[tuple[int, str | None], Residue] = {}
@@ -82,7 +84,7 @@ def _joined(there: Residue, run: Sequence[Atom], *, follows: bool) -> Residue | 
         if apart is not None and apart < _OVERLAP and max(atom.occupancy for atom in (*seen, *run)) < 1:
             return there
         hetero = run[0].hetero and not any(each.hetero for each in there.variants.values())
-        if apart is not None and apart >= _OVERLAP and (follows or hetero):
+        if apart is not None and apart >= _OVERLAP and (hetero or (follows and apart < _FAR)):
             # The one after the other, or an amino acid that is a ligand, for all its number says.
             return None
         there.clashes.append(run[0])
@@ -91,7 +93,7 @@ def _joined(there: Residue, run: Sequence[Atom], *, follows: bool) -> Residue | 
     apart = _apart(there, run)
     # A single atom that comes twice makes no residue of its own.
     whole = {atom.name for atom in run} & _PEPTIDE >= variant.atoms.keys() & _PEPTIDE
-    return None if again and whole and follows and apart is not None and apart >= _OVERLAP else there
+    return None if again and whole and follows and apart is not None and _OVERLAP <= apart < _FAR else there
 
 
 def _repeats(variant: Variant, atom: Atom) -> bool:

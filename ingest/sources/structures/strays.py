@@ -23,8 +23,8 @@ def with_strays(
 
     A residue is put between the two whose numbers are next to its own, or at an end, if it is bound to one of them
     (or follows without a gap in number, where there are no atoms to tell a bond by). At the end of the polymer itself,
-    HETATM residues stay that are bound, or that have no atoms to tell by. What fits nowhere is a ligand, and is named in
-    a warning if the polymer may lack it.
+    HETATM residues stay that are bound, or that have no atoms to tell by. What fits nowhere is a ligand, and is named
+    in a warning if the polymer may lack it.
 
     Parameters
     ----------
