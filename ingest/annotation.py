@@ -84,6 +84,7 @@ def annotate(
     name: str = "a table in memory",
     ligand_distance: float | None = None,
     dssp: bool = False,
+    predicted: bool = False,
 ) -> Annotated:
     """Give the proteins of a store properties; coordinates too, where a protein has none yet.
 
@@ -111,6 +112,7 @@ def annotate(
     ligand_distance : residues with a heavy atom at most so many Å from one of a ligand are its binding site; by default
         those of BioLiP's criterion, two pairs of atoms within the sum of their van der Waals radii + 0.5 Å
     dssp : run mkdssp on structure files
+    predicted : B-factors of structure files that declare no experiment are pLDDT, also where no file says so
 
     Raises
     ------
@@ -132,7 +134,7 @@ def annotate(
         raise SourceError("nothing to annotate with was given: name a file, or entries to fetch.")
     named = columns if columns is None or isinstance(columns, Mapping) else {column: column for column in columns}
     said = TableOptions(on, named, kinds or {}, units or {}, descriptions or {}, numbering, absent, symmetric)
-    options = Options(absent=absent, ligand_distance=ligand_distance, dssp=dssp)
+    options = Options(absent=absent, ligand_distance=ligand_distance, dssp=dssp, predicted=predicted)
     path = Path(store)
     frames = [item for item in inputs if not isinstance(item, str | os.PathLike)]
     files = [item for item in inputs if isinstance(item, str | os.PathLike)]

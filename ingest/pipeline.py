@@ -65,6 +65,7 @@ def ingest(
     absent: Literal["null", "false"] = "null",
     ligand_distance: float | None = None,
     dssp: bool = False,
+    predicted: bool = False,
     glycine_cb: GlycineCb | None = None,
     strict: bool = False,
     workers: int | None = None,
@@ -104,6 +105,7 @@ def ingest(
     ligand_distance : residues with a heavy atom at most so many Å from one of a ligand are its binding site; by default
         those of BioLiP's criterion, two pairs of atoms within the sum of their van der Waals radii + 0.5 Å
     dssp : run mkdssp on structure files
+    predicted : B-factors of structure files that declare no experiment are pLDDT, also where no file says so
     glycine_cb : what stands for glycine's Cβ in distances and contacts: 'virtual', a Cβ placed from N, Cα and C, or
         'ca', its Cα, as in CASP; by default what the store has, and 'virtual' in a new one
     strict : a protein that fails is fatal, rather than recorded and skipped
@@ -145,7 +147,7 @@ def ingest(
         began = time.perf_counter()
         excluded = fill_catalog(
             path, files, limit=limit, sample=sample, seed=seed, keep_duplicates=keep_duplicates,
-            options=Options(absent=absent, ligand_distance=ligand_distance, dssp=dssp),
+            options=Options(absent=absent, ligand_distance=ligand_distance, dssp=dssp, predicted=predicted),
             glycine_cb=glycine_cb,
         )  # fmt: skip
         kind = "cuda" if where.device.startswith("cuda") else "cpu"

@@ -157,6 +157,7 @@ def ingest_proteins(
     absent: Literal["null", "false"] = "null",
     ligand_distance: float | None = None,
     dssp: bool = False,
+    predicted: bool = False,
     glycine_cb: GlycineCb | None = None,
 ) -> StoreDocument:
     """Read proteins and what is known of them into a store, made if it does not exist, without running a model.
@@ -164,7 +165,8 @@ def ingest_proteins(
     Parameters
     ----------
     store : directory
-    inputs, fetch, limit, sample, seed, keep_duplicates, absent, ligand_distance, dssp, glycine_cb : as :func:`ingest`'s
+    inputs, fetch, limit, sample, seed, keep_duplicates, absent, ligand_distance, dssp, predicted, glycine_cb : as
+        :func:`ingest`'s
 
     Raises
     ------
@@ -174,7 +176,7 @@ def ingest_proteins(
     path, files = Path(store), [*map(Path, inputs), *fetched(fetch)]
     if not files:
         raise SourceError("no input was given: name a protein file, or a folder of them.")
-    options = Options(absent=absent, ligand_distance=ligand_distance, dssp=dssp)
+    options = Options(absent=absent, ligand_distance=ligand_distance, dssp=dssp, predicted=predicted)
     with storage_errors(path), store_directory(path):
         fill_catalog(
             path,

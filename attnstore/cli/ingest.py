@@ -87,7 +87,9 @@ def ingest(
 
 
 #: Options that say something of proteins, not of a model.
-_OF_PROTEINS = ("limit", "sample", "seed", "keep_duplicates", "absent", "ligand_distance", "dssp", "glycine_cb")
+_OF_PROTEINS = ("limit", "sample", "seed", "keep_duplicates", "absent", "ligand_distance", "dssp", "predicted",
+    "glycine_cb",
+)  # fmt: skip
 
 
 def _proteins(

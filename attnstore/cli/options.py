@@ -24,11 +24,15 @@ _SOURCE_OPTIONS = (
         "[default: BioLiP's criterion, two pairs of atoms within their van der Waals radii + 0.5 Å]",
     ),
     click.option("--dssp", is_flag=True, help="Run mkdssp on structure files."),
+    click.option(
+        "--predicted", is_flag=True,
+        help="Read the B-factors of structure files as pLDDT where no file declares an experiment.",
+    ),
 )  # fmt: skip
 
 
 def source_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """``--fetch``, ``--absent``, ``--ligand-distance`` and ``--dssp``."""
+    """``--fetch``, ``--absent``, ``--ligand-distance``, ``--dssp`` and ``--predicted``."""
     for option in reversed(_SOURCE_OPTIONS):
         function = option(function)
     return function

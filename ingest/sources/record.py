@@ -90,6 +90,8 @@ class Options:
         BioLiP's criterion, see :func:`.structures.ligands.ligand_residues`.
     dssp
         Run mkdssp on structure files.
+    predicted
+        B-factors of structure files that declare no experiment are pLDDT, also where no file says so.
     accessibility
         Measure how far residues of structure files are open to solvent, which is most of the time that reading one
         takes.
@@ -102,6 +104,7 @@ class Options:
     absent: Literal["null", "false"] = "null"
     ligand_distance: float | None = None
     dssp: bool = False
+    predicted: bool = False
     accessibility: bool = True
     glycine_cb: GlycineCb = "virtual"
     excluding: Callable[[Excluded], None] = _unsaid

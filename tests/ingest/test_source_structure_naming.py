@@ -303,6 +303,19 @@ def test_plddt_of_an_mmcif_is_that_of_its_metric_or_of_its_b_factors(tmp_path, k
     assert plddt(next(mmcif.read(tmp_path / "x.cif"))) is None
 
 
+@pytest.mark.parametrize("places", [CONFIDENT, UNIT])
+def test_a_bare_file_is_a_prediction_where_its_user_says_so_and_an_experiment_is_not(tmp_path, places):
+    (tmp_path / "x.pdb").write_text(pdb_lines(places))
+    (tmp_path / "y.cif").write_text(cif_lines(places))
+    (tmp_path / "z.pdb").write_text("EXPDTA    X-RAY DIFFRACTION\n" + pdb_lines(GSH))
+    ingest_proteins(tmp_path / "s.attn", [tmp_path / "x.pdb", tmp_path / "z.pdb"], predicted=True)
+    store = attnstore.open(tmp_path / "s.attn")
+    values = [value for (value,) in store.sql("SELECT plddt FROM residues").fetchall()]
+    assert values[:3] == pytest.approx([90.5, 70.0, 50.25], abs=0.5)
+    assert values[3:] == [None] * 3
+    assert plddt(next(mmcif.read(tmp_path / "y.cif", Options(predicted=True)))) == pytest.approx(values[:3], abs=0.5)
+
+
 def test_confidence_out_of_range_is_not_plddt(tmp_path, caplog):
     (tmp_path / "ranked_0.pdb").write_text(pdb_lines([*CONFIDENT[:2], replace(CONFIDENT[2], b=250.0)]))
     assert plddt(next(pdb.read(tmp_path / "ranked_0.pdb"))) is None

@@ -26,14 +26,14 @@ _ITEMS = ("_struct.title", "_software.name", "_struct.pdbx_descriptor", "_ma_mod
 _PREDICTED = re.compile(r"theoretical model|predicted|computational|in silico", re.IGNORECASE)
 
 
-def pdb_declares(path: Path, content: Sequence[str]) -> bool:
-    """Say whether the B-factors of a PDB file are pLDDT.
+def pdb_declares(path: Path, content: Sequence[str], *, predicted: bool = False) -> bool:
+    """Say whether the B-factors of a PDB file are pLDDT, by the file or, with `predicted`, by its user.
 
     They are where no experiment is declared (EXPDTA other than a theoretical model, a unit cell, REMARK 3), and a
     record or the file's name names a program that writes pLDDT there, or a PARENT record stands in it, as ESMFold and
     OpenFold write. They are not in a file that Rosetta has scored, or of CASP (PFRMAT), where they are errors in Å.
     """
-    declared = _FILES.fullmatch(text.stem(path)) is not None
+    declared = predicted or _FILES.fullmatch(text.stem(path)) is not None
     for line in content:
         record = line[:6].rstrip()
         if record == "EXPDTA" and not _PREDICTED.search(line):
@@ -54,15 +54,15 @@ def _has_cell(lengths: str) -> bool:
         return False
 
 
-def cif_declares(path: Path, cif: Cif) -> bool:
-    """Say whether the B-factors of an mmCIF file are pLDDT.
+def cif_declares(path: Path, cif: Cif, *, predicted: bool = False) -> bool:
+    """Say whether the B-factors of an mmCIF file are pLDDT, by the file or, with `predicted`, by its user.
 
     They are where a local pLDDT is declared (``ma_qa_metric``); and, with no method in ``exptl`` but a theoretical one,
     where the title, the software or the file's name names a program that writes pLDDT there.
     """
     if any(value not in ABSENT and not _PREDICTED.search(value) for value in cif.get("_exptl.method", [])):
         return False
-    if _metrics(cif):
+    if predicted or _metrics(cif):
         return True
     named = any(_PROGRAMS.search(value) for item in _ITEMS for value in cif.get(item, []))
     return named or _FILES.fullmatch(text.stem(path)) is not None

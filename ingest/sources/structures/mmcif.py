@@ -116,7 +116,7 @@ def read(path: Path, options: Options = DEFAULT) -> Iterator[Record]:
         reasons.setdefault(chain, why_no_protein(()))
     chains.sort(key=lambda one: one.author)
     chains = told_apart(entry, chains)
-    if cif_declares(path, cif):
+    if cif_declares(path, cif, predicted=options.predicted):
         local = local_confidence(cif)
         chains = [replace(one, confidence=_confidence(one, local)) for one in chains]
     excluded = [

@@ -80,7 +80,7 @@ def read(path: Path, options: Options = DEFAULT) -> Iterator[Record]:
     atoms = _atoms(path, model, after, names)
     if not atoms.names and not header.sequences:
         raise SourceError(f"{path} is no PDB file: it has neither ATOM nor SEQRES records; check the file.")
-    predicted = pdb_declares(path, content)
+    predicted = pdb_declares(path, content, predicted=options.predicted)
     chains: list[Chain] = []
     ligands: list[Group] = []
     excluded: list[Excluded] = []
