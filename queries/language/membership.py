@@ -54,7 +54,7 @@ def _members(node: Tree) -> list[Tree] | None:
     if values["type"] == "ARRAY_CONSTRUCTOR":
         return list(values["children"])
     if values.get("function_name") != "list_value":
-        text = render(node["child"])
+        text = ".".join(node["child"].get("column_names") or [render(node["child"])])
         raise RefusalError(
             f"{render(values)} is not written out", f"write list_contains({render(values)}, {text}), or {text} IN (…)"
         )
