@@ -43,6 +43,9 @@ class Model:
     document: ModelDocument
     manifest: Manifest
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _model_again, (self.directory.absolute().parent.parent, self.name)
+
     def __repr__(self) -> str:
         """What `summary` says, in three lines."""
         told = self.summary()
@@ -140,6 +143,10 @@ class Store:
     path: Path
     models: Mapping[str, Model]
     document: StoreDocument
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A copy, in another process, too, is the store opened again by its path, as it is then."""
+        return open_store, (self.path.absolute(),)
 
     def __repr__(self) -> str:
         """What it holds, in a few lines for each model."""
@@ -376,6 +383,11 @@ class Store:
         from .verify import verify
 
         return list(map(str, verify(self.path)))
+
+
+def _model_again(store: Path, name: str) -> Model:
+    """A model that was pickled."""
+    return open_store(store).model(name)
 
 
 def open_store(path: str | os.PathLike[str]) -> Store:

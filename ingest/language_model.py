@@ -3,11 +3,12 @@
 import contextlib
 import hashlib
 import os
+import pickle
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
+import huggingface_hub
 import torch
 import transformers
 
@@ -15,14 +16,9 @@ from ..errors import ModelError, first_line
 from .architectures import ARCHITECTURES, Architecture
 from .capture import Receiver, Spans, capture
 from .collect import Collected
+from .model_config import read_config
+from .model_folder import check_folder, without_tokenizer
 from .tokens import PROBE, ResidueTokens, residue_tokens
-
-_WEIGHTS = (
-    "model.safetensors",
-    "model.safetensors.index.json",
-    "pytorch_model.bin",
-    "pytorch_model.bin.index.json",
-)
 
 #: Parameters that no attention weight depends on; checkpoints of other heads lack them.
 _UNUSED = ("pooler.", "contact_head.", "lm_head.")
@@ -180,19 +176,16 @@ def load(
         torch.set_num_threads(1)
     where = choose_device(device)
     chosen = choose_precision(precision, where)
-    _check_folder(source, weights=randomize_seed is None)
+    source = os.path.expanduser(source)
+    check_folder(source, weights=randomize_seed is None)
     with _quiet():
-        config = _config(source)
+        described, config = read_config(source)
         architecture = ARCHITECTURES.get(config.model_type, Architecture())
         if randomize_seed is None:
-            module, missing = _trained(source, architecture)
+            module, missing = _trained(source, config, architecture)
         else:
             module, missing = _random(config, architecture, randomize_seed), []
-        try:
-            tokenizer = transformers.AutoTokenizer.from_pretrained(source, trust_remote_code=False)
-        except Exception as error:
-            raise ModelError(f"the tokenizer of {source} cannot be loaded: {first_line(error)}") from error
-        tokens = residue_tokens(tokenizer, source, pad_left=architecture.pad_left, residue_map=residue_map)
+        tokens = _tokens(source, described, config, pad_left=architecture.pad_left, residue_map=residue_map)
         digest = weights_digest(module, without=missing)
         module.eval()
         module.config.use_cache = False  # keys and values, kept for a next token
@@ -215,34 +208,48 @@ def load(
     )
 
 
-def _config(source: str) -> Any:
+def _tokens(
+    source: str, described: dict[str, Any], config: Any, *, pad_left: bool, residue_map: str | None
+) -> ResidueTokens:
+    """How residues become tokens; where no tokenizer serves and none is there, that is what is said."""
+    missing = without_tokenizer(source, described)
     try:
-        described, _ = transformers.PretrainedConfig.get_config_dict(source)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(source, config=config, trust_remote_code=False)
     except Exception as error:
-        raise ModelError(f"model {source} cannot be loaded: {first_line(error)}") from error
-    if "auto_map" in described and described.get("model_type") not in transformers.CONFIG_MAPPING:
-        raise ModelError(f"model {source} runs on code of its own, which attnstore does not download.")
+        raise ModelError(missing or f"the tokenizer of {source} cannot be loaded: {first_line(error)}") from error
     try:
-        return transformers.AutoConfig.from_pretrained(source, trust_remote_code=False)
-    except Exception as error:
-        convert = f"`attnstore.ingest.convert_tape({source!r}, OUT)`"
-        hint = "" if "model_type" in described else f" If it is TAPE's: {convert} makes it one that can."
-        raise ModelError(f"model {source} cannot be loaded: {first_line(error)}{hint}") from error
+        return residue_tokens(tokenizer, source, pad_left=pad_left, residue_map=residue_map)
+    except ModelError as error:
+        raise ModelError(missing or str(error)) from None
 
 
-def _trained(source: str, architecture: Architecture) -> tuple[Any, list[str]]:
+def _trained(source: str, config: Any, architecture: Architecture) -> tuple[Any, list[str]]:
     """The module, and the names of parameters that its checkpoint lacks."""
     try:
         module, loaded = getattr(transformers, architecture.loader).from_pretrained(
             source,
+            config=config,
             dtype=torch.float32,
             attn_implementation="eager",
             output_loading_info=True,
+            ignore_mismatched_sizes=True,  # they are refused below, by name
             trust_remote_code=False,
         )
+    except (pickle.UnpicklingError, EOFError) as error:
+        # torch's own text advises to run whatever the file holds.
+        raise ModelError(
+            f"model {source} cannot be loaded: its file of weights is damaged, or holds more than weights, which "
+            "attnstore does not run. Copy it again, or give a folder with model.safetensors."
+        ) from error
     except Exception as error:
         raise ModelError(f"model {source} cannot be loaded: {first_line(error)}") from error
-    missing = sorted(loaded["missing_keys"])
+    for name, found, wanted in sorted(loaded["mismatched_keys"]):
+        if not name.startswith(_UNUSED):
+            raise ModelError(
+                f"model {source} has weights of another shape than its config.json: {name} is {tuple(found)} and "
+                f"should be {tuple(wanted)}. Give the config.json that was saved with them."
+            )
+    missing = sorted({*loaded["missing_keys"], *(name for name, *_ in loaded["mismatched_keys"])})
     needed = [key for key in missing if not key.startswith(_UNUSED)]
     if needed:
         raise ModelError(
@@ -273,19 +280,6 @@ def weights_digest(module: torch.nn.Module, without: Collection[str] = ()) -> st
         digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
         digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes() if tensor.ndim else b"")
     return digest.hexdigest()
-
-
-def _check_folder(source: str, *, weights: bool) -> None:
-    folder = Path(source)
-    if folder.is_dir():
-        if not (folder / "config.json").exists():
-            raise ModelError(f"model folder {source} has no config.json: give the folder that transformers saved.")
-        if weights and not any((folder / name).exists() for name in _WEIGHTS):
-            raise ModelError(f"model folder {source} has no weights: it needs one of {', '.join(_WEIGHTS)}.")
-    elif folder.exists():
-        raise ModelError(f"model {source} is a file: give a hub id or the folder that holds the model.")
-    elif source.startswith((".", "/", "~")) or source.count("/") > 1:
-        raise ModelError(f"model folder {source} does not exist.")
 
 
 def _check_capture(module: Any, architecture: Architecture, tokens: ResidueTokens) -> tuple[float, bool]:
@@ -351,11 +345,14 @@ def _quiet() -> Iterator[None]:
     """Without transformers' report and bar: what matters of them is checked here, and said in one sentence."""
     logging = transformers.utils.logging
     verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    hub, level = huggingface_hub.utils.logging, huggingface_hub.utils.logging.get_verbosity()
     logging.set_verbosity_error()
+    hub.set_verbosity_error()  # of every retry where there is no network
     logging.disable_progress_bar()
     try:
         yield
     finally:
         logging.set_verbosity(verbosity)
+        hub.set_verbosity(level)
         if bars:
             logging.enable_progress_bar()

@@ -1,10 +1,11 @@
 """What a query comes back as: a pandas frame that knows what was asked, of what, and how it was answered."""
 
+import copy
 import decimal
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pandas as pd
 import pyarrow as pa
@@ -33,7 +34,7 @@ class Result(pd.DataFrame):
     (columns that are known within bounds) and `versions`.
     """
 
-    _metadata = ("_table",)
+    _metadata: ClassVar[list[str]] = ["_table"]  # pickled with the frame
 
     @classmethod
     def of(cls, table: pa.Table, attributes: Mapping[str, Any]) -> "Result":
@@ -47,6 +48,15 @@ class Result(pd.DataFrame):
     def _constructor(self) -> Any:
         # What is cut out of a result or computed from it is a frame as any other.
         return pd.DataFrame
+
+    def __copy__(self) -> "Result":
+        return self.__deepcopy__()
+
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> "Result":
+        copied = type(self)(self.copy())
+        copied.attrs.update(copy.deepcopy(self.attrs))
+        object.__setattr__(copied, "_table", object.__getattribute__(self, "_table"))  # which nothing changes
+        return copied
 
     @property
     def plan(self) -> str:
