@@ -60,7 +60,7 @@ def hidden(store: Store, protein: str, layer: int | None, model: str | None) -> 
     segment, local = chosen.locate(protein)
     begin, end = segment.proteins.residue_offset[local : local + 2].tolist()
     residues = _residues(store.catalog_path, protein, end - begin)
-    return xr.DataArray(
+    found = xr.DataArray(
         segment.hidden(selected, begin, end),
         dims=(*(["layer"] if layer is None else []), "residue", "feature"),
         coords={f"residue{suffix}": ("residue", values) for suffix, values in residues.items()},
@@ -70,6 +70,8 @@ def hidden(store: Store, protein: str, layer: int | None, model: str | None) -> 
             "source_length": int(segment.proteins.length[local]),
         },
     )  # fmt: skip
+    found.encoding["dtype"] = "float32"  # in files: NetCDF has no float16
+    return found
 
 
 def _holding(store: Store, name: str | None, what: str) -> Model:
