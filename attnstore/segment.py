@@ -90,7 +90,11 @@ def bytes_at(path: Path, offset: int, size: int) -> bytes:
 @lru_cache(maxsize=1 << 16)
 def _check_part(path: Path, part: "Part") -> None:
     """Raise StoreError unless a part of a file has its digest; what has passed once is not read again."""
-    if durable.sha256_bytes(bytes_at(path, part.offset, part.size)) != part.sha256:
+    try:
+        content = bytes_at(path, part.offset, part.size)
+    except OSError as error:
+        raise damaged(path, error) from error
+    if durable.sha256_bytes(content) != part.sha256:
         raise StoreError(f"{path} is damaged: bytes from {part.offset} do not have the digest they were written with.")
 
 
@@ -210,6 +214,8 @@ class Segment:
     def check_arcs(self) -> None:
         """Check all of arcs.parquet, for a reader that does not do so itself; raises StoreError."""
         path = self.arcs_path
+        if not path.exists():
+            raise StoreError(f"segment {self.entry.id} is damaged: {path} is missing.")
         for part in self.arc_parts:
             _check_part(path, part)
 

@@ -175,7 +175,7 @@ def _create_arcs(connection: duckdb.DuckDBPyConnection, store: "Store") -> list[
 def _models(store: "Store") -> pa.Table:
     text, number = pa.string(), pa.int64()
     kinds = {"name": text, "source": text, "architecture": text, "layers": number, "heads": number, "precision": text,
-             "keep": text}  # fmt: skip
+             "randomize": text, "seed": number, "keep": text}  # fmt: skip
     counts = ("max_residues", "proteins", "residues", "entries", "arcs", "segments", "bytes", "skipped")
     schema = pa.schema([*kinds.items(), *((name, number) for name in counts)])
     rows = pa.Table.from_pylist([model.summary() for model in store.models.values()], schema=schema)

@@ -1,8 +1,9 @@
 """A store, open for reading: its models, its matrices, and the questions one can ask it."""
 
 import os
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from .arguments import check_text, nearest
 from .codebook import Codebook
 from .errors import QueryError, StoreError
-from .layout import ATTENTION, MANIFEST_FILE, MODEL_FILE, Manifest, ModelDocument, StoreDocument
+from .layout import ATTENTION, MANIFEST_FILE, MODEL_FILE, STORE_FILE, Manifest, ModelDocument, StoreDocument
 from .segment import Segment, open_segment
 
 if TYPE_CHECKING:
@@ -51,11 +52,19 @@ class Model:
         told = self.summary()
         return (
             f"{told['name']}  ({told['architecture']}, {told['layers']} layers × {told['heads']} heads, "
-            f"{told['precision']}, from {told['source']})\n"
+            f"{told['precision']}, from {told['source']})\n{self._null()}"
             f"  {told['proteins']:,} proteins ({told['skipped']:,} skipped), {told['residues']:,} residues\n"
             f"  {told['entries']:,} attention entries, {told['arcs']:,} arcs, {told['segments']:,} segments, "
             f"{self.manifest.total('bytes') / 1e6:,.1f} MB of {', '.join(self.document.keep)}"
         )
+
+    def _null(self) -> str:
+        """That what the model says is chance, in a line; nothing of a trained model on the proteins themselves."""
+        document = self.document
+        if document.randomize is None:
+            return ""
+        random = "random weights" if document.randomize == "weights" else "shuffled sequences"
+        return f"  a null model: {random}, seed {document.seed}\n"
 
     @property
     def name(self) -> str:
@@ -67,8 +76,11 @@ class Model:
         """Attention entries: layers × heads × pairs."""
         return self.document.layers * self.document.heads * self.manifest.total("pairs")
 
-    def summary(self) -> dict[str, str | int]:
-        """What the model is and what is committed of it: identity, shape and counts."""
+    def summary(self) -> dict[str, str | int | None]:
+        """What the model is and what is committed of it: identity, shape and counts.
+
+        `randomize` is 'weights' or 'sequence' of a null model, and None of any other, as is its `seed`.
+        """
         document, manifest = self.document, self.manifest
         return {
             "name": document.name,
@@ -77,6 +89,8 @@ class Model:
             "layers": document.layers,
             "heads": document.heads,
             "precision": document.precision,
+            "randomize": document.randomize,
+            "seed": document.seed,
             "keep": ",".join(document.keep),
             "max_residues": document.max_residues,
             "proteins": manifest.total("proteins"),
@@ -156,10 +170,24 @@ class Store:
 
     @property
     def catalog_path(self) -> Path:
-        """The DuckDB file of proteins and residues; raises StoreError where there is none."""
+        """The DuckDB file of proteins and residues; raises StoreError where there is none.
+
+        Where others have added proteins or properties since the store was opened, and its own catalog is gone, that
+        is the current one, with a warning: it holds the same proteins in the same order.
+        """
         from .catalog import current_catalog
 
-        return current_catalog(self.path, self.document)
+        path = current_catalog(self.path, self.document)
+        if path.name != self.document.catalog:
+            if self._is_other():
+                raise StoreError(self._changed())
+            _ = self._newer_catalog
+        return path
+
+    @cached_property
+    def _newer_catalog(self) -> None:
+        """Said once."""
+        warnings.warn(self._changed(" Proteins and properties are read as they are now."), stacklevel=4)
 
     def model(self, name: str | None = None) -> Model:
         """A model by name; without one, the only model there is.
@@ -226,7 +254,8 @@ class Store:
         """
         from .matrix import attention
 
-        return attention(self, protein, layer, head, model, bounds)
+        with self._as_opened():
+            return attention(self, protein, layer, head, model, bounds)
 
     def hidden(self, protein: str, layer: int | None = None, *, model: str | None = None) -> "xr.DataArray":
         """The representations of a protein's residues, as each layer hands them on.
@@ -252,7 +281,8 @@ class Store:
         """
         from .matrix import hidden
 
-        return hidden(self, protein, layer, model)
+        with self._as_opened():
+            return hidden(self, protein, layer, model)
 
     def sql(self, statement: str) -> "duckdb.DuckDBPyRelation":
         """One SELECT over ``proteins``, ``members``, ``residues``, ``pairs``, ``properties``, ``property_sources``,
@@ -265,7 +295,8 @@ class Store:
         """
         from .sql import relation
 
-        return relation(self, statement)
+        with self._as_opened():
+            return relation(self, statement)
 
     def proteins(self) -> "duckdb.DuckDBPyRelation":
         """The proteins, a row each with id, length, sequence and properties: ``.df()``, ``.to_arrow_table()``, …"""
@@ -297,7 +328,8 @@ class Store:
         """Write the store's tables to one DuckDB file or a folder of Parquet; see :func:`attnstore.export.export`."""
         from .export import export
 
-        return export(self, Path(target), form, arcs=arcs)
+        with self._as_opened():
+            return export(self, Path(target), form, arcs=arcs)
 
     def query(self, sql: str, **options: Any) -> "Result":
         """Answer one SELECT over the virtual table `attention` and the store's other tables; a pandas frame.
@@ -306,19 +338,22 @@ class Store:
         """
         from .queries.query import query
 
-        return query(self, sql, **options)
+        with self._as_opened():
+            return query(self, sql, **options)
 
     def stream(self, sql: str, **options: Any) -> "pa.RecordBatchReader":
         """The same answer in Arrow batches, found while they are read; see :func:`attnstore.queries.query.stream`."""
         from .queries.query import stream
 
-        return stream(self, sql, **options)
+        with self._as_opened():
+            return stream(self, sql, **options)
 
     def explain(self, sql: str, **options: Any) -> str:
         """How :meth:`query` would answer, in words; see :func:`attnstore.queries.query.explain`."""
         from .queries.query import explain
 
-        return explain(self, sql, **options)
+        with self._as_opened():
+            return explain(self, sql, **options)
 
     def align(self, predicate: str, **options: Any) -> "Alignment":
         """Share of each head's attention that goes to pairs where a predicate is true.
@@ -372,11 +407,44 @@ class Store:
         with self._reading():
             return report(self, Path(directory), **options)
 
-    def _reading(self) -> AbstractContextManager[None]:
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
         """What a damaged catalog says, in one sentence."""
         from .catalog import catalog_errors
 
-        return catalog_errors(self.path / str(self.document.catalog))
+        with self._as_opened(), catalog_errors(self.path / str(self.document.catalog)):
+            yield
+
+    @contextmanager
+    def _as_opened(self) -> Iterator[None]:
+        """Whatever fails because the store is no longer the one that was opened says that."""
+        try:
+            yield
+        except QueryError:
+            raise
+        except Exception as error:
+            if str(error) != self._changed() and self._is_other():
+                raise StoreError(self._changed()) from error
+            raise
+
+    def _changed(self, consequence: str = "") -> str:
+        if not self.path.exists():
+            return f"the store {self.path} is no longer there: it was moved or deleted since it was opened."
+        return (
+            f"the store {self.path} has changed since it was opened.{consequence} Open it again: "
+            f"attnstore.open({str(self.path)!r})."
+        )
+
+    def _is_other(self) -> bool:
+        """Whether the store on disk no longer holds what this one held when it was opened."""
+        try:
+            now = open_store(self.path)
+        except StoreError:
+            return not (self.path / STORE_FILE).exists()
+        if now.document.proteins < self.document.proteins:
+            return True
+        listed = {name: set(model.manifest.segments) for name, model in now.models.items()}
+        return any(set(model.manifest.segments) - listed.get(name, set()) for name, model in self.models.items())
 
     def verify(self) -> list[str]:
         """Check every digest, checksum, count and sum; returns a sentence for each thing that is damaged."""

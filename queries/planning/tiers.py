@@ -209,7 +209,7 @@ def bytes_to_read(model: "Model", choice: Choice, heads: npt.NDArray[np.bool_]) 
     total = 0
     for segment in model.segments:
         if choice.tier == "arcs":
-            total += int(segment.arcs_path.stat().st_size * share)
+            total += int(sum(part.size for part in segment.arc_parts) * share)
         elif choice.tier in ("codes", "marginals"):
             folder = (
                 segment.directory / {"codes": "codes.zarr/codes", "marginals": "marginals.zarr/received"}[choice.tier]
