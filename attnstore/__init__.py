@@ -1,9 +1,24 @@
 """attnstore: the attention of protein language models, ingested once and queried afterwards."""
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from .errors import AttnstoreError, ModelError, QueryError, SourceError, StoreError
-from .store import Store
-from .store import open_store as open
+
+if TYPE_CHECKING:
+    from .store import Store
+    from .store import open_store as open
 
 __version__ = "0.1.0"
 
 __all__ = ["AttnstoreError", "ModelError", "QueryError", "SourceError", "Store", "StoreError", "open"]
+
+
+def __getattr__(name: str) -> Any:
+    """What needs NumPy is imported when it is used: the command heeds Ctrl-C before that."""
+    store = importlib.import_module(".store", __name__)
+    if name in ("Store", "open"):
+        return store.open_store if name == "open" else store.Store
+    if name in globals():  # a module that the store imports, as `layout`
+        return globals()[name]
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

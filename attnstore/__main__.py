@@ -1,6 +1,51 @@
-"""``python -m attnstore``: the command `attnstore`."""
+"""The command `attnstore`, and ``python -m attnstore``: after Ctrl-C one line, while libraries are loading, too."""
 
-from .cli import main
+import atexit
+import contextlib
+import os
+import signal
+import sys
+from types import FrameType
+from typing import NoReturn
+
+
+def main() -> NoReturn:
+    """Run the command; after Ctrl-C exit with 130 and do not wait for threads that are still computing."""
+    pressed: list[int] = []
+
+    def heed(number: int, _: FrameType | None) -> None:
+        pressed.append(number)
+        raise KeyboardInterrupt
+
+    # One that is ignored stays so: a shell without job control has it ignored by what it runs in the background.
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, heed)
+    try:
+        from .cli import main as run
+
+        run()
+    except SystemExit as stop:
+        if stop.code == 130:
+            _leave()
+        raise
+    except BaseException as error:
+        # A library may turn the interruption into an error of its own.
+        if not pressed and not isinstance(error, KeyboardInterrupt):
+            raise
+        with contextlib.suppress(OSError):
+            print("interrupted.", file=sys.stderr)
+        _leave()
+
+
+def _leave() -> NoReturn:
+    """End at once: the interpreter would wait for every thread's task, a second or more."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    atexit._run_exitfuncs()  # temporary folders are removed, connections closed
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(130)
+
 
 if __name__ == "__main__":
     main()
