@@ -92,7 +92,9 @@ def _threshold(text: str) -> float | str | None:
     try:
         return float(text)
     except ValueError:
-        raise click.BadParameter(f"{text!r} is neither a number, auto nor all.", param_hint="--threshold") from None
+        raise click.BadParameter(
+            f"{text!r} is neither a number from 0 to 1, such as 0.3, nor auto nor all.", param_hint="--threshold"
+        ) from None
 
 
 def alignment_text(result: "Alignment", frame: "pd.DataFrame", top: int) -> str:

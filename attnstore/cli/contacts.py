@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..tables import aligned, write_table
-from .options import STORE, output_options
+from .options import STORE, layer_and_head, output_options
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     "--method", type=click.Choice(["head", "topk", "logistic"]), default="topk", help="How maps are combined."
 )
 @click.option("--layer", type=int, help="With --head, of --method head: this head.")
-@click.option("--head", type=int, help="With --layer; without both --method head chooses the best and lists all.")
+@click.option("--head", metavar="L-H", help="As 5-4, or with --layer; without, the best is chosen and all are listed.")
 @click.option("-k", "--k", type=int, help="Heads of --method topk; without it chosen on the selected proteins.")
 @click.option("--c", type=float, help="Inverse strength of the L1 penalty of --method logistic; without it 0.15.")
 @click.option("--apc/--no-apc", default=True, help="Apply the average product correction.")
@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 def contacts(
     store: Path,
     protein: str | None,
+    layer: int | None,
+    head: str | None,
     select: str | None,
     top: int | None,
     form: str,
@@ -55,6 +57,7 @@ def contacts(
     from ..queries.contacts.result import ContactMap
     from ..store import open_store
 
+    options["layer"], options["head"] = layer_and_head(layer, head)
     ranked = protein is None and options["method"] == "head" and options["layer"] is None
     if top is not None and protein is None and not ranked:
         raise click.UsageError("--top says how many contacts of a PROTEIN, or heads, are listed: here is neither.")

@@ -50,3 +50,14 @@ def output_options(function: Callable[..., Any]) -> Callable[..., Any]:
         "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="Write to a file instead of stdout."
     )(function)
     return click.option("--format", "form", type=click.Choice(FORMATS), default="table", show_default=True)(function)
+
+
+def layer_and_head(layer: int | None, head: str | None) -> tuple[int | None, int | None]:
+    """Layer and head of ``--head 5-4``, or of ``--layer 5 --head 4``."""
+    parts = [] if head is None else head.split("-")
+    if not all(part.isdecimal() and part.isascii() for part in parts) or len(parts) > 2:
+        raise click.BadParameter(f"{head!r} is no head: write layer-head, both from 0, as 5-4.", param_hint="--head")
+    numbers = [int(part) for part in parts]
+    if len(numbers) == (1 if layer is None else 2) or (layer is not None and not numbers):
+        raise click.UsageError("give --head as layer-head, as 5-4, or --layer 5 --head 4.")
+    return (None, None) if not numbers else (layer, numbers[0]) if len(numbers) == 1 else (numbers[0], numbers[1])

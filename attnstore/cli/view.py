@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from .options import STORE
+from .options import STORE, layer_and_head
 
 
 @click.command()
@@ -54,18 +54,7 @@ def view(
         check_suffix(output)
     elif figure is not None or tracks:
         raise click.UsageError("--figure and --track belong to .png, .svg and .pdf: a page shows all of it.")
-    layer, number = _head(layer, head)
+    layer, number = layer_and_head(layer, head)
     shown = open_store(store).view(protein, layer=layer, head=number, **options)
     shown.save(output, figure or "matrix", tracks)
     click.echo(f"wrote {output}", err=True)
-
-
-def _head(layer: int | None, head: str | None) -> tuple[int | None, int | None]:
-    """Layer and head of ``--head 5-4``, or of ``--layer 5 --head 4``."""
-    parts = [] if head is None else head.split("-")
-    if not all(part.isdecimal() and part.isascii() for part in parts) or len(parts) > 2:
-        raise click.BadParameter(f"{head!r} is no head: write layer-head, both from 0, as 5-4.", param_hint="--head")
-    numbers = [int(part) for part in parts]
-    if len(numbers) == (1 if layer is None else 2) or (layer is not None and not numbers):
-        raise click.UsageError("give --head as layer-head, as 5-4, or --layer 5 --head 4.")
-    return (None, None) if not numbers else (layer, numbers[0]) if len(numbers) == 1 else (numbers[0], numbers[1])
