@@ -162,10 +162,10 @@ def _check(method: str, given: dict[str, Any], apc: bool, atom: str, seed: int) 
         raise QueryError(f"method is one of {', '.join(METHODS)}, not {method!r}.")
     for name, value in given.items():
         if value is not None and method not in _BELONG[name]:
-            other = _BELONG[name][0]
+            others = " or ".join(_BELONG[name])
             raise QueryError(
-                f"{name}={value!r} belongs to method {' or '.join(_BELONG[name])}, not {method}: leave it out, or ask with "
-                f"method={other!r}."
+                f"{name}={value!r} belongs to method {others}, not {method}: leave it out, or ask with "
+                f"method={_BELONG[name][0]!r}."
             )
     check_head(given["layer"], given["head"])
     if (given["layer"] is None) != (given["head"] is None):

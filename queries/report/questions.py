@@ -161,7 +161,7 @@ def _of_property(
     if not entry["known"]:
         yield Missing(name, "no value is known")
     elif name == _MIXTURE and known.intersection(_ITS_KINDS) and name not in named:
-        yield Missing(name, f"a mixture of the kinds of modification: --property {name} asks for it")
+        yield Missing(name, f"a mixture of the kinds of modification: properties={[name]!r} asks for it")
     elif entry["type"] == "boolean":
         if entry["positive"]:
             yield Question(key, _words(name), kind, column, None, meaning)

@@ -106,9 +106,12 @@ def test_the_bootstrap_draws_clusters(store):
     ("options", "message"),
     [
         ({"method": "best"}, "method is one of head, topk, logistic, not 'best'"),
-        ({"method": "topk", "layer": 1}, "layer belongs to method head, not topk: leave it out"),
-        ({"method": "topk", "head": 1}, "head belongs to method head, not topk"),
-        ({"method": "logistic", "k": 3}, "k belongs to method topk, not logistic"),
+        (
+            {"method": "topk", "layer": 1},
+            "layer=1 belongs to method head, not topk: leave it out, or ask with method='head'",
+        ),
+        ({"method": "topk", "head": 1}, "head=1 belongs to method head, not topk"),
+        ({"method": "logistic", "k": 3}, "k=3 belongs to method topk, not logistic"),
         ({"method": "topk", "c": 1.0}, "c belongs to method logistic, not topk"),
         ({"method": "logistic", "rank_top": "L"}, "rank_top belongs to method head or topk"),
         ({"method": "head", "layer": 1}, "layer and head go together"),

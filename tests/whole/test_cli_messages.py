@@ -1,7 +1,10 @@
 """What the library says in Python is printed as it is typed in a shell."""
 
+import ast
+import re
 import shlex
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -116,3 +119,31 @@ def test_the_command_prints_its_own_words(
     with pytest.raises(SystemExit):
         cli.main(["align", "a b", "contact"])
     assert capsys.readouterr().err == f"{what}: too many: pass --min-arcs 3, or `attnstore verify 'a b'`.\n"
+
+
+#: Of the strings of these modules options are those of other programs, or lines for a shell.
+SHELLS = ("attnstore/cli/", "attnstore/demo.py", "attnstore/fetch.py", "sources/structures/dssp.py")
+
+
+def strings(path: Path) -> Iterator[str]:
+    """The strings of a module that are no docstrings."""
+    tree = ast.parse(path.read_text())
+    nodes = [node for node in ast.walk(tree) if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)]
+    docstrings = {id(node.body[0].value) for node in nodes if node.body and isinstance(node.body[0], ast.Expr)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings:
+            yield node.value
+
+
+def test_no_message_of_the_library_names_an_option_or_a_command_of_the_shell() -> None:
+    root = Path(__file__).resolve().parents[2]
+    modules = [path for part in ("attnstore", "ingest", "queries", "reproduce") for path in (root / part).rglob("*.py")]
+    assert len(modules) > 100
+    found = [
+        f"{path.relative_to(root)}: {text}"
+        for path in modules
+        if not any(shell in path.as_posix() for shell in SHELLS)
+        for text in strings(path)
+        if re.search(r"(?<![\w-])--[a-z]|`attnstore [a-z]", text)
+    ]
+    assert found == []
