@@ -246,7 +246,7 @@ def test_a_site_and_what_would_hold_its_distance_do_not_mix(store):
     site = Property("binding_site", "residue", "boolean", "x")
     for name in ("binding_site_distance", "binding_site_DISTANCE"):
         held = Property(name, "residue", "float", "x")
-        with pytest.raises(SourceError, match=f"the store has a property {name}: --drop that"):
+        with pytest.raises(SourceError, match=f"the store has a property {name}: drop="):
             add(store, ("p", "ACD", along(held, [1, 2, 3]), at(site, 3, [1])))
         with pytest.raises(SourceError, match="a column of the catalog itself"):
             add(store, ("p", "ACD", at(site, 3, [1]), along(held, [1, 2, 3])))
