@@ -308,7 +308,7 @@ def _notes(published: PublishedModel | None, measured: Mapping[str, pd.DataFrame
         yield (
             f"Binding sites and modifications: the published shares of {published.name} are of labels moved by one "
             "residue, by an error of the paper's code, and cannot be compared with those above. as_published=True "
-            "(--as-published) measures on labels moved likewise."
+            "measures on labels moved likewise."
         )
     if "contact" in measured:
         yield (

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ import click
 
 from ..errors import AttnstoreError
 from ..tables import json_records
+from .messages import typed
 
 if TYPE_CHECKING:
     from ..reproduce import Reproduction
@@ -75,6 +77,8 @@ def vig2021(as_json: bool, **options: Any) -> None:
         raise AttnstoreError(
             f"reproduce needs {error.name}, which is not installed: pip install 'attnstore[ingest]'."
         ) from error
+    context = click.get_current_context()
+    done = replace(done, notes=tuple(typed(note, context) for note in done.notes))
     if as_json:
         click.echo(_for_programs(done))
     else:
@@ -84,8 +88,6 @@ def vig2021(as_json: bool, **options: Any) -> None:
 
 
 def _for_programs(done: "Reproduction") -> str:
-    from dataclasses import asdict
-
     found = {
         "page": str(done.page),
         "model": done.model,

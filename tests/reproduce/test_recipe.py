@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import html
 import json
 import re
 import shutil
@@ -151,7 +152,7 @@ def test_as_published_every_head_is_what_the_papers_code_counts_for_an_xlnet(
     assert any("as_published=True" in note for note in plain.notes)
     (contacts,) = (note for note in plain.notes if note.startswith("Contacts"))
     assert "its background is no enrichment" in contacts
-    assert all(note in plain.page.read_text() for note in (contacts, plain.notes[0]))
+    assert all(note in html.unescape(plain.page.read_text()) for note in (contacts, plain.notes[0]))
     assert set(plain.heads["interval"]) == {"Wald, Bonferroni"}
     assert "Wald, Bonferroni" in plain.page.read_text()
     assert not any("as_published=True" in note for note in done.notes)
