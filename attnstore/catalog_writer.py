@@ -28,8 +28,8 @@ from .derived import FROM_SEQUENCE
 from .errors import SourceError, StoreError
 from .layout import StoreDocument
 from .next_catalog import NextCatalog, incoming, storage_errors
-from .properties import SQL_TYPES, Annotation, Property, Source
-from .property_columns import SCHEMA, PropertyColumns
+from .properties import SQL_TYPES, Annotation, Level, Property, Source
+from .property_columns import SCHEMA, Key, PropertyColumns
 
 _DERIVED = ", ".join(f"{prop.name} {SQL_TYPES[prop.kind]}" for prop, _ in FROM_SEQUENCE)
 
@@ -269,10 +269,26 @@ class CatalogWriter:
         self._columns.drop(name)
 
     @property
-    def kept(self) -> Counter[tuple[str, str]]:
+    def kept(self) -> Counter[tuple[Level, str]]:
         """Of how many proteins other values than were given now were kept, by level and name of property."""
         self._flush()
         return Counter({key: count for key, count in self._columns.kept.items() if count})
+
+    def withdraw(self, level: Level, name: str) -> None:
+        """Take back all values that were put of a property that proteins kept."""
+        with storage_errors():
+            self._columns.withdraw(Key(level, name))
+
+    @property
+    def adds(self) -> bool:
+        """Whether anything was taken that the current catalog does not have."""
+        self._flush()
+        return self._changed or bool(self._columns.added)
+
+    @property
+    def names(self) -> set[str]:
+        """Names of the properties that there are, in lower case."""
+        return self._columns.names
 
     def _take(
         self,

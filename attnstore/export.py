@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import duckdb
 
 from .errors import AttnstoreError, StoreError, first_line
+from .paths import database_path
 from .quoting import literal
 from .sql import CATALOG_TABLES, create_tables
 
@@ -44,6 +45,8 @@ def export(store: "Store", target: Path, form: str, *, arcs: bool = False) -> li
     """
     if form not in FORMATS:
         raise AttnstoreError(f"{form!r} is no format to export to: it is one of {' and '.join(FORMATS)}.")
+    if form == "duckdb":
+        database_path(target)
     if target.exists():
         raise AttnstoreError(f"{target} is there already: give another name, or remove it.")
     try:

@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 
 from .durable import sha256_file
 from .errors import AttnstoreError
+from .paths import user_path
 
 #: Environment variable that moves the cache.
 CACHE_VARIABLE = "ATTNSTORE_CACHE"
@@ -65,7 +66,7 @@ def cache_directory() -> Path:
     """Where fetched files are kept: $ATTNSTORE_CACHE, or the user's cache folder."""
     given = os.environ.get(CACHE_VARIABLE)
     if given:
-        return Path(given)
+        return user_path(given)
     from platformdirs import user_cache_path
 
     return user_cache_path("attnstore")

@@ -1,6 +1,7 @@
 """Properties of proteins, residues and pairs: what a column of the catalog is, and the values a source gives it."""
 
 import re
+import unicodedata
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -32,6 +33,28 @@ NOT_GIVEN = "NULL where not given"
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
 
 
+def is_name(name: str) -> bool:
+    """Whether a property may be called so."""
+    return _NAME.fullmatch(name) is not None
+
+
+#: Letters that names of columns have and properties' names cannot.
+_SPELT = {
+    "å": "a", "ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss", "æ": "ae", "ø": "oe", "α": "alpha", "β": "beta", "γ": "gamma",
+    "δ": "d", "ε": "epsilon", "θ": "theta", "κ": "kappa", "λ": "lambda", "μ": "mu", "µ": "mu", "π": "pi", "ρ": "rho",
+    "σ": "sigma", "τ": "tau", "φ": "phi", "χ": "chi", "ψ": "psi", "ω": "omega", "²": "2", "³": "3", "%": "percent",
+    "+": "plus",
+}  # fmt: skip
+
+
+def legal_name(name: str) -> str:
+    """A name that a property may have, near to one that it may not: "ΔΔG (kcal/mol)" becomes "ddG_kcal_mol"."""
+    spelt = "".join(_SPELT.get(letter.lower(), letter) for letter in unicodedata.normalize("NFC", name))
+    plain = unicodedata.normalize("NFKD", spelt).encode("ascii", "ignore").decode()
+    words = re.sub(r"[^A-Za-z0-9]+", "_", plain.replace("%", "percent")).strip("_") or "value"
+    return (words if not words[0].isdigit() else f"x{words}")[:63].rstrip("_")
+
+
 @dataclass(frozen=True)
 class Property:
     """What a column of properties is, as the catalog's dictionary has it.
@@ -59,7 +82,7 @@ class Property:
     absent: str = NOT_GIVEN
 
     def __post_init__(self) -> None:
-        if not _NAME.fullmatch(self.name):
+        if not is_name(self.name):
             raise SourceError(
                 f"the property {self.name!r} cannot be a column of the catalog: name it with letters, digits and "
                 "underscores, 63 at most, not starting with a digit."

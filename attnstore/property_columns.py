@@ -63,7 +63,8 @@ class PropertyColumns:
     ----------
     kept : how many proteins kept, of each property, what was known of them before: from another source, or from the
         same one read otherwise
-    changed : whether any value was written
+    changed : whether any value was written, or a property dropped
+    added : properties that proteins got values of
     """
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, *, replace: bool) -> None:
@@ -78,6 +79,7 @@ class PropertyColumns:
         self._staged: dict[Key, str] = {}
         self._written: set[Key] = set()
         self.kept: Counter[Key] = Counter()
+        self.added: set[Key] = set()
         for name, level, kind, unit, description, absent in connection.execute(
             "SELECT name, level, type, unit, description, absent FROM properties"
         ).fetchall():
@@ -90,6 +92,11 @@ class PropertyColumns:
     @property
     def changed(self) -> bool:
         return bool(self._written)
+
+    @property
+    def names(self) -> set[str]:
+        """Names of the properties that there are, in lower case."""
+        return {key.name.lower() for key in self._entries}
 
     def admit(
         self, prop: Property, source: Source, proteins: npt.NDArray[np.integer], *, measured: bool = False
@@ -126,6 +133,7 @@ class PropertyColumns:
         states[proteins[again]] = _SEEN
         if new.any():
             self._written.add(key)
+            self.added.add(key)
             self._now.setdefault(key, {})[source.sha256] = (source.name, prop.absent)
             self._described.setdefault(key, {})[prop.description] = None
         return Admitted(new, again)
@@ -216,6 +224,19 @@ class PropertyColumns:
         ).fetchall()
         others |= {protein for protein, count in stored if protein in given and count != given[protein]}
         self.kept[Key(prop.level, prop.name)] += len(others)
+
+    def withdraw(self, key: Key) -> None:
+        """Take back the values that were put of a property, where none were replaced: it is as it was before."""
+        states = self._states[key]
+        new = np.flatnonzero(states == _NOW)
+        if key in self._staged:
+            self._connection.execute(f"DROP TABLE {self._staged.pop(key)}")
+        else:
+            self._clear(key, new)
+        states[new] = _UNKNOWN
+        self._now.pop(key, None)
+        self._written.discard(key)
+        self.added.discard(key)
 
     def drop(self, name: str) -> None:
         """Take a property off every level that has it.
@@ -334,7 +355,7 @@ class PropertyColumns:
 
     def _stage(self, key: Key) -> str:
         if key not in self._staged:
-            self._staged[key] = f"staged_{len(self._staged)}"
+            self._staged[key] = f"staged_{len(self._entries)}_{len(self._staged)}"
             kind = SQL_TYPES[self._entries[key].kind]
             self._connection.execute(
                 f"CREATE TEMP TABLE {self._staged[key]} "

@@ -14,6 +14,7 @@ from .arguments import check_text, nearest
 from .codebook import Codebook
 from .errors import QueryError, StoreError
 from .layout import ATTENTION, MANIFEST_FILE, MODEL_FILE, STORE_FILE, Manifest, ModelDocument, StoreDocument
+from .paths import database_path, user_path
 from .segment import Segment, open_segment
 
 if TYPE_CHECKING:
@@ -329,7 +330,7 @@ class Store:
         from .export import export
 
         with self._as_opened():
-            return export(self, Path(target), form, arcs=arcs)
+            return export(self, user_path(target), form, arcs=arcs)
 
     def query(self, sql: str, **options: Any) -> "Result":
         """Answer one SELECT over the virtual table `attention` and the store's other tables; a pandas frame.
@@ -405,7 +406,7 @@ class Store:
         from .queries.report.report import report
 
         with self._reading():
-            return report(self, Path(directory), **options)
+            return report(self, user_path(directory), **options)
 
     @contextmanager
     def _reading(self) -> Iterator[None]:
@@ -468,7 +469,7 @@ def open_store(path: str | os.PathLike[str]) -> Store:
     StoreError
         If it is not a store, is damaged, or was written by a newer version.
     """
-    directory = Path(path)
+    directory = database_path(path)
     StoreDocument.read(directory)
     models: dict[str, Model] = {}
     attention = directory / ATTENTION

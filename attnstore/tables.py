@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .errors import AttnstoreError
+from .paths import user_path
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -63,7 +64,7 @@ def write_table(frame: "pd.DataFrame", form: str, output: Path | None, text: str
             raise AttnstoreError("Parquet is not for a terminal: give a file with -o, or pipe it.")
     try:
         if output is not None:
-            output.write_bytes(content)
+            user_path(output).write_bytes(content)
         else:
             sys.stdout.flush()
             sys.stdout.buffer.write(content)
@@ -85,6 +86,7 @@ def write_batches(batches: "pa.RecordBatchReader", form: str, output: Path | Non
 
     if form == "parquet" and output is None and sys.stdout.isatty():
         raise AttnstoreError("Parquet is not for a terminal: give a file with -o, or pipe it.")
+    output = None if output is None else user_path(output)
     unfinished = output.with_name(f".{output.name}.{os.getpid()}.tmp") if output is not None else None
     try:
         sys.stdout.flush()

@@ -28,6 +28,7 @@ from .layout import (
     check_version,
     read_document,
 )
+from .paths import database_path
 from .progress import bar
 from .segment import RecordedFile, Segment, open_segment, recorded_files
 
@@ -71,6 +72,7 @@ def verify(path: Path, *, progress: bool = False) -> list[Problem]:
     StoreError
         If it is no store, or a newer version wrote a part of it.
     """
+    path = database_path(path)
     refuse_newer(path)
     problems: list[Problem] = []
     known: dict[str, str] = {}

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import hashlib
+import itertools
 import os
+import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
@@ -16,22 +17,27 @@ import pyarrow.compute as pc
 
 from ..catalog import catalog_errors, connect, current_catalog
 from ..catalog_writer import CatalogWriter
-from ..errors import SourceError, check_choice, first_line
+from ..errors import SourceError, check_choice
 from ..layout import StoreDocument
-from ..properties import ARROW_TYPES, Kind, Property, Source
+from ..paths import database_path, user_path
+from ..properties import ARROW_TYPES, Annotation, Kind, Property, Source
+from .frames import digest_of, table_of
 from .lock import waiting
 from .matching import MATCHES, MISMATCHES, Match, Mismatch, Proteins
-from .sources import READERS, Format, Reader, entry_names, find, records, source_of, tables
+from .sources import READERS, Format, Reader, entry_names, find, records, source_of, tables, text
 from .sources.download import fetched
 from .sources.record import Options, Record
 from .sources.structures import dssp as dssp_output
+from .sources.tables import Table
 from .store_directory import storage_errors
+from .table_cells import DECIMALS, Decimal, typed
 from .table_rows import check_letters, rows_of
 from .table_values import (
     NUMBERINGS,
     Keys,
     Numbering,
     TableOptions,
+    chosen_columns,
     keys_of,
     plain,
     properties_of,
@@ -44,7 +50,11 @@ if TYPE_CHECKING:
 
 
 #: What can be read here; those that go by content before those that go by the suffix alone.
-_FORMATS: tuple[Format, ...] = (*cast(tuple[Format, ...], (dssp_output, tables)), *READERS)
+FORMATS: tuple[Format, ...] = (*cast(tuple[Format, ...], (dssp_output, tables)), *READERS)
+
+
+#: Records of no protein that a message may list, and one more to say that there are more.
+_LISTED = 4
 
 
 @dataclass(frozen=True)
@@ -76,6 +86,10 @@ def annotate(
     descriptions: Mapping[str, str] | None = None,
     numbering: Numbering = "0",
     symmetric: bool = False,
+    missing: Sequence[str] = (),
+    delimiter: str | None = None,
+    decimal: Decimal | None = None,
+    encoding: str | None = None,
     absent: Literal["null", "false"] = "null",
     match: Match = "id",
     mismatch: Mismatch = "refuse",
@@ -92,15 +106,21 @@ def annotate(
     ----------
     store : directory
     inputs : files and folders that `ingest` reads, DSSP's output, tables (.csv, .tsv, .parquet, MMseqs2's clusters),
-        and frames; what they tell of proteins that are not in the store is passed over
+        and frames of pandas or with ``__arrow_c_stream__``; records and rows of proteins that are not in the store are
+        left out, and a warning lists the first of them
     fetch : PDB ids and UniProt accessions, to be fetched
     on : key columns of tables: the protein's id, for residues then the position, for pairs then source and target; by
         default `id` or `protein`, `pos`, `source` and `target`
-    columns : those of a table to take, or what each is to be called; by default all others
+    columns : those of a table to take, or what each is to be called; by default all others. Of other files, the
+        properties to take, or what each is to be called
     kinds : 'boolean', 'integer', 'float' or 'category', by property; by default what a table's values show
-    units, descriptions : by property
+    units, descriptions : of a table's properties
     numbering : of positions in tables: from '0', from '1', or 'author' as in the structure ('52A' with insertion code)
     symmetric : pairs of a table hold in both directions
+    missing : cells of tables that stand for a missing value, in columns of text too. In columns of numbers and booleans
+        NA, N/A, #N/A, null, None, nan, - and . do so anyway, with a warning, and an empty cell does everywhere
+    delimiter, decimal, encoding : of tables of text: what separates cells ('tab' is one, too), what stands before
+        decimals ('.' or ','), and how characters are encoded; by default what the file shows
     absent : what it means that a source names no feature of a kind in a protein, or a table has no row for a residue:
         'null', nothing is known, or 'false', there is none
     match : find a record's protein by its 'id', or failing that by equal 'sequence'
@@ -117,7 +137,8 @@ def annotate(
     Raises
     ------
     AttnstoreError
-        In one sentence what is wrong with an input; the store is as it was.
+        In one sentence what is wrong with an input; the store is as it was. Of properties that a protein has already
+        from another source, the values stay, with a warning; an error says so where there is nothing else to add.
     """
     check_choice("absent", absent, ("null", "false"), SourceError)
     check_choice("match", match, MATCHES, SourceError)
@@ -125,20 +146,31 @@ def annotate(
     check_choice("numbering", numbering, NUMBERINGS, SourceError)
     for kind in (kinds or {}).values():
         check_choice("kind", kind, tuple(ARROW_TYPES), SourceError)
-    for what, given in (("inputs", inputs), ("fetch", fetch), ("on", on), ("drop", drop)):
+    check_choice("decimal", decimal, (*DECIMALS, None), SourceError)
+    lists = (("inputs", inputs), ("fetch", fetch), ("on", on), ("drop", drop), ("missing", missing))
+    for what, given in lists:
         if given is not None and not isinstance(given, list | tuple):
             raise SourceError(
                 f"{what} is not a list but a {type(given).__name__}: give a list, of one where it is one."
             )
     if not (inputs or fetch or drop):
         raise SourceError("nothing to annotate with was given: name a file, or entries to fetch.")
+    if isinstance(columns, str):
+        raise SourceError(f"columns={columns!r} is no list: give columns={[columns]!r}.")
     named = columns if columns is None or isinstance(columns, Mapping) else {column: column for column in columns}
-    said = TableOptions(on, named, kinds or {}, units or {}, descriptions or {}, numbering, absent, symmetric)
+    if named is not None:
+        named = {str(column): called for column, called in named.items()}  # frames may have numbers for names
+    delimiter = _delimiter(delimiter)
+    said = TableOptions(
+        on, named, kinds or {}, units or {}, descriptions or {}, numbering, absent, symmetric, missing, delimiter,
+        decimal, encoding,
+    )  # fmt: skip
     options = Options(absent=absent, ligand_distance=ligand_distance, dssp=dssp, predicted=predicted)
-    path = Path(store)
+    path = database_path(store)
     frames = [item for item in inputs if not isinstance(item, str | os.PathLike)]
     files = [item for item in inputs if isinstance(item, str | os.PathLike)]
-    found = find([Path(file) for file in (*files, *fetched(fetch))], _FORMATS)
+    found = find([user_path(file) for file in (*files, *fetched(fetch))], FORMATS)
+    _check_options(said, frames, found)
     names = entry_names(found)
     with storage_errors(path), waiting(path), contextlib.ExitStack() as stack:
         catalog = current_catalog(path, StoreDocument.read(path))
@@ -146,27 +178,49 @@ def annotate(
         writer = stack.enter_context(CatalogWriter(path, replace=replace))
         for property_name in drop:
             writer.drop(property_name)
-        annotator = _Annotator(writer, proteins, said, mismatch)
+        annotator = Annotator(writer, proteins, said, mismatch)
         with catalog_errors(catalog):
             for frame in frames:
-                table = _table(frame, name)
-                annotator.table(table, Source(name, _digest(table)))
+                table = table_of(frame, name, on, tuple(named or ()))
+                annotator.table(table, Source(name, digest_of(table.content)))
             for file, reader in found:
-                if reader.NAME == tables.NAME:
-                    annotator.table(tables.read(file, on[:1] if on else tables.IDS), source_of(file))
-                elif reader.NAME == dssp_output.NAME:
-                    annotator.dssp(file)
-                else:
-                    reading = dataclasses.replace(options, glycine_cb=writer.glycine_cb)
-                    for record in records(file, cast(Reader, reader), reading, names.get(file)):
-                        annotator.record(record)
-        annotator.check()
+                reading = dataclasses.replace(options, glycine_cb=writer.glycine_cb)
+                annotator.file(file, reader, reading, names.get(file))
+            annotator.check()
         writer.publish()
     return Annotated(tuple(sorted(annotator.properties)), annotator.matched, annotator.passed_over, annotator.skipped)
 
 
+def _delimiter(given: str | None) -> str | None:
+    """A separator as it is written: "tab" and a backslash with t are a tab."""
+    found = {"tab": "\t", "\\t": "\t"}.get(given, given) if given is not None else None
+    if found is not None and (len(found) != 1 or found in '"\r\n\0' or not found.isascii()):
+        raise SourceError(
+            f"delimiter={given!r} is not one character: give what separates cells, as delimiter=';' or delimiter='tab'."
+        )
+    return found
+
+
+def _check_options(options: TableOptions, frames: Sequence[object], found: Sequence[tuple[Path, Format]]) -> None:
+    """Refuse options of tables where no input is one, and of text files where none is of text."""
+    is_table = [reader.NAME == tables.NAME for _, reader in found]
+    of_text = [table and text.suffix(path) != ".parquet" for table, (path, _) in zip(is_table, found, strict=True)]
+    given = {
+        "on": options.on, "kinds": options.kinds, "units": options.units, "descriptions": options.descriptions,
+        "numbering": options.numbering != "0", "symmetric": options.symmetric, "missing": options.missing,
+    }  # fmt: skip
+    written = {"delimiter": options.delimiter, "decimal": options.decimal, "encoding": options.encoding}
+    for names, there, what in (
+        (given, bool(frames) or any(is_table), "a table"),
+        (written, any(of_text), "a table of text"),
+    ):
+        name = next((name for name, value in names.items() if value), None)
+        if name is not None and not there:
+            raise SourceError(f"{name}=… says how {what} is read, and no input is one: leave {name}=… out.")
+
+
 @dataclass
-class _Annotator:
+class Annotator:
     """Puts what sources tell into the next catalog, and keeps count."""
 
     writer: CatalogWriter
@@ -177,92 +231,150 @@ class _Annotator:
     matched: int = 0
     passed_over: int = 0
     skipped: int = 0
-    unknown: str = ""
+    strange: list[str] = field(default_factory=list)
+
+    def file(self, file: Path, reader: Format, options: Options, name: str | None = None) -> None:
+        """Put what a file tells; `name` is that of its entry, where the file is to give it."""
+        if reader.NAME == tables.NAME:
+            keys = self.options.on[:1] if self.options.on else tables.IDS
+            delimiter, encoding = self.options.delimiter, self.options.encoding
+            self.table(tables.read(file, keys, delimiter=delimiter, encoding=encoding), source_of(file))
+        elif reader.NAME == dssp_output.NAME:
+            self.dssp(file)
+        else:
+            self.check_columns(file, cast(Reader, reader).PROPERTIES)
+            for record in records(file, cast(Reader, reader), options, name):
+                self.record(record)
+
+    def check_columns(self, file: Path, offered: Sequence[Property]) -> None:
+        """Raise SourceError if a file that is no table cannot give one of the properties that are asked for."""
+        names = {prop.name for prop in offered}
+        other = next((name for name in self.options.columns or () if name not in names), None)
+        if other is not None:
+            gives = f"it may give {', '.join(sorted(names))}" if names else "it gives none"
+            raise SourceError(f"{file} is a file without a property {other!r}: {gives}.")
 
     def record(self, record: Record) -> None:
         """Put what a record tells of its protein."""
         protein = self.proteins.find(record)
         if protein is None:
             self.passed_over += 1
-            self.unknown = self.unknown or f"{record.place}: {record.id}"
+            if len(self.strange) < _LISTED:
+                self.strange.append(record.id)
             return
         fit = self.proteins.fitted(protein, record, self.mismatch)
         if fit is None:
             self.skipped += 1
             return
         self.matched += 1
-        self.properties |= {_called(annotation.property) for annotation in fit.annotations if annotation.tells()}
-        self.writer.annotate(protein, fit.id, fit.sequence, fit.place, fit.structure, fit.annotations, fit.source)
+        annotations = tuple(map(self._renamed, filter(self._wanted, fit.annotations)))
+        self.properties |= {_called(annotation.property) for annotation in annotations if annotation.tells()}
+        self.writer.annotate(protein, fit.id, fit.sequence, fit.place, fit.structure, annotations, fit.source)
 
-    def table(self, table: pa.Table, source: Source) -> None:
+    def _wanted(self, annotation: Annotation) -> bool:
+        return self.options.columns is None or annotation.property.name in self.options.columns
+
+    def _renamed(self, annotation: Annotation) -> Annotation:
+        prop = annotation.property
+        name = prop.name if self.options.columns is None else self.options.columns[prop.name]
+        return annotation if name == prop.name else replace(annotation, property=replace(prop, name=name))
+
+    def table(self, table: Table, source: Source) -> None:
         """Put the columns of a table."""
         table = plain(table)
-        keys = keys_of(table, self.options, source.name)
-        properties = properties_of(table, keys, self.options, source.name)
+        keys = keys_of(table, self.options)
+        chosen = chosen_columns(table, keys, self.options)
+        kinds = {column: self.options.kinds[name] for column, name in chosen.items() if name in self.options.kinds}
+        table = typed(table, chosen, kinds, self.options.missing, self.options.decimal)
+        properties = properties_of(table, chosen, keys.level, self.options)
         self._put(table, source, keys, properties, self.options)
 
     def dssp(self, file: Path) -> None:
         """Put what a file of DSSP's output says of residues, which are known there by their author numbers."""
+        self.check_columns(file, dssp_output.PROPERTIES)
         table = dssp_output.read_table(file)
         number = pc.binary_join_element_wise(
             table["author_number"].cast(pa.string()), pc.fill_null(table["insertion_code"], ""), ""
         )
         table = table.append_column("author", number)
         keys = Keys("id", "residue", ("author",))
-        properties = {prop.name: prop for prop in dssp_output.PROPERTIES}
-        self._put(table, source_of(file), keys, properties, TableOptions(numbering="author"))
+        columns = self.options.columns
+        properties = {
+            prop.name: prop if columns is None else replace(prop, name=columns[prop.name])
+            for prop in dssp_output.PROPERTIES
+            if columns is None or prop.name in columns
+        }
+        self._put(Table(table, str(file)), source_of(file), keys, properties, TableOptions(numbering="author"))
 
     def _put(
-        self, table: pa.Table, source: Source, keys: Keys, properties: Mapping[str, Property], options: TableOptions
+        self, table: Table, source: Source, keys: Keys, properties: Mapping[str, Property], options: TableOptions
     ) -> None:
-        rows = rows_of(table, keys, self.proteins, options.numbering, source.name)
+        rows = rows_of(table, keys, self.proteins, options.numbering)
         self.matched += rows.ids
         self.passed_over += len(rows.passed_over)
-        if "aa" in table.column_names and "aa" not in properties and keys.level == "residue":
-            check_letters(table, rows, self.proteins, source.name)
+        if rows.passed_over:
+            warnings.warn(
+                f"{len(rows.passed_over):,} of {rows.ids + len(rows.passed_over):,} ids of {table.place} are of no "
+                f"protein in the store and left out: {self.proteins.listed(rows.passed_over)}.",
+                stacklevel=2,
+            )
+        if keys.level == "residue":
+            check_letters(table, rows, self.proteins)
         for column, prop in properties.items():
-            values = values_of(table, column, prop, rows, source.name)
+            values = values_of(table, column, prop, rows)
             recorded, content = property_rows(prop, rows, values, options, self.proteins)
             if len(content):
                 self.properties.add(_called(recorded))
             self.writer.annotate_rows(recorded, source, content)
 
     def check(self) -> None:
-        """Raise SourceError if no protein was found, or one has a property from elsewhere already."""
+        """Warn of proteins that are not in the store, and of properties that stay as they were.
+
+        Raises
+        ------
+        SourceError
+            No protein was found, or each property is known already of each protein.
+        """
         if self.passed_over and not self.matched + self.skipped:
             raise SourceError(
-                f"nothing is of a protein in the store ({self.unknown} is not there): check the ids, or find proteins "
-                "by their sequence (match='sequence')."
+                f"nothing is of a protein in the store, as {self.proteins.listed(self.strange)}: check the ids, or "
+                "find proteins by their sequence (match='sequence')."
             )
-        for (level, name), count in self.writer.kept.items():
-            raise SourceError(
-                f"{level} {name} of {count} protein(s) is known already, from another source or from this one read "
-                "otherwise: replace it (replace=True), or give the new one another name "
-                f"(columns={{{name!r}: {f'{name}_2'!r}}})."
+        if self.strange:
+            warnings.warn(
+                "records are left out that are of no protein in the store: "
+                f"{self.proteins.listed(self.strange)}{', …' if len(self.strange) == _LISTED else ''}.",
+                stacklevel=2,
             )
+        kept = self.writer.kept
+        if not kept:
+            return
+        names = {self._column(name): self._free(name) for _, name in kept}
+        listed = ", ".join(
+            f"{level} {name} of {count:,} protein{'s' * (count > 1)}" for (level, name), count in kept.items()
+        )
+        for level, name in kept:
+            self.writer.withdraw(level, name)
+        others = self.properties - {f"{level} {name}" for level, name in kept}
+        said = (
+            f"{listed} {'is' if len(kept) == 1 else 'are'} known already, from another source or from this one read "
+            "otherwise"
+        )
+        cure = f"replace=True replaces the values, columns={names!r} adds the new ones under another name"
+        if not others and not self.writer.adds:
+            raise SourceError(f"{said}: {cure}.")
+        self.properties = others
+        warnings.warn(f"{said}, and stays as it was: {cure}.", stacklevel=2)
+
+    def _column(self, name: str) -> str:
+        """What the inputs call a property."""
+        return next((old for old, new in (self.options.columns or {}).items() if new == name), name)
+
+    def _free(self, name: str) -> str:
+        """A name for another property of the kind that the store does not have."""
+        taken = self.writer.names
+        return next(word for number in itertools.count(2) if (word := f"{name[:59]}_{number}").lower() not in taken)
 
 
 def _called(prop: Property) -> str:
     return f"{prop.level} {prop.name}"
-
-
-def _table(frame: pd.DataFrame | pa.Table, name: str) -> pa.Table:
-    """A frame as an Arrow table, without its index."""
-    if isinstance(frame, pa.Table):
-        return frame
-    if not hasattr(frame, "columns"):
-        raise SourceError(f"{name} is a {type(frame).__name__}: give a path, a pandas.DataFrame or a pyarrow.Table.")
-    try:
-        return pa.Table.from_pandas(frame, preserve_index=False)
-    except (ArithmeticError, TypeError, ValueError, pa.ArrowException) as error:
-        raise SourceError(
-            f"{name} cannot be read ({first_line(error)}); give columns of one type and name each."
-        ) from error
-
-
-def _digest(table: pa.Table) -> str:
-    """SHA-256 of a table's content."""
-    digest = hashlib.sha256()
-    for batch in table.to_batches():
-        digest.update(batch.serialize())
-    return digest.hexdigest()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
@@ -28,6 +28,9 @@ MISMATCHES: tuple[Mismatch, ...] = ("refuse", "align", "skip")
 _IDENTITY = 0.9
 #: Cells of the largest alignment, two bytes each.
 _CELLS = 1 << 30
+
+#: Jaro-Winkler similarity (Winkler 1990) from which on a name is near to another.
+_NEAR = 0.8
 
 _ENTRY = re.compile(r"(?:sp|tr)\|([^|]+)\|([^|]+)")
 _CHAIN = re.compile(r"([0-9][A-Za-z0-9]{3}|pdb_[0-9a-z]{8})[._:-]([A-Za-z0-9]+)")
@@ -70,6 +73,10 @@ def _aliases(name: str) -> list[str]:
         return [entry[1], entry[2]]
     chain = _CHAIN.fullmatch(name)
     return [f"{chain[1].upper()}_{chain[2]}"] if chain else []
+
+
+#: Ids that a message lists.
+_LISTED = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,11 +132,29 @@ class Proteins:
         ).fetchall()
         return dict(rows)
 
+    def nearest(self, name: str) -> str | None:
+        """The member whose name is nearest to one that is of none, in any case; None if none is near."""
+        ((nearest, similarity),) = self.connection.execute(
+            "SELECT max_by(member, similarity), max(similarity) FROM (SELECT member, "
+            "jaro_winkler_similarity(lower(member), lower(?)) AS similarity FROM members)", [name]
+        ).fetchall()  # fmt: skip
+        return str(nearest) if similarity is not None and similarity >= _NEAR else None
+
+    def listed(self, names: Sequence[str]) -> str:
+        """The first of names that are of no protein, for messages, with what the store has instead of each."""
+        words = []
+        for name in names[:_LISTED]:
+            near = self.nearest(name)
+            if near is not None and near.lower() == name.lower():
+                words.append(f"{name!r} (the store has {near!r})")
+            else:
+                words.append(f"{name!r}" + (f" (nearest in the store: {near!r})" if near is not None else ""))
+        return ", ".join(words) + (", …" if len(names) > _LISTED else "")
+
     def id(self, protein: int) -> str:
         """Id of a protein."""
-        row = self.connection.execute("SELECT id FROM proteins WHERE protein_index = ?", [protein]).fetchone()
-        assert row is not None
-        return str(row[0])
+        rows = self.connection.execute("SELECT id FROM proteins WHERE protein_index = ?", [protein]).fetchall()
+        return str(rows[0][0])
 
     @cached_property
     def lengths(self) -> npt.NDArray[np.int64]:
@@ -139,9 +164,8 @@ class Proteins:
 
     def sequence(self, protein: int) -> str:
         """Sequence of a protein."""
-        row = self.connection.execute("SELECT sequence FROM proteins WHERE protein_index = ?", [protein]).fetchone()
-        assert row is not None
-        return str(row[0])
+        rows = self.connection.execute("SELECT sequence FROM proteins WHERE protein_index = ?", [protein]).fetchall()
+        return str(rows[0][0])
 
 
 def _digest(sequence: str) -> str:

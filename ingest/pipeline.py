@@ -16,6 +16,7 @@ from ..core_columns import GlycineCb
 from ..durable import make_directories
 from ..errors import StoreError, check_choice
 from ..layout import ATTENTION, KEEP, MANIFEST_FILE, MODEL_FILE, Manifest, ModelDocument, checked_name
+from ..paths import database_path, expanded, user_path
 from .language_model import choose_precision, load
 from .lock import held
 from .plan import BATCH_PAIRS, SEGMENT_ENTRIES, read_plan
@@ -132,10 +133,10 @@ def ingest(
     check_choice("randomize", randomize, (None, "weights", "sequence"), StoreError)
     if limit is not None and sample is not None:
         raise StoreError(f"limit={limit} and sample={sample} exclude each other: leave one of them out.")
-    path = Path(store)
+    path, model = database_path(store), expanded(model)
     model_name = checked_name(name or default_name(model, randomize, seed), "model name")
     kept = _checked_keep(keep)
-    files = [*map(Path, inputs), *fetched(fetch)]
+    files = [*map(user_path, inputs), *fetched(fetch)]
     with storage_errors(path), start_workers(workers, scheduler, device) as where, store_directory(path):
         language_model = load(
             model,
@@ -211,7 +212,7 @@ def _checked_keep(keep: Sequence[str]) -> tuple[str, ...]:
 
 def default_name(model: str, randomize: str | None = None, seed: int = 0) -> str:
     """A model's name in a store where none is given: the last part of its id or folder, and how it was randomised."""
-    last = Path(os.path.abspath(os.path.expanduser(model))).name.replace(" ", "_")
+    last = Path(os.path.abspath(expanded(model))).name.replace(" ", "_")
     return last if randomize is None else f"{last}-random-{randomize}-{seed}"
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ..errors import AttnstoreError, ModelError, StoreError
 from ..layout import SEGMENTS, Manifest, ModelDocument, SegmentEntry, StoreDocument
+from ..paths import database_path, expanded, user_path
 from ..progress import bar
 from ..segment import LocalProteins, recorded_files
 from ..verify import catalog_problems, model_directories, refuse_newer, segment_problems, sequences, strays
@@ -82,7 +83,7 @@ def repair(
     StoreError
         If it is no store, a newer version wrote a part of it, or it holds no such model.
     """
-    path, repaired = Path(store), Repaired()
+    path, repaired = database_path(store), Repaired()
     refuse_newer(path)
     directories = model_directories(path)
     if not directories:
@@ -92,7 +93,7 @@ def repair(
         raise StoreError(f"{path} holds no model {model!r}.")
     try:
         with storage_errors(path), waiting(path):
-            _mend_catalog(path, [Path(entry) for entry in inputs], keep_duplicates, repaired)
+            _mend_catalog(path, [user_path(entry) for entry in inputs], keep_duplicates, repaired)
     except AttnstoreError as error:
         repaired.left.append(str(error))
     for directory in chosen:
@@ -276,7 +277,7 @@ def _compute_again(
     progress: bool,
 ) -> Manifest:
     """Compute segments that the manifest lists and put what comes of it in their place."""
-    source = source or document.source
+    source = document.source if source is None else expanded(source)
     with start_workers(None, None, device) as where:
         model = _recorded_model(document, source, where.device)
         proteins, _ = taken(catalog_proteins(path, document), document, model.tokens, manifest)

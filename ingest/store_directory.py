@@ -17,6 +17,7 @@ from ..core_columns import GlycineCb
 from ..durable import make_directories
 from ..errors import SourceError, StoreError
 from ..layout import STORE_FILE, StoreDocument
+from ..paths import database_path, user_path
 from .lock import waiting
 from .sources import read_inputs
 from .sources.download import fetched
@@ -173,7 +174,7 @@ def ingest_proteins(
     AttnstoreError
         In one sentence what is wrong with an input or the disk; the store is as it was.
     """
-    path, files = Path(store), [*map(Path, inputs), *fetched(fetch)]
+    path, files = database_path(store), [*map(user_path, inputs), *fetched(fetch)]
     if not files:
         raise SourceError("no input was given: name a protein file, or a folder of them.")
     options = Options(absent=absent, ligand_distance=ligand_distance, dssp=dssp, predicted=predicted)

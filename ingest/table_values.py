@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -13,9 +15,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..errors import SourceError, first_line
-from ..properties import ARROW_TYPES, NEGATIVE, NOT_GIVEN, Kind, Level, Property
+from ..properties import ARROW_TYPES, NEGATIVE, NOT_GIVEN, Kind, Level, Property, is_name, legal_name
 from .matching import Proteins
-from .sources.tables import IDS
+from .sources.tables import IDS, Table
+from .table_cells import Decimal
 
 if TYPE_CHECKING:
     from .table_rows import Rows
@@ -45,6 +48,10 @@ class TableOptions:
         'false', for booleans.
     symmetric
         Pairs hold in both directions.
+    missing
+        Cells that stand for a missing value in every column, those of text too.
+    delimiter, decimal, encoding
+        How a text file is written; None to find out.
     """
 
     on: Sequence[str] | None = None
@@ -55,6 +62,10 @@ class TableOptions:
     numbering: Numbering = "0"
     absent: Literal["null", "false"] = "null"
     symmetric: bool = False
+    missing: Sequence[str] = ()
+    delimiter: str | None = None
+    decimal: Decimal | None = None
+    encoding: str | None = None
 
 
 @dataclass(frozen=True)
@@ -66,55 +77,137 @@ class Keys:
     places: tuple[str, ...]
 
 
-def keys_of(table: pa.Table, options: TableOptions, place: str) -> Keys:
-    """Find the key columns.
+#: What a column of positions is called, letters alone and in lower case, where it is not called pos.
+_POSITIONS = frozenset({
+    "position", "positions", "resi", "resid", "resids", "resnum", "resno", "residue", "residueid", "residuenumber",
+    "residueindex", "residueno", "residuenum", "residuepos", "residueposition", "seqpos", "seqid", "authseqid",
+    "labelseqid", "authornumber", "pdbresnum", "pdbpos", "pdbnum", "pdbnumber", "aapos", "aaposition", "uniprotpos",
+    "uniprotposition", "sequenceposition", "positionid", "location",
+})  # fmt: skip
+_PAIRS = (
+    ("i", "j"),
+    ("pos", "pos"),
+    ("position", "position"),
+    ("res", "res"),
+    ("resi", "resi"),
+    ("residue", "residue"),
+)
+
+
+def keys_of(table: Table, options: TableOptions) -> Keys:
+    """Find the key columns; where none has the name as it stands, one may have it in another case.
 
     Raises
     ------
     SourceError
-        There is none for the protein's id, a named one is not there, or two columns have one name.
+        There is none for the protein's id, a named one is not there, two columns have one name, or a column seems to
+        hold positions and has another name than `pos`.
     """
-    names = table.column_names
+    names, place = table.columns, table.place
     twice = next((name for name, count in Counter(names).items() if count > 1), None)
     if twice is not None:
         raise SourceError(f"{place} has two columns {twice!r}; rename one of them.")
     if options.on is not None:
-        missing = next((name for name in options.on if name not in names), None)
-        if missing is not None or not 1 <= len(options.on) <= 3:
-            what = f"no column {missing!r}" if missing else "no such keys"
+        if not 1 <= len(options.on) <= 3:
             raise SourceError(
-                f"{place} has {what}: name its columns of the protein's id, and of pos, or source and target, as "
-                f"on=['ID', 'POS'] (it has {', '.join(names)})."
+                f"on={list(options.on)!r} names {len(options.on)} columns; name one of ids, and of positions one (as "
+                "on=['id', 'pos']) or two."
+            )
+        keys = [_named(names, name) for name in options.on]
+        if None in keys:
+            raise SourceError(
+                f"{place} has no column {options.on[keys.index(None)]!r}: name its columns of ids and positions, as "
+                f"on=['id', 'pos'] (it has {table.described})."
             )
         levels: tuple[Level, ...] = ("protein", "residue", "pair")
-        return Keys(options.on[0], levels[len(options.on) - 1], tuple(options.on[1:]))
-    protein = next((name for name in IDS if name in names), None)
+        return Keys(str(keys[0]), levels[len(keys) - 1], tuple(map(str, keys[1:])))
+    protein = next((found for name in IDS if (found := _named(names, name)) is not None), None)
     if protein is None:
         raise SourceError(
-            f"{place} has no column id or protein: name the one that holds ids, and the others, as on=['ID', 'POS']."
+            f"{place} has no column id or protein: name the one that holds ids, as on={names[:1]!r}, and with it that "
+            f"of positions if there is one (it has {table.described})."
         )
-    if {"source", "target"} <= {*names}:
-        return Keys(protein, "pair", ("source", "target"))
-    return Keys(protein, "residue", ("pos",)) if "pos" in names else Keys(protein, "protein", ())
+    ends = _named(names, "source"), _named(names, "target")
+    if ends[0] is not None and ends[1] is not None:
+        return Keys(protein, "pair", (ends[0], ends[1]))
+    pos = _named(names, "pos")
+    if pos is not None:
+        return Keys(protein, "residue", (pos,))
+    _check_positions(table, protein, options)
+    return Keys(protein, "protein", ())
 
 
-def properties_of(table: pa.Table, keys: Keys, options: TableOptions, place: str) -> dict[str, Property]:
-    """The property that each column becomes.
+def _named(names: Sequence[str], name: str) -> str | None:
+    """The column of that name; failing that, the only one that has it in another case."""
+    if name in names:
+        return name
+    found = [other for other in names if other.lower() == name.lower()]
+    return found[0] if len(found) == 1 else None
+
+
+def _check_positions(table: Table, protein: str, options: TableOptions) -> None:
+    """Refuse a table of residues whose positions would become a property of proteins."""
+    others = [name for name in table.columns if name != protein]
+    letters = {name: "".join(filter(str.isalnum, name.lower())) for name in others}
+    repeated = pc.count_distinct(table.content[protein], mode="all").as_py() < len(table.content)
+    pair = next((ends for first, second in _PAIRS if (ends := _ends(letters, first, second)) is not None), None)
+    if pair is not None and repeated:
+        raise SourceError(
+            f"{table.place} has no columns source and target, and {pair[0]!r} and {pair[1]!r} seem to hold positions "
+            f"of pairs: say on={[protein, *pair]!r} if they do, or on={[protein]!r} if every row is of a whole protein."
+        )
+    likely = next((name for name in others if letters[name] in _POSITIONS and _countable(table.content[name])), None)
+    if likely is not None:
+        raise SourceError(
+            f"{table.place} has no column pos, and {likely!r} seems to hold positions: say on={[protein, likely]!r} if "
+            f"it does, or on={[protein]!r} if every row is of a whole protein."
+        )
+    if options.numbering != "0":
+        raise SourceError(
+            f"{table.place} has no column pos, so numbering={options.numbering!r} has nothing to number: name the "
+            f"column of positions, as on={[protein, 'POS']!r} (it has {table.described})."
+        )
+
+
+def _ends(letters: Mapping[str, str], first: str, second: str) -> tuple[str, str] | None:
+    """The columns called so, as i and j, or pos1 and pos2."""
+    wanted = [(first, second)] if first != second else [(f"{first}{a}", f"{second}{b}") for a, b in ("12", "ij", "ab")]
+    for one, other in wanted:
+        found = [next((name for name, word in letters.items() if word == end), None) for end in (one, other)]
+        if found[0] is not None and found[1] is not None:
+            return found[0], found[1]
+    return None
+
+
+def _countable(column: pa.ChunkedArray) -> bool:
+    """Whether all cells that are there may be positions: whole numbers, with insertion codes or without."""
+    if pa.types.is_integer(column.type):
+        return True
+    if not pa.types.is_string(column.type):
+        return False
+    there = column.filter(pc.not_equal(pc.fill_null(column, ""), ""))
+    return len(there) > 0 and bool(pc.all(pc.match_substring_regex(there, r"^-?\d{1,9}[A-Za-z]?$")).as_py())
+
+
+def chosen_columns(table: Table, keys: Keys, options: TableOptions) -> dict[str, str]:
+    """The columns that become properties, and the name of each.
 
     Raises
     ------
     SourceError
-        There is no column left, a named one is not there, two are to get one name, or one holds values of no known
-        type.
+        There is no column left, a named one is not there, two are to get one name, a name cannot be that of a
+        property, or an option is of a property that is none of them.
     """
-    own = {keys.protein, *keys.places, *(("aa",) if keys.level == "residue" else ())}
+    names, place = table.columns, table.place
+    own = {keys.protein, *keys.places, *([letters_of(table)] if keys.level == "residue" else ())}
     chosen = options.columns
     if chosen is None:
-        chosen = {name: name for name in table.column_names if name not in own}
-    missing = next((name for name in chosen if name not in table.column_names), None)
+        chosen = {name: name for name in names if name not in own}
+    missing = next((name for name in chosen if name not in names), None)
     if missing is not None or not chosen:
-        what = f"no column {missing!r}" if missing else "no column beside its keys"
-        raise SourceError(f"{place} has {what}: it has {', '.join(table.column_names)}.")
+        what = f"no column {missing!r}" if missing is not None else "no column beside its keys"
+        raise SourceError(f"{place} has {what}: it has {table.described}.")
+    _check_names(place, chosen)
     twice = next((name for name, count in Counter(chosen.values()).items() if count > 1), None)
     if twice is not None:
         raise SourceError(f"two columns of {place} are to become {twice}; give each a name of its own.")
@@ -122,17 +215,63 @@ def properties_of(table: pa.Table, keys: Keys, options: TableOptions, place: str
         other = next((name for name in said if name not in chosen.values()), None)
         if other is not None:
             raise SourceError(f"{place} gives no property {other!r}: it gives {', '.join(chosen.values())}.")
+    return dict(chosen)
+
+
+def letters_of(table: Table) -> str | None:
+    """The column of amino acids, if there is one."""
+    return _named(table.columns, "aa")
+
+
+#: Columns that a message names together.
+_FEW = 12
+
+
+def _check_names(place: str, chosen: Mapping[str, str]) -> None:
+    """Raise SourceError with a legal name for each that cannot be a property's."""
+    illegal = [column for column, name in chosen.items() if not is_name(name)]
+    if not illegal:
+        return
+    taken = {name.lower() for name in chosen.values()}
+    legal = dict(chosen)
+    for column in illegal:
+        word = legal_name(chosen[column])
+        words = itertools.chain([word], (f"{word[:60]}_{number}" for number in itertools.count(2)))
+        legal[column] = next(other for other in words if other.lower() not in taken)
+        taken.add(legal[column].lower())
+    shown = legal if len(legal) <= _FEW else {column: legal[column] for column in illegal[:_FEW]}
+    raise SourceError(
+        f"{place}: column {illegal[0]!r} cannot give a property its name, which has letters, digits and underscores "
+        f"(63 at most) and begins with no digit: say columns={shown!r}."
+    )
+
+
+def properties_of(table: Table, chosen: Mapping[str, str], level: Level, options: TableOptions) -> dict[str, Property]:
+    """The property that each column becomes; a column without any value becomes none, with a warning.
+
+    Raises
+    ------
+    SourceError
+        A column holds values of no known type, or there is none with a value.
+    """
+    empty = [column for column in chosen if pa.types.is_null(table.content[column].type)]
+    if empty:
+        listed = ", ".join(map(repr, empty))
+        if len(empty) == len(chosen):
+            raise SourceError(f"{table.place} has no value in {listed}: fill it in, or name other columns.")
+        warnings.warn(f"{table.place} has no value in {listed}, which is left out.", stacklevel=2)
     return {
         column: Property(
-            name, keys.level, options.kinds.get(name) or _kind(table[column].type, f"{place}: column {column!r}"),
-            options.descriptions.get(name, f"column {column} of {place}"), options.units.get(name),
+            name, level,
+            options.kinds.get(name) or _kind(table.content[column].type, f"{table.place}: column {column!r}", name),
+            options.descriptions.get(name, f"column {column} of {table.place}"), options.units.get(name),
             NOT_GIVEN,
         )
-        for column, name in chosen.items()
+        for column, name in chosen.items() if column not in empty
     }  # fmt: skip
 
 
-def _kind(kind: pa.DataType, where: str) -> Kind:
+def _kind(kind: pa.DataType, where: str, name: str) -> Kind:
     if pa.types.is_dictionary(kind):
         kind = kind.value_type
     if pa.types.is_boolean(kind):
@@ -143,20 +282,24 @@ def _kind(kind: pa.DataType, where: str) -> Kind:
         return "float"
     if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
         return "category"
-    what = "no value" if pa.types.is_null(kind) else f"values of type {kind}"
-    cure = " (kinds={'NAME': 'category'} takes times as text)" if pa.types.is_temporal(kind) else ""
-    raise SourceError(f"{where} holds {what}; booleans, numbers and text can become a property{cure}.")
+    cure = f" (kinds={{{name!r}: 'category'}} takes times as text)" if pa.types.is_temporal(kind) else ""
+    raise SourceError(f"{where} holds values of type {kind}; booleans, numbers and text can become a property{cure}.")
 
 
-def plain(table: pa.Table) -> pa.Table:
-    """The table with text in the one type that Arrow can do everything with."""
-    views = [number for number, field in enumerate(table.schema) if pa.types.is_string_view(field.type)]
-    for number in views:
-        table = table.set_column(number, table.column_names[number], table.column(number).cast(pa.string()))
-    return table
+def plain(table: Table) -> Table:
+    """The table with text in the one type that Arrow can do everything with, and names without space around them."""
+    content = table.content.rename_columns([str(name).strip() for name in table.content.column_names])
+    for number, one in enumerate(content.schema):
+        kind = one.type.value_type if pa.types.is_dictionary(one.type) else one.type
+        if kind != one.type or pa.types.is_string_view(kind) or pa.types.is_large_string(kind):
+            text = pa.types.is_string_view(kind) or pa.types.is_large_string(kind)
+            column = content.column(number)
+            column = column.cast(kind) if kind != one.type else column
+            content = content.set_column(number, one.name, column.cast(pa.string()) if text else column)
+    return replace(table, content=content)
 
 
-def values_of(table: pa.Table, column: str, prop: Property, rows: Rows, place: str) -> pa.Array:
+def values_of(table: Table, column: str, prop: Property, rows: Rows) -> pa.Array:
     """Values of one column, in the property's type, for the kept rows; NaN is NULL.
 
     Raises
@@ -164,9 +307,7 @@ def values_of(table: pa.Table, column: str, prop: Property, rows: Rows, place: s
     SourceError
         A value is not of the kind that was asked for.
     """
-    chosen = table[column].take(pa.array(rows.kept)).combine_chunks()
-    if pa.types.is_dictionary(chosen.type):
-        chosen = chosen.cast(chosen.type.value_type)
+    chosen = table.content[column].take(pa.array(rows.kept)).combine_chunks()
     kind = ARROW_TYPES[prop.kind]
     try:
         if prop.kind == "boolean" and not pa.types.is_boolean(chosen.type):
@@ -178,10 +319,23 @@ def values_of(table: pa.Table, column: str, prop: Property, rows: Rows, place: s
                 chosen = pc.utf8_lower(chosen.cast(pa.string()))
         values = chosen.cast(kind)
     except pa.ArrowException as error:
-        raise SourceError(f"{place}: column {column!r} cannot be read as {prop.kind}: {first_line(error)}.") from error
+        raise SourceError(
+            f"{_at_fault(table, column, chosen, kind, rows)}: column {column!r} cannot be read as {prop.kind} "
+            f"({first_line(error)}); name another kind, as kinds={{{prop.name!r}: 'category'}}."
+        ) from error
     if prop.kind == "float":
         values = pc.if_else(pc.is_nan(values), pa.scalar(None, kind), values)
     return values
+
+
+def _at_fault(table: Table, column: str, values: pa.Array, kind: pa.DataType, rows: Rows) -> str:
+    """Where the first value is that cannot be cast."""
+    for row, value in zip(rows.kept.tolist(), values, strict=True):
+        try:
+            pa.array([value.as_py()], values.type).cast(kind)
+        except pa.ArrowException:
+            return table.at(row)
+    return table.place
 
 
 def _mirrored(

@@ -7,7 +7,6 @@ same data give the same picture. Nothing here touches pyplot or leaves a setting
 from __future__ import annotations
 
 import math
-import pathlib
 import textwrap
 from dataclasses import dataclass
 from os import PathLike
@@ -28,6 +27,7 @@ from matplotlib.ticker import FixedLocator, MaxNLocator
 from numpy.typing import NDArray
 
 from ..errors import QueryError
+from ..paths import user_path
 from .figure import (
     ABSOLUTE_COLOURS,
     ABSOLUTE_TICKS,
@@ -380,7 +380,7 @@ def check_suffix(path: str | PathLike[str]) -> str:
     QueryError
         If the suffix is none of .png, .svg and .pdf.
     """
-    suffix = pathlib.Path(path).suffix.lower()
+    suffix = user_path(path).suffix.lower()
     if suffix not in _METADATA:
         raise QueryError(
             f"{path} names no kind of figure that can be written: end it in one of {', '.join(_METADATA)}."
@@ -402,6 +402,6 @@ def save_figure(figure: Figure, path: str | PathLike[str]) -> None:
     settings: Any = {"svg.fonttype": "none", "svg.hashsalt": "attnstore", "pdf.fonttype": 42}
     try:
         with mpl.rc_context(settings):
-            figure.savefig(path, format=suffix[1:], dpi=_DPI, metadata=_METADATA[suffix])
+            figure.savefig(user_path(path), format=suffix[1:], dpi=_DPI, metadata=_METADATA[suffix])
     except OSError as error:
         raise QueryError(f"{path} cannot be written: {error.strerror}.") from error

@@ -11,6 +11,7 @@ import pandas as pd
 import pyarrow as pa
 
 from ..errors import QueryError
+from ..paths import user_path
 from ..tables import framed
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ class Result(pd.DataFrame):
         QueryError
             If the ending is another.
         """
-        path = Path(path)
+        path = user_path(path)
         if path.suffix == ".parquet":
             import pyarrow.parquet as pq
 

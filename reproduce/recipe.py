@@ -14,6 +14,7 @@ import pandas as pd
 
 from ..durable import make_directories, parse_json, read_bytes, replace_json, sha256_file
 from ..errors import QueryError, SourceError, StoreError, check_choice
+from ..paths import database_path, user_path
 from ..store import open_store
 from .comparison import best_heads, compare_heads, counted, summarise
 from .data_sets import DATA_SETS, SPLITS, DataSet
@@ -165,7 +166,7 @@ def vig2021(
     if limit is not None and sample is not None:
         raise StoreError(f"limit={limit} and sample={sample} exclude each other: leave one of them out.")
     check_name(compare_with)
-    source = Path(data)
+    source = user_path(data)
     found = {one: one.find(source, split) for one in DATA_SETS}
     there = {one: path for one, path in found.items() if path is not None}
     missing = [_not_run(one, source, split) for one in DATA_SETS if one not in there]
@@ -179,7 +180,7 @@ def vig2021(
         if limit is None
         else Drawn(name, split, None, None, limit)
     )
-    folder = Path(output) if output is not None else _default_output(drawn)
+    folder = database_path(output) if output is not None else _default_output(drawn)
     stores: dict[str, Path] = {}
     settings = {**asdict(drawn), "keep": ",".join(sorted(set(keep))), "precision": precision}
     with _of_these_sequences(folder, settings, {one.name: path for one, path in there.items()}):

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from ..paths import user_path
 from ..tables import FORMATS
 
 STORE = click.argument("store", type=click.Path(path_type=Path))
@@ -40,7 +41,7 @@ def source_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def files_and_entries(inputs: Sequence[Path], fetch: bool) -> tuple[list[Path], list[str]]:
     """Those of the inputs that are files, and those that are entries to fetch."""
-    files = [path for path in inputs if not fetch or path.exists()]
+    files = [path for path in inputs if not fetch or user_path(path).exists()]
     return files, [str(path) for path in inputs if path not in files]
 
 

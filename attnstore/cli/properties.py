@@ -1,5 +1,6 @@
 """``attnstore annotate``, ``properties`` and ``export``: what is known of proteins, residues and pairs."""
 
+import csv
 import json
 import os
 from dataclasses import asdict
@@ -22,15 +23,20 @@ def _pairs(context: click.Context, parameter: click.Parameter, values: tuple[str
 
 
 def _columns(context: click.Context, parameter: click.Parameter, value: str | None) -> dict[str, str] | None:
-    """A,B=C: which columns to take, and what to call them."""
+    """A,B=C: which columns to take, and what to call them; a name of a column may have "=" in it."""
     if value is None:
         return None
-    split = [part.strip().partition("=") for part in value.split(",")]
-    return {name: new if separator else name for name, separator, new in split}
+    split = [word.rpartition("=") for word in _listed(value)]
+    return {name if separator else new: new for name, separator, new in split}
 
 
 def _names(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[str, ...] | None:
-    return None if value is None else tuple(part.strip() for part in value.split(","))
+    return None if value is None else tuple(_listed(value))
+
+
+def _listed(value: str) -> list[str]:
+    """Words separated by commas; one that has a comma itself stands in double quotes, as in a CSV file."""
+    return [word.strip() for word in next(csv.reader([value], skipinitialspace=True), [])]
 
 
 @click.command()
@@ -38,13 +44,19 @@ def _names(context: click.Context, parameter: click.Parameter, value: str | None
 @click.argument("inputs", nargs=-1, metavar="[INPUT]...", type=click.Path(path_type=Path))
 @source_options
 @click.option("--on", callback=_names, metavar="ID[,POS]", help="Key columns of a table; ID,SOURCE,TARGET for pairs.")
-@click.option("--columns", callback=_columns, metavar="A,B=NEW", help="Columns of a table to take, or rename.")
+@click.option("--columns", callback=_columns, metavar="A,B=NEW",
+              help="Columns of a table, or properties of another file, to take or rename.")  # fmt: skip
 @click.option("--kind", "kinds", multiple=True, callback=_pairs, metavar="NAME=KIND",
               help="boolean, integer, float or category.  [default: what the values show]")  # fmt: skip
 @click.option("--unit", "units", multiple=True, callback=_pairs, metavar="NAME=UNIT", help="For the dictionary.")
 @click.option("--describe", "descriptions", multiple=True, callback=_pairs, metavar="NAME=TEXT", help="The same.")
 @click.option("--numbering", type=click.Choice(["0", "1", "author"]), default="0", help="How tables count residues.")
 @click.option("--symmetric", is_flag=True, help="Pairs of a table hold in both directions.")
+@click.option("--missing", callback=_names, metavar="NA,…", default="", show_default=False,
+              help="Cells of tables that are missing values, in columns of text too.")  # fmt: skip
+@click.option("--delimiter", metavar="CHAR", help="What separates cells of a table; tab.  [default: what it shows]")
+@click.option("--decimal", type=click.Choice([".", ","]), help="What stands before decimals.  [default: what is shown]")
+@click.option("--encoding", metavar="NAME", help="Of a table of text, as cp1252.  [default: what it shows]")
 @click.option("--match", type=click.Choice(["id", "sequence"]), default="id", help="How a record finds its protein.")
 @click.option("--mismatch", type=click.Choice(["refuse", "align", "skip"]), default="refuse",
               help="What to do with a record whose sequence is not the store's.")  # fmt: skip
@@ -66,8 +78,6 @@ def annotate(store: Path, inputs: tuple[Path, ...], fetch: bool, as_json: bool, 
     if as_json:
         click.echo(json.dumps(asdict(done), indent=2))
         return
-    if done.passed_over:
-        click.echo(f"{done.passed_over:,} passed over: not in the store", err=True)
     if done.skipped:
         click.echo(f"{done.skipped:,} left out: another sequence than the store's", err=True)
     frame = _dictionary(open_store(store))

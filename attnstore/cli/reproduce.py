@@ -30,7 +30,7 @@ def _tiers(context: click.Context, parameter: click.Parameter, value: str) -> tu
 @reproduce.command()
 @click.option("--model", required=True, metavar="ID_OR_DIR", help="Hub id, or folder of a saved model.")
 @click.option(
-    "--data", required=True, type=click.Path(path_type=Path, file_okay=False, exists=True),
+    "--data", required=True, type=click.Path(path_type=Path),
     help="Folder of the data sets, as TAPE and the paper's code lay them out.",
 )  # fmt: skip
 @click.option(

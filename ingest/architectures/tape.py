@@ -17,6 +17,7 @@ from huggingface_hub.errors import StrictDataclassError
 from tokenizers import Tokenizer, models, processors
 
 from ...errors import ModelError, first_line
+from ...paths import user_path
 
 #: In the order of TAPE's IUPAC vocabulary: the index is the token.
 VOCABULARY = ("<pad>", "<mask>", "<cls>", "<sep>", "<unk>", *"ABCDEFGHIKLMNOPQRSTUVWXYZ")
@@ -59,7 +60,7 @@ def convert_tape(source: str | os.PathLike[str], target: str | os.PathLike[str])
     ModelError
         If a file is missing, holds something else than weights, or they are not those of a BERT of that config.
     """
-    weights, target = Path(source), Path(target)
+    weights, target = user_path(source), user_path(target)
     if weights.is_dir():
         weights = weights / _WEIGHTS
     if not weights.exists():

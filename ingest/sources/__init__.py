@@ -16,6 +16,7 @@ from typing import Protocol, TypeVar
 
 from ...durable import sha256_file
 from ...errors import SourceError
+from ...paths import user_path
 from ...properties import Property, Source
 from ..geometry import glycine_ca
 from . import cgdms, fasta, proteinnet, sidechainnet, text
@@ -139,7 +140,7 @@ def find(inputs: Sequence[Path | str], readers: Sequence[Kind]) -> list[tuple[Pa
     SourceError
         A path does not exist, a named file is of no known format, or a folder has no file of a known format.
     """
-    return [pair for item in inputs for pair in _readable(Path(item), readers)]
+    return [pair for item in inputs for pair in _readable(user_path(item), readers)]
 
 
 def _readable(path: Path, readers: Sequence[Kind]) -> list[tuple[Path, Kind]]:

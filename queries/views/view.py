@@ -4,7 +4,6 @@ import html
 from collections.abc import Sequence
 from dataclasses import dataclass
 from os import PathLike
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +11,7 @@ import numpy as np
 from ...arguments import check_head, check_index, check_whole
 from ...codebook import parse_threshold
 from ...errors import QueryError
+from ...paths import user_path
 from ..language.tree import CONTACT_SEPARATION
 from ..provenance import provenance
 from .arcs import Arcs, read_arcs
@@ -104,11 +104,12 @@ class View:
 
         if figure not in FIGURES:
             raise QueryError(f"figure is one of {', '.join(FIGURES)}, not {figure!r}.")
-        if Path(path).suffix.lower() not in PAGES:
+        path = user_path(path)
+        if path.suffix.lower() not in PAGES:
             save_figure(self.matrix(tracks) if figure == "matrix" else self.along(tracks), path)
             return
         try:
-            Path(path).write_text(self.html(), encoding="utf-8")
+            path.write_text(self.html(), encoding="utf-8")
         except OSError as error:
             raise QueryError(f"{path} cannot be written: {error.strerror}.") from error
 
@@ -178,7 +179,7 @@ def view(
     threshold = _check_threshold(threshold, chosen)
     residues = read_residues(store, protein, stored)
     shown = residues.sites(sites)
-    atoms = from_store(residues) if structure is None else from_file(Path(structure), residues, chain)
+    atoms = from_store(residues) if structure is None else from_file(user_path(structure), residues, chain)
     arcs = read_arcs(store, chosen, protein)
     how = "as asked for"
     if layer is None or head is None:

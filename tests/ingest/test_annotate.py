@@ -153,7 +153,7 @@ def test_author_numbers_with_insertion_codes(tmp_path):
 @pytest.mark.parametrize(
     ("frame", "options", "message"),
     [
-        ({"id": ["z"], "x": [1]}, {}, "no protein in the store .'z' is not there"),
+        ({"id": ["z"], "x": [1]}, {}, "no protein in the store, as 'z'"),
         ({"id": [], "x": []}, {}, "has no rows"),
         ({"name": ["p"], "x": [1]}, {}, "no column id or protein"),
         ({"id": ["p"]}, {}, "no column beside its keys"),
@@ -162,16 +162,16 @@ def test_author_numbers_with_insertion_codes(tmp_path):
         ({"id": ["p"], "pos": [-1], "x": [1]}, {}, "has no residue -1"),
         ({"id": ["p", "p"], "pos": [1, 1], "x": [1, 2]}, {}, "row 2: p is given a second time"),
         ({"id": ["q", "p", "p"], "x": [1, 2, 3]}, {}, "row 3: p is given a second time"),
-        ({"id": ["p", None], "x": [1, 2]}, {}, "no value in row 2"),
+        ({"id": ["p", None], "x": [1, 2]}, {}, "row 2: column 'id' has no value"),
         ({"id": ["p"], "pos": [1.5], "x": [1]}, {}, "no whole numbers"),
         ({"id": ["p"], "pos": [0], "aa": ["C"], "x": [1]}, {}, "row 1: the residue is C there and A in the store"),
         ({"id": ["p"], "pos": [0], "x": [[1, 2]]}, {}, "values of type list"),
-        ({"id": ["p"], "x y": [1]}, {}, "name it with letters"),
+        ({"id": ["p"], "x y": [1]}, {}, "say columns={'x y': 'x_y'}"),
         ({"id": ["p"], "length": [1]}, {}, "length is a column of the catalog itself"),
         ({"id": ["p"], "x": [1]}, {"columns": ["y"]}, "no column 'y'"),
         ({"id": ["p"], "x": [1]}, {"units": {"y": "Å"}}, "gives no property 'y'"),
         ({"id": ["p"], "x": [2]}, {"kinds": {"x": "boolean"}}, "2 is neither 0 nor 1"),
-        ({"id": ["p"], "x": ["a"]}, {"kinds": {"x": "float"}}, "cannot be read as float"),
+        ({"id": ["p"], "x": ["a"]}, {"kinds": {"x": "float"}}, "row 1: column 'x' has 'a', which is not a number"),
         ({"id": ["p"], "x": [1]}, {"on": ["nope"]}, "no column 'nope'"),
         ({"id": ["p"], "x": [1]}, {"numbering": "2"}, "numbering='2' is not one of"),
         ({"id": ["p"], "x": [1]}, {"absent": "maybe"}, "absent='maybe' is not one of"),
@@ -188,9 +188,9 @@ def test_what_cannot_be_is_refused_and_the_store_stays_as_it_was(store, frame, o
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("t.csv", "id,x\np,1,2\n", "no readable table"),
+        ("t.csv", "id,x\np,1,2\nq,1\n", ":2 is no readable table: 3 cells where the heading has 2"),
         ("t.csv", "", "no readable table"),
-        ("t.csv", b"id,x\np,\xff\xfe\n", "no text|invalid UTF8|values of type binary"),
+        ("t.csv", b"id,x\np,\x81\xfe\n", ":2 holds the byte 0x81, which is not UTF-8"),
         ("t.csv", "id,x,x\np,1,2\n", "two columns 'x'"),
         ("t.parquet", "PAR1 not really PAR1", "no readable Parquet"),
         ("t.parquet", "", "no readable Parquet"),
@@ -220,8 +220,7 @@ def test_what_is_not_in_the_store_is_passed_over(store):
 def test_a_property_that_is_there_from_another_source_is_replaced_on_request_alone(store):
     annotate(store, [pd.DataFrame({"id": ["p"], "pos": [0], "x": [1]})], name="first")
     with pytest.raises(
-        SourceError,
-        match=r"residue x of 1 protein.s. is known already, from another source .*: replace it .replace=True",
+        SourceError, match=r"residue x of 1 protein is known already, from another source .*: replace=True"
     ):
         annotate(store, [pd.DataFrame({"id": ["p", "q"], "pos": [1, 1], "x": [2, 2]})], name="second")
     annotate(store, [pd.DataFrame({"id": ["q"], "pos": [1], "x": [3]})], name="third")
@@ -269,7 +268,7 @@ def test_records_are_matched_by_part_of_an_id_or_by_sequence(store, tmp_path):
     done = annotate(store, [other])
     assert (done.matched, done.passed_over) == (1, 1)
     assert annotate(store, [other], match="sequence").matched == 2
-    with pytest.raises(SourceError, match=r"nothing is of a protein in the store .*elsewhere is not there"):
+    with pytest.raises(SourceError, match=r"nothing is of a protein in the store, as .elsewhere"):
         annotate(store, [write(tmp_path, "e.fa", ">elsewhere\nMKLV\n")])
 
 
@@ -350,7 +349,7 @@ def test_on_the_command_line(store, tmp_path, cli):
     table = write(tmp_path, "t.csv", "id,pos,x,y\np,1,1,2.5\nz,0,0,1\n")
     done = cli("annotate", store, table, "--kind", "x=boolean", "--unit", "y=Å", "--describe", "x=is x")
     assert done.returncode == 0, done.stderr
-    assert "1 passed over: not in the store" in done.stderr
+    assert "t.csv are of no protein in the store and left out: 'z'" in done.stderr
     assert [line.split()[:4] for line in done.stdout.splitlines()[2:]] == [
         ["residue", "x", "boolean", "1"], ["residue", "y", "float", "Å"],
     ]  # fmt: skip

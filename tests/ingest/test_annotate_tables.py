@@ -80,16 +80,16 @@ def test_text_of_every_type_of_arrow(store, column):
 @pytest.mark.parametrize(
     ("frame", "options", "message"),
     [
-        (pd.DataFrame([["p", 1, 2]], columns=["id", "x", "x"]), {}, "cannot be read .*; give columns of one type"),
+        (pd.DataFrame([["p", 1, 2]], columns=["id", "x", "x"]), {}, "two columns 'x'; rename one"),
         (pa.table([["p"], [1], [2]], names=["id", "x", "x"]), {}, "two columns 'x'; rename one"),
         (pd.DataFrame({"id": ["p"], "x": [2**70]}), {}, "cannot be read .*; give columns of one type"),
         (pd.DataFrame({"id": ["p", "q"], "x": [1, "a"]}), {}, "cannot be read .*; give columns of one type"),
         (pd.DataFrame({"id": ["p"], "x": [1j]}), {}, "cannot be read .*; give columns of one type"),
-        ({"id": ["p"]}, {}, "is a dict: give a path, a pandas.DataFrame or a pyarrow.Table"),
+        ({"id": ["p"]}, {}, "is a dict: give a path, a pandas.DataFrame, a pyarrow.Table"),
         (pd.DataFrame({"id": ["p"], "x": [1]}), {"kinds": {"x": "bool"}}, "kind='bool' is not one of"),
         (pd.DataFrame({"id": ["p"], "x": [1], "y": [2]}), {"columns": {"x": "z", "y": "z"}}, "two columns .* become z"),
         (pd.DataFrame({"id": ["p"], "pos": [True], "x": [1]}), {}, "values of type bool.*; give positions there"),
-        (pd.DataFrame({"id": ["p"], "x": [pd.Timestamp(0)]}), {}, "kinds={'NAME': 'category'} takes times as text"),
+        (pd.DataFrame({"id": ["p"], "x": [pd.Timestamp(0)]}), {}, r"kinds=\{'x': 'category'\} takes times as text"),
         (pd.DataFrame({"id": ["p"], "rowid": [1]}), {}, "rowid is a column of the catalog itself"),
         (pd.DataFrame({"id": ["p"], "pos": [0], "rowid": [1]}), {}, "rowid is a column of the catalog itself"),
     ],
@@ -120,7 +120,7 @@ def test_pairs_that_hold_in_both_directions_have_one_value(store):
 def test_a_table_that_is_read_otherwise_is_no_repetition(store, options):
     frame = pd.DataFrame({"id": ["p"], "pos": [1], "x": [True]})
     annotate(store, [frame])
-    with pytest.raises(SourceError, match=r"residue x of 1 protein.s. is known .* otherwise: replace it .replace=True"):
+    with pytest.raises(SourceError, match=r"residue x of 1 protein is known already, .* read otherwise: replace=True"):
         annotate(store, [frame], **options)
     annotate(store, [frame], **options, replace=True)
     with pytest.raises(SourceError, match="known already"):

@@ -225,6 +225,7 @@ class _Machine:
             raise self._refused("the same bytes many times over")
 
     def _refused(self, wanted: str) -> SourceError:
+        wanted = "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in wanted)
         return SourceError(
             f"{self.place} is a pickle that wants {wanted}, where only plain values and numpy arrays are read: it may "
             f"be made to harm; fetch the file from its publisher again."

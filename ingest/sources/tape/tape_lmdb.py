@@ -100,7 +100,12 @@ def _record(content: object, index: str, place: str) -> Record:
     if not isinstance(content, dict):
         raise SourceError(f"{place} is of the type {type(content).__name__}, not the fields of a protein; check it.")
     if not content.keys() & set(_KNOWN):
-        found = ", ".join(str(field)[:20] for field in list(content)[:12]) or "none"
+        found = (
+            ", ".join(
+                str(field)[:20] if str(field).isprintable() else repr(str(field)[:20]) for field in list(content)[:12]
+            )
+            or "none"
+        )
         raise SourceError(
             f"{place} has the fields {found}: it is of none of the datasets that are read, secondary_structure, "
             f"proteinnet, binding_site and protein_modification; leave it out."
