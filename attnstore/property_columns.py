@@ -228,7 +228,7 @@ class PropertyColumns:
     def withdraw(self, key: Key) -> None:
         """Take back the values that were put of a property, where none were replaced: it is as it was before."""
         states = self._states[key]
-        new = np.flatnonzero(states == _NOW)
+        new = np.flatnonzero(np.isin(states, (_NOW, _MEASURED)))
         if key in self._staged:
             self._connection.execute(f"DROP TABLE {self._staged.pop(key)}")
         else:

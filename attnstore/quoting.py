@@ -9,5 +9,6 @@ def identifier(name: str) -> str:
 
 
 def literal(value: str | Path) -> str:
-    """A string, or a path as one."""
-    return "'" + str(value).replace("'", "''") + "'"
+    """A string, or a path as one, from the root: of a relative one DuckDB reads "sqlite:x" as a kind of database."""
+    written = str(value.absolute()) if isinstance(value, Path) else value
+    return "'" + written.replace("'", "''") + "'"

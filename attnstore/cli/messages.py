@@ -17,7 +17,9 @@ A message therefore never says ``flag=False`` where the command has no ``--no-fl
 """
 
 import ast
+import csv
 import functools
+import io
 import re
 import shlex
 from collections.abc import Callable
@@ -114,7 +116,14 @@ def _option(command: click.Command, name: str, value: Any, context: click.Contex
         words = [str(each) for each in value] if isinstance(value, list | tuple) else [str(value)]
     if option.multiple:
         return " ".join(f"{flag} {shlex.quote(word)}" for word in words)
-    return f"{flag} {shlex.quote(','.join(words))}"
+    return f"{flag} {shlex.quote(_listed(words))}"
+
+
+def _listed(words: list[str]) -> str:
+    """Words separated by commas; one that has a comma itself in double quotes, as options of lists are read."""
+    line = io.StringIO()
+    csv.writer(line, lineterminator="").writerow(words)
+    return line.getvalue()
 
 
 def _call_typed(code: str, context: click.Context) -> str:

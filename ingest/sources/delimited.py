@@ -257,7 +257,7 @@ def _delimiter(path: Path, rest: Sequence[str], hidden: str, keys: Collection[st
             return own
     raise SourceError(
         f"{path} may be separated by {' or '.join(_NAMES[each] for each in possible)}: say which, as "
-        f"delimiter={possible[0]!r}."
+        f"delimiter={('tab' if possible[0].isspace() else possible[0])!r}."
     )
 
 

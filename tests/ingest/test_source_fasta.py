@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import warnings
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from attnstore.errors import SourceError
-from attnstore.ingest.sources import fasta
+from attnstore.ingest.sources import fasta, read_inputs
 
 LETTERS = "ACDEFGHIKLMNPQRSTVWYBJOUXZ"
 IDS = st.text(st.characters(codec="utf-8", exclude_categories=("Z", "C")), min_size=1, max_size=20)
@@ -111,3 +112,49 @@ def test_gz_that_is_no_gzip_is_refused(tmp_path):
 )
 def test_accepts_by_suffix_or_by_the_first_character(name, head, accepted):
     assert fasta.accepts(Path(name), head) is accepted
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        ">a\n;found by hand\nACD\nEF\n", ";a comment\n;>b\n\n>a\nACD\n;within\nEF\n;after\n",
+        ";\r\n>a\r\nACDEF*\r\n;\r\n",
+    ],
+)  # fmt: skip
+def test_lines_that_begin_with_a_semicolon_are_comments(tmp_path, content):
+    assert read(tmp_path, content) == [("a", "ACDEF")]
+    path = tmp_path / "of no suffix"
+    path.write_text(content)
+    assert [record.sequence for record in read_inputs([path])] == ["ACDEF"]
+
+
+def test_an_inner_stop_is_named_by_its_residue(tmp_path):
+    with pytest.raises(SourceError, match=r":4: record a has a stop '\*' at residue 6 that is not its last"):
+        read(tmp_path, ">a\nACDE\n;c\nF*G\n")
+
+
+NUCLEOTIDES = [
+    ">a\nATGGCGTAACCGATTACAGG\n", ">a\nauggcguaaccg\n>b\nauggnncguaa\n", ">a\n" + "ACGTN" * 50 + "RY\n",
+    "".join(f">p{n}\nGAT\n" for n in range(4)) + ">q\nCATCATCAT\n",
+]  # fmt: skip
+PROTEINS = [
+    ">a\nGAT\n", ">a\nGATTACA\n", ">a\n" + "A" * 60 + "\n", ">a\n" + "GA" * 40 + "\n", ">a\n" + "N" * 50 + "\n",
+    ">a\nGATTACAGATTACAGATTACAE\n", ">a\n" + "ACGTACGTACGTW" * 3 + "\n",
+]  # fmt: skip
+
+
+def test_files_of_nucleotides_are_read_with_a_warning(tmp_path):
+    for content in NUCLEOTIDES:
+        with pytest.warns(UserWarning, match="nothing but letters of nucleotides .*give their translation") as said:
+            assert read(tmp_path, content)
+        assert len(said) == 1
+    mixed = ">p\nMKVLLLAAAG\n" + "".join(f">d{n}\nATGGCGTAACCGATTACAGG\n" for n in range(7)) + ">q\nGAT\n"
+    with pytest.warns(UserWarning, match=r"7 of 9 records seem to be DNA or RNA.*\(d0, d1, d2, d3, d4, …\)"):
+        assert len(read(tmp_path, mixed)) == 9
+
+
+def test_proteins_of_few_kinds_of_residues_are_proteins(tmp_path):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for content in PROTEINS:
+            assert read(tmp_path, content)
