@@ -29,8 +29,12 @@ def expanded(path: str | os.PathLike[str]) -> str:
 
 
 def user_path(path: str | os.PathLike[str]) -> Path:
-    """A path that a user gives, see :func:`expanded`."""
-    return Path(expanded(path))
+    """A path that a user gives, see :func:`expanded`.
+
+    One with a colon is made absolute: Arrow and DuckDB read "sqlite:x" as a kind of file system or database.
+    """
+    found = Path(expanded(path))
+    return found.absolute() if ":" in str(found) else found
 
 
 def database_path(path: str | os.PathLike[str]) -> Path:

@@ -9,6 +9,6 @@ def identifier(name: str) -> str:
 
 
 def literal(value: str | Path) -> str:
-    """A string, or a path as one, from the root: of a relative one DuckDB reads "sqlite:x" as a kind of database."""
+    """A string; or a path as one, from the root, where nothing is read as a kind of database or the home folder."""
     written = str(value.absolute()) if isinstance(value, Path) else value
     return "'" + written.replace("'", "''") + "'"
