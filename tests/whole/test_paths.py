@@ -68,13 +68,13 @@ def test_a_file_whose_name_begins_with_a_tilde_is_reached_from_its_folder(home):
     Path("~x.fa").unlink()
 
 
-FOLDERS = ("a b", "a#b%20c", 'it\'s "q"', "a[b]c", "[!x]", "a;b&$c", "a\nb", "{a,b}", "sqlite:x", "日本")
+FOLDERS = ("a b#%20c[d]{e,f}", 'it\'s "q"; & $x\n[!y] 日本', "sqlite:x")
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_stores_and_files_may_have_names_that_are_patterns_elsewhere(tmp_path, store_copy, folder, monkeypatch):
     # What a pattern would match instead.
-    for other in ("ab", "abc", "x", "aXb"):
+    for other in ("a b#%20cd{e,f}", "a b#%20cde", "x"):
         (tmp_path / other).mkdir(exist_ok=True)
     monkeypatch.chdir(tmp_path)
     place = Path(folder)
@@ -94,7 +94,7 @@ def test_stores_and_files_may_have_names_that_are_patterns_elsewhere(tmp_path, s
     assert {*os.listdir(place)} == {"s.attn", "t.parquet", "x.duckdb", "x", "q.zarr"}
 
 
-@pytest.mark.parametrize("folder", ["a?b", "a*b", "**", "a\\b"])
+@pytest.mark.parametrize("folder", ["a?b*", "a\\b"])
 def test_paths_that_duckdb_reads_otherwise_are_refused_for_stores_alone(tmp_path, store_copy, folder):
     place = tmp_path / folder
     place.mkdir()
