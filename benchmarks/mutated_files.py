@@ -37,7 +37,7 @@ from attnstore.ingest.annotation import FORMATS, Annotator
 from attnstore.ingest.matching import Proteins
 from attnstore.ingest.sources import find
 from attnstore.ingest.sources.record import Options
-from attnstore.ingest.table_values import TableOptions
+from attnstore.ingest.table_keys import TableOptions
 from attnstore.layout import StoreDocument
 
 DATA = Path(__file__).parents[1] / "tests" / "data"

@@ -31,19 +31,9 @@ from .sources.structures import dssp as dssp_output
 from .sources.tables import Table
 from .store_directory import storage_errors
 from .table_cells import DECIMALS, Decimal, typed
+from .table_keys import NUMBERINGS, Keys, Numbering, TableOptions, keys_of
 from .table_rows import check_letters, rows_of
-from .table_values import (
-    NUMBERINGS,
-    Keys,
-    Numbering,
-    TableOptions,
-    chosen_columns,
-    keys_of,
-    plain,
-    properties_of,
-    property_rows,
-    values_of,
-)
+from .table_values import chosen_columns, plain, properties_of, property_rows, values_of
 
 if TYPE_CHECKING:
     import pandas as pd

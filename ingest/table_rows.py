@@ -15,7 +15,7 @@ from Bio.Data.PDBData import protein_letters_3to1_extended as modified
 from ..errors import SourceError, first_line
 from .matching import Proteins
 from .sources.tables import Table
-from .table_values import Keys, Numbering, letters_of
+from .table_keys import Keys, Numbering, letters_of
 
 #: Codes of three letters and the letter of each: the twenty amino acids, those made of them, B, J, O, U, X and Z.
 _LETTERS = {code.upper().strip(): letter for codes in (modified, standard) for code, letter in codes.items()}
