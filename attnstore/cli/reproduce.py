@@ -84,7 +84,7 @@ def vig2021(as_json: bool, **options: Any) -> None:
     else:
         from ..reproduce.page import summary_text
 
-        click.echo(summary_text(done))
+        click.echo(typed(summary_text(done), click.get_current_context()))
 
 
 def _for_programs(done: "Reproduction") -> str:
