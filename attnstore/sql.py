@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from . import catalog
 from .arguments import check_text
-from .duckdb_messages import in_words
+from .duckdb_connection import translated
 from .errors import QueryError
 from .forked import outlives_fork
 from .layout import ingest_with, lacking
@@ -74,7 +74,7 @@ def duckdb_errors() -> Iterator[None]:
     try:
         yield
     except duckdb.Error as error:
-        raise QueryError(in_words(error)) from error
+        raise translated(error) from error
 
 
 def check_one_select(statements: Sequence[duckdb.Statement]) -> None:

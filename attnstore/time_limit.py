@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, wait
 from contextvars import ContextVar, copy_context
 from dataclasses import dataclass, field
-from typing import Any, ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar
 
 import duckdb
 
@@ -93,6 +93,16 @@ def time_limit(seconds: float | None) -> Iterator[TimeLimit]:
             _current.reset(token)
 
 
+@contextlib.contextmanager
+def resumed(limit: TimeLimit | None) -> Iterator[None]:
+    """Under the limit of a question that was begun before, as one is whose batches are read one by one."""
+    token = _current.set(limit)
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
 def current() -> TimeLimit | None:
     """The limit of what is asked in this context."""
     return _current.get()
@@ -111,12 +121,9 @@ def bound(function: Callable[P, T]) -> Callable[P, T]:
 
     @functools.wraps(function)
     def limited(*args: P.args, **kwargs: P.kwargs) -> T:
-        token = _current.set(limit)
-        try:
+        with resumed(limit):
             check()
             return function(*args, **kwargs)
-        finally:
-            _current.reset(token)
 
     return limited
 
@@ -162,23 +169,33 @@ def run(connection: duckdb.DuckDBPyConnection, function: Callable[[], T]) -> T:
     return outcome.result()
 
 
-def close(connection: duckdb.DuckDBPyConnection) -> None:
-    """Close a connection, unless it is still at work on what it was interrupted in."""
-    if connection not in _left_behind:
-        connection.close()
+@contextlib.contextmanager
+def closing(connection: duckdb.DuckDBPyConnection) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Close a connection in the end, unless it is still at work on what it was interrupted in."""
+    try:
+        yield connection
+    finally:
+        if not is_left_behind(connection):
+            connection.close()
 
 
-def left_behind() -> bool:
-    """Whether DuckDB is still at work on what it was interrupted in: then a process ends by `os._exit` alone."""
+def is_left_behind(connection: duckdb.DuckDBPyConnection) -> bool:
+    """Whether a connection is still at work on what it was interrupted in: whatever else uses it would wait."""
+    return connection in _left_behind
+
+
+def any_left_behind() -> bool:
+    """Whether any is: then a process ends at once by `os._exit` alone."""
     return bool(_left_behind)
 
 
-def limited(function: Callable[..., Any]) -> Callable[..., Any]:
-    """For a question with the option `timeout`: its seconds hold for all that it does."""
+def limited(function: Callable[P, T]) -> Callable[P, T]:
+    """For a question with the option `timeout`, in seconds: it holds for all that the function does."""
 
     @functools.wraps(function)
-    def answer(*args: Any, **options: Any) -> Any:
-        with time_limit(options.get("timeout")):
+    def answer(*args: P.args, **options: P.kwargs) -> T:
+        seconds: float | None = options.get("timeout")  # type: ignore[assignment]
+        with time_limit(seconds):
             return function(*args, **options)
 
     return answer

@@ -1,6 +1,5 @@
 """Alignment: of each head's attention, the share that goes to pairs where a predicate is true."""
 
-import contextlib
 import json
 import warnings
 from collections.abc import Sequence
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..arguments import check_text
+from .. import time_limit
 from ..catalog import connect
 from ..errors import QueryError
 from .execution.align_tasks import run, run_curve
@@ -133,7 +133,7 @@ def align(
         raise QueryError(f"model {chosen.name} has nothing committed yet: run its ingest again.")
     path = store.catalog_path
     catalog = directory(path)
-    with contextlib.closing(connect(path)) as connection:
+    with time_limit.closing(connect(path)) as connection:
         clauses = [
             parse(text, clause=name, columns=catalog.columns)
             for name, text in (("predicate", predicate), ("where", where))

@@ -3,22 +3,23 @@
 import contextlib
 import json
 import math
-import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from .. import time_limit
 from ..catalog import catalog_errors
+from ..duckdb_connection import Limits, open_in_memory
 from ..errors import AttnstoreError, QueryError
-from ..forked import outlives_fork
 from ..layout import ingest_with, lacking
 from ..sql import duckdb_errors, open_tables
-from .execution.answer import cells_of, create, rows_of
+from .execution.answer import RowStream, cells_of, create, top_of
 from .execution.cells import Tier
 from .execution.vectors import Directory, directory
 from .language.block import Question, take_apart
@@ -30,6 +31,7 @@ from .language.syntax import render_statement
 from .planning.blocks import BlockPlan, plan_block, taking_part, undecided_conditions
 from .planning.explain import explained
 from .planning.tiers import least_weight, needs
+from .planning.top import by_rank, find_top, from_arcs
 from .provenance import provenance
 from .query_result import METADATA, Result, whole_numbers
 
@@ -37,9 +39,6 @@ if TYPE_CHECKING:
     from distributed import Client
 
     from ..store import Store
-
-
-_LEAST_MEMORY = 64 << 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +50,7 @@ class Session:
     store, statement, connection : the connection is locked in, and holds what blocks were answered with
     known : of the catalog
     questions : one a block
-    tier, memory_limit, scheduler, progress : as asked for
+    tier, limits, scheduler, progress : as asked for
     failures : what went wrong while DuckDB was reading rows
     """
 
@@ -61,7 +60,7 @@ class Session:
     known: Directory
     questions: tuple[Question, ...]
     tier: Tier | None
-    memory_limit: int
+    limits: Limits
     scheduler: "str | Client | None"
     progress: bool
     failures: list[AttnstoreError] = field(default_factory=list)
@@ -73,6 +72,8 @@ def query(
     *,
     tier: Tier | None = None,
     memory_limit: int | str | None = None,
+    disk_limit: int | str | None = None,
+    timeout: float | None = None,
     scheduler: "str | Client | None" = None,
     progress: bool = False,
 ) -> Result:
@@ -88,6 +89,9 @@ def query(
     sql : exactly one SELECT
     tier : 'pairs', 'marginals', 'arcs' or 'codes', to force one on every block
     memory_limit : bytes, or e.g. '4GB', that cells, rows and DuckDB may take; None for half of the machine's memory
+    disk_limit : bytes, or e.g. '50GB', of temporary files that DuckDB may write; None for 10 GB, and at most half of
+        what is free in the system's temporary folder. They are removed on any end of the process
+    timeout : seconds that the answer may take; None for any number
     scheduler : None for threads, or the address or `distributed.Client` of a Dask cluster
     progress : draw a progress bar on standard error
 
@@ -104,11 +108,13 @@ def query(
     StoreError
         What is read is damaged.
     """
-    with _session(store, sql, tier, memory_limit, scheduler, progress) as session:
-        answered = _answer_blocks(session, stream=False)
+    limits = Limits.of(memory_limit, disk_limit)
+    with time_limit.time_limit(timeout), _session(store, sql, tier, limits, scheduler, progress) as session:
+        answered = _answer_blocks(session)
         with _told_errors(session):
-            table = whole_numbers(_run(session).to_arrow_table())
-        return Result.of(table, _attributes(session, answered))
+            relation = _relation(session)
+            table = time_limit.run(session.connection, relation.to_arrow_table)
+        return Result.of(whole_numbers(table), _attributes(session, answered))
 
 
 def stream(
@@ -117,6 +123,8 @@ def stream(
     *,
     tier: Tier | None = None,
     memory_limit: int | str | None = None,
+    disk_limit: int | str | None = None,
+    timeout: float | None = None,
     scheduler: "str | Client | None" = None,
     progress: bool = False,
 ) -> pa.RecordBatchReader:
@@ -124,11 +132,13 @@ def stream(
 
     Parameters as those of `query`; what was asked is in the metadata of the schema, as JSON under `attnstore`.
     """
-    with contextlib.ExitStack() as stack:
-        session = stack.enter_context(_session(store, sql, tier, memory_limit, scheduler, progress))
-        answered = _answer_blocks(session, stream=True)
+    limits = Limits.of(memory_limit, disk_limit)
+    with time_limit.time_limit(timeout), contextlib.ExitStack() as stack:
+        session = stack.enter_context(_session(store, sql, tier, limits, scheduler, progress))
+        answered = _answer_blocks(session)
         with _told_errors(session):
-            reader = _run(session).to_arrow_reader()
+            relation = _relation(session)
+            reader = time_limit.run(session.connection, relation.to_arrow_reader)
         attributes = json.dumps(_attributes(session, answered))
         schema = reader.schema.with_metadata({METADATA: attributes})
         # From here on the reader closes what it reads from.
@@ -138,14 +148,29 @@ def stream(
 def _until_closed(
     session: Session, reader: pa.RecordBatchReader, schema: pa.Schema, stack: contextlib.ExitStack
 ) -> Iterator[pa.RecordBatch]:
-    with stack, _told_errors(session):
-        for batch in reader:
+    limit = time_limit.current()
+    with stack:
+        while True:
+            # Between two batches the time is the reader's, and runs on.
+            with time_limit.resumed(limit), _told_errors(session):
+                batch = time_limit.run(session.connection, lambda: next(reader, None))
+            if batch is None:
+                return
             yield batch.replace_schema_metadata(schema.metadata)
 
 
-def explain(store: "Store", sql: str, *, tier: Tier | None = None, memory_limit: int | str | None = None) -> str:
+def explain(
+    store: "Store",
+    sql: str,
+    *,
+    tier: Tier | None = None,
+    memory_limit: int | str | None = None,
+    disk_limit: int | str | None = None,
+    timeout: float | None = None,
+) -> str:
     """How a statement would be answered, in words, without answering it; parameters as those of `query`."""
-    with _session(store, sql, tier, memory_limit, None, False) as session:
+    limits = Limits.of(memory_limit, disk_limit)
+    with time_limit.time_limit(timeout), _session(store, sql, tier, limits, None, False) as session:
         told = [
             _told(session, number, _plan(session, question, run=False))
             for number, question in enumerate(session.questions)
@@ -159,19 +184,15 @@ def _session(
     store: "Store",
     sql: str,
     tier: Tier | None,
-    memory_limit: int | str | None,
+    limits: Limits,
     scheduler: "str | Client | None",
     progress: bool,
 ) -> Iterator[Session]:
-    limit = parse_memory(memory_limit)
     try:
         statement = read_statement(sql)
     except RecursionError as error:
         raise QueryError("the query is nested too deeply: use IN (…) for long lists, and fewer subqueries.") from error
-    # Below that DuckDB does not even open a catalog.
-    memory = f"{max(limit, _LEAST_MEMORY)}B"
-    connection = outlives_fork(duckdb.connect(":memory:", config={"memory_limit": memory}))
-    try:
+    with time_limit.closing(open_in_memory(limits)) as connection:
         with catalog_errors(store.path / str(store.document.catalog)):
             wanted = statement.tables
             known = directory(store.catalog_path)
@@ -179,31 +200,12 @@ def _session(
             kept = any("arcs" in model.document.keep for model in store.models.values())
             if kept and any(question.fallback for question in questions):
                 wanted.add("arcs")
+            if any(question.rows and question.block.place != "select" for question in questions):
+                # DuckDB does not know how many rows a block has, takes it for small, and would hold all of it in
+                # memory: as the statement is written, the left side of a join is read row by row.
+                connection.execute("SET disabled_optimizers = 'join_order,build_side_probe_side'")
             open_tables(connection, store, wanted)
-        yield Session(store, statement, connection, known, questions, tier, limit, scheduler, progress)
-    finally:
-        connection.close()
-
-
-def parse_memory(limit: int | str | None) -> int:
-    """Bytes from a number or from text such as '4GB'; None is half of the machine's memory.
-
-    Raises
-    ------
-    QueryError
-        It is neither.
-    """
-    if limit is None:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
-    text = str(limit).strip().upper().removesuffix("B").removesuffix("I")
-    factor = {"K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}.get(text[-1:], 1)
-    try:
-        size = int(float(text.rstrip("KMGT")) * factor)
-    except ValueError:
-        size = 0
-    if size <= 0:
-        raise QueryError(f"memory limit {limit!r} is not a size: write e.g. 4GB.")
-    return size
+        yield Session(store, statement, connection, known, questions, tier, limits, scheduler, progress)
 
 
 def _plan(session: Session, question: Question, *, run: bool) -> BlockPlan | None:
@@ -217,13 +219,13 @@ def _plan(session: Session, question: Question, *, run: bool) -> BlockPlan | Non
 def _told(session: Session, number: int, plan: BlockPlan | None) -> str:
     memory = plan.working_memory if plan else 0
     return explained(
-        session.statement, number, plan, session.questions[number].fallback or "", (memory, session.memory_limit)
+        session.statement, number, plan, session.questions[number].fallback or "", (memory, session.limits.memory)
     )
 
 
-def _answer_blocks(session: Session, *, stream: bool) -> "list[Answered]":
+def _answer_blocks(session: Session) -> "list[Answered]":
     """Answer every block, and put what it was answered with into its place in the statement."""
-    return [_answer(session, number, question, stream) for number, question in enumerate(session.questions)]
+    return [_answer(session, number, question) for number, question in enumerate(session.questions)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -235,7 +237,7 @@ class Answered:
     approximate: tuple[str, ...]
 
 
-def _answer(session: Session, number: int, question: Question, stream: bool) -> Answered:
+def _answer(session: Session, number: int, question: Question) -> Answered:
     block, name = question.block, f"__block{number}"
     plan = _plan(session, question, run=True)
     told = _told(session, number, plan)
@@ -247,27 +249,52 @@ def _answer(session: Session, number: int, question: Question, stream: bool) -> 
             raise QueryError(f"the query cannot be answered: {question.fallback}, and {problem}; {cure}.") from refusal
         block.node.update(node)
         return Answered(told, tuple(session.store.models), ())
-    if question.rows:
-        streamed = stream and block.place == "select"
-        with _told_errors(session):
-            reader = rows_of(plan, session.known, session.failures)
-            create(session.connection, name, reader, plan, stream=streamed)
-    else:
-        need = plan.working_memory
-        if need > session.memory_limit:
-            raise QueryError(
-                f"the query may need {need / 1e9:.3g} GB for its groups, and the limit is "
-                f"{session.memory_limit / 1e9:.3g} GB: group by fewer or coarser properties, or allow "
-                f"memory_limit='{math.ceil(need / 1e9)}GB'."
+    ranked = False
+    with _told_errors(session):
+        if question.rows:
+            plan, table = _rows(session, question, plan)
+            ranked = table is not None
+            told = _told(session, number, plan)
+            create(
+                session.connection,
+                name,
+                RowStream(plan, session.known, session.failures) if table is None else table,
+                plan,
             )
-        options = {"scheduler": session.scheduler, "progress": session.progress}
-        cells = cells_of(plan, session.known, session.memory_limit, **options)
-        create(session.connection, name, cells, plan, stream=False)
+        else:
+            create(session.connection, name, _cells(session, plan), plan)
     bounds = not plan.exact and block.place != "value"
     approximate = () if plan.exact else question.approximate()
     block.node.update(question.rewritten(name, bounds))
+    if ranked:
+        by_rank(block.node)
     models = tuple(one.model.name for one in plan.models)
     return Answered(told, models, approximate)
+
+
+def _cells(session: Session, plan: BlockPlan) -> pa.Table:
+    need, limit = plan.working_memory, session.limits.memory
+    if need > limit:
+        raise QueryError(
+            f"the query may need {need / 1e9:.3g} GB for its groups, and the limit is {limit / 1e9:.3g} GB: group by "
+            f"fewer or coarser properties, or allow memory_limit='{math.ceil(need / 1e9)}GB'."
+        )
+    return cells_of(plan, session.known, limit, scheduler=session.scheduler, progress=session.progress)
+
+
+def _rows(session: Session, question: Question, plan: BlockPlan) -> tuple[BlockPlan, pa.Table | None]:
+    """The plan that rows are answered by, and the first of them if ORDER BY and LIMIT ask for no more."""
+    top = find_top(question, plan)
+    if top is None:
+        return plan, None
+    options: dict[str, Any] = {"scheduler": session.scheduler, "progress": session.progress}
+    exact = from_arcs(plan, top) if session.tier is None else None
+    if exact is not None:
+        table = top_of(exact, session.known, top, **options)
+        floor = max((one.model.document.arc_floor for one in exact.models), default=0.0)
+        if len(table) == top.number and pc.min(table["weight"]).as_py() >= np.float32(floor):
+            return exact, table
+    return plan, top_of(plan, session.known, top, **options)
 
 
 def _with_steps(question: Question) -> Question:
@@ -308,7 +335,7 @@ def _check_fallback(session: Session, question: Question, *, run: bool) -> None:
         )
 
 
-def _run(session: Session) -> duckdb.DuckDBPyRelation:
+def _relation(session: Session) -> duckdb.DuckDBPyRelation:
     sql = render_statement(session.statement.tree)
     if ATTENTION in session.statement.tables:
         raise QueryError(

@@ -1,6 +1,5 @@
 """Which proteins contacts are chosen on and which they are evaluated on: never one cluster on both sides."""
 
-import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -10,6 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from ...arguments import check_text
+from ... import time_limit
 from ...catalog import connect
 from ...errors import QueryError
 from ...layout import ingest_with, lacking
@@ -75,7 +75,7 @@ class Roster:
     def coordinates(self, names: Sequence[str], atom: str) -> dict[str, Array]:
         """Position of an atom in every residue, float32 [length, 3] in Å; NaN where it is unknown."""
         wanted = pa.table({"protein_index": pa.array([self.index[name] for name in names], pa.int32())})
-        with contextlib.closing(connect(self.store.catalog_path)) as connection:
+        with time_limit.closing(connect(self.store.catalog_path)) as connection:
             connection.register("wanted", wanted)
             rows = connection.execute(
                 f"SELECT protein_index, {', '.join(f'{atom}_{axis}' for axis in 'xyz')} FROM residues "
@@ -107,7 +107,7 @@ def roster(store: "Store", model: "Model", cluster_by: str) -> Roster:
     catalog = directory(path)
     for segment in model.segments:
         catalog.places(segment)
-    with contextlib.closing(connect(path)) as connection:
+    with time_limit.closing(connect(path)) as connection:
         columns = list(catalog.columns.of("protein"))
         if cluster_by not in (*columns, "protein"):
             raise QueryError(

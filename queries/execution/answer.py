@@ -8,6 +8,7 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
+from ... import time_limit
 from ...errors import AttnstoreError
 from ..language.rewrite import Cells
 from ..language.steps import Bands, type_of, values
@@ -16,6 +17,7 @@ from . import count
 from . import rows as row_tasks
 from .cells import CellTable
 from .schedule import execute
+from .top import Top, TopRows, first_rows
 from .vectors import Directory
 
 
@@ -103,22 +105,22 @@ def typed(plan: BlockPlan) -> dict[str, str]:
     return {name: "INTEGER" if kind == "NULL" else kind for name, kind in kinds.items()}
 
 
-def create(connection: duckdb.DuckDBPyConnection, name: str, incoming: Any, plan: BlockPlan, *, stream: bool) -> None:
-    """Make a relation of an Arrow table or reader, with DuckDB's own types.
+def create(connection: duckdb.DuckDBPyConnection, name: str, incoming: "pa.Table | RowStream", plan: BlockPlan) -> None:
+    """Make a relation of what a block was answered with, with DuckDB's own types.
 
     Parameters
     ----------
     connection : of the statement
     name : of the relation
-    incoming : pyarrow.Table or pyarrow.RecordBatchReader
+    incoming : cells or rows; a stream is read while the statement runs
     plan : whose columns they are
-    stream : leave the reader to be read while the statement runs, once
     """
     kinds = typed(plan)
     listed = ", ".join(
         f'CAST("{column}" AS {kinds[column]}) AS "{column}"' if column in kinds else f'"{column}"'
         for column in incoming.schema.names
     )
+    stream = isinstance(incoming, RowStream)
     connection.register(f"{name}_incoming", incoming)
     kind = "VIEW" if stream else "TABLE"
     connection.execute(f'CREATE OR REPLACE TEMP {kind} "{name}" AS SELECT {listed} FROM "{name}_incoming"')
@@ -126,21 +128,75 @@ def create(connection: duckdb.DuckDBPyConnection, name: str, incoming: Any, plan
         connection.unregister(f"{name}_incoming")
 
 
-def rows_of(plan: BlockPlan, catalog: Directory, failures: list[AttnstoreError]) -> pa.RecordBatchReader:
-    """Rows of all models and segments, found while they are read.
+class RowStream:
+    """Rows of a block as DuckDB reads them: found while they are read, as many as are read, each time anew.
 
-    What fails then is noted in `failures`, since DuckDB, which reads, passes on no more than its text.
+    An Arrow stream: DuckDB opens one for each place where the statement reads the block.
+
+    Parameters
+    ----------
+    plan : BlockPlan
+    catalog : Directory
+    failures : where what fails is noted, since DuckDB passes on no more than its text
     """
-    schema = pa.schema(list(_row_schema(plan)))
 
-    def batches() -> Iterator[pa.RecordBatch]:
+    def __init__(self, plan: BlockPlan, catalog: Directory, failures: list[AttnstoreError]) -> None:
+        self.schema = pa.schema(list(_row_schema(plan)))
+        self._plan, self._catalog, self._failures = plan, catalog, failures
+        # DuckDB reads in threads of its own, which know of no limit.
+        self._limit = time_limit.current()
+
+    def __arrow_c_schema__(self) -> Any:
+        return self.schema.__arrow_c_schema__()
+
+    def __arrow_c_stream__(self, requested_schema: Any = None) -> Any:
+        return pa.RecordBatchReader.from_batches(self.schema, self._batches()).__arrow_c_stream__(requested_schema)
+
+    def _batches(self) -> Iterator[pa.RecordBatch]:
         try:
-            yield from _batches(plan, catalog, schema)
+            for batch in _batches(self._plan, self._catalog, self.schema):
+                if self._limit is not None:
+                    self._limit.check()
+                yield batch
         except AttnstoreError as error:
-            failures.append(error)
+            self._failures.append(error)
             raise
 
-    return pa.RecordBatchReader.from_batches(schema, batches())
+
+def top_of(plan: BlockPlan, catalog: Directory, top: Top, **options: Any) -> pa.Table:
+    """The first rows of a block, with their place in `__rank`.
+
+    Parameters
+    ----------
+    plan, catalog : as of `RowStream`
+    top : which rows are wanted
+    options : of `execute`
+
+    Raises
+    ------
+    StoreError, QueryError
+        As tasks do.
+    """
+    schema = pa.schema(list(_row_schema(plan)))
+    parts = []
+    for model in plan.models:
+        tasks = []
+        for segment in model.model.segments:
+            vectors, group = of_segment(plan, segment, catalog)
+            if (group >= 0).any():
+                places = catalog.places(segment)
+                tasks.append(partial(first_rows, top, model.scan, segment, vectors, group >= 0, places))
+        if tasks:
+            parts.append((model, execute(tasks, TopRows.combine, **options)))
+    found = [(model, part) for model, part in parts if len(part)]
+    if not found:
+        return schema.empty_table().append_column("__rank", pa.array([], pa.int64()))
+    tables = [pa.Table.from_batches([_decoded(plan, model, part.columns, schema)]) for model, part in found]
+    keys = [np.concatenate(each) for each in zip(*(part.sort_keys() for _, part in found), strict=True)]
+    rank = np.empty(len(keys[0]), np.int64)
+    # A stable sort: of rows that tie, those of the first model come first.
+    rank[np.lexsort(keys[::-1])] = np.arange(len(rank))
+    return pa.concat_tables(tables).append_column("__rank", pa.array(rank))
 
 
 def _row_schema(plan: BlockPlan) -> Iterator[tuple[str, pa.DataType]]:
@@ -161,18 +217,22 @@ def _batches(plan: BlockPlan, catalog: Directory, schema: pa.Schema) -> Iterator
         for segment in model.model.segments:
             vectors, group = of_segment(plan, segment, catalog)
             for batch in row_tasks.rows(model.scan, segment, vectors, group >= 0):
-                columns: dict[str, Any] = {
-                    "model": pa.repeat(model.model.name, len(batch["layer"])),
-                    "layer": pa.array(batch["layer"], pa.int32()),
-                    "head": pa.array(batch["head"], pa.int32()),
-                }
-                for number, one in enumerate(plan.keys):
-                    values = batch[f"__key{number}"]
-                    numbers = one.code.kind == "number"
-                    columns[one.key.column] = pa.array(values, mask=np.isnan(values)) if numbers else one.decode(values)
-                for name in sorted(plan.question.cells.sums):
-                    for side in _sides(plan):
-                        # An arc's weight is its own bound, where another model's part has some.
-                        found = batch.get(name + side, batch[name])
-                        columns[name + side] = pa.array(found, pa.float32())
-                yield pa.RecordBatch.from_pydict(columns, schema=schema)
+                yield _decoded(plan, model, batch, schema)
+
+
+def _decoded(plan: BlockPlan, model: ModelPlan, batch: row_tasks.Batch, schema: pa.Schema) -> pa.RecordBatch:
+    columns: dict[str, Any] = {
+        "model": pa.repeat(model.model.name, len(batch["layer"])),
+        "layer": pa.array(batch["layer"], pa.int32()),
+        "head": pa.array(batch["head"], pa.int32()),
+    }
+    for number, one in enumerate(plan.keys):
+        values = batch[f"__key{number}"]
+        numbers = one.code.kind == "number"
+        columns[one.key.column] = pa.array(values, mask=np.isnan(values)) if numbers else one.decode(values)
+    for name in sorted(plan.question.cells.sums):
+        for side in _sides(plan):
+            # An arc's weight is its own bound, where another model's part has some.
+            found = batch.get(name + side, batch[name])
+            columns[name + side] = pa.array(found, pa.float32())
+    return pa.RecordBatch.from_pydict(columns, schema=schema)

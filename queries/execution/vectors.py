@@ -5,7 +5,6 @@ strings are int32 codes into one sorted dictionary of all terms, −1 for NULL, 
 compare as their strings do. A NaN that is stored in a FLOAT or DOUBLE column is read as NULL.
 """
 
-import contextlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -18,7 +17,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from ... import time_limit
 from ...catalog import catalog_errors, connect
+from ...duckdb_connection import translated
 from ...errors import QueryError, StoreError
 from ...quoting import identifier
 from ..language.dialect import reason
@@ -218,7 +219,7 @@ def directory(catalog: Path) -> Directory:
 
 @lru_cache(maxsize=8)
 def _directory(catalog: Path, changed: int, size: int) -> Directory:
-    with contextlib.closing(connect(catalog)) as connection, catalog_errors(catalog):
+    with time_limit.closing(connect(catalog)) as connection, catalog_errors(catalog):
         rows = connection.execute("SELECT id, protein_index, sequence_sha256 FROM proteins").fetchall()
         return Directory(catalog_columns(connection), {name: (index, sha256) for name, index, sha256 in rows})
 
@@ -311,6 +312,8 @@ def _evaluate(
     )
     try:
         return _columns(connection, f"SELECT {selected}{source}")
+    except duckdb.OutOfMemoryException as error:
+        raise translated(error) from error
     except duckdb.Error as error:
         if len(terms) == 1:
             expression = asked_by(terms[0])
@@ -323,7 +326,7 @@ def _evaluate(
 
 
 def _columns(connection: duckdb.DuckDBPyConnection, query: str) -> list[pa.ChunkedArray]:
-    table: pa.Table = connection.sql(query).to_arrow_table()
+    table: pa.Table = time_limit.run(connection, lambda: connection.sql(query).to_arrow_table())
     return list(table.columns)
 
 

@@ -21,6 +21,8 @@ import duckdb
 from sqlglot.dialects.duckdb import DuckDB
 from sqlglot.parsers.duckdb import DuckDBParser
 
+from ... import time_limit
+from ...duckdb_connection import Limits, open_in_memory
 from ...quoting import identifier
 from .tree import QUANTITIES, Columns
 
@@ -106,15 +108,14 @@ class Functions:
 
 _lock = threading.RLock()
 
+#: Bytes for parsing and typing, and for functions of the weight.
+_MEMORY = 1 << 30
+
 
 def _memory() -> duckdb.DuckDBPyConnection:
-    config: dict[str, str | bool | int | float | list[str]] = {
-        "enable_external_access": "false",
-        "autoload_known_extensions": "false",
-        "autoinstall_known_extensions": "false",
-        "threads": "1",
-    }
-    return duckdb.connect(":memory:", config=config)
+    connection = open_in_memory(Limits(_MEMORY, disk=0), threads=1)
+    connection.execute("SET enable_external_access = false")
+    return connection
 
 
 @lru_cache(maxsize=1)
@@ -126,6 +127,8 @@ def _parser() -> duckdb.DuckDBPyConnection:
 def locked_parser() -> Iterator[duckdb.DuckDBPyConnection]:
     """A DuckDB without data or access to any, to parse with; one thread at a time."""
     with _lock:
+        if time_limit.is_left_behind(_parser()):
+            _parser.cache_clear()
         yield _parser()
 
 
@@ -410,7 +413,11 @@ def _types(sql: Sequence[str], tables: str, columns: Columns) -> list[str]:
     listed = ", ".join(f"{one} AS c{number}" for number, one in enumerate(sql))
     try:
         with _lock:
-            rows = _binder(columns).execute(f"DESCRIBE SELECT {listed} FROM {tables}").fetchall()
+            if time_limit.is_left_behind(_binder(columns)):
+                _binder.cache_clear()
+            binder = _binder(columns)
+            describe = f"DESCRIBE SELECT {listed} FROM {tables}"
+            rows = time_limit.run(binder, lambda: binder.execute(describe).fetchall())
     except duckdb.Error as error:
         raise RefusalError(f"DuckDB does not accept it ({reason(error)})", "correct it") from error
     return [str(row[1]).strip('"') for row in rows]

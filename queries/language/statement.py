@@ -136,6 +136,11 @@ def contains_aggregate(node: Tree) -> bool:
     return is_aggregate(node) or any(contains_aggregate(child) for child in children(node))
 
 
+def contains_window(node: Tree) -> bool:
+    """Whether an expression has a window function; those of a subquery do not count."""
+    return node["class"] == "WINDOW" or any(contains_window(child) for child in children(node))
+
+
 def names_output(part: Tree, names: Collection[str]) -> bool:
     """Whether an expression of ORDER BY is one of the output columns, given in lower case, by name or number."""
     found = part.get("column_names", ())

@@ -12,6 +12,7 @@ import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
+from ... import time_limit
 from ...codebook import TOP, Codebook
 from .dialect import RefusalError, locked_parser, reason
 from .syntax import Tree, children, columns_in, render
@@ -93,11 +94,12 @@ def _evaluate(sql: str, weights: Floats, column: str) -> tuple[list[Any], str]:
         connection.register("weights", pa.table({column: pa.array(weights, pa.float32())}))
         try:
             relation = connection.sql(f"SELECT ({sql}) AS value FROM weights")
-            return [row[0] for row in relation.fetchall()], str(relation.types[0])
+            return [row[0] for row in time_limit.run(connection, relation.fetchall)], str(relation.types[0])
         except duckdb.Error as error:
             raise RefusalError(f"DuckDB does not accept it ({reason(error)})", "correct it") from error
         finally:
-            connection.unregister("weights")
+            if not time_limit.is_left_behind(connection):
+                connection.unregister("weights")
 
 
 def _parts(node: Tree) -> list[Tree]:

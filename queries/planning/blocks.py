@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from ... import time_limit
 from ...errors import QueryError
 from ...sql import duckdb_errors
 from ..execution.cells import MeasureCode, Scan, Tier, columns_of
@@ -231,7 +232,8 @@ def _passing(
     """Which of the rows of a table, by number, satisfy a condition."""
     passing = np.zeros(count, bool)
     with duckdb_errors():
-        rows = connection.execute(select(number, source, condition, question.block.scope)).fetchall()
+        sql = select(number, source, condition, question.block.scope)
+        rows = time_limit.run(connection, lambda: connection.execute(sql).fetchall())
     passing[[number for (number,) in rows]] = True
     return passing
 

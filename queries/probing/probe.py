@@ -1,6 +1,5 @@
 """Linear probes: how much of a property can be read off each layer (Vig et al. 2021, section on probing)."""
 
-import contextlib
 import json
 import operator
 from collections.abc import Mapping, Sequence
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...arguments import check_text
+from ... import time_limit
 from ...catalog import connect
 from ...errors import QueryError
 from ...layout import ingest_with, lacking
@@ -198,7 +198,7 @@ def _parts(store: "Store", model: "Model", text: str, cluster_by: str) -> tuple[
     """The segments, and the place in the catalog of each of their proteins in turn."""
     path = store.catalog_path
     catalog = directory(path)
-    with contextlib.closing(connect(path)) as connection:
+    with time_limit.closing(connect(path)) as connection:
         condition = read_condition(text, catalog.columns)
         warn_of_case(connection, [read(condition.expression.text)], catalog.columns)
         keys = read_keys(connection, cluster_by)

@@ -8,7 +8,6 @@ from decimal import ROUND_FLOOR, Decimal
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 
-import duckdb
 
 from ...core_columns import CB
 from ...errors import QueryError
@@ -224,7 +223,7 @@ def _column_name(name: str) -> str:
 
 @cache
 def _reserved() -> frozenset[str]:
-    with duckdb.connect() as connection:
+    with locked_parser() as connection:
         rows = connection.execute("SELECT keyword_name FROM duckdb_keywords() WHERE keyword_category = 'reserved'")
         return frozenset(name for (name,) in rows.fetchall())
 

@@ -1,6 +1,5 @@
 """The report of a store: everything measured, its files, and the page that shows them."""
 
-import contextlib
 import datetime
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from ... import progress as bars
+from ... import time_limit
 from ...catalog import catalog_errors, connect
 from ...durable import replace_file
 from ...errors import QueryError
@@ -147,7 +147,7 @@ def _check(store: "Store", settings: Settings) -> None:
         replicates=settings.replicates,
         seed=settings.seed,
     )
-    with contextlib.closing(connect(store.catalog_path)) as connection:
+    with time_limit.closing(connect(store.catalog_path)) as connection:
         read_keys(connection, settings.cluster_by)
 
 

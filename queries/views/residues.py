@@ -1,6 +1,5 @@
 """The residues of one protein: letters, numbers, coordinates, and the properties that colour them."""
 
-import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -9,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from ... import time_limit
 from ...catalog import catalog_errors, connect
 from ...errors import QueryError, StoreError
 from ..language.tree import CONTACT_DISTANCE, CONTACT_SEPARATION
@@ -141,7 +141,7 @@ def read_residues(store: "Store", protein: str, stored: int) -> Residues:
         If the catalog is damaged.
     """
     path = store.catalog_path
-    with catalog_errors(path), contextlib.closing(connect(path)) as connection:
+    with catalog_errors(path), time_limit.closing(connect(path)) as connection:
         found = connection.execute("SELECT protein_index, length FROM proteins WHERE id = ?", [protein]).fetchone()
         if found is None:
             raise StoreError(f"the catalog {path} is damaged: it has no protein {protein}.")
