@@ -4,8 +4,10 @@ What does not fit the memory is written to a folder that is removed on any end o
 a limit. DuckDB's own default is a folder `.tmp` in the current one, and most of the disk.
 """
 
+import atexit
 import os
 import re
+import weakref
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,12 +15,16 @@ import duckdb
 
 from .duckdb_messages import in_words
 from .errors import QueryError
+from .forked import outlives_fork
 from .scratch import free_bytes, scratch_folder
+from .time_limit import is_left_behind
 
 #: Bytes of temporary files at most, unless asked otherwise; and at most half of what is free.
 DISK_LIMIT = 10 * 10**9
 #: Below that DuckDB does not even open a catalog.
 _LEAST_MEMORY = 64 << 20
+#: Connections that nobody has closed yet.
+_open: "weakref.WeakSet[duckdb.DuckDBPyConnection]" = weakref.WeakSet()
 _UNITS = {"K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 
 
@@ -113,11 +119,24 @@ def open_in_memory(limits: Limits | None = None, *, threads: int | None = None) 
         "autoinstall_known_extensions": "false",
         "autoload_known_extensions": "false",
     }
-    connection = duckdb.connect(":memory:", config=config)  # type: ignore[arg-type]
+    connection = outlives_fork(duckdb.connect(":memory:", config=config))  # type: ignore[arg-type]
+    _open.add(connection)
     if folder:
         # DuckDB 2.0 shows this setting and does not keep to it where it is a part of `config`.
         connection.execute(f"SET max_temp_directory_size = '{limits.disk}B'")
     return connection
+
+
+# A forked child closes none of its parent's.
+os.register_at_fork(after_in_child=_open.clear)
+
+
+@atexit.register
+def _close() -> None:
+    """DuckDB's binding reports every connection that outlives the interpreter, at length, on stderr."""
+    for connection in list(_open):
+        if not is_left_behind(connection):
+            connection.close()
 
 
 def translated(error: duckdb.Error) -> QueryError:

@@ -79,5 +79,4 @@ def _forget() -> None:
             os.close(_folder[2].stdin.fileno())
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget)
+os.register_at_fork(after_in_child=_forget)

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from . import durable
+from . import durable, time_limit
 from .errors import StoreError, damaged
 from .layout import KEEP, SEGMENT_FILE, SEGMENTS, SegmentEntry, check_version, checked_name, lacking
 from .shards import ShardedArray
@@ -147,6 +147,7 @@ class Segment:
         """
         array = self._array("codes", "codes.zarr/codes")
         for (at, h, first), codes in array.parts(_selection(layer, head, begin, end)):
+            time_limit.check()
             yield at, h, first, codes[0, 0]
 
     def codes(self, layer: Index = ALL, head: Index = ALL, begin: int = 0, end: int | None = None) -> Array:
@@ -251,6 +252,7 @@ class Segment:
         theta = np.float32(threshold)
         with _open_parquet(self.arcs_path) as file:
             for group in range(file.metadata.num_row_groups):
+                time_limit.check()
                 least, most = _range(file, group, "weight")
                 if not np.float32(most) >= theta:
                     continue

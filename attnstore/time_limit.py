@@ -7,17 +7,19 @@ for hours. Loops of our own call `check` between blocks.
 
 import contextlib
 import functools
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, wait
 from contextvars import ContextVar, copy_context
 from dataclasses import dataclass, field
-from typing import ParamSpec, TypeVar
-
-import duckdb
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from .errors import QueryError
+
+if TYPE_CHECKING:
+    import duckdb
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -62,8 +64,11 @@ class TimeLimit:
 
 
 _current: ContextVar[TimeLimit | None] = ContextVar("time_limit", default=None)
-#: Connections that did not heed an interruption: closing one would wait for it.
-_left_behind: set[duckdb.DuckDBPyConnection] = set()
+#: Connections that DuckDB is at work on: closing one would wait for it.
+_busy: "set[duckdb.DuckDBPyConnection]" = set()
+
+
+os.register_at_fork(after_in_child=_busy.clear)
 
 
 @contextlib.contextmanager
@@ -128,7 +133,7 @@ def bound(function: Callable[P, T]) -> Callable[P, T]:
     return limited
 
 
-def run(connection: duckdb.DuckDBPyConnection, function: Callable[[], T]) -> T:
+def run(connection: "duckdb.DuckDBPyConnection", function: Callable[[], T]) -> T:
     """Call a function that runs DuckDB on a connection, in time.
 
     Parameters
@@ -151,26 +156,30 @@ def run(connection: duckdb.DuckDBPyConnection, function: Callable[[], T]) -> T:
 
     def work() -> None:
         try:
-            outcome.set_result(context.run(function))
+            result = context.run(function)
         except BaseException as error:
+            _busy.discard(connection)
             outcome.set_exception(error)
+        else:
+            _busy.discard(connection)
+            outcome.set_result(result)
 
-    threading.Thread(target=work, name="attnstore-duckdb", daemon=True).start()
     try:
+        _busy.add(connection)
+        threading.Thread(target=work, name="attnstore-duckdb", daemon=True).start()
         if not wait([outcome], limit.left if limit else None).done:
             raise limit.error() if limit else AssertionError
     except BaseException:
         if limit is not None:
             limit.stopped = True
         connection.interrupt()
-        if not wait([outcome], _PATIENCE).done:
-            _left_behind.add(connection)
+        wait([outcome], _PATIENCE)
         raise
     return outcome.result()
 
 
 @contextlib.contextmanager
-def closing(connection: duckdb.DuckDBPyConnection) -> Iterator[duckdb.DuckDBPyConnection]:
+def closing(connection: "duckdb.DuckDBPyConnection") -> "Iterator[duckdb.DuckDBPyConnection]":
     """Close a connection in the end, unless it is still at work on what it was interrupted in."""
     try:
         yield connection
@@ -179,14 +188,14 @@ def closing(connection: duckdb.DuckDBPyConnection) -> Iterator[duckdb.DuckDBPyCo
             connection.close()
 
 
-def is_left_behind(connection: duckdb.DuckDBPyConnection) -> bool:
+def is_left_behind(connection: "duckdb.DuckDBPyConnection") -> bool:
     """Whether a connection is still at work on what it was interrupted in: whatever else uses it would wait."""
-    return connection in _left_behind
+    return connection in _busy
 
 
 def any_left_behind() -> bool:
     """Whether any is: then a process ends at once by `os._exit` alone."""
-    return bool(_left_behind)
+    return bool(_busy)
 
 
 def limited(function: Callable[P, T]) -> Callable[P, T]:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..arguments import check_text
 from .. import time_limit
+from ..arguments import check_text
 from ..catalog import connect
 from ..errors import QueryError
 from .execution.align_tasks import run, run_curve
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 PAPER_RESIDUES = 510
 
 
+@time_limit.limited
 def align(
     store: "Store",
     predicate: str,
@@ -57,6 +58,7 @@ def align(
     tier: Tier | None = None,
     scheduler: "str | Client | None" = None,
     progress: bool = False,
+    timeout: float | None = None,
 ) -> Alignment:
     """Measure how each head's attention aligns with a property of residue pairs.
 
@@ -96,6 +98,7 @@ def align(
     scheduler : a Dask client or a scheduler's address, to spread the segments over a cluster that sees the
         store under the same path; by default threads
     progress : draw a progress bar on standard error
+    timeout : seconds that the answer may take; None for any number
 
     Returns
     -------

@@ -342,7 +342,8 @@ def _relation(session: Session) -> duckdb.DuckDBPyRelation:
             f"{quoted(session.statement.sql)} cannot be answered: attention stands where it is not understood; "
             "put it into a subquery or CTE of its own."
         )
-    return session.connection.sql(sql)
+    connection = session.connection
+    return time_limit.run(connection, lambda: connection.sql(sql))
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ Exit status: 0, 1 for a task that failed, 2 for wrong usage.
 """
 
 import logging
+import os
 import sys
 import warnings
 from typing import Any, NoReturn
@@ -12,6 +13,7 @@ import click
 
 from .. import __version__
 from ..errors import AttnstoreError
+from ..time_limit import any_left_behind
 from .align import align
 from .contacts import contacts
 from .convert import convert_tape
@@ -45,6 +47,15 @@ def _show_warning(message: Warning | str, *_: Any) -> None:
     click.echo(f"warning: {said}", err=True)
 
 
+def _leave(status: int) -> NoReturn:
+    """End the process: at once where DuckDB is still at work on what it was interrupted in."""
+    if any_left_behind():
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    sys.exit(status)
+
+
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Entry point: errors that are the user's to mend become one line on stderr."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
@@ -52,15 +63,15 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     try:
         cli(arguments, prog_name="attnstore", standalone_mode=False)
     except click.exceptions.Exit as stop:
-        sys.exit(stop.exit_code)
+        _leave(stop.exit_code)
     except click.ClickException as error:
         error.show()
-        sys.exit(2)
+        _leave(2)
     except AttnstoreError as error:
         click.echo(f"error: {error}", err=True)
-        sys.exit(1)
+        _leave(1)
     except (click.Abort, KeyboardInterrupt) as stop:
         # click wraps an interruption; that of an ingest says what became of the segments under way.
         click.echo(str(stop) or str(stop.__cause__ or "") or "interrupted.", err=True)
-        sys.exit(130)
-    sys.exit(0)
+        _leave(130)
+    _leave(0)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..tables import aligned, write_table
-from .options import STORE, output_options
+from .options import STORE, TIMEOUT, output_options
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,6 +52,7 @@ _SHOWN = (0.0, 0.001, 0.01, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9)
 @click.option("--scheduler", metavar="ADDRESS", help="Of a Dask cluster, to spread the work over it.")
 @click.option("--top", type=click.IntRange(min=1), default=10, help="Heads shown by --format table.")
 @click.option("--plot", type=click.Path(path_type=Path, dir_okay=False), help="Draw a figure: .png, .svg or .pdf.")
+@TIMEOUT
 @output_options
 def align(
     store: Path,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..tables import aligned, write_table
-from .options import STORE, layer_and_head, output_options
+from .options import STORE, TIMEOUT, layer_and_head, output_options
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 @click.option("--model", help="Which model, where the store has several.")
 @click.option("--top", type=click.IntRange(min=1), help="Contacts of PROTEIN, else L; heads shown, else 10.")
 @click.option("--scheduler", metavar="ADDRESS", help="Of a Dask cluster; threads without it.")
+@TIMEOUT
 @output_options
 def contacts(
     store: Path,

@@ -9,6 +9,11 @@ import click
 from ..paths import user_path
 from ..tables import FORMATS
 
+#: Of every question.
+TIMEOUT = click.option(
+    "--timeout", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS",
+    help="Time that the answer may take, in seconds.  [default: any]",
+)  # fmt: skip
 STORE = click.argument("store", type=click.Path(path_type=Path))
 
 

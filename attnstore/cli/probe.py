@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..tables import aligned, write_table
-from .options import STORE, output_options
+from .options import STORE, TIMEOUT, output_options
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 @click.option("--seed", type=click.IntRange(min=0), default=0, help="Of all that is drawn at random.")
 @click.option("--scheduler", metavar="ADDRESS", help="Of a Dask cluster, to spread the work over it.")
 @click.option("--plot", type=click.Path(path_type=Path, dir_okay=False), help="Draw a figure: .png, .svg or .pdf.")
+@TIMEOUT
 @output_options
 def probe(
     store: Path,

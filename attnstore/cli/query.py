@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from ..tables import write_batches, write_table
-from .options import STORE, output_options
+from .options import STORE, TIMEOUT, output_options
 
 
 @click.command()
@@ -17,6 +17,12 @@ from .options import STORE, output_options
 @click.option("--explain", "explained", is_flag=True, help="Say how it would be answered, and do not answer it.")
 @click.option("--tier", type=click.Choice(["pairs", "marginals", "arcs", "codes"]), help="Read this tier.")
 @click.option("--memory-limit", metavar="SIZE", help="What it may take, e.g. 4GB.  [default: half of the memory]")
+@click.option(
+    "--disk-limit",
+    metavar="SIZE",
+    help="Temporary files it may write, e.g. 50GB.  [default: 10GB, at most half of what is free]",
+)
+@TIMEOUT
 @click.option("--scheduler", metavar="ADDRESS", help="Of a Dask cluster, e.g. tcp://host:8786.  [default: threads]")
 @output_options
 def query(
@@ -25,6 +31,8 @@ def query(
     explained: bool,
     tier: Any,
     memory_limit: str | None,
+    disk_limit: str | None,
+    timeout: float | None,
     scheduler: str | None,
     form: str,
     output: Path | None,
@@ -37,12 +45,11 @@ def query(
     from ..store import open_store
 
     opened = open_store(store)
+    limits: dict[str, Any] = {"memory_limit": memory_limit, "disk_limit": disk_limit, "timeout": timeout}
     if explained:
-        click.echo(opened.explain(statement, tier=tier, memory_limit=memory_limit))
+        click.echo(opened.explain(statement, tier=tier, **limits))
         return
-    options: dict[str, Any] = {
-        "tier": tier, "memory_limit": memory_limit, "scheduler": scheduler, "progress": sys.stderr.isatty(),
-    }  # fmt: skip
+    options: dict[str, Any] = {"tier": tier, **limits, "scheduler": scheduler, "progress": sys.stderr.isatty()}
     if form in ("csv", "parquet"):
         batches = opened.stream(statement, **options)
         write_batches(batches, form, output)

@@ -9,7 +9,7 @@ import click
 
 from ..tables import aligned, json_records
 from .messages import typed
-from .options import STORE
+from .options import STORE, TIMEOUT
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 @click.option("--seed", type=click.IntRange(min=0), default=0, help="Of the bootstrap and the halves.")
 @click.option("--scheduler", metavar="ADDRESS", help="Of a Dask cluster, to spread the work over it.")
 @click.option("--json", "as_json", is_flag=True, help="For programs: the files, the best heads and what is missing.")
+@TIMEOUT
 def report(
     store: Path,
     output: Path | None,

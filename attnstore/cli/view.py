@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from .options import STORE, layer_and_head
+from .options import STORE, TIMEOUT, layer_and_head
 
 
 @click.command()
@@ -31,6 +31,7 @@ from .options import STORE, layer_and_head
     "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), required=True,
     help="A page, .html, that works without a network; or a figure.",
 )  # fmt: skip
+@TIMEOUT
 def view(
     store: Path,
     protein: str,

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from ... import __version__
+from ... import __version__, time_limit
 from ...arguments import check_head, check_share, check_text, check_whole
 from ...errors import QueryError
 from ...quoting import literal
@@ -33,6 +33,7 @@ _BELONG = {"layer": ("head",), "head": ("head",), "k": ("topk",), "c": ("logisti
            "rank_range": ("head", "topk"), "rank_top": ("head", "topk")}  # fmt: skip
 
 
+@time_limit.limited
 def contacts(
     store: "Store",
     proteins: str | Sequence[str] | None = None,
@@ -44,6 +45,7 @@ def contacts(
     model: str | None = None,
     scheduler: "str | Client | None" = None,
     progress: bool = False,
+    timeout: float | None = None,
     **options: Any,
 ) -> ContactMap | ContactEvaluation:
     """Predict the contacts of a protein, or measure how well those of many are predicted.
@@ -59,6 +61,7 @@ def contacts(
     model : name; may be left out where the store has one
     scheduler : address of a Dask scheduler or a `distributed.Client`; threads where None
     progress : draw a progress bar on standard error
+    timeout : seconds that the answer may take; None for any number
     **options : method, layer, head, k, c, apc, select, rank_range, rank_top and atom, as in :func:`fit`
 
     Returns

@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from ...arguments import check_text
 from ... import time_limit
+from ...arguments import check_text
 from ...catalog import connect
 from ...errors import QueryError
 from ...layout import ingest_with, lacking

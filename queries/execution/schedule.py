@@ -6,6 +6,7 @@ from contextlib import nullcontext
 from functools import reduce
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from ... import time_limit
 from ...cluster import connected
 from ...errors import QueryError
 
@@ -60,7 +61,7 @@ def _on_threads(tasks: Sequence[Callable[[], T]], combine: Callable[[T, T], T], 
     from ...progress import bar
 
     # A graph of our own: dask.compute would import distributed, where it is installed, for a third of a second.
-    graph: dict[Any, Any] = {("task", number): (task,) for number, task in enumerate(tasks)}
+    graph: dict[Any, Any] = {("task", number): (time_limit.bound(task),) for number, task in enumerate(tasks)}
     fold = _Fold(combine)
 
     def join(*keys: Any) -> Any:
@@ -102,16 +103,20 @@ def _on_cluster(client: "Client", tasks: Sequence[Callable[[], T]], combine: Cal
 
     from ...progress import bar
 
+    limit = time_limit.current()
     parts = [client.submit(task, pure=False) for task in tasks]
     fold = _Fold(combine)
     root = _tree(list(parts), lambda *futures: client.submit(fold, *futures, pure=False))
     try:
         with bar(len(tasks), "segment", shown=progress, leave=False) as counted:
-            for future in as_completed(parts, loop=client.loop):
+            for future in as_completed(parts, loop=client.loop, timeout=limit.left if limit else None):
                 counted.update()
                 if future.status == "error":
                     break
-        return root.result()  # type: ignore[no-any-return]
+        return root.result(limit.left if limit else None)  # type: ignore[no-any-return]
+    except TimeoutError as late:
+        client.cancel([*parts, root])
+        raise (limit.error() if limit and limit.left == 0 else late) from late
     except BaseException:
         client.cancel([*parts, root])
         raise

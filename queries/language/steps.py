@@ -93,13 +93,17 @@ def _evaluate(sql: str, weights: Floats, column: str) -> tuple[list[Any], str]:
     with locked_parser() as connection:
         connection.register("weights", pa.table({column: pa.array(weights, pa.float32())}))
         try:
-            relation = connection.sql(f"SELECT ({sql}) AS value FROM weights")
-            return [row[0] for row in time_limit.run(connection, relation.fetchall)], str(relation.types[0])
+            return time_limit.run(connection, lambda: _answered(connection, f"SELECT ({sql}) AS value FROM weights"))
         except duckdb.Error as error:
             raise RefusalError(f"DuckDB does not accept it ({reason(error)})", "correct it") from error
         finally:
             if not time_limit.is_left_behind(connection):
                 connection.unregister("weights")
+
+
+def _answered(connection: duckdb.DuckDBPyConnection, sql: str) -> tuple[list[Any], str]:
+    relation = connection.sql(sql)
+    return [row[0] for row in relation.fetchall()], str(relation.types[0])
 
 
 def _parts(node: Tree) -> list[Tree]:

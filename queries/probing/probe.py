@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...arguments import check_text
 from ... import time_limit
+from ...arguments import check_text
 from ...catalog import connect
 from ...errors import QueryError
 from ...layout import ingest_with, lacking
@@ -46,6 +46,7 @@ EXAMPLES = 1 << 17
 _RARE = 0.1
 
 
+@time_limit.limited
 def probe(
     store: "Store",
     condition: str,
@@ -62,6 +63,7 @@ def probe(
     seed: int = 0,
     scheduler: "str | Client | None" = None,
     progress: bool = False,
+    timeout: float | None = None,
 ) -> Probing:
     """Train a linear classifier of a property on each layer, and measure it on other proteins.
 
@@ -91,6 +93,7 @@ def probe(
     seed : of the clusters tested on, of the draw of examples and of the bootstrap
     scheduler : a Dask client or a scheduler's address; by default threads
     progress : draw a progress bar on standard error
+    timeout : seconds that the answer may take; None for any number
 
     Returns
     -------

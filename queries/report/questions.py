@@ -8,10 +8,10 @@ from decimal import ROUND_FLOOR, Decimal
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 
-
 from ...core_columns import CB
 from ...errors import QueryError
 from ...quoting import identifier, literal
+from ..language.dialect import locked_parser
 
 if TYPE_CHECKING:
     from ...store import Store

@@ -61,6 +61,7 @@ class Report:
     tables: Mapping[str, pd.DataFrame]
 
 
+@time_limit.limited
 def report(
     store: "Store",
     directory: str | Path,
@@ -75,6 +76,7 @@ def report(
     seed: int = 0,
     scheduler: "str | Client | None" = None,
     progress: bool = False,
+    timeout: float | None = None,
 ) -> Report:
     """Measure what every model's heads attend to, and write it as a page, figures and tables.
 
@@ -91,6 +93,7 @@ def report(
     paper : show the paper's form beside each (see :func:`attnstore.queries.align.align`)
     threshold, cluster_by, min_arcs, replicates, seed, scheduler : as `align` has them, for everything
     progress : draw a progress bar on standard error
+    timeout : seconds that the report may take; None for any number
 
     Raises
     ------

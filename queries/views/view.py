@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ... import time_limit
 from ...arguments import check_head, check_index, check_whole
 from ...codebook import parse_threshold
 from ...errors import QueryError
@@ -121,6 +122,7 @@ class View:
         return f'<iframe sandbox="allow-scripts" srcdoc="{page}" title="{title}" style="{style}"></iframe>'
 
 
+@time_limit.limited
 def view(
     store: "Store",
     protein: str,
@@ -133,6 +135,7 @@ def view(
     sites: str | None = None,
     structure: str | PathLike[str] | None = None,
     chain: str | None = None,
+    timeout: float | None = None,
 ) -> View:
     """Look at one protein: the attention of a head as a matrix, along the sequence, and on the structure.
 
@@ -150,6 +153,7 @@ def view(
     structure : PDB or mmCIF file (.gz too) to draw; without it the Cα that the store holds. Contacts are the store's,
         whichever is drawn
     chain : of that file; the one that agrees best where None
+    timeout : seconds that the answer may take; None for any number
 
     Returns
     -------
