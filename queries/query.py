@@ -4,6 +4,7 @@ import contextlib
 import json
 import math
 import re
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,9 @@ from ..layout import ingest_with, lacking
 from ..sql import duckdb_errors, open_tables
 from .execution.answer import RowStream, cells_of, create, top_of
 from .execution.cells import Tier
+from .execution.top import Top
 from .execution.vectors import Directory, directory
+from .forecasts import Planned, foretold, refuse_large
 from .language.block import Question, take_apart
 from .language.dialect import RefusalError
 from .language.expression import quoted
@@ -29,7 +32,7 @@ from .language.fallback import over_arcs
 from .language.statement import ATTENTION, Statement, read_statement
 from .language.syntax import render_statement
 from .planning.blocks import BlockPlan, plan_block, taking_part, undecided_conditions
-from .planning.explain import explained
+from .planning.explain import explained, in_all
 from .planning.tiers import least_weight, needs
 from .planning.top import by_rank, find_top, from_arcs
 from .provenance import provenance
@@ -110,7 +113,7 @@ def query(
     """
     limits = Limits.of(memory_limit, disk_limit)
     with time_limit.time_limit(timeout), _session(store, sql, tier, limits, scheduler, progress) as session:
-        answered = _answer_blocks(session)
+        answered = _answer_blocks(session, kept=True)
         with _told_errors(session):
             relation = _relation(session)
             table = time_limit.run(session.connection, relation.to_arrow_table)
@@ -135,7 +138,7 @@ def stream(
     limits = Limits.of(memory_limit, disk_limit)
     with time_limit.time_limit(timeout), contextlib.ExitStack() as stack:
         session = stack.enter_context(_session(store, sql, tier, limits, scheduler, progress))
-        answered = _answer_blocks(session)
+        answered = _answer_blocks(session, kept=False)
         with _told_errors(session):
             relation = _relation(session)
             reader = time_limit.run(session.connection, relation.to_arrow_reader)
@@ -170,13 +173,17 @@ def explain(
 ) -> str:
     """How a statement would be answered, in words, without answering it; parameters as those of `query`."""
     limits = Limits.of(memory_limit, disk_limit)
-    with time_limit.time_limit(timeout), _session(store, sql, tier, limits, None, False) as session:
-        told = [
-            _told(session, number, _plan(session, question, run=False))
-            for number, question in enumerate(session.questions)
-        ]
+    with time_limit.time_limit(timeout) as limit, _session(store, sql, tier, limits, None, False) as session:
+        if not session.questions:
+            return "no block asks of attention: all of it by DuckDB"
+        answered = [_answer(session, number, question, run=False) for number, question in enumerate(session.questions)]
+        with _told_errors(session):
+            _relation(session)
+            blocks = [one.block for one in answered if one.block is not None]
+            begun = time.perf_counter() - limit.begun
+            forecasts = foretold(session.connection, _sql(session), blocks, session.known, limits)
         outer = "the rest, by DuckDB: everything outside of the blocks, HAVING, ORDER BY, LIMIT"
-        return "\n".join([*told, outer] if told else ["no block asks of attention: all of it by DuckDB"])
+        return "\n".join([*(one.plan for one in answered), outer, in_all(forecasts, begun)])
 
 
 @contextlib.contextmanager
@@ -223,9 +230,15 @@ def _told(session: Session, number: int, plan: BlockPlan | None) -> str:
     )
 
 
-def _answer_blocks(session: Session) -> "list[Answered]":
+def _answer_blocks(session: Session, kept: bool) -> "list[Answered]":
     """Answer every block, and put what it was answered with into its place in the statement."""
-    return [_answer(session, number, question) for number, question in enumerate(session.questions)]
+    answered = [_answer(session, number, question, run=True) for number, question in enumerate(session.questions)]
+    streamed = [one.block for one in answered if one.block is not None and one.block.plan.question.rows]
+    with _told_errors(session):
+        _relation(session)
+        blocks = [block for block in streamed if block.top is None]
+        refuse_large(session.connection, _sql(session), blocks, session.known, session.limits, kept)
+    return answered
 
 
 @dataclass(frozen=True, eq=False)
@@ -235,11 +248,13 @@ class Answered:
     plan: str
     models: tuple[str, ...]
     approximate: tuple[str, ...]
+    block: Planned | None
 
 
-def _answer(session: Session, number: int, question: Question) -> Answered:
+def _answer(session: Session, number: int, question: Question, *, run: bool) -> Answered:
+    """Answer a block; or, where it is not to run, put a relation of its columns in its place."""
     block, name = question.block, f"__block{number}"
-    plan = _plan(session, question, run=True)
+    plan = _plan(session, question, run=run)
     told = _told(session, number, plan)
     if plan is None:
         try:
@@ -248,28 +263,24 @@ def _answer(session: Session, number: int, question: Question) -> Answered:
             problem, cure = refusal.args
             raise QueryError(f"the query cannot be answered: {question.fallback}, and {problem}; {cure}.") from refusal
         block.node.update(node)
-        return Answered(told, tuple(session.store.models), ())
-    ranked = False
+        return Answered(told, tuple(session.store.models), (), None)
+    top = find_top(question, plan) if question.rows else None
+    table: pa.Table | None = None
     with _told_errors(session):
-        if question.rows:
-            plan, table = _rows(session, question, plan)
-            ranked = table is not None
+        if top is not None:
+            plan, table = _first_rows(session, plan, top, run)
             told = _told(session, number, plan)
-            create(
-                session.connection,
-                name,
-                RowStream(plan, session.known, session.failures) if table is None else table,
-                plan,
-            )
-        else:
-            create(session.connection, name, _cells(session, plan), plan)
+        elif not question.rows:
+            table = _cells(session, plan if run else replace(plan, models=()))
+        incoming = RowStream(plan, session.known, session.failures) if table is None else table
+        create(session.connection, name, incoming, plan)
     bounds = not plan.exact and block.place != "value"
     approximate = () if plan.exact else question.approximate()
     block.node.update(question.rewritten(name, bounds))
-    if ranked:
+    if top is not None and table is not None:
         by_rank(block.node)
     models = tuple(one.model.name for one in plan.models)
-    return Answered(told, models, approximate)
+    return Answered(told, models, approximate, Planned(plan, top))
 
 
 def _cells(session: Session, plan: BlockPlan) -> pa.Table:
@@ -282,13 +293,12 @@ def _cells(session: Session, plan: BlockPlan) -> pa.Table:
     return cells_of(plan, session.known, limit, scheduler=session.scheduler, progress=session.progress)
 
 
-def _rows(session: Session, question: Question, plan: BlockPlan) -> tuple[BlockPlan, pa.Table | None]:
-    """The plan that rows are answered by, and the first of them if ORDER BY and LIMIT ask for no more."""
-    top = find_top(question, plan)
-    if top is None:
-        return plan, None
+def _first_rows(session: Session, plan: BlockPlan, top: Top, run: bool) -> tuple[BlockPlan, pa.Table | None]:
+    """The rows that ORDER BY and LIMIT ask for, and the plan they were found by."""
     options: dict[str, Any] = {"scheduler": session.scheduler, "progress": session.progress}
     exact = from_arcs(plan, top) if session.tier is None else None
+    if not run:
+        return exact or plan, None
     if exact is not None:
         table = top_of(exact, session.known, top, **options)
         floor = max((one.model.document.arc_floor for one in exact.models), default=0.0)
@@ -335,8 +345,12 @@ def _check_fallback(session: Session, question: Question, *, run: bool) -> None:
         )
 
 
+def _sql(session: Session) -> str:
+    return render_statement(session.statement.tree)
+
+
 def _relation(session: Session) -> duckdb.DuckDBPyRelation:
-    sql = render_statement(session.statement.tree)
+    sql = _sql(session)
     if ATTENTION in session.statement.tables:
         raise QueryError(
             f"{quoted(session.statement.sql)} cannot be answered: attention stands where it is not understood; "

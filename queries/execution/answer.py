@@ -141,7 +141,7 @@ class RowStream:
     """
 
     def __init__(self, plan: BlockPlan, catalog: Directory, failures: list[AttnstoreError]) -> None:
-        self.schema = pa.schema(list(_row_schema(plan)))
+        self.schema = row_schema(plan)
         self._plan, self._catalog, self._failures = plan, catalog, failures
         # DuckDB reads in threads of its own, which know of no limit.
         self._limit = time_limit.current()
@@ -177,7 +177,7 @@ def top_of(plan: BlockPlan, catalog: Directory, top: Top, **options: Any) -> pa.
     StoreError, QueryError
         As tasks do.
     """
-    schema = pa.schema(list(_row_schema(plan)))
+    schema = row_schema(plan)
     parts = []
     for model in plan.models:
         tasks = []
@@ -191,7 +191,7 @@ def top_of(plan: BlockPlan, catalog: Directory, top: Top, **options: Any) -> pa.
     found = [(model, part) for model, part in parts if len(part)]
     if not found:
         return schema.empty_table().append_column("__rank", pa.array([], pa.int64()))
-    tables = [pa.Table.from_batches([_decoded(plan, model, part.columns, schema)]) for model, part in found]
+    tables = [pa.Table.from_batches([decoded(plan, model, part.columns, schema)]) for model, part in found]
     keys = [np.concatenate(each) for each in zip(*(part.sort_keys() for _, part in found), strict=True)]
     rank = np.empty(len(keys[0]), np.int64)
     # A stable sort: of rows that tie, those of the first model come first.
@@ -199,13 +199,13 @@ def top_of(plan: BlockPlan, catalog: Directory, top: Top, **options: Any) -> pa.
     return pa.concat_tables(tables).append_column("__rank", pa.array(rank))
 
 
-def _row_schema(plan: BlockPlan) -> Iterator[tuple[str, pa.DataType]]:
-    yield from (("model", pa.string()), ("layer", pa.int32()), ("head", pa.int32()))
+def row_schema(plan: BlockPlan) -> pa.Schema:
+    """Columns of the rows of a block."""
     kinds = {"boolean": pa.bool_(), "number": pa.float64(), "string": pa.string()}
-    for one in plan.keys:
-        yield one.key.column, kinds[one.key.expression.kind]
-    for name in sorted(plan.question.cells.sums):
-        yield from ((name + side, pa.float32()) for side in _sides(plan))
+    columns = [("model", pa.string()), ("layer", pa.int32()), ("head", pa.int32())]
+    columns += [(one.key.column, kinds[one.key.expression.kind]) for one in plan.keys]
+    sums = sorted(plan.question.cells.sums)
+    return pa.schema([*columns, *((name + side, pa.float32()) for name in sums for side in _sides(plan))])
 
 
 def _sides(plan: BlockPlan) -> Sequence[str]:
@@ -217,10 +217,11 @@ def _batches(plan: BlockPlan, catalog: Directory, schema: pa.Schema) -> Iterator
         for segment in model.model.segments:
             vectors, group = of_segment(plan, segment, catalog)
             for batch in row_tasks.rows(model.scan, segment, vectors, group >= 0):
-                yield _decoded(plan, model, batch, schema)
+                yield decoded(plan, model, batch, schema)
 
 
-def _decoded(plan: BlockPlan, model: ModelPlan, batch: row_tasks.Batch, schema: pa.Schema) -> pa.RecordBatch:
+def decoded(plan: BlockPlan, model: ModelPlan, batch: row_tasks.Batch, schema: pa.Schema) -> pa.RecordBatch:
+    """A batch of rows with the values that its codes stand for."""
     columns: dict[str, Any] = {
         "model": pa.repeat(model.model.name, len(batch["layer"])),
         "layer": pa.array(batch["layer"], pa.int32()),

@@ -1,6 +1,7 @@
 """A plan in words: what is read, by which tier and why, where each condition is evaluated, and what it takes."""
 
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -8,7 +9,12 @@ from ..language.statement import Statement
 from ..language.steps import Bands
 from ..language.syntax import render
 from .blocks import BlockPlan
-from .tiers import RATES, bytes_to_read
+from .tiers import bytes_to_read
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ..execution.forecast import Forecast
 
 _UNITS = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
@@ -37,7 +43,7 @@ def explained(statement: Statement, number: int, plan: BlockPlan | None, fallbac
         lines.append(f"  model {model.name}: {choice.tier}, {kind} ({choice.reason})")
         lines.append(
             f"    {int(heads.sum())} of {heads.size} heads, {len(model.manifest.segments)} segments, "
-            f"{_short(entries)} attention entries; {_short(size)}B to read, about {entries / RATES[choice.tier]:.2g} s"
+            f"{_short(entries)} attention entries; {_short(size)}B to read"
         )
     lines += [f"  by DuckDB, once per row of {table}: {sql}" for table, sql in _terms(plan)]
     lines += [f"  by DuckDB, once per protein: {render(part)}" for part in question.proteins]
@@ -55,6 +61,21 @@ def explained(statement: Statement, number: int, plan: BlockPlan | None, fallbac
     what = "rows, streamed" if question.rows else f"at most {_short(memory[0])}B of cells"
     lines.append(f"  memory: {what}, limit {_short(memory[1])}B")
     return "\n".join(lines)
+
+
+def in_all(forecasts: "Sequence[Forecast]", own: float) -> str:
+    """What all blocks take together, and what planning took.
+
+    Parameters
+    ----------
+    forecasts : of each block
+    own : seconds that planning took, which an answer does, too
+    """
+    seconds = own + sum(one.seconds for one in forecasts)
+    shown = f"{seconds:.2g}" if seconds < 100 else f"{seconds:.0f}"
+    parts = [f"about {shown} s on this machine, by a sample"]
+    parts += [f"about {_short(one.rows).strip()} rows, {_short(one.size)}B" for one in forecasts if one.size]
+    return f"in total: {'; '.join(parts)}"
 
 
 def _short(number: float) -> str:
