@@ -121,6 +121,8 @@ def open_in_memory(limits: Limits | None = None, *, threads: int | None = None) 
     }
     connection = outlives_fork(duckdb.connect(":memory:", config=config))  # type: ignore[arg-type]
     _open.add(connection)
+    # Else DuckDB draws on the standard output, where results go.
+    connection.execute("SET enable_progress_bar = false")
     if folder:
         # DuckDB 2.0 shows this setting and does not keep to it where it is a part of `config`.
         connection.execute(f"SET max_temp_directory_size = '{limits.disk}B'")

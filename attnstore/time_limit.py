@@ -90,8 +90,12 @@ def time_limit(seconds: float | None) -> Iterator[TimeLimit]:
     try:
         yield limit
     except BaseException as error:
+        # DuckDB turns a Ctrl-C in a short statement, which no thread of its own runs, into this.
+        pressed = isinstance(error, RuntimeError) and str(error) == "Query interrupted"
         # Tasks in other threads end at their next block.
-        limit.stopped = limit.stopped or not isinstance(error, Exception)
+        limit.stopped = limit.stopped or pressed or not isinstance(error, Exception)
+        if pressed:
+            raise KeyboardInterrupt from error
         raise
     finally:
         with contextlib.suppress(ValueError):  # a generator that is closed in another context

@@ -7,6 +7,8 @@ from typing import Any
 
 import duckdb
 
+from ... import time_limit
+
 _LIMITS = {"LIMIT", "STREAMING_LIMIT"}
 #: Operators that hold all rows of their first input, and those that hold all of their second.
 _HOLD_FIRST = {"ORDER_BY", "WINDOW", "CTE"}
@@ -35,7 +37,8 @@ class Reading:
 
 def readings(connection: duckdb.DuckDBPyConnection, sql: str) -> list[Reading]:
     """Readings of the rows of blocks in a statement, by DuckDB's own plan of it."""
-    ((_, text),) = connection.execute(f"EXPLAIN (FORMAT json) {sql}").fetchall()
+    explain = f"EXPLAIN (FORMAT json) {sql}"
+    ((_, text),) = time_limit.run(connection, lambda: connection.execute(explain).fetchall())
     return [reading for root in json.loads(text) for reading in _below(root)]
 
 

@@ -1,0 +1,121 @@
+"""Every question ends: at its time limit, at Ctrl-C, and at the limits of memory and disk."""
+
+import os
+import signal
+import threading
+
+import duckdb
+import pytest
+
+import attnstore
+from attnstore import time_limit
+from attnstore.duckdb_connection import Limits, open_in_memory, size_of, translated
+from attnstore.errors import QueryError
+from tests.synthetic import random_proteins, write_store
+
+#: DuckDB looks at no interruption while it compares two long texts: about a second for a few of them.
+SLOW = "levenshtein(repeat({0}, 20000), repeat('A', 20000)) > 3"
+ENDLESS = "WITH RECURSIVE r AS (SELECT 1 AS a UNION ALL SELECT a + 1 FROM r) SELECT count(*) FROM r"
+STATEMENTS = (
+    ENDLESS,
+    "SELECT count(*) FROM range(1000000000000)",
+    "SELECT count(*) FROM range(100000) AS a, range(100000) AS b, range(100000) AS c WHERE a.range + b.range = c.range",
+    f"SELECT count(*) FROM attention WHERE {SLOW.format('source.aa')}",
+    f"SELECT count(*) FROM attention WHERE protein IN (SELECT id FROM proteins WHERE {SLOW.format('id')})",
+    f"SELECT floor(weight * CAST({SLOW.format('chr(66)')} AS INTEGER)) AS x, count(*) FROM attention GROUP BY ALL",
+    f"SELECT count(*) FROM (SELECT * FROM attention) WHERE {SLOW.format('protein')}",
+)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    path = tmp_path_factory.mktemp("limits") / "store"
+    write_store(path, random_proteins(5, [30, 1, 40, 25]), per_segment=2)
+    return attnstore.open(path)
+
+
+@pytest.mark.parametrize("sql", STATEMENTS)
+def test_a_statement_ends_at_its_time_limit(store, sql):
+    with pytest.raises(QueryError, match=r"not answered within 0\.2 s: .* timeout=2"):
+        store.query(sql, timeout=0.2)
+
+
+def test_other_questions_end_at_theirs(store, tmp_path):
+    slow = SLOW.format("source.aa")
+    questions = (
+        lambda: store.align("contact", where=slow, timeout=0.2),
+        lambda: store.explain(f"SELECT count(*) FROM attention WHERE {slow}", timeout=0.2),
+        lambda: list(store.stream(ENDLESS, timeout=0.2)),
+        lambda: store.contacts(select=1, timeout=1e-6),
+        lambda: store.probe(SLOW.format("aa"), sources=["attention"], timeout=0.2),
+        lambda: store.report(tmp_path / "report", timeout=1e-6),
+        lambda: store.view("p0", layer=0, head=0, timeout=1e-6),
+    )
+    for ask in questions:
+        with pytest.raises(QueryError, match="not answered within"):
+            ask()
+
+
+@pytest.mark.parametrize("seconds", [0, -1, float("nan"), "soon", True])
+def test_a_time_limit_is_a_number_of_seconds(store, seconds):
+    with pytest.raises(QueryError, match="timeout="):
+        store.query("SELECT 1", timeout=seconds)
+
+
+@pytest.mark.parametrize(
+    "sql", [STATEMENTS[0], STATEMENTS[3], "SELECT sum(weight) FROM (SELECT * FROM attention) GROUP BY source"]
+)
+def test_ctrl_c_is_answered_while_duckdb_is_at_work(store, monkeypatch, sql):
+    if sql == STATEMENTS[0] or "levenshtein" in sql:
+        timer = threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT))
+        timer.start()
+    else:
+        # In a batch of our own, as DuckDB asks for it.
+        monkeypatch.setattr(time_limit.TimeLimit, "check", lambda self: os.kill(os.getpid(), signal.SIGINT))
+    with pytest.raises(KeyboardInterrupt):
+        store.query(sql)
+    # The next question is answered.
+    monkeypatch.undo()
+    assert store.query("SELECT count(*) AS n FROM attention")["n"][0] == store.model().entries
+
+
+def test_limits_of_memory_and_disk_are_kept_and_named(store):
+    table = "SELECT sum(n) FROM (SELECT count(*) AS n FROM range(20000000) GROUP BY md5(range::VARCHAR))"
+    with pytest.raises(QueryError, match=r"more than 0\.0\d+ GB of memory: .* memory_limit="):
+        store.query(table, memory_limit="70MB", disk_limit=0)
+    with pytest.raises(QueryError, match=r"of temporary files: .* disk_limit=|of memory: .* memory_limit="):
+        store.query(table, memory_limit="70MB", disk_limit="5MB")
+
+
+def test_a_limit_within_a_limit_is_the_shorter(store):
+    with time_limit.time_limit(0.2), pytest.raises(QueryError, match=r"within 0\.2 s"):
+        store.query(ENDLESS, timeout=60)
+
+
+def test_connections_have_limits_set_on_purpose():
+    with time_limit.closing(open_in_memory(Limits(10**8, 10**7))) as connection:
+        settings = ("memory_limit", "max_temp_directory_size", "threads")
+        found = [connection.execute(f"SELECT current_setting('{name}')").fetchall()[0][0] for name in settings]
+        assert found[:2] == ["95.3 MiB", "9.5 MiB"]
+        folder = connection.execute("SELECT current_setting('temp_directory')").fetchall()[0][0]
+        assert "attnstore-" in folder
+    with time_limit.closing(open_in_memory(Limits(10**8, 0))) as connection:
+        assert connection.execute("SELECT current_setting('temp_directory')").fetchall()[0][0] == ""
+
+
+@pytest.mark.parametrize(("text", "size"), [("4GB", 4 * 10**9), ("1.5 kib", 1500), (12, 12), ("7", 7)])
+def test_sizes_are_numbers_with_units(text, size):
+    assert size_of("memory_limit", text) == size
+
+
+@pytest.mark.parametrize("text", ["much", "", "-1", "0", "nan", "infGB"])
+def test_what_is_no_size_is_refused(text):
+    with pytest.raises(QueryError, match="memory_limit="):
+        size_of("memory_limit", text)
+
+
+def test_an_error_of_duckdb_that_is_of_no_limit_keeps_its_first_line():
+    connection = open_in_memory(Limits(10**8, 0))
+    with time_limit.closing(connection), pytest.raises(duckdb.CatalogException, match="nothing") as caught:
+        connection.execute("SELECT * FROM nothing")
+    assert "\n" not in str(translated(caught.value))
