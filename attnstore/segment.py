@@ -188,6 +188,7 @@ class Segment:
     def _read(
         self, tier: str, name: str, layer: Index = ALL, head: Index = ALL, begin: int = 0, end: int | None = None
     ) -> Array:
+        time_limit.check()
         values = self._array(tier, name).read(_selection(layer, head, begin, end))
         return values[tuple(ALL if isinstance(index, slice) else 0 for index in (layer, head))]
 

@@ -105,7 +105,7 @@ def row_width(plan: BlockPlan, shown: Collection[str] | None = None) -> int:
         if shown is not None and field.name not in shown:
             continue
         if field.name == "model":
-            total += 4 + np.mean([len(one.model.name) for one in plan.models])
+            total += 4 + float(np.mean([len(one.model.name) for one in plan.models]))
         elif pa.types.is_string(field.type):
             values = keys[field.name].values
             total += 4 + (_text(values) if values is not None else 8)

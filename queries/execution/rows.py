@@ -91,7 +91,7 @@ def _from_arcs(
 ) -> Iterator[Batch]:
     size = _FIRST
     for theta in _thresholds(scan, segment, best):
-        for arcs in segment.arc_groups(theta[0], heads=None if scan.heads.all() else scan.heads):
+        for arcs in segment.arc_groups(float(theta[0]), heads=None if scan.heads.all() else scan.heads):
             columns = {name: column.to_numpy() for name, column in zip(arcs.column_names, arcs.columns, strict=True)}
             weight = columns["weight"]
             band = np.searchsorted(scan.bands.lower, weight, side="right") - 1
@@ -192,7 +192,7 @@ def _in_order(scan: Scan, segment: "Segment", wanted: Array, best: "Best | None"
         else:
             promise.append(-np.inf if best.descending else np.inf)
     for number in np.argsort(np.array(promise) * (-1 if best.descending else 1), kind="stable").tolist():
-        if not np.isfinite(promise[number]) or not best.may_hold(np.float32([promise[number]]))[0]:
+        if not np.isfinite(promise[number]) or not best.may_hold(np.array([promise[number]], np.float32))[0]:
             return
         yield heads[number]
 
