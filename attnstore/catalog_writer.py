@@ -286,6 +286,11 @@ class CatalogWriter:
         return self._changed or bool(self._columns.added)
 
     @property
+    def types(self) -> Mapping[tuple[Level, str], tuple[str, str]]:
+        """Types of properties that were kept, as another one was given: the one there, and the one given."""
+        return {(level, name): types for (level, name), types in self._columns.types.items()}
+
+    @property
     def names(self) -> set[str]:
         """Names of the properties that there are, in lower case."""
         return self._columns.names

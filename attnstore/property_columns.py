@@ -64,6 +64,7 @@ class PropertyColumns:
     kept : how many proteins kept, of each property, what was known of them before: from another source, or from the
         same one read otherwise
     changed : whether any value was written, or a property dropped
+    types : of those that were kept as they have another type: the one there, and the one given
     added : properties that proteins got values of
     """
 
@@ -79,6 +80,7 @@ class PropertyColumns:
         self._staged: dict[Key, str] = {}
         self._written: set[Key] = set()
         self.kept: Counter[Key] = Counter()
+        self.types: dict[Key, tuple[str, str]] = {}
         self.added: set[Key] = set()
         for name, level, kind, unit, description, absent in connection.execute(
             "SELECT name, level, type, unit, description, absent FROM properties"
@@ -113,9 +115,16 @@ class PropertyColumns:
         Raises
         ------
         SourceError
-            If the name is taken by something else.
+            If the name is taken by something else, or the property has another type in what was put before.
         """
-        key = self._column(prop)
+        key = Key(prop.level, prop.name)
+        known = self._entries.get(key)
+        stays = not self._reserved(key) and not self._replace and key not in self._written
+        if known is not None and stays and _typed(known) != _typed(prop):
+            self.kept[key] += len(np.unique(proteins))
+            self.types[key] = (_typed(known), _typed(prop))
+            return Admitted(np.zeros(len(proteins), np.bool_), np.zeros(len(proteins), np.bool_))
+        self._column(prop)
         states = self._state(key, int(proteins.max(initial=-1)) + 1)
         first = np.zeros(len(proteins), np.bool_)
         first[np.unique(proteins, return_index=True)[1]] = True
@@ -227,6 +236,8 @@ class PropertyColumns:
 
     def withdraw(self, key: Key) -> None:
         """Take back the values that were put of a property, where none were replaced: it is as it was before."""
+        if key not in self._states:
+            return
         states = self._states[key]
         new = np.flatnonzero(np.isin(states, (_NOW, _MEASURED)))
         if key in self._staged:
@@ -271,12 +282,15 @@ class PropertyColumns:
                 self._measure(prop, np.asarray(first_rows, np.int64))
         self._describe()
 
-    def _column(self, prop: Property) -> Key:
-        """The column of a property, made if there is none."""
+    def _column(self, prop: Property) -> None:
+        """Make the column of a property if there is none, or one of another type that is to be replaced."""
         key = Key(prop.level, prop.name)
         known = self._entries.get(key)
         if self._reserved(key):
-            raise SourceError(f"{prop.name} is a column of the catalog itself: give the property another name.")
+            raise SourceError(
+                f"{prop.name} is a column of the catalog itself: give the property another name, as "
+                f"columns={{{prop.name!r}: {f'{prop.name}_2'!r}}}."
+            )
         namesake = next((other for other in self._entries if other.level == key.level
                          and other.name.lower() == key.name.lower() and other != key), None)  # fmt: skip
         if namesake is not None:
@@ -287,11 +301,6 @@ class PropertyColumns:
                     f"the property {prop.name} is given as {_typed(known)} and as {_typed(prop)}: say what it is "
                     f"(kinds={{{prop.name!r}: {prop.kind!r}}}, units=…), or give one of them another name."
                 )
-            if not self._replace:
-                raise SourceError(
-                    f"the property {prop.name} is in the store as {_typed(known)}, and not as {_typed(prop)}: give it "
-                    "another name, or replace the one that is there (replace=True)."
-                )
             self._forget(key)
             known = None
         if known is None:
@@ -300,7 +309,6 @@ class PropertyColumns:
                 f"ALTER TABLE {TABLES[prop.level]} ADD COLUMN {identifier(prop.name)} {SQL_TYPES[prop.kind]}"
             )
             self._entries[key] = prop
-        return key
 
     def _reserved(self, key: Key) -> bool:
         if key in self._core or key.name.lower() in KEYS[key.level]:

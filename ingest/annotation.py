@@ -341,7 +341,8 @@ class Annotator:
             return
         names = {self._column(name): self._free(name) for _, name in kept}
         listed = ", ".join(
-            f"{level} {name} of {count:,} protein{'s' * (count > 1)}" for (level, name), count in kept.items()
+            f"{level} {name}{_as_types(self.writer.types.get((level, name)))} of {count:,} protein{'s' * (count > 1)}"
+            for (level, name), count in kept.items()
         )
         for level, name in kept:
             self.writer.withdraw(level, name)
@@ -364,6 +365,11 @@ class Annotator:
         """A name for another property of the kind that the store does not have."""
         taken = self.writer.names
         return next(word for number in itertools.count(2) if (word := f"{name[:59]}_{number}").lower() not in taken)
+
+
+def _as_types(types: tuple[str, str] | None) -> str:
+    """What is in the store and what was given, where that differs."""
+    return f" (given as {types[1]}, in the store as {types[0]})" if types else ""
 
 
 def _called(prop: Property) -> str:

@@ -114,6 +114,11 @@ def keys_of(table: Table, options: TableOptions) -> Keys:
         levels: tuple[Level, ...] = ("protein", "residue", "pair")
         return Keys(str(keys[0]), levels[len(keys) - 1], tuple(map(str, keys[1:])))
     protein = next((found for name in IDS if (found := _named(names, name)) is not None), None)
+    if protein is None and len(names) == 1 and table.written is not None:
+        raise SourceError(
+            f"{place} has one column, {names[0][:60]!r}, {table.written.separated}: name the separator, as "
+            "delimiter=' '."
+        )
     if protein is None:
         raise SourceError(
             f"{place} has no column id or protein: name the one that holds ids, as on={names[:1]!r}, and with it that "

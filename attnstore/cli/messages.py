@@ -110,10 +110,9 @@ def _option(command: click.Command, name: str, value: Any, context: click.Contex
         return f"{flag} {option.make_metavar(context)}"
     if value is None:
         return f"{flag} {_NONE[name]}" if name in _NONE else f"no {flag}"
-    if isinstance(value, dict):
-        words = [f"{key}={each}" for key, each in value.items()]
-    else:
-        words = [str(each) for each in value] if isinstance(value, list | tuple) else [str(value)]
+    if not isinstance(value, dict | list | tuple):
+        return f"{flag} {shlex.quote(str(value))}"
+    words = [f"{key}={each}" for key, each in value.items()] if isinstance(value, dict) else [*map(str, value)]
     if option.multiple:
         return " ".join(f"{flag} {shlex.quote(word)}" for word in words)
     return f"{flag} {shlex.quote(_listed(words))}"

@@ -240,6 +240,11 @@ def test_of_several_properties_those_that_are_there_stay_and_the_others_are_adde
     with pytest.raises(SourceError, match=r"residue x of 1 protein .*columns=\{'x': 'x_2'\} adds the new ones"):
         annotate(store, [more[["id", "pos", "x"]]], name="third")
     annotate(store, [more], columns={"x": "x_2"}, name="third")
+    with pytest.warns(
+        UserWarning, match=r"residue x \(given as category, in the store as float\) of 2 proteins is known"
+    ):
+        annotate(store, [more[["id", "pos"]].assign(x=list("abc"), z=True)], name="fourth")
+    assert len(values(store, "z")) == 3
     annotate(store, [more], replace=True, name="second")
     assert values(store, "x") == [("P1", 0, 9.0), ("P1", 1, 8.0), ("P2", 0, 7.0)] == values(store, "x_2")
 
