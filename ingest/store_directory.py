@@ -116,7 +116,8 @@ def fill_catalog(
             any_protein = True
             catalog.add(record.id, record.sequence, record.place, record.structure, record.annotations, record.source)
         if not any_protein and excluded:
-            raise SourceError(f"no input has a protein chain: {_named(excluded)}. Give a structure that has one.")
+            where = f"{inputs[0]} has no protein chain" if len(inputs) == 1 else "no input has a protein chain"
+            raise SourceError(f"{where}: {_named(excluded)}. Give a structure that has one.")
         for (level, name), count in catalog.kept.items():
             warnings.warn(
                 f"{level} {name} of {count} protein(s) stays as it was: "

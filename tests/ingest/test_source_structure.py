@@ -362,7 +362,7 @@ def test_truncated_gzip_and_false_gzip_are_refused(tmp_path):
 def test_file_without_a_protein_is_refused(tmp_path):
     dna = chain_of([("DA", "1"), ("DG", "2")]).replace("CA ", "P  ")
     (tmp_path / "given.pdb").write_text(dna)
-    with pytest.raises(SourceError, match=r"no input has a protein chain: given_A \(nucleic acid\)"):
+    with pytest.raises(SourceError, match=r"given.pdb has no protein chain: given_A \(nucleic acid\)"):
         ingest_proteins(tmp_path / "s.attn", [tmp_path / "given.pdb"])
     with pytest.raises(SourceError, match="no chain"):
         read_cif(tmp_path, "data_x\n_entry.id 1ABC\n")

@@ -137,7 +137,7 @@ def test_every_chain_that_is_left_out_is_named_with_its_reason(tmp_path, suffix)
 def test_inputs_of_waters_alone_are_refused_as_what_they_are(tmp_path):
     (tmp_path / "w.pdb").write_text(pdb_lines(peptide("HOH HOH", kind="HETATM", atoms=("O",))))
     with pytest.raises(
-        attnstore.AttnstoreError, match=r"no input has a protein chain: w_A \(waters and ligands alone\)"
+        attnstore.AttnstoreError, match=r"w.pdb has no protein chain: w_A \(waters and ligands alone\)"
     ):
         ingest_proteins(tmp_path / "s.attn", [tmp_path / "w.pdb"])
     assert not (tmp_path / "s.attn").exists()
