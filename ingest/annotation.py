@@ -26,7 +26,7 @@ from .lock import waiting
 from .matching import MATCHES, MISMATCHES, Match, Mismatch, Proteins
 from .sources import READERS, Format, Reader, entry_names, find, records, source_of, tables, text
 from .sources.download import fetched
-from .sources.record import Options, Record
+from .sources.record import Excluded, Options, Record, reasons
 from .sources.structures import dssp as dssp_output
 from .sources.tables import Table
 from .store_directory import storage_errors
@@ -155,7 +155,10 @@ def annotate(
         on, named, kinds or {}, units or {}, descriptions or {}, numbering, absent, symmetric, missing, delimiter,
         decimal, encoding,
     )  # fmt: skip
-    options = Options(absent=absent, ligand_distance=ligand_distance, dssp=dssp, predicted=predicted)
+    excluded: list[Excluded] = []
+    options = Options(
+        absent=absent, ligand_distance=ligand_distance, dssp=dssp, predicted=predicted, excluding=excluded.append
+    )
     path = database_path(store)
     frames = [item for item in inputs if not isinstance(item, str | os.PathLike)]
     files = [item for item in inputs if isinstance(item, str | os.PathLike)]
@@ -177,6 +180,8 @@ def annotate(
                 reading = dataclasses.replace(options, glycine_cb=writer.glycine_cb)
                 annotator.file(file, reader, reading, names.get(file))
             annotator.check()
+        if excluded and not (annotator.matched or annotator.passed_over or annotator.skipped):
+            raise SourceError(f"no input has a protein chain: {reasons(excluded)}. Give a structure that has one.")
         writer.publish()
     return Annotated(tuple(sorted(annotator.properties)), annotator.matched, annotator.passed_over, annotator.skipped)
 

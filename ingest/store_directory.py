@@ -21,10 +21,7 @@ from ..paths import database_path, user_path
 from .lock import waiting
 from .sources import read_inputs
 from .sources.download import fetched
-from .sources.record import DEFAULT, Excluded, Options, Record
-
-#: Chains that are left out, and reasons for it, named in a message.
-_NAMED = 4
+from .sources.record import DEFAULT, Excluded, Options, Record, reasons
 
 
 @contextlib.contextmanager
@@ -117,7 +114,7 @@ def fill_catalog(
             catalog.add(record.id, record.sequence, record.place, record.structure, record.annotations, record.source)
         if not any_protein and excluded:
             where = f"{inputs[0]} has no protein chain" if len(inputs) == 1 else "no input has a protein chain"
-            raise SourceError(f"{where}: {_named(excluded)}. Give a structure that has one.")
+            raise SourceError(f"{where}: {reasons(excluded)}. Give a structure that has one.")
         for (level, name), count in catalog.kept.items():
             warnings.warn(
                 f"{level} {name} of {count} protein(s) stays as it was: "
@@ -128,23 +125,11 @@ def fill_catalog(
         catalog.publish()
     if excluded:
         warnings.warn(
-            f"{len(excluded)} chain(s) of structure files left out: {_named(excluded)}. "
+            f"{len(excluded)} chain(s) of structure files left out: {reasons(excluded)}. "
             "`SELECT * FROM excluded` lists them all.",
             stacklevel=2,
         )
     return len(excluded)
-
-
-def _named(excluded: Sequence[Excluded]) -> str:
-    """The chains that were left out with their reasons, by reason, so many of each by name."""
-    by_reason: dict[str, list[str]] = {}
-    for one in excluded:
-        by_reason.setdefault(one.reason, []).append(one.id)
-    groups = [
-        f"{', '.join(ids[:_NAMED])}{f' and {len(ids) - _NAMED} more' if ids[_NAMED:] else ''} ({reason})"
-        for reason, ids in by_reason.items()
-    ]
-    return "; ".join(groups[:_NAMED]) + (f"; {len(groups) - _NAMED} more reasons" if groups[_NAMED:] else "")
 
 
 def ingest_proteins(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,7 +10,7 @@ from ...catalog_rows import Structure
 from ...core_columns import GlycineCb
 from ...properties import Annotation, Source
 
-__all__ = ["DEFAULT", "LETTERS", "Excluded", "Options", "Record", "Structure"]
+__all__ = ["DEFAULT", "LETTERS", "Excluded", "Options", "Record", "Structure", "reasons"]
 
 #: The letters of a sequence: the 20 amino acids, Sec (U), Pyl (O), the ambiguous B, Z and J, and X.
 LETTERS = frozenset("ACDEFGHIKLMNPQRSTVWYBJOUXZ")
@@ -70,6 +70,22 @@ class Excluded:
     file: str
     reason: str
     entry: str
+
+
+# Chains that are left out, and reasons for it, named in a message.
+_NAMED = 4
+
+
+def reasons(excluded: Sequence[Excluded]) -> str:
+    """Return the chains that are left out with their reasons, by reason, the first of each by name."""
+    by_reason: dict[str, list[str]] = {}
+    for one in excluded:
+        by_reason.setdefault(one.reason, []).append(one.id)
+    groups = [
+        f"{', '.join(ids[:_NAMED])}{f' and {len(ids) - _NAMED} more' if ids[_NAMED:] else ''} ({reason})"
+        for reason, ids in by_reason.items()
+    ]
+    return "; ".join(groups[:_NAMED]) + (f"; {len(groups) - _NAMED} more reasons" if groups[_NAMED:] else "")
 
 
 def _unsaid(_: Excluded) -> None:

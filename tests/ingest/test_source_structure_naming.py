@@ -136,11 +136,13 @@ def test_every_chain_that_is_left_out_is_named_with_its_reason(tmp_path, suffix)
 
 def test_inputs_of_waters_alone_are_refused_as_what_they_are(tmp_path):
     (tmp_path / "w.pdb").write_text(pdb_lines(peptide("HOH HOH", kind="HETATM", atoms=("O",))))
-    with pytest.raises(
-        attnstore.AttnstoreError, match=r"w.pdb has no protein chain: w_A \(waters and ligands alone\)"
-    ):
+    with pytest.raises(attnstore.AttnstoreError, match=r"w.pdb has no protein chain: w_A \(waters and ligands alone\)"):
         ingest_proteins(tmp_path / "s.attn", [tmp_path / "w.pdb"])
     assert not (tmp_path / "s.attn").exists()
+    (tmp_path / "x.pdb").write_text(pdb_lines(AKL))
+    ingest_proteins(tmp_path / "s.attn", [tmp_path / "x.pdb"])
+    with pytest.raises(attnstore.AttnstoreError, match="no input has a protein chain: w_A"):
+        annotate(tmp_path / "s.attn", [tmp_path / "w.pdb"])
 
 
 def test_chains_left_out_stand_in_the_store_and_stay_there(tmp_path):
