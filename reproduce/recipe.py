@@ -303,9 +303,7 @@ def _digest(file: Path) -> str:
 
 
 def _notes(published: PublishedModel | None, measured: Mapping[str, pd.DataFrame], moved: bool) -> Iterator[str]:
-    if published is None:
-        return
-    if moved and measured.keys() & {*MOVED}:
+    if published is not None and moved and measured.keys() & {*MOVED}:
         yield (
             f"Binding sites and modifications: the published shares of {published.name} are of labels moved by one "
             "residue, by an error of the paper's code, and cannot be compared with those above. as_published=True "
@@ -313,8 +311,9 @@ def _notes(published: PublishedModel | None, measured: Mapping[str, pd.DataFrame
         )
     if "contact" in measured:
         yield (
-            "Contacts: both backgrounds are of pairs six or more residues apart, while shares are of all arcs, nearer "
-            "ones counting as no contact. Compare shares with shares; a share over its background is no enrichment."
+            "Contacts: backgrounds are of pairs six or more residues apart, as in the paper, while shares are of all "
+            "arcs, nearer ones counting as no contact. Compare shares with shares; a share over its background is no "
+            "enrichment."
         )
 
 
