@@ -360,7 +360,8 @@ class Annotator:
         if not others and not self.writer.adds:
             raise SourceError(f"{said}: {cure}.")
         self.properties = others
-        warnings.warn(f"{said}, and stays as it was: {cure}.", stacklevel=2)
+        stay = "stays as it was" if len(kept) == 1 else "stay as they were"
+        warnings.warn(f"{said}, and {stay}: {cure}.", stacklevel=2)
 
     def _column(self, name: str) -> str:
         """What the inputs call a property."""
