@@ -132,8 +132,14 @@ def _read(table: Table, name: str, cells: pa.ChunkedArray, kind: Kind | None, nu
     if kind != "float" and _all(values.drop_null(), _INTEGER):
         try:
             return values.cast(pa.int64())
-        except pa.ArrowInvalid:  # beyond 64 bits: a float, or refused by whoever wants an integer
-            pass
+        except pa.ArrowInvalid:  # beyond 64 bits
+            if kind is None:
+                warnings.warn(
+                    f"{table.place}: column {name!r} is read as text, for it has whole numbers of more than 64 bits: "
+                    f"kinds={{{name!r}: 'float'}} rounds them.",
+                    stacklevel=2,
+                )
+                return cells
     numbers = values.cast(pa.float64())
     if kind == "integer":
         broken = pc.fill_null(pc.not_equal(numbers, pc.floor(numbers)), False)
@@ -141,7 +147,13 @@ def _read(table: Table, name: str, cells: pa.ChunkedArray, kind: Kind | None, nu
         try:
             return numbers.cast(pa.int64())
         except pa.ArrowInvalid:
-            _refuse(table, name, cells, pc.fill_null(pc.greater(pc.abs(numbers), 2.0**53), False), "of 64 bits")
+            _refuse(
+                table,
+                name,
+                cells,
+                pc.fill_null(pc.greater(pc.abs(numbers), 2.0**53), False),
+                "a whole number of 64 bits",
+            )
             raise
     return numbers
 

@@ -137,7 +137,9 @@ def _parquet(path: Path) -> pa.Table:
 
     try:
         with path.open("rb") as file:
-            return pyarrow.parquet.read_table(file)
+            table = pyarrow.parquet.read_table(file)
+        table.validate(full=True)  # text that is not UTF-8, for one
+        return table
     except FileNotFoundError as error:
         raise SourceError(f"{path} does not exist; check the path.") from error
     except (OSError, pa.ArrowException) as error:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from attnstore.errors import SourceError
@@ -177,6 +179,24 @@ def test_a_kind_that_is_asked_for_names_the_first_cell_that_is_not_of_it(tmp_pat
     with pytest.raises(SourceError) as refused:
         read(path, kinds={"x": kind})
     assert str(refused.value).startswith(f"{path}:{3 + bad}: column 'x' has {cell!r}, which is not {what}")
+
+
+def test_whole_numbers_of_more_than_64_bits_lose_no_digit(tmp_path):
+    path = write(tmp_path, f"id,x\np,{2**70 + 1}\nq,5\n")
+    columns, said = read(path)
+    assert columns["x"] == [str(2**70 + 1), "5"]
+    assert len(said) == 1
+    assert "column 'x' is read as text, for it has whole numbers of more than 64 bits" in said[0]
+    assert read(path, kinds={"x": "float"})[0]["x"] == [float(2**70 + 1), 5.0]
+    with pytest.raises(SourceError, match=rf":2: column 'x' has '{2**70 + 1}', which is not a whole number of 64 bits"):
+        read(path, kinds={"x": "integer"})
+
+
+def test_parquet_whose_text_is_none_is_refused(tmp_path):
+    bad = pa.Array.from_buffers(pa.string(), 1, [None, pa.py_buffer(np.array([0, 1], np.int32)), pa.py_buffer(b"\xff")])
+    pq.write_table(pa.table({"id": bad}), tmp_path / "t.parquet")
+    with pytest.raises(SourceError, match=r"is no readable Parquet file .*UTF8"):
+        tables.read(tmp_path / "t.parquet")
 
 
 def test_kinds_that_are_asked_for(tmp_path):
