@@ -23,6 +23,7 @@ from .provenance import provenance
 from .result import Alignment
 from .statistics.clusters import Clusters, assign, held_out, read_keys
 from .statistics.curve import at_thresholds, check_bootstrap, choose_curve_tier, first_code, thresholds
+from .statistics.descriptions import describe, interval_kind
 from .statistics.measure import Measure, check_measure
 from .statistics.samples import Halves, Sample
 from .statistics.summary import summarise, summarise_halves
@@ -52,6 +53,8 @@ def align(
     cluster_by: str = "protein",
     split: bool = False,
     min_arcs: int = 100,
+    min_proteins: int | None = None,
+    rank_by: str | None = None,
     level: float = 0.95,
     replicates: int | None = None,
     seed: int = 0,
@@ -78,7 +81,8 @@ def align(
     background : 'eligible' (all pairs that pass `where` and that the model can attend to), 'separation' (matched to
         each head's separations), 'protein' (matched to the proteins that hold its arcs), 'paper', or 'none', without
         which there is no enrichment and no test
-    paper : the paper's form: unknown counts as false, its background, Wald intervals at 0.05/m
+    paper : the paper's form: unknown counts as false, its background, its ranking (by share, heads with more than
+        `min_arcs` arcs), Wald intervals at 0.05/m
     model : name; may be left out where the store has one
     average : 'micro', the ratio of sums over all proteins, or 'macro', the mean over clusters of a cluster's own
         share, in which each counts once; it has a background and a bootstrap interval in kind, and no test
@@ -90,9 +94,16 @@ def align(
         of many on the same data looks better than it is (see
         :func:`~attnstore.queries.statistics.summary.summarise_halves`)
     min_arcs : a head with fewer known arcs is marked, not ranked (`paper`: with as many or fewer)
+    min_proteins : nor is a head whose known arcs lie in fewer proteins (clusters, with `cluster_by`); by default 5,
+        the least for which there is an interval, and 0 in the paper's form, which has no such minimum
+    rank_by : what heads are ranked by: 'lower', the lower bound of the interval, so that few arcs of few proteins
+        do not lead by luck; 'share'; or 'enrichment'. By default 'lower', and 'share' in the paper's form and where
+        there is no interval. Heads whose share is below their background come last, save in the paper's form
     level : confidence of the Wilson and bootstrap intervals
-    replicates : of the bootstrap over clusters; 0 for none; by default 1,000 at one threshold, and none for a curve,
-        of which every replicate is as large as the curve
+    replicates : of the bootstrap over clusters, from which the interval is made (see
+        :func:`~attnstore.queries.statistics.cluster_intervals.cluster_interval`; none of fewer than five clusters);
+        0 for none; by default 1,000 at one threshold, and none for a curve, of which every replicate is as large as
+        the curve. With fewer than 200 intervals are wider than they need be
     seed : of the bootstrap and of the halves
     tier : 'marginals', 'arcs' or 'codes', to force one; a curve from arcs begins at the arc floor
     scheduler : a Dask client or a scheduler's address, to spread the segments over a cluster that sees the
@@ -128,6 +139,8 @@ def align(
         cluster_by=cluster_by,
         split=split,
         min_arcs=min_arcs,
+        min_proteins=min_proteins,
+        rank_by=rank_by,
         level=level,
         replicates=replicates,
         seed=seed,
@@ -253,6 +266,9 @@ def _result(
         "clusters": reported,
         "split": int(measure.split),
         "min_arcs": measure.min_arcs,
+        "min_proteins": measure.min_proteins,
+        "rank_by": measure.rank_by,
+        "interval": interval_kind(measure),
         "level": measure.level,
         "replicates": measure.replicates,
         "seed": measure.seed,
@@ -276,7 +292,10 @@ def _result(
     else:
         attributes["threshold"] = float(f"{plan.threshold:.7g}")
     return Alignment(
-        {name: (tuple(coordinates), values) for name, values in statistics.items()},
+        {
+            name: (tuple(coordinates), values, {"description": describe(name, measure)})
+            for name, values in statistics.items()
+        },
         coords=coordinates,
         attrs=attributes,
     )

@@ -12,8 +12,8 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from ..errors import QueryError
-from .figure import BACKGROUND, KINDS, SMALL, TEXT, TICKS, TITLE, NotebookFigure, interval_of, interval_words, question
-from .result import leading_heads
+from .figure import BACKGROUND, KINDS, SMALL, TEXT, TICKS, TITLE, NotebookFigure, interval_words, question
+from .result import interval_of, leading_heads
 
 #: Told apart by people who do not see all colours, too (Okabe & Ito 2008).
 _COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#000000")
@@ -22,7 +22,7 @@ _WIDTH, _HEIGHT = 7.2, 4.6  # inches
 
 
 def plot_curves(dataset: xr.Dataset, *, title: str | None = None, one_based: bool = False) -> NotebookFigure:
-    """Draw share against threshold for the heads whose share is the largest at any threshold, six at most.
+    """Draw share against threshold for the heads that lead at any threshold, six at most.
 
     Above the shares, each with its interval (bootstrap, or without one Wilson's, which takes arcs for
     independent) and only where the head has arcs enough, and the background as a dashed line, its median over

@@ -11,6 +11,8 @@ import xarray as xr
 from matplotlib.colors import LinearSegmentedColormap, Normalize, PowerNorm
 from matplotlib.figure import Figure
 
+from .result import interval_of
+
 BACKGROUND = "#c1440e"
 
 TEXT, SMALL, TITLE = 8.0, 7.0, 9.0  # points
@@ -55,11 +57,6 @@ def question(dataset: xr.Dataset) -> str:
     threshold = attrs.get("threshold", dataset.coords.get("threshold"))
     at = "" if threshold is None or np.ndim(threshold) else f", attention ≥ {float(threshold):g}"
     return f"{attrs['predicate']}{where}\n{attrs['model']}{at}"
-
-
-def interval_of(dataset: xr.Dataset) -> str:
-    """The interval to draw, 'bootstrap' or, where there is none, 'wilson'."""
-    return "bootstrap" if "bootstrap_low" in dataset else "wilson"
 
 
 def interval_words(dataset: xr.Dataset) -> str:

@@ -39,13 +39,15 @@ from .figure import (
     TITLE,
     NotebookFigure,
     absolute_scale,
-    interval_of,
     interval_words,
     question,
 )
+from .result import interval_of, rank_of
 
 _COLOUR_MAP = "YlGnBu"
 _BAR = "#2c7fb8"
+#: Of a share below its background.
+_PALE = "#cfdde6"
 _ERROR = "#1a1a1a"
 _UNRANKED: dict[str, Any] = {
     "facecolor": "#f0f0f0",
@@ -76,14 +78,16 @@ _Box = tuple[float, float, float, float]
 class _Heads:
     """What is drawn, [layers, heads] in percent; `shown` are the ranked heads that have a share.
 
-    The best head of a layer has the largest `order`: its share, or of a split its place in the other half.
+    The best head of a layer is the first by `rank`, of a split that in the other half; `above` are the heads whose
+    share is not below the background.
     """
 
     share: NDArray[np.float64]
     low: NDArray[np.float64]
     high: NDArray[np.float64]
     background: NDArray[np.float64]
-    order: NDArray[Any]
+    rank: NDArray[np.int64]
+    above: NDArray[np.bool_]
     shown: NDArray[np.bool_]
     layers: NDArray[np.int64]
     heads: NDArray[np.int64]
@@ -107,8 +111,10 @@ class _Heads:
         background = (
             values("background") * 100.0 if dataset.attrs["background"] != "none" else np.full(share.shape, math.nan)
         )
-        order = -values("selection_rank") if "selection_rank" in dataset else share
-        return cls(share, low, high, background, order, shown, labels("layer"), labels("head"))
+        # In the paper's form a share below the background may lead.
+        above = np.ones(shown.shape, bool) if "wald_low" in dataset else ~(share < background)
+        rank = values(rank_of(dataset))
+        return cls(share, low, high, background, rank, above, shown, labels("layer"), labels("head"))
 
 
 @dataclass(frozen=True)
@@ -165,20 +171,23 @@ def plot_heads(
     """Draw the shares of all heads, and the largest of every layer, after Vig et al. 2021, Figure 2.
 
     On the left a heat map, layers downwards from the first, heads across. On the right, on the same rows,
-    the largest share among the ranked heads of each layer, with the bootstrap interval of that very head
-    (it does not allow for the head's having been picked as the largest; of a split the head is the one that was
-    largest in the other half, and it does), its number, and the background as a dashed line: if that varies
-    between heads, its median over the ranked heads (over all, if none is).
+    the share of the first of each layer's ranked heads, with the interval of that very head
+    (it does not allow for the head's having been picked as the first; of a split the head is the one that was
+    first in the other half, and it does), its number, and the background as a dashed line: if that varies
+    between heads, its median over the ranked heads (over all, if none is). A bar is pale where even the first head's
+    share is below its background.
     Heads that are not ranked are hatched and take no part in the colours, the bars or the line.
 
     Parameters
     ----------
     dataset
-        With the dimensions ``layer`` and ``head``, the variables ``share``, ``ranked``, ``background`` (unless
+        With the dimensions ``layer`` and ``head``, the variables ``share``, ``ranked``, ``rank`` (of a split
+        ``selection_rank``), ``background`` (unless
         its kind is 'none'), ``bootstrap_low`` and ``bootstrap_high`` or, without them, ``wilson_low`` and
         ``wilson_high``, and the attributes ``predicate``, ``where``, ``threshold`` (or a coordinate of that
         name), ``model``, ``form`` ('count' or 'weighted'), ``background`` (its kind), ``min_arcs`` and
-        ``proteins``; ``level``, the confidence of the interval, is 0.95 if absent, ``cluster_by`` 'protein'. If
+        ``proteins``; if absent ``min_proteins`` is 0, ``level``, the confidence of the interval, 0.95 and
+        ``cluster_by`` 'protein'. If
         the dataset has ``wald_low``, it is in the paper's form, whose heads are ranked with *more than*
         ``min_arcs`` arcs, and the legend says so. Integer coordinates ``layer`` and ``head``, if there,
         are the numbers shown; otherwise they count from 0.
@@ -219,7 +228,7 @@ def plot_heads(
     if heads.shown.any():  # else the colours have no scale
         _draw_colour_bar(figure, mesh, layout, str(dataset.attrs["form"]), absolute=absolute)
     split = "selection_rank" in dataset
-    _draw_bars(bars, heads, layout, "held-out share of the best head" if split else "largest share in the layer")
+    _draw_bars(bars, heads, layout, "held-out share of the best head" if split else "share of the layer's best head")
     if dataset.attrs["background"] != "none":
         _draw_background(bars, heads, layout, str(dataset.attrs["background"]))
     _draw_legend(figure, heads, layout, dataset)
@@ -291,13 +300,16 @@ def _draw_bars(axes: Axes, heads: _Heads, layout: _Layout, what: str) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
 
     rows = np.flatnonzero(heads.shown.any(axis=1))
-    best = np.where(heads.shown, heads.order, -math.inf).argmax(axis=1)[rows]
+    # A head without a rank comes after those that have one.
+    place = np.where(heads.rank > 0, heads.rank, heads.rank.size + 1)
+    best = np.where(heads.shown, place, place.size + 2).argmin(axis=1)[rows]
     share, low, high = heads.share[rows, best], heads.low[rows, best], heads.high[rows, best]
     backgrounds = _compared_backgrounds(heads)
     median = [np.median(backgrounds)] if backgrounds.size else []
     largest = max([0.0, *share, *high[np.isfinite(high)], *median])
     axes.set_xlim(0.0, min(largest * 1.06, 101.0) if largest > 0 else 1.0)
-    axes.barh(rows, share, height=0.72, color=_BAR, linewidth=0)
+    colours = np.where(heads.above[rows, best], _BAR, _PALE)
+    axes.barh(rows, share, height=0.72, color=colours, linewidth=0)
     cell = layout.panel_height / len(heads.share)
     known = np.isfinite(low) & np.isfinite(high)
     # About the middle of the interval, not the share: a percentile interval may miss its estimate.
@@ -362,6 +374,9 @@ def _draw_legend(figure: Figure, heads: _Heads, layout: _Layout, dataset: xr.Dat
             reason = f"{least:,} arcs or fewer"
         else:
             reason = f"fewer than {least:,} arcs" if least > 1 else "no arcs"
+        if attrs.get("min_proteins", 0) > 1:
+            unit = "proteins" if attrs.get("cluster_by", "protein") == "protein" else "clusters"
+            reason += f" or {int(attrs['min_proteins']):,} {unit}"
         reason += " in a half" if "selection_rank" in dataset else ""
         share = "all heads" if hidden == heads.shown.size else f"{hidden:,} of {heads.shown.size:,} heads"
         entries.append((Patch(**_UNRANKED), f"{reason}: {share}"))

@@ -38,14 +38,28 @@ _SHOWN = (0.0, 0.001, 0.01, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9)
     "--cluster-by", metavar="COLUMN", default="protein", help="protein, or a column of proteins: families count once."
 )
 @click.option("--split", is_flag=True, help="Rank heads on one half of the clusters, report them on the other.")
-@click.option("--min-arcs", type=click.IntRange(min=0), default=100, help="A head with fewer is marked, not ranked.")
+@click.option("--min-arcs", type=click.IntRange(min=0), default=100, help="Heads with fewer arcs are not ranked.")
+@click.option(
+    "--min-proteins",
+    type=click.IntRange(min=0),
+    default=None,
+    show_default="5; 0 with --paper",
+    help="Heads whose arcs lie in fewer proteins (clusters, with --cluster-by) are not ranked.",
+)
+@click.option(
+    "--rank-by",
+    type=click.Choice(["lower", "share", "enrichment"]),
+    default=None,
+    show_default="lower; share with --paper",
+    help="Order of heads. lower: by the lower bound of the interval, so that few arcs do not lead by luck.",
+)
 @click.option("--level", type=float, default=0.95, help="Confidence of the intervals.")
 @click.option(
     "--replicates",
     type=click.IntRange(min=0),
     default=None,
     show_default="1000; 0 with --threshold all",
-    help="Of the bootstrap; 0: none.",
+    help="Number of bootstrap replicates (0: Wilson intervals, which take arcs for independent).",
 )
 @click.option("--seed", type=click.IntRange(min=0), default=0, help="Of the bootstrap and the halves.")
 @click.option("--tier", type=click.Choice(["marginals", "arcs", "codes"]), help="Read this tier, whatever is cheapest.")
@@ -103,7 +117,8 @@ def alignment_text(result: "Alignment", frame: "pd.DataFrame", top: int) -> str:
     attributes = result.attrs
     weighted = attributes["form"] == "weighted"
     ranked = frame[frame["ranked"]]
-    shown = ranked.head(top)
+    leading = _leading(ranked, attributes)
+    shown = leading.head(top)
     lines = [
         *_heading(attributes, "attention weight" if weighted else f"arcs with α ≥ {attributes['threshold']:g}"),
         "",
@@ -115,16 +130,35 @@ def alignment_text(result: "Alignment", frame: "pd.DataFrame", top: int) -> str:
     lines.append(
         f"{len(shown)} of {len(ranked)} ranked heads; {few} more have {_too_few(attributes)}{half} and are not ranked."
     )
+    below = len(ranked) - len(leading)
+    if below and not len(leading):
+        lines.append("No ranked head has a share above its background.")
+    elif below and len(shown) == len(leading):
+        lines.append(f"{below} ranked heads have a share below their background and are not shown.")
     if not frame["total"].any():
         lines.append("No head has any arc with the predicate known: it is NULL, or nothing passes the where clause.")
-    if attributes["split"]:
-        lines.append(
-            f"Ranked by the share in {attributes['selection_clusters']:,} other clusters, beside the rank; "
-            "all else is of those that had no say in it."
-        )
-    if not attributes["paper"] and attributes["form"] == "count":
-        lines.append(_interval_note(frame, attributes))
+    lines.append(_order_note(attributes))
+    if (note := _interval_note(frame, attributes)) is not None:
+        lines.append(note)
     return "\n".join(lines)
+
+
+def _leading(ranked: "pd.DataFrame", attributes: dict[str, Any]) -> "pd.DataFrame":
+    """The ranked heads that are shown: in the paper's form all, else those whose share is not below the background."""
+    if attributes["paper"] or "enrichment" not in ranked:
+        return ranked
+    return ranked[~(ranked["enrichment"] < 1)]
+
+
+def _order_note(attributes: dict[str, Any]) -> str:
+    by = {"lower": "the lower bound of the interval", "share": "share", "enrichment": "enrichment"}
+    order = by[attributes["rank_by"]]
+    if attributes["split"]:
+        return (
+            f"Ranked by {order} in {attributes['selection_clusters']:,} other clusters, beside the rank; "
+            "the other columns are of clusters that had no part in it."
+        )
+    return f"Ranked by {order}."
 
 
 def curve_text(result: "Alignment", top: int) -> str:
@@ -147,9 +181,10 @@ def curve_text(result: "Alignment", top: int) -> str:
         "",
         aligned(pd.DataFrame(columns)),
         "",
-        f"Heads as layer-head, those with the largest share at any threshold; – where one has {_too_few(attributes)}.",
+        f"Heads as layer-head, those that lead at any threshold; – where one has {_too_few(attributes)}.",
         (
-            f"{len(columns['α ≥'])} of {len(thresholds)} thresholds: all of them, with background and intervals, "
+            f"{len(columns['α ≥'])} of {len(thresholds)} thresholds: all of them, with background and intervals ("
+            f"{attributes['interval']}), "
             "by --format csv, json or parquet, or as a picture by --plot."
         ),
     ]
@@ -171,21 +206,31 @@ def _heading(attributes: dict[str, Any], what: str) -> list[str]:
 
 
 def _too_few(attributes: dict[str, Any]) -> str:
-    rule = "at most" if attributes["paper"] else "fewer than"
-    known = "" if attributes["paper"] else " with the predicate known"
-    return f"{rule} {attributes['min_arcs']} arcs{known}"
+    if attributes["paper"]:
+        return f"at most {attributes['min_arcs']} arcs"
+    few = f"fewer than {attributes['min_arcs']} arcs with the predicate known"
+    return few + (f" or {attributes['min_proteins']} {_unit(attributes)}" if attributes["min_proteins"] > 1 else "")
 
 
-def _interval_note(frame: "pd.DataFrame", attributes: dict[str, Any]) -> str:
-    level = f"{100 * attributes['level']:g} %"
+def _unit(attributes: dict[str, Any]) -> str:
+    return "proteins" if attributes["cluster_by"] == "protein" else "clusters"
+
+
+def _interval_note(frame: "pd.DataFrame", attributes: dict[str, Any]) -> str | None:
+    """What the interval is made of, and what it takes for granted; None where there is none."""
+    if attributes["paper"]:
+        return (
+            "Wald, 0.05/m: the paper's interval, m the number of ranked heads. It and the z-test take arcs for "
+            "independent, which they are not."
+        )
     if "bootstrap_low" not in frame:
-        note = f"Interval: {level} Wilson, which treats arcs as independent, which they are not"
-        return note + ("; so does p." if "p" in frame else ".")
-    unit = "proteins" if attributes["cluster_by"] == "protein" else f"clusters by {attributes['cluster_by']}"
-    note = f"Interval: {level} bootstrap over {unit}"
-    if attributes["average"] == "macro" or "p" not in frame:
-        return note + "."
-    return note + "; p treats arcs as independent, which they are not."
+        return "Wilson's interval takes arcs for independent, which they are not." if _has_wilson(attributes) else None
+    undefined = frame["ranked"] & frame["bootstrap_low"].isna()
+    return "No interval is given of fewer than five clusters." if undefined.any() else None
+
+
+def _has_wilson(attributes: dict[str, Any]) -> bool:
+    return bool(attributes["form"] == "count" and attributes["average"] == "micro")
 
 
 def _percent(values: Any) -> list[str]:
@@ -194,7 +239,7 @@ def _percent(values: Any) -> list[str]:
 
 def _ranges(frame: "pd.DataFrame", name: str) -> list[str]:
     ends = zip(_percent(frame[f"{name}_low"]), _percent(frame[f"{name}_high"]), strict=True)
-    return [f"{low} – {high}" for low, high in ends]
+    return [f"{low} – {high}" if low != "–" else "–" for low, high in ends]
 
 
 def _readable(frame: "pd.DataFrame", attributes: dict[str, Any]) -> "pd.DataFrame":
@@ -205,15 +250,19 @@ def _readable(frame: "pd.DataFrame", attributes: dict[str, Any]) -> "pd.DataFram
     columns: dict[str, Any] = {"layer": frame["layer"], "head": frame["head"]}
     if "selection_rank" in frame:
         columns["rank"] = frame["selection_rank"]
-        columns["ranked by"] = _percent(frame["selection_share"])
+        lower = "selection_lower" in frame
+        columns["ranked by"] = _percent(frame["selection_lower" if lower else "selection_share"])
     columns["share"] = _percent(frame["share"])
-    interval = f"{100 * attributes['level']:g} % interval"
+    level = f"{100 * attributes['level']:g} %"
     if "bootstrap_low" in frame:
-        columns[interval] = _ranges(frame, "bootstrap")
-    elif not weighted and attributes["average"] == "micro":
-        columns[interval] = _ranges(frame, "wilson")
+        columns[f"{level} bootstrap over {_unit(attributes)}"] = _ranges(frame, "bootstrap")
+    elif _has_wilson(attributes):
+        columns[f"{level} Wilson"] = _ranges(frame, "wilson")
+    if "wald_low" in frame:
+        columns["Wald, 0.05/m"] = _ranges(frame, "wald")
     columns["true"] = [number.format(value) for value in frame["count"]]
     columns["of"] = [number.format(value) for value in frame["total"]]
+    columns[_unit(attributes)] = [f"{value:,}" for value in frame["clusters"]]
     if "background" in frame:
         columns["background"] = _percent(frame["background"])
         columns["enrichment"] = [f"{value:.1f}×" if value == value else "–" for value in frame["enrichment"]]
@@ -222,6 +271,7 @@ def _readable(frame: "pd.DataFrame", attributes: dict[str, Any]) -> "pd.DataFram
     if "share_min" in frame:
         bounds = zip(_percent(frame["share_min"]), _percent(frame["share_max"]), strict=True)
         columns["exact within"] = [f"{low} – {high}" for low, high in bounds]
-    if "log10_p" in frame and not weighted and attributes["average"] == "micro":
-        columns["log10 p"] = [f"{value:.1f}" if value == value else "–" for value in frame["log10_p"]]
+    if attributes["paper"] and not weighted:
+        # Elsewhere it is in the other formats alone: over thousands of arcs of few proteins any share passes it.
+        columns["log10 p (z-test)"] = [f"{value:.1f}" if value == value else "–" for value in frame["log10_p"]]
     return pd.DataFrame(columns)

@@ -33,8 +33,14 @@ if TYPE_CHECKING:
 @click.option(
     "--cluster-by", metavar="COLUMN", default="protein", help="protein, or a column of proteins: families count once."
 )
-@click.option("--min-arcs", type=click.IntRange(min=0), default=100, help="A head with fewer is marked, not ranked.")
-@click.option("--replicates", type=click.IntRange(min=0), default=1000, help="Of the bootstrap; 0: none.")
+@click.option("--min-arcs", type=click.IntRange(min=0), default=100, help="Heads with fewer arcs are not ranked.")
+@click.option(
+    "--min-proteins", type=click.IntRange(min=0), default=5,
+    help="Heads whose arcs lie in fewer proteins (clusters, with --cluster-by) are not ranked.",
+)  # fmt: skip
+@click.option(
+    "--replicates", type=click.IntRange(min=0), default=1000, help="Number of bootstrap replicates (0: no intervals)."
+)
 @click.option("--seed", type=click.IntRange(min=0), default=0, help="Of the bootstrap and the halves.")
 @click.option("--scheduler", metavar="ADDRESS", help="Of a Dask cluster, to spread the work over it.")
 @click.option("--json", "as_json", is_flag=True, help="For programs: the files, the best heads and what is missing.")

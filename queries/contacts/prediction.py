@@ -293,7 +293,7 @@ def evaluate(
         shape = predictor.coefficients.shape
         ranks = [partial(rank, part, shape, predictor.apc, by, replicates, seed) for part in parts]
         ranking = execute(ranks, Ranking.combine, scheduler=scheduler, progress=progress)
-        low, high = ranking.bootstrap.finalise(level)
+        low, high = ranking.interval(level)
         variables |= {
             "head_precision": (("layer", "head", "range", "top"), ranking.mean()),
             "head_low": (("layer", "head"), low),
@@ -321,7 +321,7 @@ def _summary(found: Precisions, names: list[str], level: float) -> dict[str, Any
     precision, pairs, true = found.precision[order], found.pairs[order], found.contacts[order]
     known = true > 0
     asked = np.array([sizes(length) for length in found.length[order].tolist()])
-    low, high = found.bootstrap.finalise(level)
+    low, high = found.interval(level)
     proteins = known.sum(axis=0)
     with np.errstate(invalid="ignore"):
         mean = np.where(known[..., None], precision, 0).sum(axis=0) / proteins[:, None]

@@ -8,6 +8,9 @@ import numpy.typing as npt
 
 from ...segment import Segment
 from ..statistics.bootstrap import PoissonBootstrap, replicate_weights
+from ..statistics.cluster_intervals import cluster_interval
+from ..statistics.clusters import Clusters
+from ..statistics.holders import Holders
 from .maps import RANGES, TOPS, Head, Pairs, combined, labelled_pairs, maps, precision
 
 Array = npt.NDArray[Any]
@@ -52,16 +55,32 @@ class Ranking:
     ----------
     sums : float64 [layers, heads, ranges, tops]
     proteins : int64 [ranges], those with a known contact in the range
-    bootstrap : of the figure by which heads are ranked
+    by : range and top of the figure by which heads are ranked
+    bootstrap : of that figure
+    holders : clusters with a known contact in that range
     """
 
     sums: Array
     proteins: Array
+    by: Head
     bootstrap: PoissonBootstrap
+    holders: Holders
 
     def combine(self, other: "Ranking") -> "Ranking":
         """That of both tasks' proteins."""
-        return Ranking(self.sums + other.sums, self.proteins + other.proteins, self.bootstrap.combine(other.bootstrap))
+        return Ranking(
+            self.sums + other.sums,
+            self.proteins + other.proteins,
+            self.by,
+            self.bootstrap.combine(other.bootstrap),
+            self.holders.combine(other.holders),
+        )
+
+    def interval(self, level: float) -> tuple[Array, Array]:
+        """Ends of the interval of the figure by which heads are ranked, float64 [layers, heads] each."""
+        true = self.sums[(..., *self.by)]
+        total = np.broadcast_to(self.proteins[self.by[0]], true.shape)
+        return cluster_interval(self.bootstrap, true, total, self.holders.finalise()[0], level)
 
     def mean(self) -> Array:
         """Mean over proteins, float64 [layers, heads, ranges, tops]; NaN in a range where no protein has a contact."""
@@ -87,7 +106,18 @@ def rank(part: Part, shape: Head, apc: bool, by: Head, replicates: int, seed: in
     ranked = found[(..., *by)]
     counted = np.broadcast_to(known[:, by[0], None, None], ranked.shape)
     weights = replicate_weights(part.clusters, replicates, seed)
-    return Ranking(found.sum(axis=0), known.sum(axis=0), PoissonBootstrap.partial(ranked, counted, weights))
+    return Ranking(
+        found.sum(axis=0),
+        known.sum(axis=0),
+        by,
+        PoissonBootstrap.partial(ranked, counted, weights),
+        Holders.partial(_clusters(part), counted[:, 0, 0].astype(np.uint8)),
+    )
+
+
+def _clusters(part: Part) -> Clusters:
+    """The clusters of a part's proteins, each of which may have proteins in other parts."""
+    return Clusters(part.clusters, np.ones(len(part.clusters), bool))
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,6 +130,7 @@ class Precisions:
     precision : float64 [proteins, ranges, tops]; NaN where a protein has no known contact in the range
     pairs, contacts : int64 [proteins, ranges], of known distance
     bootstrap : of the mean precision
+    holders : clusters with a known contact in the range
     """
 
     ids: tuple[str, ...]
@@ -108,6 +139,7 @@ class Precisions:
     pairs: Array
     contacts: Array
     bootstrap: PoissonBootstrap
+    holders: Holders
 
     def combine(self, other: "Precisions") -> "Precisions":
         """Those of both tasks' proteins."""
@@ -118,7 +150,14 @@ class Precisions:
             np.concatenate([self.pairs, other.pairs]),
             np.concatenate([self.contacts, other.contacts]),
             self.bootstrap.combine(other.bootstrap),
+            self.holders.combine(other.holders),
         )
+
+    def interval(self, level: float) -> tuple[Array, Array]:
+        """Ends of the interval of the mean precision, float64 [ranges, tops] each."""
+        known = ~np.isnan(self.precision)
+        true = np.where(known, self.precision, 0).sum(axis=0)
+        return cluster_interval(self.bootstrap, true, known.sum(axis=0), self.holders.finalise()[0], level)
 
 
 def measure(part: Part, coefficients: Array, apc: bool, replicates: int, seed: int) -> Precisions:
@@ -134,6 +173,7 @@ def measure(part: Part, coefficients: Array, apc: bool, replicates: int, seed: i
         np.array([wanted.counts for wanted in pairs]),
         np.array([wanted.contacts for wanted in pairs]),
         PoissonBootstrap.partial(np.nan_to_num(found), ~np.isnan(found), weights),
+        Holders.partial(_clusters(part), (~np.isnan(found)).astype(np.uint8)),
     )
 
 

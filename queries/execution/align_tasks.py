@@ -72,7 +72,7 @@ def run(
     """
     read = {"arcs": _from_arcs, "codes": _from_codes, "marginals": _from_marginals}[plan.tier]
     found = read(plan, segment, codebook, shape, vectors, np.ones(len(clusters.keys), bool))
-    separation = None
+    separation, of_selection = None, None
     if measure.background == "separation":
         reported = np.ones(len(clusters.keys), bool)
         by_separation = found.by_separation
@@ -80,6 +80,7 @@ def run(
             # Arcs by separation are not told apart by protein: read again, without the half that is not reported.
             reported = held_out(clusters.keys, measure.seed)
             by_separation = read(plan, segment, codebook, shape, vectors, reported).by_separation
+            of_selection = _separation_background(plan, vectors, ~reported, found.by_separation - by_separation)
         separation = _separation_background(plan, vectors, reported, by_separation)
     true, known = _pairs(plan, measure, vectors)
     reading = Reading(
@@ -90,6 +91,7 @@ def run(
         pairs_true=true,
         pairs_known=known,
         separation=separation,
+        selection_separation=of_selection,
     )
     return Halves.partial(measure, reading, clusters)
 
@@ -119,8 +121,11 @@ def run_curve(
             pairs_true=None if true is None else true[rows],
             pairs_known=None if known is None else known[rows],
             separation=None,
+            told_apart=apart,
         )
-        return Sample.partial(measure, reading, clusters.take(rows))
+        own = clusters.take(rows)
+        # A family may have proteins in other blocks of the segment.
+        return Sample.partial(measure, reading, own if measure.cluster_by == "protein" else own.spanning())
 
     found = histograms(plan, segment, codebook, shape, vectors, proteins_apart=apart)
     return reduce(Sample.combine, (sample(*block) for block in found))

@@ -8,6 +8,7 @@ import pandas as pd
 import xarray as xr
 from xarray.plot.accessor import DatasetPlotAccessor
 
+from ..statistics.cluster_intervals import cluster_interval, difference_interval
 from .tasks import Performance
 
 #: Columns of the table form, in order.
@@ -44,9 +45,11 @@ class Probing(xr.Dataset):  # type: ignore[no-untyped-call]
 
     Variables over (probe, layer), NaN of attention before the first layer:
 
-    - score, with low and high, a bootstrap interval over the clusters tested on;
+    - score, with low and high, a bootstrap interval over the clusters tested on, NaN of fewer than five
+      (:func:`~attnstore.queries.statistics.cluster_intervals.cluster_interval`);
     - difference from the layer before, with difference_low and difference_high, of the same replicates (the
-      differential performance of Vig et al. 2021).
+      differential performance of Vig et al. 2021;
+      :func:`~attnstore.queries.statistics.cluster_intervals.difference_interval`).
 
     Over proteins with known values: tested, whether it was tested on rather than learnt from.
 
@@ -92,11 +95,21 @@ def summarise(
     for (probe, layer), performance in found.items():
         place = probes.index(probe), layers.index(layer)
         variables["score"][place] = performance.ratio
-        low, high = performance.bootstrap.finalise(level)
+        low, high = cluster_interval(
+            performance.bootstrap,
+            performance.numerator,
+            performance.denominator,
+            performance.holders.finalise()[0],
+            level,
+        )
         variables["low"][place], variables["high"][place] = float(low), float(high)
         if (before := found.get((probe, layer - 1))) is not None:
             variables["difference"][place] = performance.ratio - before.ratio
-            ends = _interval(performance, before, level)
+            ends = difference_interval(
+                *((one.bootstrap, one.numerator, one.denominator) for one in (performance, before)),
+                min(int(one.holders.finalise()[0]) for one in (performance, before)),
+                level,
+            )
             variables["difference_low"][place], variables["difference_high"][place] = ends
     return Probing(
         {name: (("probe", "layer"), values) for name, values in variables.items()}
@@ -109,14 +122,3 @@ def summarise(
         },
         attrs=attributes,
     )
-
-
-def _interval(performance: Performance, before: Performance, level: float) -> tuple[float, float]:
-    """Percentile interval of the difference of two ratios, of replicates that draw the same clusters for both."""
-    one, other = performance.bootstrap, before.bootstrap
-    drawn = (one.denom > 0) & (other.denom > 0)
-    if one.lowest >= one.highest or not drawn.any():  # one cluster says nothing of how clusters differ
-        return np.nan, np.nan
-    differences = one.numer[drawn] / one.denom[drawn] - other.numer[drawn] / other.denom[drawn]
-    low, high = np.quantile(differences, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)

@@ -10,6 +10,8 @@ import numpy.typing as npt
 from ...segment import Segment
 from ..execution.vectors import SegmentVectors
 from ..statistics.bootstrap import PoissonBootstrap, replicate_weights
+from ..statistics.clusters import Clusters
+from ..statistics.holders import Holders
 from .features import Source, read_layer
 from .labels import Condition, labelled
 
@@ -86,11 +88,13 @@ class Performance:
     ----------
     numerator, denominator : F1 = 2TP / (2TP + FP + FN); precision = true ones listed / ones listed
     bootstrap : of the ratio, over clusters
+    holders : clusters that the denominator counts
     """
 
     numerator: float
     denominator: float
     bootstrap: PoissonBootstrap
+    holders: Holders
 
     @property
     def ratio(self) -> float:
@@ -103,6 +107,7 @@ class Performance:
             self.numerator + other.numerator,
             self.denominator + other.denominator,
             self.bootstrap.combine(other.bootstrap),
+            self.holders.combine(other.holders),
         )
 
 
@@ -136,7 +141,11 @@ def measure(
     weights = replicate_weights(clusters, replicates, seed)
     numerator, denominator = sums.T
     return Performance(
-        float(numerator.sum()), float(denominator.sum()), PoissonBootstrap.partial(numerator, denominator, weights)
+        float(numerator.sum()),
+        float(denominator.sum()),
+        PoissonBootstrap.partial(numerator, denominator, weights),
+        # Any cluster may have proteins in other parts.
+        Holders.partial(Clusters(clusters, np.ones(len(clusters), bool)), (denominator > 0).astype(np.uint8)),
     )
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..planning.align_plan import THRESHOLD
+from ..statistics.measure import MIN_PROTEINS
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -21,7 +22,8 @@ class Settings:
 
     Attributes
     ----------
-    threshold, cluster_by, min_arcs, replicates, seed : of every question
+    threshold, cluster_by, min_arcs, min_proteins, replicates, seed : of every question; `min_proteins` of none in the
+        paper's form
     paper : ask in the paper's form, too
     scheduler : where the work is done
     """
@@ -29,6 +31,7 @@ class Settings:
     threshold: float = THRESHOLD
     cluster_by: str = "protein"
     min_arcs: int = 100
+    min_proteins: int = MIN_PROTEINS
     replicates: int = 1000
     seed: int = 0
     paper: bool = False
@@ -38,7 +41,7 @@ class Settings:
     def options(self) -> dict[str, Any]:
         """Those that `align` takes, but for the ones that are as they would be anyway."""
         default = Settings()
-        names = ("cluster_by", "min_arcs", "replicates", "seed")
+        names = ("cluster_by", "min_arcs", "min_proteins", "replicates", "seed")
         changed = {name: getattr(self, name) for name in names if getattr(self, name) != getattr(default, name)}
         return {"threshold": self.threshold, **changed}
 
@@ -79,7 +82,10 @@ class Call:
 def align(store: "Store", settings: Settings, predicate: str, **options: Any) -> tuple["Alignment", Call]:
     """Ask for the shares of all heads; options that are None or False are left out."""
     given = {name: value for name, value in options.items() if value is not None and value is not False}
-    call = Call(str(store.path), "align", predicate, {**given, **settings.options})
+    common = settings.options
+    if options.get("paper"):
+        common.pop("min_proteins", None)
+    call = Call(str(store.path), "align", predicate, {**given, **common})
     return store.align(predicate, scheduler=settings.scheduler, **call.options), call
 
 

@@ -89,11 +89,12 @@ def best_heads(rows: Iterable[tuple[str, int, Measured, Depth | None]]) -> pd.Da
     Returns
     -------
     pandas.DataFrame
-        Of the best head layer, head, share with its interval, count of total arcs, background and enrichment;
+        Of the best head layer, head, share with its interval, count of total arcs, the number of clusters that hold
+        them, background and enrichment;
         `relative_centre` is the centre of gravity with the first layer at 0 and the last at 1.
     """
     numbers = ("share", "bootstrap_low", "bootstrap_high", "background", "enrichment")
-    counts = ("count", "total")
+    counts = ("count", "total", "clusters")
     table = []
     for label, layers, one, course in rows:
         best = {} if one.best is None else one.best.to_dict()

@@ -93,8 +93,11 @@ def _draw_best(axes: Axes, rows: list[Compared], styles: dict[str, dict[str, Any
     for row in rows:
         at, best = levels.index(row.model), row.measured.best
         if best is None:
+            held_out = row.measured.held_out
+            led = held_out is not None and held_out.ranked
+            words = "no head above its background" if led else "no head with arcs enough"
             axes.text(
-                0.01, at, "no head with arcs enough", size=SMALL - 1, va="center", color="#777777",
+                0.01, at, words, size=SMALL - 1, va="center", color="#777777",
                 transform=axes.get_yaxis_transform(),
             )  # fmt: skip
             continue

@@ -21,8 +21,8 @@ TOP = 10
 
 #: Columns of such a table, where there are.
 _SHOWN = [
-    "layer", "head", "selection_rank", "selection_share", "share", "bootstrap_low", "bootstrap_high",
-    "wald_low", "wald_high", "count", "total", "background", "enrichment",
+    "layer", "head", "selection_rank", "selection_lower", "selection_share", "share", "bootstrap_low",
+    "bootstrap_high", "wald_low", "wald_high", "count", "total", "clusters", "background", "enrichment",
 ]  # fmt: skip
 
 
@@ -40,7 +40,7 @@ class Answer:
 
     @property
     def ranked(self) -> int:
-        """How many heads have arcs enough."""
+        """How many heads have arcs and proteins enough."""
         return int(self.result["ranked"].sum())
 
     @property
@@ -73,9 +73,12 @@ class Measured:
 
     @property
     def best(self) -> "pd.Series[Any] | None":
-        """The head that led one half of the clusters, as the other half shows it; None where no head is ranked."""
+        """The head that led one half of the clusters, as the other half shows it.
+
+        None where no head is ranked, or where the other half shows that head below its background: it led by luck.
+        """
         top = self.held_out.top if self.held_out is not None else pd.DataFrame()
-        return top.iloc[0] if len(top) else None
+        return top.iloc[0] if len(top) and not top["enrichment"].iloc[0] < 1 else None
 
 
 def measure(store: "Store", model: str, question: Question, settings: Settings, among: str | None = None) -> Measured:
@@ -111,5 +114,5 @@ def measure(store: "Store", model: str, question: Question, settings: Settings, 
 
 
 def ranked_shares(result: xr.Dataset) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
-    """Shares of a result, float64 [layers, heads]; NaN where a head has too few arcs."""
+    """Shares of a result, float64 [layers, heads]; NaN where a head has too few arcs or proteins."""
     return result["share"].where(result["ranked"]).transpose("layer", "head").to_numpy()

@@ -116,7 +116,10 @@ def _without_halves(model: str, measured: Sequence[Measured]) -> list[Missing]:
 def _without_heads(model: str, measured: Sequence[Measured], settings: Settings) -> list[Missing]:
     """Figures that would be empty: of each property or, where it is so of all, once."""
     empty = [one for one in measured if one.whole is not None and not one.whole.ranked]
-    reason = f"no head has {settings.min_arcs:,} arcs with attention ≥ {settings.threshold:g} and the property known"
+    reason = (
+        f"no head has {settings.min_arcs:,} arcs with attention ≥ {settings.threshold:g} and the property known, "
+        f"in {settings.min_proteins:,} proteins"
+    )
     if len(empty) > 1 and len(empty) == sum(one.whole is not None for one in measured):
         return [Missing("Every figure", reason, model)]
     return [Missing(f"{one.question.label}: the figure", reason, model) for one in empty]

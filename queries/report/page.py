@@ -145,28 +145,33 @@ def _facts(answer: Answer) -> dict[str, Any]:
         "clusters": attributes["clusters"],
         "selected": attributes.get("selection_clusters", 0),
         "min_arcs": attributes["min_arcs"],
+        "min_proteins": attributes["min_proteins"],
+        "unit": _unit(attributes["cluster_by"]),
     }
 
 
 def _top_table(answer: Answer) -> Table:
     """The ten best heads."""
     paper, top = "wald_low" in answer.result, answer.top
+    unit = _unit(answer.result.attrs["cluster_by"])
     columns = ["head"]
     columns += ["in the paper's count"] if paper else []
-    columns += ["picked by"] if "selection_share" in top else []
-    columns += ["share", *(["95 % interval"] if "bootstrap_low" in top else [])]
+    picked = "selection_lower" if "selection_lower" in top else "selection_share"
+    columns += ["picked by"] if picked in top else []
+    columns += ["share", *([f"95 % bootstrap over {unit}"] if "bootstrap_low" in top else [])]
     columns += ["Wald, 0.05/m"] if paper else []
-    columns += ["true", "of", "background", "enrichment"]
+    columns += ["true", "of", unit, "background", "enrichment"]
     rows = []
     for row in top.to_dict("records"):
         layer, head = int(row["layer"]), int(row["head"])
         cells = [Cell(f"{layer}-{head}")]
         cells += [Cell(f"{layer + 1}-{head + 1}")] if paper else []
-        cells += [_percent(row["selection_share"])] if "selection_share" in row else []
+        cells += [_percent(row[picked])] if picked in row else []
         cells += [_percent(row["share"])]
         cells += [_range(row["bootstrap_low"], row["bootstrap_high"])] if "bootstrap_low" in row else []
         cells += [_range(row["wald_low"], row["wald_high"])] if paper else []
-        cells += [_count(row["count"]), _count(row["total"]), _percent(row["background"]), _times(row["enrichment"])]
+        cells += [_count(row["count"]), _count(row["total"]), _count(row["clusters"])]
+        cells += [_percent(row["background"]), _times(row["enrichment"])]
         rows.append(cells)
     return Table(columns, rows)
 
@@ -187,7 +192,7 @@ def _letter_table(letters: Sequence[Measured]) -> Table:
 
 
 #: What `_best_cells` says.
-_BEST = ("best head", "share", "95 % interval", "of arcs", "background", "enrichment")
+_BEST = ("best head", "share", "95 % bootstrap", "of arcs", "proteins", "background", "enrichment")
 
 
 def _best_cells(one: Measured) -> list[Cell]:
@@ -199,6 +204,7 @@ def _best_cells(one: Measured) -> list[Cell]:
         _percent(best["share"]),
         _range(best.get("bootstrap_low", math.nan), best.get("bootstrap_high", math.nan)),
         _count(best["total"]),
+        _count(best["clusters"]),
         _percent(best["background"]),
         _times(best["enrichment"]),
     ]
@@ -238,6 +244,10 @@ def _comparison(comparison: Comparison, shown: Mapping[str, dict[str, Any]]) -> 
 
 def _origin(store: "Store", reports: Sequence[ModelReport]) -> dict[str, Any]:
     return provenance(store, [one.model.name for one in reports])
+
+
+def _unit(cluster_by: str) -> str:
+    return "proteins" if cluster_by == "protein" else "clusters"
 
 
 def _known(value: Any) -> bool:

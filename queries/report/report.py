@@ -15,7 +15,7 @@ from ...durable import replace_file
 from ...errors import QueryError
 from ..planning.align_plan import THRESHOLD, choose_threshold
 from ..statistics.clusters import read_keys
-from ..statistics.measure import check_measure
+from ..statistics.measure import MIN_PROTEINS, check_measure
 from .asking import Settings
 from .comparison import Comparison, compare
 from .files import (
@@ -72,6 +72,7 @@ def report(
     threshold: float = THRESHOLD,
     cluster_by: str = "protein",
     min_arcs: int = 100,
+    min_proteins: int = MIN_PROTEINS,
     replicates: int = 1000,
     seed: int = 0,
     scheduler: "str | Client | None" = None,
@@ -91,7 +92,7 @@ def report(
     models : names; all where None
     properties : 'contact', 'aa' (amino acids), or names of properties of residues or pairs; all where None
     paper : show the paper's form beside each (see :func:`attnstore.queries.align.align`)
-    threshold, cluster_by, min_arcs, replicates, seed, scheduler : as `align` has them, for everything
+    threshold, cluster_by, min_arcs, min_proteins, replicates, seed, scheduler : as `align` has them, for everything
     progress : draw a progress bar on standard error
     timeout : seconds that the report may take; None for any number
 
@@ -108,7 +109,7 @@ def report(
     names = [store.model(name).name for name in dict.fromkeys(models)] if models is not None else list(store.models)
     if not names:
         raise QueryError("there is nothing to report: the store holds no model, or none was named.")
-    settings = Settings(threshold, cluster_by, min_arcs, replicates, seed, paper, scheduler)
+    settings = Settings(threshold, cluster_by, min_arcs, min_proteins, replicates, seed, paper, scheduler)
     with catalog_errors(store.path / str(store.document.catalog)):
         _check(store, settings)
         questions, missing = ask_of(store, properties)
@@ -146,6 +147,8 @@ def _check(store: "Store", settings: Settings) -> None:
         cluster_by=settings.cluster_by,
         split=False,
         min_arcs=settings.min_arcs,
+        min_proteins=None if settings.paper else settings.min_proteins,
+        rank_by=None,
         level=0.95,
         replicates=settings.replicates,
         seed=settings.seed,

@@ -10,21 +10,17 @@ proteins alone.
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal, localcontext
 from functools import cache, lru_cache
-from typing import Self
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 _PERSON = b"attnstore-boot/1"
 SEED_BYTES = 16
-
-#: Identities of clusters are below this.
-_NONE = np.iinfo(np.int64).max
 
 
 def _poisson_thresholds() -> NDArray[np.uint64]:
@@ -68,23 +64,9 @@ def _poisson(uniform: NDArray[np.uint64]) -> NDArray[np.uint8]:
     return weights
 
 
-@dataclass(frozen=True, eq=False)
-class ReplicateWeights:
-    """What each cluster weighs in each replicate.
-
-    Attributes
-    ----------
-    weights : uint8 [replicates, proteins], at most 20: the thresholds resolve no rarer weight
-    identities : int64 [proteins], from 0; equal where the clusters are
-    """
-
-    weights: NDArray[np.uint8]
-    identities: NDArray[np.int64]
-
-
 # As many as the segments of a store of 8 G entries: the next question is mostly one of the same store.
 @lru_cache(maxsize=64)
-def _cached_weights(keys: tuple[str, ...], replicates: int, seed: int) -> ReplicateWeights:
+def _cached_weights(keys: tuple[str, ...], replicates: int, seed: int) -> NDArray[np.uint8]:
     prefix = seed.to_bytes(SEED_BYTES, "little")
     # One generator, set anew for every key: making one costs more than drawing from it.
     generator = np.random.Philox(0)
@@ -105,13 +87,13 @@ def _cached_weights(keys: tuple[str, ...], replicates: int, seed: int) -> Replic
             "uinteger": 0,
         }
         row[:] = generator.random_raw(replicates)
-    found = ReplicateWeights(_poisson(raw).T, (words[:, 0] >> np.uint64(2)).astype(np.int64))
+    weights = _poisson(raw).T
     # Handed out again for the same question.
-    found.weights.flags.writeable = found.identities.flags.writeable = False
-    return found
+    weights.flags.writeable = False
+    return weights
 
 
-def replicate_weights(keys: Sequence[str], replicates: int, seed: int) -> ReplicateWeights:
+def replicate_weights(keys: Sequence[str], replicates: int, seed: int) -> NDArray[np.uint8]:
     """Draw the Poisson(1) weight of every cluster in every replicate.
 
     The weights of a cluster derive from `seed` and its key alone, whatever the task, process, order or
@@ -123,9 +105,6 @@ def replicate_weights(keys: Sequence[str], replicates: int, seed: int) -> Replic
        al. 2011) with its counter at zero; its r-th output u_r serves replicate r;
     3. the weight is the inverse of the Poisson(1) distribution at u_r / 2⁶⁴: the number of k with
        floor(2⁶⁴·P(W ≤ k)) ≤ u_r.
-
-    A cluster's identity is the upper 62 bits of the first word: so wide that two clusters of a store share one
-    with a probability below 10⁻⁶ among a million, and then the worst is an interval withheld.
 
     Only the raw outputs of Philox are used: NumPy keeps those fixed between versions, and does not
     promise it of the distributions it builds upon them.
@@ -141,8 +120,8 @@ def replicate_weights(keys: Sequence[str], replicates: int, seed: int) -> Replic
 
     Returns
     -------
-    ReplicateWeights
-        [B, len(keys)]; not to be written to.
+    ndarray of uint8 [B, len(keys)]
+        At most 20: the thresholds resolve no rarer weight. Not to be written to.
 
     Raises
     ------
@@ -160,51 +139,39 @@ def replicate_weights(keys: Sequence[str], replicates: int, seed: int) -> Replic
 class PoissonBootstrap:
     """Replicate sums of a ratio, resampled over clusters of proteins with Poisson(1) weights.
 
-    In replicate r the share of a head is Σ_p w[r,p]·true[p] / Σ_p w[r,p]·total[p], w[r,p] ~ Poisson(1)
-    independently between clusters and one within. Being a ratio, it does not feel that Σ_p w[r,p] varies
-    between replicates, which is where the Poisson bootstrap and the classical one differ. Memory does not
-    grow with the proteins.
+    Replicate r holds Σ_c w[r,c]·true[c] and Σ_c w[r,c]·total[c], w[r,c] ~ Poisson(1) independently between
+    clusters and one within. Every cumulant of Poisson(1) is 1, so that the moments of the replicate sums are,
+    without bias, sums of powers over clusters: `moments`. A cluster's proteins may lie in different tasks, and
+    memory does not grow with the proteins.
 
     Sources: Hanley & MacGibbon 2006, "Creating non-parametric bootstrap samples using Poisson
     frequencies"; Chamandy, Muralidharan, Najmi & Naidu 2012, "Estimating uncertainty for massive data
     streams"; of clusters: Davison & Hinkley 1997, "Bootstrap methods and their application", §3.8.
-    Intervals: Efron & Tibshirani 1993, "An introduction to the bootstrap", §13.3.
 
     Attributes
     ----------
     numer, denom
         float64 [replicates, …], … being mostly layers and heads. From counts they hold integers, exact
         below 2⁵³, so that the order of combining cannot show; from weights they are exact to rounding.
-    lowest, highest
-        int64 […], the smallest and the largest identity of a cluster with a total above 0 in the head.
-        They differ just where two clusters or more have one.
     """
 
     numer: NDArray[np.float64]
     denom: NDArray[np.float64]
-    lowest: NDArray[np.int64]
-    highest: NDArray[np.int64]
 
     def __post_init__(self) -> None:
-        one = self.numer.shape[1:]
-        if (
-            self.numer.ndim < 1
-            or self.numer.shape != self.denom.shape
-            or not self.lowest.shape == (self.highest.shape) == (one)
-        ):
+        if self.numer.ndim < 1 or self.numer.shape != self.denom.shape:
             raise ValueError(
-                "numer and denom must be [replicates, layers, heads], lowest and highest [layers, heads], not "
-                f"{self.numer.shape}, {self.denom.shape}, {self.lowest.shape} and {self.highest.shape}"
+                f"numer and denom must be [replicates, layers, heads], not {self.numer.shape} and {self.denom.shape}"
             )
 
     @classmethod
     def empty(cls, replicates: int, *shape: int) -> Self:
         """Return the partial of no proteins, neutral in `combine`."""
         none = np.zeros((replicates, *shape))
-        return cls(none, none, np.full(shape, _NONE), np.full(shape, np.int64(-1)))
+        return cls(none, none)
 
     @classmethod
-    def partial(cls, true_per_protein: ArrayLike, total_per_protein: ArrayLike, weights: ReplicateWeights) -> Self:
+    def partial(cls, true_per_protein: ArrayLike, total_per_protein: ArrayLike, weights: NDArray[np.uint8]) -> Self:
         """Sum the proteins of one task into every replicate.
 
         Parameters
@@ -223,19 +190,12 @@ class PoissonBootstrap:
         true, total = np.asarray(true_per_protein), np.asarray(total_per_protein)
         if true.ndim < 1 or true.shape != total.shape:
             raise ValueError(f"need [proteins, layers, heads] twice, not {true.shape} and {total.shape}")
-        if weights.weights.shape[1] != len(true):
-            raise ValueError(f"need weights of {len(true)} proteins, not of {weights.weights.shape[1]}")
+        if weights.shape[1] != len(true):
+            raise ValueError(f"need weights of {len(true)} proteins, not of {weights.shape[1]}")
         # float64 and not int64, as only floats have a fast matrix product; one product rather than two.
         values = np.stack([true, total], axis=1).astype(np.float64)
-        sums = np.tensordot(weights.weights.astype(np.float64), values, axes=1)
-        identities = weights.identities.reshape(-1, *(1 for _ in true.shape[1:]))
-        counted = total > 0
-        return cls(
-            sums[:, 0],
-            sums[:, 1],
-            np.where(counted, identities, _NONE).min(axis=0, initial=_NONE),
-            np.where(counted, identities, -1).max(axis=0, initial=-1),
-        )
+        sums = np.tensordot(weights.astype(np.float64), values, axes=1)
+        return cls(sums[:, 0], sums[:, 1])
 
     def combine(self, other: Self) -> Self:
         """Return the partial of both tasks' proteins; the tasks must not share any.
@@ -247,47 +207,36 @@ class PoissonBootstrap:
         """
         if self.numer.shape != other.numer.shape:
             raise ValueError(f"cannot combine shapes {self.numer.shape} and {other.numer.shape}")
-        return type(self)(
-            self.numer + other.numer,
-            self.denom + other.denom,
-            np.minimum(self.lowest, other.lowest),
-            np.maximum(self.highest, other.highest),
+        return type(self)(self.numer + other.numer, self.denom + other.denom)
+
+    def moments(self, share: NDArray[np.float64], total: NDArray[np.float64]) -> Moments:
+        """Estimate sums over clusters of powers of a cluster's total y and residual e = true − share · y.
+
+        In replicate r, L = numer − share · denom has mean Σe = 0 and cumulants Σe², Σe³, …; denom − total has
+        mean 0 and variance Σy²; the third joint cumulant of L, L and denom is Σe²y.
+
+        Parameters
+        ----------
+        share, total : the ratio of the sums over all clusters, and the sum of totals
+        """
+        residual = self.numer - share * self.denom
+        beyond = self.denom - total
+        number = len(self.numer)
+        square = residual * residual
+
+        def mean(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:
+            found: NDArray[np.float64] = np.einsum("r...,r...->...", one, other) / number
+            return found
+
+        return Moments(
+            e2=mean(residual, residual), e3=mean(square, residual), e2y=mean(square, beyond), y2=mean(beyond, beyond)
         )
 
-    def finalise(self, level: float = 0.95) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return the percentile interval of the replicate shares.
 
-        Its ends are the quantiles (1 − level)/2 and (1 + level)/2 of the replicate ratios, with linear
-        interpolation (Efron & Tibshirani 1993, eq. 13.5). Replicates that drew no cluster of the head
-        have no ratio and are left out.
+class Moments(NamedTuple):
+    """Sums over clusters, float64 […]: of e², e³, e²·y and y², y a cluster's total and e its residual."""
 
-        Returns
-        -------
-        low, high
-            float64 […]; NaN where fewer than two clusters contribute, since one cluster says nothing of
-            how clusters differ.
-
-        Raises
-        ------
-        ValueError
-            If `level` is not between 0 and 1.
-        """
-        if not 0 < level < 1:
-            raise ValueError(f"level must lie between 0 and 1, not {level}")
-        drawn = self.denom > 0
-        ratio = np.full(self.numer.shape, math.nan)
-        np.divide(self.numer, self.denom, out=ratio, where=drawn)
-        # numpy.nanquantile walks the heads one by one in Python; sorting puts the NaN last for all at once.
-        ratio.sort(axis=0)
-        last = np.maximum(np.count_nonzero(drawn, axis=0) - 1, 0)
-
-        def quantile(q: float) -> NDArray[np.float64]:
-            position = q * last
-            below = np.floor(position).astype(np.intp)
-            above = np.minimum(below + 1, last)
-            lower = np.take_along_axis(ratio, below[None], axis=0)[0]
-            upper = np.take_along_axis(ratio, above[None], axis=0)[0]
-            value: NDArray[np.float64] = lower + (upper - lower) * (position - below)
-            return np.where(self.lowest < self.highest, value, math.nan)
-
-        return quantile((1 - level) / 2), quantile((1 + level) / 2)
+    e2: NDArray[np.float64]
+    e3: NDArray[np.float64]
+    e2y: NDArray[np.float64]
+    y2: NDArray[np.float64]

@@ -41,6 +41,10 @@ class Clusters:
         keys = tuple(key for key, taken in zip(self.keys, chosen.tolist(), strict=True) if taken)
         return type(self)(keys, self.spans[chosen])
 
+    def spanning(self) -> Self:
+        """Return the same, each taken to have proteins in other tasks."""
+        return type(self)(self.keys, np.ones(len(self.keys), bool))
+
 
 def read_keys(connection: "duckdb.DuckDBPyConnection", cluster_by: str) -> list[str]:
     """The key of every protein's cluster, in the order of protein_index.

@@ -108,8 +108,6 @@ def at_thresholds(sample: Sample) -> Sample:
         bootstrap = PoissonBootstrap(
             _from_top(bootstrap.numer, axis=1),
             _from_top(bootstrap.denom, axis=1),
-            np.minimum.accumulate(bootstrap.lowest[::-1])[::-1],
-            np.maximum.accumulate(bootstrap.highest[::-1])[::-1],
         )
     return replace(
         sample,

@@ -122,6 +122,11 @@ class ShareMeans:
         weights = replicate_weights(sums.keys, replicates, seed)
         return cls(means, PoissonBootstrap.partial(np.where(defined, share, 0.0), defined, weights))
 
+    @property
+    def clusters(self) -> NDArray[np.int64]:
+        """How many clusters the mean share is of, int64 [layers, heads]."""
+        return np.asarray(self.means["share"].denom, np.int64)
+
     def combine(self, other: Self) -> Self:
         """Return the sums of both; they must not share a cluster."""
         bootstrap = None

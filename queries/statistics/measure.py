@@ -5,15 +5,22 @@ from numbers import Integral, Real
 from typing import Literal, get_args
 
 from ...errors import QueryError
+from .cluster_intervals import MIN_CLUSTERS
 
 Average = Literal["micro", "macro"]
 BackgroundKind = Literal["eligible", "separation", "protein", "paper", "none"]
+RankBy = Literal["lower", "share", "enrichment"]
 
 BACKGROUNDS: tuple[BackgroundKind, ...] = get_args(BackgroundKind)
 AVERAGES: tuple[Average, ...] = get_args(Average)
+RANKINGS: tuple[RankBy, ...] = get_args(RankBy)
 
 #: Replicates of the bootstrap unless said otherwise.
 REPLICATES = 1000
+
+#: Least number of proteins (or clusters) that hold a ranked head's arcs unless said otherwise: as many as an interval
+#: needs, see `MIN_CLUSTERS`.
+MIN_PROTEINS = MIN_CLUSTERS
 
 
 @dataclass(frozen=True)
@@ -29,6 +36,8 @@ class Measure:
     cluster_by : what the bootstrap draws: 'protein', or the column of proteins that names a protein's cluster
     split : rank heads on one half of the clusters, report them on the other
     min_arcs : a head with fewer known arcs is not ranked (`paper`: with as many or fewer)
+    min_proteins : nor is one whose known arcs lie in fewer proteins, or clusters, as `cluster_by` has it
+    rank_by : what heads are ranked by: the lower bound of the interval, the share, or the enrichment
     level : confidence of the intervals
     replicates : of the bootstrap; 0 for none
     seed : of the bootstrap and the halves
@@ -41,14 +50,16 @@ class Measure:
     cluster_by: str = "protein"
     split: bool = False
     min_arcs: int = 100
+    min_proteins: int = MIN_PROTEINS
+    rank_by: RankBy = "lower"
     level: float = 0.95
     replicates: int = REPLICATES
     seed: int = 0
 
     @property
     def of_selection(self) -> "Measure":
-        """What is computed of the half on which heads are ranked: shares alone."""
-        return replace(self, background="none", split=False, replicates=0)
+        """What is computed of the half on which heads are ranked."""
+        return replace(self, split=False)
 
 
 def check_measure(
@@ -61,6 +72,8 @@ def check_measure(
     cluster_by: str,
     split: bool,
     min_arcs: int,
+    min_proteins: int | None,
+    rank_by: str | None,
     level: float,
     replicates: int | None,
     seed: int,
@@ -71,6 +84,8 @@ def check_measure(
     ----------
     curve : whether every threshold is asked for
     replicates : None for the default, which is 1,000 at one threshold and 0 for a curve
+    min_proteins : None for the default, which is `MIN_PROTEINS`, and 0 in the paper's form
+    rank_by : None for the default, which is 'lower', and 'share' in the paper's form and where there is no interval
 
     The rest is as in :class:`Measure`.
 
@@ -81,10 +96,11 @@ def check_measure(
     """
     if replicates is None:
         replicates = 0 if curve else REPLICATES
-    if not (_whole(min_arcs) and _whole(replicates) and _whole(seed) and seed < 2**128 and _fraction(level)):
+    counts = (min_arcs, replicates, seed, 0 if min_proteins is None else min_proteins)
+    if not (all(map(_whole, counts)) and seed < 2**128 and _fraction(level)):
         raise QueryError(
-            f"min_arcs={min_arcs!r}, replicates={replicates!r} and seed={seed!r} must be whole numbers from 0 on, "
-            f"seed below 2**128, and level={level!r} between 0 and 1."
+            f"min_arcs={min_arcs!r}, replicates={replicates!r}, seed={seed!r} and min_proteins={min_proteins!r}, where "
+            f"it is given, must be whole numbers from 0 on, seed below 2**128, and level={level!r} between 0 and 1."
         )
     if background not in BACKGROUNDS:
         raise QueryError(f"background {background!r} is not one of {', '.join(BACKGROUNDS)}.")
@@ -108,7 +124,47 @@ def check_measure(
             f"cluster_by={cluster_by!r} says what a bootstrap draws, and there is none: give replicates=1000."
         )
     kind: BackgroundKind = "paper" if paper else background
-    return Measure(weighted, paper, kind, average, cluster_by, split, min_arcs, level, replicates, seed)
+    return Measure(
+        weighted=weighted,
+        paper=paper,
+        background=kind,
+        average=average,
+        cluster_by=cluster_by,
+        split=split,
+        min_arcs=min_arcs,
+        min_proteins=_least_proteins(min_proteins, paper=paper),
+        rank_by=_ranking(
+            rank_by, paper=paper, background=kind, interval=replicates > 1 or not (weighted or average == "macro")
+        ),
+        level=level,
+        replicates=replicates,
+        seed=seed,
+    )
+
+
+def _least_proteins(min_proteins: int | None, *, paper: bool) -> int:
+    if paper and min_proteins is not None:
+        raise QueryError(
+            f"the paper's form ranks heads by their number of arcs alone; leave out min_proteins={min_proteins!r}."
+        )
+    return (0 if paper else MIN_PROTEINS) if min_proteins is None else min_proteins
+
+
+def _ranking(rank_by: str | None, *, paper: bool, background: BackgroundKind, interval: bool) -> RankBy:
+    if rank_by is None:
+        return "lower" if interval and not paper else "share"
+    if rank_by not in RANKINGS:
+        raise QueryError(f"rank_by={rank_by!r} is not one of {', '.join(RANKINGS)}.")
+    if paper and rank_by != "share":
+        raise QueryError(f"the paper's form ranks heads by share; leave out rank_by={rank_by!r}.")
+    if rank_by == "enrichment" and background == "none":
+        raise QueryError("rank_by='enrichment' needs a background; leave out background='none'.")
+    if rank_by == "lower" and not interval:
+        raise QueryError(
+            "rank_by='lower' needs an interval, which sums of weights and mean shares have from the bootstrap alone: "
+            "give replicates=1000."
+        )
+    return rank_by
 
 
 def _whole(value: object) -> bool:

@@ -6,7 +6,7 @@ Arrays are [layers, heads]; of single proteins, [proteins, layers, heads]; of a 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from .background import Background, PooledBackground, ProteinBackground, SeparationBackground, divide
 from .bootstrap import PoissonBootstrap, replicate_weights
 from .clusters import Clusters, held_out
+from .holders import Holders
 from .macro import MacroAverage
 from .measure import Measure
 
@@ -114,6 +115,10 @@ class Reading:
         Pairs of the background, int64 [proteins]; None where it is of kind 'separation' or 'none'.
     separation
         The background of that kind, of the proteins that are reported; else None.
+    selection_separation
+        The same of the proteins on which heads are ranked, where they are others.
+    told_apart
+        Whether the rows are single proteins; all together are one row.
     """
 
     arcs: Counts
@@ -123,17 +128,19 @@ class Reading:
     pairs_true: NDArray[np.int64] | None
     pairs_known: NDArray[np.int64] | None
     separation: SeparationBackground | None
+    selection_separation: SeparationBackground | None = None
+    told_apart: bool = True
 
     def take(self, chosen: NDArray[np.bool_]) -> Reading:
         """Return what was read of some of the proteins."""
-        return Reading(
-            self.arcs.take(chosen),
-            self.sums.take(chosen),
-            None if self.low is None else self.low.take(chosen),
-            None if self.high is None else self.high.take(chosen),
-            None if self.pairs_true is None else self.pairs_true[chosen],
-            None if self.pairs_known is None else self.pairs_known[chosen],
-            self.separation,
+        return replace(
+            self,
+            arcs=self.arcs.take(chosen),
+            sums=self.sums.take(chosen),
+            low=None if self.low is None else self.low.take(chosen),
+            high=None if self.high is None else self.high.take(chosen),
+            pairs_true=None if self.pairs_true is None else self.pairs_true[chosen],
+            pairs_known=None if self.pairs_known is None else self.pairs_known[chosen],
         )
 
 
@@ -147,6 +154,7 @@ class Sample:
     low, high : bounds of those sums; None where they are exact
     arcs : int64 [layers, heads], arcs in the denominator
     background, bootstrap : of the ratio of sums; None where not asked for
+    holders : how many clusters hold arcs; None where proteins were not read apart
     macro : the mean of clusters' shares, with background and bootstrap of its own; None where not asked for
     proteins : number of them
     """
@@ -157,6 +165,7 @@ class Sample:
     arcs: NDArray[np.int64]
     background: Background | None
     bootstrap: PoissonBootstrap | None
+    holders: Holders | None
     macro: MacroAverage | None
     proteins: int
 
@@ -169,6 +178,7 @@ class Sample:
         if measure.replicates and not macro:
             weights = replicate_weights(clusters.keys, measure.replicates, measure.seed)
             bootstrap = PoissonBootstrap.partial(sums.true, sums.total(paper=paper), weights)
+        held = sums.total(paper=paper) > 0
         return cls(
             counts=sums.summed(),
             low=None if reading.low is None else reading.low.summed(),
@@ -176,6 +186,7 @@ class Sample:
             arcs=reading.arcs.total(paper=paper).sum(axis=0),
             background=None if macro else _background(measure, reading),
             bootstrap=bootstrap,
+            holders=_holders(held, clusters) if reading.told_apart else None,
             macro=_macro(measure, reading, clusters) if macro else None,
             proteins=len(clusters.keys),
         )
@@ -194,6 +205,7 @@ class Sample:
             self.arcs + other.arcs,
             both("background"),
             both("bootstrap"),
+            both("holders"),
             both("macro"),
             self.proteins + other.proteins,
         )
@@ -209,6 +221,15 @@ def _background(measure: Measure, reading: Reading) -> Background | None:
     if measure.background == "protein":
         return ProteinBackground.partial(reading.sums.total(), reading.pairs_true, reading.pairs_known)
     return PooledBackground(measure.background, int(reading.pairs_true.sum()), int(reading.pairs_known.sum()))
+
+
+def _holders(held: NDArray[np.bool_], clusters: Clusters) -> Holders:
+    """Count the clusters that hold arcs, bool [proteins, …, layers, heads], where a curve has codes for …."""
+    if held.ndim == 3:
+        return Holders.partial(clusters, held.astype(np.uint8))
+    codes = held.shape[1]
+    highest = np.where(held.any(axis=1), codes - np.argmax(held[:, ::-1], axis=1), 0)
+    return Holders.partial(clusters, highest.astype(np.uint8), codes)
 
 
 def _macro(measure: Measure, reading: Reading, clusters: Clusters) -> MacroAverage:
@@ -244,7 +265,11 @@ class Halves:
         reported = held_out(clusters.keys, measure.seed)
         return cls(
             Sample.partial(measure, reading.take(reported), clusters.take(reported)),
-            Sample.partial(measure.of_selection, reading.take(~reported), clusters.take(~reported)),
+            Sample.partial(
+                measure.of_selection,
+                replace(reading.take(~reported), separation=reading.selection_separation),
+                clusters.take(~reported),
+            ),
         )
 
     def combine(self, other: Self) -> Self:

@@ -14,9 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .background import PooledBackground, divide
+from .cluster_intervals import cluster_interval
 from .intervals import wald_interval, wilson_interval
 from .macro import share_bounds
 from .measure import Measure
+from .ranking import lower_bounds, rank_heads
 from .samples import Halves, Sample
 from .significance import ZTest, benjamini_hochberg, bonferroni, one_sample_test, two_proportion_test
 
@@ -49,11 +51,14 @@ def summarise(
           TRUE, arcs in the denominator, arcs NULL (int64; Σα, float64, in weighted form);
         - where weights are approximate, ``share_min``, ``share_max``;
         - with a background, ``background`` and ``enrichment``: share / background, NaN where that is 0;
-        - ``wilson_low``, ``wilson_high``; with replicates, ``bootstrap_low``, ``bootstrap_high``;
+        - ``clusters``: int64, how many clusters (proteins, unless `cluster_by` says otherwise) have a total above 0;
+          absent where proteins were not read apart;
+        - ``wilson_low``, ``wilson_high``; with replicates, ``bootstrap_low``, ``bootstrap_high``, by
+          `cluster_interval`;
         - with a background and `tests`: ``z``, ``p``, ``log10_p`` (against a pooled background by
           `two_proportion_test`, against one matched to the head by `one_sample_test`), and over the ranked
           heads ``p_bonferroni``, ``p_bh``;
-        - ``ranked``: bool, whether the head has arcs enough;
+        - ``ranked``: bool, whether the head has arcs enough, in proteins enough; ``rank``: int64, by `rank_heads`;
         - in the paper's form, ``wald_low``, ``wald_high``, of the ranked heads.
 
         Wilson and Wald intervals, z and p-values are NaN in weighted form, where sums of weights are no
@@ -64,8 +69,10 @@ def summarise(
     counts, paper = sample.counts, measure.paper
     true, total = counts.true, counts.total(paper=paper)
     ranked = sample.arcs > measure.min_arcs if paper else sample.arcs >= measure.min_arcs
-    ranked = ranked if among is None else ranked & among
     estimate = _estimate(sample, measure)
+    if "clusters" in estimate:
+        ranked &= estimate["clusters"] >= measure.min_proteins
+    ranked = ranked if among is None else ranked & among
     result: dict[str, NDArray[Any]] = {
         "share": estimate["share"],
         "count": true,
@@ -89,6 +96,7 @@ def summarise(
                 "p_bh": benjamini_hochberg(test.p, ranked),
                 "log10_p": test.log10_p,
             }
+    result["rank"] = rank_heads(result, measure.rank_by, paper=paper)
     if paper:
         heads = np.maximum(np.count_nonzero(ranked, axis=(-2, -1), keepdims=True), 1)
         wald = wald_interval(true, total, _PAPER_ALPHA / heads) if binomial else (undefined, undefined)
@@ -97,12 +105,13 @@ def summarise(
 
 
 def _estimate(sample: Sample, measure: Measure) -> dict[str, NDArray[Any]]:
-    """Share, bounds, background and bootstrap interval, of the ratio of sums or of the mean of shares."""
+    """Share, clusters, bounds, background and bootstrap interval, of the ratio of sums or of the mean of shares."""
     shape = sample.counts.true.shape
     if sample.macro is not None:
         means = sample.macro.finalise()
         found = {name: mean.finalise() for name, mean in means.means.items()}
-        bootstrap = means.bootstrap
+        found["clusters"] = means.clusters
+        bootstrap, sums = means.bootstrap, (means.means["share"].numer, means.means["share"].denom)
     else:
         found = {"share": sample.counts.share(paper=measure.paper)}
         if sample.low is not None and sample.high is not None:
@@ -112,11 +121,14 @@ def _estimate(sample: Sample, measure: Measure) -> dict[str, NDArray[Any]]:
             )
         if sample.background is not None:
             found["background"] = np.asarray(sample.background.finalise(), np.float64)
-        bootstrap = sample.bootstrap
+        if sample.holders is not None:
+            found["clusters"] = sample.holders.finalise().reshape(shape)
+        bootstrap, sums = sample.bootstrap, (sample.counts.true, sample.counts.total(paper=measure.paper))
     if "background" in found:
         found["background"] = np.broadcast_to(found["background"], shape).copy()
     if bootstrap is not None:
-        found["bootstrap_low"], found["bootstrap_high"] = bootstrap.finalise(measure.level)
+        ends = cluster_interval(bootstrap, *sums, found["clusters"], measure.level)
+        found["bootstrap_low"], found["bootstrap_high"] = ends
     return found
 
 
@@ -145,23 +157,22 @@ def summarise_halves(halves: Halves, measure: Measure) -> dict[str, NDArray[Any]
     Returns
     -------
     dict of ndarray
-        [layers, heads] each, as `summarise` of what is reported. With a selection ``ranked`` asks for arcs enough in
-        both halves, and there are ``selection_share``, ``selection_count``, ``selection_total`` of the other, with
-        ``selection_rank``: int64, 1 for the largest share among its heads with arcs enough, 0 for a head with too few.
+        [layers, heads] each, as `summarise` of what is reported. With a selection ``ranked`` asks for arcs and
+        proteins enough in both halves, and there are ``selection_share``, ``selection_count``, ``selection_total`` of
+        the other, ``selection_lower``, the lower bound of its interval, where heads are ranked by that, and
+        ``selection_rank``: int64, its ``rank``. There is no ``rank`` of what is reported.
     """
     if halves.selection is None:
         return summarise(halves.reported, measure)
-    chosen = summarise(halves.selection, measure.of_selection)
-    share, ranked = chosen["share"], chosen["ranked"] & np.isfinite(chosen["share"])
-    rank = np.zeros(share.shape, np.int64)
-    # A stable sort: of equals, the lower layer and head is first.
-    order = np.argsort(-share[ranked], kind="stable")
-    places = np.empty(len(order), np.int64)
-    places[order] = np.arange(1, len(order) + 1)
-    rank[ranked] = places
+    chosen = summarise(halves.selection, measure.of_selection, tests=False)
+    rank = chosen["rank"]
+    reported = summarise(halves.reported, measure, among=rank > 0)
+    del reported["rank"]
+    lower = {"selection_lower": lower_bounds(chosen)} if measure.rank_by == "lower" else {}
     return {
-        **summarise(halves.reported, measure, among=ranked),
-        "selection_share": share,
+        **reported,
+        "selection_share": chosen["share"],
+        **lower,
         "selection_count": chosen["count"],
         "selection_total": chosen["total"],
         "selection_rank": rank,

@@ -8,7 +8,7 @@ from typing import Any
 
 import duckdb
 import numpy as np
-from scipy import stats
+from scipy import optimize, stats
 
 from attnstore.layout import StoreDocument
 from tests.synthetic import Condition, Protein, matrix, write_store
@@ -108,13 +108,41 @@ def in_reported_half(key: str, seed: int) -> bool:
     return digest.digest()[0] % 2 == 1
 
 
-def percentiles(numer: np.ndarray, denom: np.ndarray, weights: np.ndarray, level: float) -> np.ndarray:
-    """[2, layers, heads] of the replicates' ratios; clusters come first, weights are [clusters, replicates]."""
+def intervals(numer: np.ndarray, denom: np.ndarray, weights: np.ndarray, level: float) -> np.ndarray:
+    """[2, layers, heads], from the definition in `cluster_interval`, a head at a time.
+
+    Clusters come first in `numer` and `denom`; weights are [clusters, replicates].
+    """
     ends = np.full((2, *numer.shape[1:]), np.nan)
     for at in np.ndindex(numer.shape[1:]):
         rows = (slice(None), *at)
-        if (denom[rows] > 0).sum() < 2:
-            continue
-        n, d = weights.T @ numer[rows], weights.T @ denom[rows]
-        ends[(slice(None), *at)] = np.quantile(n[d > 0] / d[d > 0], [(1 - level) / 2, (1 + level) / 2])
+        if (denom[rows] > 0).sum() >= 5:
+            ends[rows] = _interval(numer[rows].astype(float), denom[rows].astype(float), weights, level)
     return ends
+
+
+def _interval(x: np.ndarray, y: np.ndarray, weights: np.ndarray, level: float) -> tuple[float, float]:
+    p, whole, replicates = x.sum() / y.sum(), y.sum(), weights.shape[1]
+    residual = [w @ x - p * (w @ y) for w in weights.T.astype(float)]
+    beyond = [w @ y - whole for w in weights.T.astype(float)]
+    second, third = np.mean(np.power(residual, 2)), np.mean(np.power(residual, 3))
+    mixed, sizes = np.mean(np.power(residual, 2) * beyond), np.mean(np.power(beyond, 2))
+    effective = max(whole**2 / sizes, 1)
+    degrees = max(1 / (1 / (effective - 1) + 1 / (replicates - 1)), 1) if effective > 1 else 1
+    t = stats.t(degrees).ppf((1 + level) / 2)
+    trials, skew = effective, 0.0
+    if 0 < p < 1 and second > (1e-9 * whole) ** 2:
+        trials = p * (1 - p) / (second / whole**2 * (1 + 2 * min(max(mixed / second / whole, 0), 1)))
+        skew = min(max(third / second**1.5, -1), 1)
+
+    def end(extreme: float, reach: float) -> float:
+        def excess(q: float) -> float:
+            return (p - q) ** 2 - reach**2 * q * (1 - q) / trials
+
+        # At p = 0 and 1 one end is p itself.
+        if p == extreme:
+            return extreme
+        return optimize.brentq(excess, p + 1e-12 * (1 if extreme else -1), extreme, xtol=1e-14, rtol=1e-14)
+
+    longer = t + abs(skew) * (1 + 2 * t**2) / 6
+    return end(0.0, longer if skew < 0 else t), end(1.0, longer if skew > 0 else t)

@@ -17,9 +17,9 @@ from tests.queries.families import (
     add_column,
     draws,
     in_reported_half,
+    intervals,
     keys_of,
     members,
-    percentiles,
     tally,
     write_families,
 )
@@ -52,7 +52,7 @@ def test_intervals_draw_whole_clusters(store, proteins):
         np.array([values[rows].sum(0) for rows in clusters.values()]) for values in (found.true, found.known)
     )
     weights = np.array([draws(key, 60, 4) for key in clusters])
-    low, high = percentiles(numer, denom, weights, 0.8)
+    low, high = intervals(numer, denom, weights, 0.8)
     np.testing.assert_allclose(result["bootstrap_low"], low, rtol=1e-12)
     np.testing.assert_allclose(result["bootstrap_high"], high, rtol=1e-12)
     np.testing.assert_array_equal(result["share"], found.share)

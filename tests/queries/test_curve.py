@@ -16,7 +16,7 @@ from attnstore.queries import Alignment
 from attnstore.queries.execution import histograms
 from attnstore.queries.result import leading_heads
 from attnstore.queries.statistics import curve
-from tests.queries.families import draws, keys_of, members, percentiles, tally, write_families
+from tests.queries.families import draws, intervals, keys_of, members, tally, write_families
 from tests.queries.test_clusters import FAMILIES, LENGTHS
 from tests.synthetic import contact, distance, random_proteins, without_origin
 
@@ -139,7 +139,7 @@ def test_backgrounds_by_protein_and_intervals_over_clusters(store, proteins, mon
             at["background"], np.tensordot(of_protein, found.known, 1) / found.known.sum(0), **near
         )
         numer, denom = (np.array([v[c].sum(0) for c in clusters.values()]) for v in (found.true, found.known))
-        low, high = percentiles(numer, denom, weights, 0.9)
+        low, high = intervals(numer, denom, weights, 0.9)
         np.testing.assert_allclose(at["bootstrap_low"], low, **near)
         np.testing.assert_allclose(at["bootstrap_high"], high, **near)
 

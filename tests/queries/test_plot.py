@@ -39,6 +39,8 @@ def result(
     values = {
         "share": share,
         "ranked": ranked,
+        # Not in the order of the shares.
+        "rank": np.where(ranked, 1 + rng.permutation(share.size).reshape(shape), 0),
         "background": backgrounds,
         "bootstrap_low": np.maximum(share - spread, 0),
         "bootstrap_high": share + 1.5 * spread,
@@ -163,11 +165,12 @@ def test_hatch_covers_just_the_unranked_heads() -> None:
     assert not full.patches
 
 
-def test_bars_are_the_largest_ranked_share_with_its_own_interval() -> None:
+def test_bars_are_the_first_ranked_heads_share_with_its_own_interval() -> None:
     data = result(6, 20)
     data["ranked"][2] = False
     data["share"][1, 3] = 0.99  # the largest of all, and not ranked
     data["ranked"][1, 3] = False
+    data["rank"][1, 3] = 0
     data["bootstrap_low"][4] = np.nan
     _, bars = panels(plot_heads(data, one_based=True))
     heights = {round(bar.get_y() + bar.get_height() / 2): bar.get_width() for bar in bars.patches}
@@ -177,7 +180,7 @@ def test_bars_are_the_largest_ranked_share_with_its_own_interval() -> None:
     assert set(intervals) == {0, 1, 3, 5}
     for layer, width in heights.items():
         allowed = [h for h in range(20) if data.ranked[layer, h]]
-        best = max(allowed, key=lambda h: float(data.share[layer, h]))
+        best = min(allowed, key=lambda h: int(data["rank"][layer, h]))
         assert width == pytest.approx(100 * float(data.share[layer, best]))
         assert str(best + 1) in [t.get_text() for t in bars.texts if t.get_position()[1] == layer]
         if layer in intervals:

@@ -12,6 +12,7 @@ import pytest
 import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score
 from sklearn.pipeline import make_pipeline
@@ -25,7 +26,7 @@ from attnstore.queries.probing.features import read_layer
 from attnstore.queries.probing.labels import Examples, read_condition
 from attnstore.queries.probing.probe import probe
 from tests import synthetic
-from tests.queries.families import add_column, draws, keys_of, percentiles
+from tests.queries.families import add_column, draws, intervals, keys_of
 from tests.synthetic import KEEP, contact, distance, random_proteins, without_origin, write_store
 
 ALL = (*KEEP, "hidden")
@@ -213,18 +214,20 @@ def test_intervals_draw_the_clusters_that_are_tested_on(store, proteins, site):
     ]
     weights = np.array([draws(by_id[name], 70, 1) for name in sums[0]])
     values = np.array([list(each.values()) for each in sums])  # [layers, proteins, 2]
-    replicates = []
-    for numer, denom in values.transpose(0, 2, 1):
-        low, high = percentiles(numer, denom, weights, 0.8)
-        n, d = weights.T @ numer, weights.T @ denom
-        replicates.append(n / d)
-        place = len(replicates) - 1
+    residuals, totals = [], []
+    for place, (numer, denom) in enumerate(values.transpose(0, 2, 1)):
+        low, high = intervals(numer, denom, weights, 0.8)
         assert float(result["low"][0, place]) == pytest.approx(float(low))
         assert float(result["high"][0, place]) == pytest.approx(float(high))
+        residuals.append(weights.T @ (numer - numer.sum() / denom.sum() * denom) / denom.sum())
+        totals.append(set(np.array(list(sums[0]))[denom > 0]))
     for place in range(1, LAYERS + 1):
-        ends = np.quantile(replicates[place] - replicates[place - 1], [0.1, 0.9])
-        assert float(result["difference_low"][0, place]) == pytest.approx(ends[0])
-        assert float(result["difference_high"][0, place]) == pytest.approx(ends[1])
+        error = np.sqrt(np.mean((residuals[place] - residuals[place - 1]) ** 2))
+        held = min(len({by_id[name] for name in named}) for named in totals[place - 1 : place + 1])
+        reach = stats.t(1 / (1 / (held - 1) + 1 / 69)).ppf(0.9) * error
+        for end, sign in (("low", -1), ("high", 1)):
+            expected = float(result["difference"][0, place]) + sign * reach
+            assert float(result[f"difference_{end}"][0, place]) == pytest.approx(expected)
     np.testing.assert_allclose(result["difference"][0, 1:], np.diff(result["score"][0]))
     assert np.isnan(result["difference"][0, 0])
 

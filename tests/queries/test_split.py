@@ -14,9 +14,9 @@ from attnstore.queries.statistics.summary import summarise_halves
 from tests.queries.families import (
     draws,
     in_reported_half,
+    intervals,
     keys_of,
     members,
-    percentiles,
     tally,
     write_families,
 )
@@ -82,7 +82,7 @@ def test_each_half_is_brute_forces(store, proteins, cluster_by, average):
         np.testing.assert_allclose(result["background"], pairs.pairs_true.sum() / pairs.pairs_known.sum())
         clusters, true, known = by_cluster(reported)
         weights = np.array([draws(key, 40, SEED) for key in clusters])
-        low, high = percentiles(true, known, weights, 0.95)
+        low, high = intervals(true, known, weights, 0.95)
         np.testing.assert_allclose(result["bootstrap_low"], low, rtol=1e-12)
         np.testing.assert_allclose(result["bootstrap_high"], high, rtol=1e-12)
     assert result.attrs["proteins"] == len(reported)

@@ -19,8 +19,12 @@ from statsmodels.stats.proportion import proportion_confint, proportions_ztest
 
 from attnstore.queries.statistics.background import PooledBackground, ProteinBackground, SeparationBackground
 from attnstore.queries.statistics.bootstrap import PoissonBootstrap, replicate_weights
+from attnstore.queries.statistics.cluster_intervals import cluster_interval, difference_interval
+from attnstore.queries.statistics.clusters import Clusters
+from attnstore.queries.statistics.holders import Holders
 from attnstore.queries.statistics.intervals import wald_interval, wilson_interval
 from attnstore.queries.statistics.measure import Measure
+from attnstore.queries.statistics.ranking import rank_heads
 from attnstore.queries.statistics.samples import Counts, Sample
 from attnstore.queries.statistics.significance import (
     benjamini_hochberg,
@@ -29,6 +33,8 @@ from attnstore.queries.statistics.significance import (
     two_proportion_test,
 )
 from attnstore.queries.statistics.summary import summarise
+from benchmarks import interval_coverage
+from tests.queries.families import intervals
 
 LAYERS, HEADS, REPLICATES = 2, 3, 40
 
@@ -241,35 +247,35 @@ def test_replicate_weights_follow_their_specification() -> None:
     key = int.from_bytes(digest.digest(), "little")
     uniform = [raw / 2**64 for raw in np.random.Philox(key=key).random_raw(500).tolist()]
     expected = stats.poisson(1).ppf(uniform)
-    np.testing.assert_array_equal(replicate_weights(["Å1"], 500, 7).weights[:, 0], expected)
+    np.testing.assert_array_equal(replicate_weights(["Å1"], 500, 7)[:, 0], expected)
 
 
 def test_replicate_weights_depend_on_seed_and_key_only() -> None:
     keys = [f"protein {n}" for n in range(20)]
-    weights = replicate_weights(keys, 64, 11).weights
+    weights = replicate_weights(keys, 64, 11)
     assert weights.dtype == np.uint8
     assert weights.shape == (64, 20)
-    np.testing.assert_array_equal(replicate_weights(keys[::-1], 64, 11).weights, weights[:, ::-1])
-    np.testing.assert_array_equal(replicate_weights(keys[5:6], 64, 11).weights, weights[:, 5:6])
-    np.testing.assert_array_equal(replicate_weights(keys, 17, 11).weights, weights[:17])
-    assert not np.array_equal(replicate_weights(keys, 64, 12).weights, weights)
+    np.testing.assert_array_equal(replicate_weights(keys[::-1], 64, 11), weights[:, ::-1])
+    np.testing.assert_array_equal(replicate_weights(keys[5:6], 64, 11), weights[:, 5:6])
+    np.testing.assert_array_equal(replicate_weights(keys, 17, 11), weights[:17])
+    assert not np.array_equal(replicate_weights(keys, 64, 12), weights)
     assert len({column.tobytes() for column in weights.T}) == 20
-    assert replicate_weights([], 64, 11).weights.shape == (64, 0)
+    assert replicate_weights([], 64, 11).shape == (64, 0)
 
 
 def test_replicate_weights_are_the_same_in_another_process() -> None:
     code = (
         "from attnstore.queries.statistics.bootstrap import replicate_weights as draw;"
-        "found = draw(['1abc.A', '2xyz.B'], 30, 5); print(found.weights.tolist(), found.identities.tolist())"
+        "found = draw(['1abc.A', '2xyz.B'], 30, 5); print(found.tolist())"
     )
     # A process of its own hashes strings with a salt of its own.
     output = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
     found = replicate_weights(["1abc.A", "2xyz.B"], 30, 5)
-    assert output.strip() == f"{found.weights.tolist()} {found.identities.tolist()}"
+    assert output.strip() == str(found.tolist())
 
 
 def test_replicate_weights_are_poisson_and_independent() -> None:
-    weights = replicate_weights([f"k{n}" for n in range(400)], 500, 0).weights
+    weights = replicate_weights([f"k{n}" for n in range(400)], 500, 0)
     observed = np.bincount(np.minimum(weights, 6).ravel(), minlength=7)
     expected = stats.poisson(1).pmf(np.arange(7))
     expected[6] = stats.poisson(1).sf(5)
@@ -287,86 +293,181 @@ def test_replicate_weights_refuse(replicates: int, seed: int) -> None:
 
 @pytest.mark.parametrize("weighted", [False, True])
 def test_replicate_sums_and_interval_against_loops(weighted: bool) -> None:
-    proteins = Proteins(5, 8, weighted=weighted)
-    proteins.true[:, 0, 0] = 0
-    proteins.false[:, 0, 0] = 0
-    proteins.false[2, 0, 0] = 1  # the only protein with an arc of that head
-    proteins.true[1:, 0, 1] = proteins.false[1:, 0, 1] = 0
-    proteins.true[:2, 0, 1] = 1  # two proteins: replicates that draw neither have no ratio
+    number = 7
+    proteins = Proteins(number, 8, weighted=weighted)
+    proteins.true[:, 0, 0] = proteins.false[:, 0, 0] = 0
+    proteins.false[:4, 0, 0] = 1  # four proteins are too few
+    proteins.true[:, 0, 1], proteins.false[:, 0, 1] = 0, 2  # the share is 0
+    proteins.true[:, 1, 1], proteins.false[:, 1, 1] = 3, 0  # the share is 1
     weights = replicate_weights(proteins.keys, REPLICATES, 3)
     bootstrap = PoissonBootstrap.partial(proteins.true, proteins.known, weights)
-    low, high = bootstrap.finalise(0.9)
-    empty_replicates = 0
-    for layer in range(LAYERS):
-        for head in range(HEADS):
-            ratios = []
-            for r in range(REPLICATES):
-                numer = sum(int(weights.weights[r, p]) * proteins.true[p, layer, head] for p in range(5))
-                denom = sum(int(weights.weights[r, p]) * proteins.known[p, layer, head] for p in range(5))
-                assert bootstrap.numer[r, layer, head] == pytest.approx(numer)
-                assert bootstrap.denom[r, layer, head] == pytest.approx(denom)
-                if denom > 0:
-                    ratios.append(numer / denom)
-            empty_replicates += REPLICATES - len(ratios)
-            contributing = sum(proteins.known[p, layer, head] > 0 for p in range(5))
-            assert (bootstrap.lowest[layer, head] < bootstrap.highest[layer, head]) == (contributing > 1)
-            if contributing < 2:
-                assert math.isnan(low[layer, head])
-                assert math.isnan(high[layer, head])
-            else:
-                expected = np.quantile(ratios, [0.05, 0.95])
-                np.testing.assert_allclose([low[layer, head], high[layer, head]], expected)
-    assert bootstrap.lowest[0, 0] == bootstrap.highest[0, 0] == weights.identities[2]
-    assert empty_replicates > 0
+    for r in range(REPLICATES):
+        for place in np.ndindex(LAYERS, HEADS):
+            at = (slice(None), *place)
+            assert bootstrap.numer[(r, *place)] == pytest.approx(sum(weights[r] * proteins.true[at]))
+            assert bootstrap.denom[(r, *place)] == pytest.approx(sum(weights[r] * proteins.known[at]))
+    clusters = (proteins.known > 0).sum(axis=0)
+    low, high = cluster_interval(bootstrap, proteins.true.sum(axis=0), proteins.known.sum(axis=0), clusters, 0.9)
+    expected = intervals(proteins.true, proteins.known, weights.T, 0.9)
+    np.testing.assert_allclose([low, high], expected, rtol=1e-7, atol=1e-10)
+    assert np.isnan(low[0, 0])
+    # They do not collapse.
+    assert low[0, 1] == 0 < 0.1 < high[0, 1] < 1
+    assert 0 < low[1, 1] < 0.9 < high[1, 1] == 1
 
 
-def test_interval_where_nothing_was_ever_drawn_is_nan() -> None:
-    bootstrap = PoissonBootstrap(np.zeros((3, 1, 1)), np.zeros((3, 1, 1)), np.array([[1]]), np.array([[2]]))
-    assert np.isnan(bootstrap.finalise()).all()
+def test_no_interval_of_few_clusters_or_replicates() -> None:
+    rng = np.random.default_rng(5)
+    true, total = rng.integers(0, 9, (20, 1, 1)), np.full((20, 1, 1), 9)
+    weights = replicate_weights([str(n) for n in range(20)], 50, 0)
+    bootstrap = PoissonBootstrap.partial(true, total, weights)
+    asked = bootstrap, true.sum(axis=0), total.sum(axis=0)
+    for clusters, defined in ((1, False), (4, False), (5, True), (20, True)):
+        assert np.isfinite(cluster_interval(*asked, clusters)).all() == defined
+    one = PoissonBootstrap(bootstrap.numer[:1], bootstrap.denom[:1])
+    assert np.isnan(cluster_interval(one, *asked[1:], 20)).all()
     with pytest.raises(ValueError, match="level"):
-        bootstrap.finalise(1.0)
+        cluster_interval(*asked, 20, 1.0)
 
 
-def test_interval_agrees_with_the_classical_bootstrap_and_the_delta_method() -> None:
+def test_shares_that_do_not_vary_between_clusters_leave_an_interval() -> None:
+    true = np.full((30, 1, 1), 4)
+    bootstrap = PoissonBootstrap.partial(true, 3 * true, replicate_weights([str(n) for n in range(30)], 500, 0))
+    low, high = (end.item() for end in cluster_interval(bootstrap, true.sum(), 3 * true.sum(), 30))
+    # As of thirty coins.
+    assert low == pytest.approx(stats.binomtest(10, 30).proportion_ci(method="wilson").low, abs=0.02)
+    assert high == pytest.approx(stats.binomtest(10, 30).proportion_ci(method="wilson").high, abs=0.02)
+
+
+def test_moments_are_those_of_the_clusters() -> None:
+    rng = np.random.default_rng(6)
+    y = rng.integers(1, 80, 12).astype(float)
+    x = rng.binomial(y.astype(int), 0.3 + 0.4 * y / 80).astype(float)
+    weights = replicate_weights([f"c{n}" for n in range(12)], 200_000, 0)
+    bootstrap = PoissonBootstrap.partial(x, y, weights)
+    share = x.sum() / y.sum()
+    found = bootstrap.moments(np.asarray(share), np.asarray(y.sum()))
+    e = x - share * y
+    assert found.e2 == pytest.approx((e**2).sum(), rel=0.02)
+    assert found.y2 == pytest.approx((y**2).sum(), rel=0.02)
+    assert found.e2y == pytest.approx((e**2 * y).sum(), rel=0.05)
+    assert found.e3 == pytest.approx((e**3).sum(), abs=0.05 * (e**2).sum() ** 1.5)
+
+
+def test_interval_of_many_clusters_is_the_delta_methods() -> None:
     rng = np.random.default_rng(4)
-    number = 120
+    number = 2000
     total = rng.integers(5, 60, number)
     true = rng.binomial(total, rng.beta(2, 6, number))
     weights = replicate_weights([f"p{n}" for n in range(number)], 2000, 1)
-    bootstrap = PoissonBootstrap.partial(true[:, None, None], total[:, None, None], weights)
-    low, high = (bound.item() for bound in bootstrap.finalise())
-    drawn = stats.bootstrap(
-        (true, total),
-        lambda t, n, axis=-1: t.sum(axis=axis) / n.sum(axis=axis),
-        paired=True,
-        vectorized=True,
-        n_resamples=2000,
-        method="percentile",
-        rng=np.random.default_rng(9),
-    ).confidence_interval
+    bootstrap = PoissonBootstrap.partial(true, total, weights)
+    low, high = (end.item() for end in cluster_interval(bootstrap, true.sum(), total.sum(), number))
     share = true.sum() / total.sum()
     error = math.sqrt(np.sum((true - share * total) ** 2)) / total.sum()
-    assert high - low == pytest.approx(drawn.high - drawn.low, rel=0.1)
-    assert low == pytest.approx(drawn.low, abs=0.15 * error)
-    assert high == pytest.approx(drawn.high, abs=0.15 * error)
     assert high - low == pytest.approx(2 * 1.96 * error, rel=0.1)
+    assert (low + high) / 2 == pytest.approx(share, abs=0.2 * error)
     # The arcs of a protein go together here, so the interval that takes them for independent is narrower.
     wilson = wilson_interval(true.sum(), total.sum())
     assert high - low > 1.3 * (wilson[1] - wilson[0])
 
 
-def test_interval_covers_about_as_often_as_it_says() -> None:
-    rng = np.random.default_rng(12)
-    worlds, number = 400, 60
-    # Every head is a world of its own: same truth, other proteins.
-    total = rng.integers(1, 40, (number, 1, worlds))
-    true = rng.binomial(total, rng.beta(3, 7, (number, 1, worlds)))
-    weights = replicate_weights([f"p{n}" for n in range(number)], 400, 2)
-    low, high = PoissonBootstrap.partial(true, total, weights).finalise(0.9)
-    covered = ((low <= 0.3) & (high >= 0.3)).mean()
-    assert 0.82 < covered < 0.95
-    naive_low, naive_high = wilson_interval(true.sum(axis=0), total.sum(axis=0), 0.1)
-    assert ((naive_low <= 0.3) & (naive_high >= 0.3)).mean() < 0.7
+@pytest.mark.parametrize(
+    ("clusters", "scenario", "least"),
+    [(5, "plain", 0.9), (10, "plain", 0.93), (10, "size and share", 0.93), (10, "near 0", 0.93), (30, "plain", 0.93)],
+)
+def test_intervals_cover_as_often_as_they_say(clusters: int, scenario: str, least: float) -> None:
+    covered, percentile, ends = interval_coverage.simulate(scenario, clusters, worlds=800, replicates=500, seed=2)
+    # Three standard errors of a share of 800 worlds.
+    assert covered.mean() > least - 3 * math.sqrt(least * (1 - least) / 800)
+    # Which percentiles do not, and the test would see it.
+    if clusters <= 10:
+        assert percentile.mean() < least
+        assert covered.mean() > percentile.mean() + 0.02
+    # Nor do they collapse.
+    assert (ends[1] > ends[0]).all()
+
+
+def test_the_interval_of_a_difference_draws_the_same_clusters_for_both() -> None:
+    rng = np.random.default_rng(3)
+    y = rng.integers(10, 40, 60)
+    x = rng.binomial(y, rng.beta(3, 3, 60))
+    weights = replicate_weights([str(n) for n in range(60)], 2000, 0)
+
+    def resampled(true: Any) -> Any:
+        return PoissonBootstrap.partial(true, y, weights), true.sum(), y.sum()
+
+    # One is the other but for two arcs of each cluster that it misses: clusters differ, the difference hardly does.
+    fewer = np.maximum(x - 2, 0)
+    low, high = difference_interval(resampled(x), resampled(fewer), 60)
+    gap = (x.sum() - fewer.sum()) / y.sum()
+    alone = np.diff([end.item() for end in cluster_interval(*resampled(x), 60)]).item()
+    assert low < gap < high
+    assert high - low < 0.2 * alone
+    assert np.isnan(difference_interval(resampled(x), resampled(fewer), 4)).all()
+
+
+# ── Clusters that hold arcs ──────────────────────────────────────────────────────────────────────
+
+
+@given(
+    families=st.lists(st.integers(0, 5), min_size=1, max_size=14),
+    tasks=st.integers(1, 4),
+    levels=st.integers(1, 3),
+    seed=st.integers(0, 99),
+)
+@settings(deadline=None, max_examples=60)
+def test_clusters_that_hold_arcs_are_counted_once(families: list[int], tasks: int, levels: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    highest = rng.integers(0, levels + 1, (len(families), LAYERS, HEADS)).astype(np.uint8)
+    parts = [list(range(len(families)))[task::tasks] for task in range(tasks)]
+    held = [{families[row] for row in part} for part in parts]
+
+    def partial(part: list[int]) -> Holders:
+        keys = tuple(str(families[row]) for row in part)
+        spans = np.array([sum(families[row] in each for each in held) > 1 for row in part], bool)
+        return Holders.partial(Clusters(keys, spans), highest[part], levels)
+
+    found = functools.reduce(lambda a, b: a.combine(b), map(partial, parts)).finalise()
+    for level in range(levels):
+        for place in np.ndindex(LAYERS, HEADS):
+            above = {family for family, of in zip(families, highest[(..., *place)], strict=True) if of > level}
+            assert found[(level, *place)] == len(above)
+
+
+# ── Ranks ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def ranking(**values: Any) -> Any:
+    shape = (1, len(values["share"]))
+    defaults = {"ranked": np.ones(shape, bool), "wilson_low": np.zeros(shape)}
+    return defaults | {name: np.array([row]) for name, row in values.items()}
+
+
+def test_heads_are_ranked_by_the_lower_bound_of_the_interval() -> None:
+    result = ranking(share=[0.9, 0.5, 0.6, 0.4], bootstrap_low=[0.1, 0.45, math.nan, 0.3], enrichment=[9, 5, 6, 4])
+    np.testing.assert_array_equal(rank_heads(result, "lower"), [[3, 1, 4, 2]])
+    np.testing.assert_array_equal(rank_heads(result, "share"), [[1, 3, 2, 4]])
+    # Without a bootstrap it is Wilson's.
+    del result["bootstrap_low"]
+    result["wilson_low"] = np.array([[0.2, 0.1, 0.3, 0.0]])
+    np.testing.assert_array_equal(rank_heads(result, "lower"), [[2, 3, 1, 4]])
+
+
+def test_a_share_below_its_background_never_leads() -> None:
+    result = ranking(
+        share=[0.9, 0.5, 0.2, 0.3], bootstrap_low=[0.8, 0.4, 0.1, 0.2], enrichment=[0.95, 0.7, 4.0, math.nan]
+    )
+    for by in ("lower", "share"):
+        np.testing.assert_array_equal(rank_heads(result, by), [[3, 4, 2, 1]])
+    np.testing.assert_array_equal(rank_heads(result, "enrichment"), [[3, 4, 1, 2]])
+    # The paper's form keeps the paper's order.
+    np.testing.assert_array_equal(rank_heads(result, "share", paper=True), [[1, 2, 4, 3]])
+
+
+def test_heads_that_are_not_ranked_have_no_rank_and_equals_keep_their_order() -> None:
+    result = ranking(share=[0.5, 0.5, math.nan, 0.5], bootstrap_low=[0.1, 0.1, math.nan, 0.1])
+    result["ranked"][0, 1] = False
+    np.testing.assert_array_equal(rank_heads(result, "lower"), [[1, 0, 0, 2]])
 
 
 # ── Intervals and tests ──────────────────────────────────────────────────────────────────────────
@@ -474,6 +575,7 @@ def test_a_ranked_head_without_p_counts_in_m() -> None:
 NAMES = {
     *("share", "count", "total", "unknown", "background", "enrichment", "z", "p", "log10_p"),
     *("wilson_low", "wilson_high", "bootstrap_low", "bootstrap_high", "p_bonferroni", "p_bh", "ranked"),
+    *("clusters", "rank"),
 }
 COUNTS = Counts(
     np.array([[40, 60, 0], [99, 50, 0]]),
@@ -486,7 +588,11 @@ def summary(counts: Counts, background: Any = None, bootstrap: Any = None, *, ar
     """What comes of these sums, as a sample of no particular number of proteins."""
     measure = Measure(weighted=counts.weighted, **options)
     arcs = counts.total(paper=measure.paper) if arcs is None else arcs
-    return summarise(Sample(counts, None, None, arcs, background, bootstrap, None, 0), measure)
+    highest = (counts.total(paper=measure.paper) > 0).astype(np.uint8)
+    # Each head's arcs lie in six clusters.
+    holders = Holders.partial(Clusters(tuple("abcdef"), np.zeros(6, bool)), np.stack([highest] * 6))
+    holders = holders if counts.true.ndim == 2 else None
+    return summarise(Sample(counts, None, None, arcs, background, bootstrap, holders, None, 0), measure)
 
 
 def test_summary_of_counts() -> None:
@@ -501,15 +607,16 @@ def test_summary_of_counts() -> None:
     assert result["ranked"].dtype == np.bool_
     assert result["count"].dtype == result["total"].dtype == result["unknown"].dtype == np.int64
     np.testing.assert_allclose(result["enrichment"][0], [0.4 / 0.3, 60 / 99 / 0.3, 0.0])
-    for name in NAMES - {"count", "total", "unknown", "ranked", "background", "bootstrap_low", "bootstrap_high"}:
+    for name in NAMES - {"count", "total", "unknown", "ranked", "background", "clusters", "rank"}:
         assert math.isnan(result[name][1, 2]), name
     z, p = proportions_ztest([40, 300], [100, 1000])
     assert (result["z"][0, 0], result["p"][0, 0]) == pytest.approx((z, p))
     assert result["p_bonferroni"][0, 0] == pytest.approx(min(1, 4 * p))
     expected = proportion_confint(40, 100, alpha=0.2, method="wilson")
     assert (result["wilson_low"][0, 0], result["wilson_high"][0, 0]) == pytest.approx(expected)
-    np.testing.assert_array_equal(result["bootstrap_low"], bootstrap.finalise(0.8)[0])
-    np.testing.assert_array_equal(result["bootstrap_high"], bootstrap.finalise(0.8)[1])
+    ends = cluster_interval(bootstrap, COUNTS.true, COUNTS.total(), result["clusters"], 0.8)
+    np.testing.assert_array_equal([result["bootstrap_low"], result["bootstrap_high"]], ends)
+    np.testing.assert_array_equal(result["clusters"], [[6, 6, 6], [6, 6, 0]])
 
 
 def test_summary_against_a_background_of_each_head() -> None:
@@ -533,12 +640,15 @@ def test_what_was_not_asked_for_is_absent() -> None:
         "bootstrap_high",
     }
     assert set(summary(COUNTS)) == NAMES - without
-    sample = Sample(COUNTS, None, None, COUNTS.total(), PooledBackground("eligible", 3, 10), None, None, 0)
-    assert set(summarise(sample, Measure(), tests=False)) == NAMES - without | {"background", "enrichment"}
+    sample = Sample(COUNTS, None, None, COUNTS.total(), PooledBackground("eligible", 3, 10), None, None, None, 0)
+    assert set(summarise(sample, Measure(), tests=False)) == NAMES - without - {"clusters"} | {
+        "background",
+        "enrichment",
+    }
 
 
 def test_only_heads_that_may_be_ranked_count_in_the_corrections() -> None:
-    sample = Sample(COUNTS, None, None, COUNTS.total(), PooledBackground("eligible", 300, 1000), None, None, 0)
+    sample = Sample(COUNTS, None, None, COUNTS.total(), PooledBackground("eligible", 300, 1000), None, None, None, 0)
     among = np.array([[True, True, False], [True, False, True]])
     result = summarise(sample, Measure(), among=among)
     np.testing.assert_array_equal(result["ranked"], [[True, False, False], [True, False, False]])
