@@ -132,7 +132,7 @@ def alignment_text(result: "Alignment", frame: "pd.DataFrame", top: int) -> str:
     )
     below = len(ranked) - len(leading)
     if below and not len(leading):
-        lines.append("No ranked head has a share above its background.")
+        lines.append("No ranked head has a share above its background; the other formats list them.")
     elif below and len(shown) == len(leading):
         lines.append(f"{below} ranked heads have a share below their background and are not shown.")
     if not frame["total"].any():

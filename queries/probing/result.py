@@ -106,7 +106,8 @@ def summarise(
         if (before := found.get((probe, layer - 1))) is not None:
             variables["difference"][place] = performance.ratio - before.ratio
             ends = difference_interval(
-                *((one.bootstrap, one.numerator, one.denominator) for one in (performance, before)),
+                (performance.bootstrap, performance.numerator, performance.denominator),
+                (before.bootstrap, before.numerator, before.denominator),
                 min(int(one.holders.finalise()[0]) for one in (performance, before)),
                 level,
             )

@@ -89,7 +89,8 @@ def _score_end(p: Floats, trials: Floats, t: Floats, side: int) -> Floats:
     """Return one end of the score interval: the root q, on that side of p, of (p − q)² = t²·q(1 − q)/trials."""
     square = t**2 / trials
     end = (p + square / 2 + side * np.sqrt(square * (p * (1 - p) + square / 4))) / (1 + square)
-    return np.clip(end, 0.0, 1.0)
+    clipped: Floats = np.clip(end, 0.0, 1.0)
+    return clipped
 
 
 #: Replicate sums, and the sums over all clusters that they resample.

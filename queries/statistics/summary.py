@@ -109,7 +109,7 @@ def _estimate(sample: Sample, measure: Measure) -> dict[str, NDArray[Any]]:
     shape = sample.counts.true.shape
     if sample.macro is not None:
         means = sample.macro.finalise()
-        found = {name: mean.finalise() for name, mean in means.means.items()}
+        found: dict[str, NDArray[Any]] = {name: mean.finalise() for name, mean in means.means.items()}
         found["clusters"] = means.clusters
         bootstrap, sums = means.bootstrap, (means.means["share"].numer, means.means["share"].denom)
     else:

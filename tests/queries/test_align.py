@@ -204,12 +204,72 @@ def test_what_was_asked_stands_in_the_attributes_and_survives_a_file(store, tmp_
         np.testing.assert_array_equal(loaded[name], result[name])
 
 
-def test_the_table_lists_ranked_heads_by_share_first(store):
-    table = store.align("contact", threshold=0.05, min_arcs=60, replicates=2).to_table()
-    ranked = table[table["ranked"]]
+@pytest.mark.parametrize(("rank_by", "column"), [("lower", "bootstrap_low"), ("share", "share")])
+def test_the_table_lists_ranked_heads_in_their_order_first(store, rank_by, column):
+    table = store.align("contact", threshold=0.05, min_arcs=60, rank_by=rank_by).to_table()
     assert len(table) == 6
-    assert ranked["share"].is_monotonic_decreasing
     assert table["ranked"].is_monotonic_decreasing
+    ranked = table[table["ranked"]]
+    below = ranked["enrichment"] < 1
+    assert below.any()
+    assert not below.all()
+    # Those below their background last.
+    assert below.is_monotonic_increasing
+    for part in (ranked[below], ranked[~below]):
+        assert part[column].is_monotonic_decreasing
+    assert ranked["rank"].tolist() == list(range(1, len(ranked) + 1))
+    assert (table["rank"][~table["ranked"]] == 0).all()
+
+
+@pytest.mark.parametrize("tier", ["arcs", "codes"])
+def test_the_proteins_that_hold_a_heads_arcs_are_counted(store, proteins, tier):
+    holding = sum(arc_states(protein, contact, 0.3) for protein in proteins)
+    result = store.align("contact", threshold=0.3, tier=tier, min_arcs=1, replicates=0, min_proteins=5)
+    np.testing.assert_array_equal(result["clusters"], holding)
+    assert len(np.unique(holding)) > 1
+    np.testing.assert_array_equal(result["ranked"], (holding >= 5) & (result["total"] >= 1))
+    assert "proteins that hold" in result["clusters"].attrs["description"]
+    everyone = store.align("contact", threshold=0.3, tier=tier, min_arcs=1, replicates=0, min_proteins=0)
+    np.testing.assert_array_equal(everyone["ranked"], everyone["total"] >= 1)
+
+
+def arc_states(protein, condition, theta):
+    """Whether a protein has arcs with the condition known, bool [layers, heads]."""
+    known = matrix(protein, condition) >= 0
+    return ((protein.weights >= np.float32(theta)) & known).any((-1, -2)).astype(int)
+
+
+def test_every_number_says_what_it_is(store):
+    for options in ({}, {"paper": True}, {"split": True, "min_arcs": 1}, {"weighted": True}, {"threshold": None}):
+        result = store.align("contact", **options)
+        assert all(values.attrs["description"] for values in result.values())
+    assert store.align("contact").attrs["interval"] == "bootstrap over proteins"
+    assert store.align("contact", replicates=0).attrs["interval"] == "Wilson"
+    assert store.align("contact", replicates=0, weighted=True).attrs["interval"] == "none"
+
+
+def test_the_papers_form_keeps_the_papers_ranking(store):
+    result = store.align("contact", paper=True, threshold=0.05, min_arcs=60)
+    assert (result.attrs["rank_by"], result.attrs["min_proteins"]) == ("share", 0)
+    np.testing.assert_array_equal(result["ranked"], result["total"] > 60)
+    table = result.to_table()
+    assert table[table["ranked"]]["share"].is_monotonic_decreasing
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"rank_by": "p"}, "rank_by='p' is not one of lower, share, enrichment"),
+        ({"rank_by": "lower", "paper": True}, "paper's form ranks heads by share; leave out rank_by='lower'"),
+        ({"min_proteins": 3, "paper": True}, "number of arcs alone; leave out min_proteins"),
+        ({"rank_by": "enrichment", "background": "none"}, "needs a background"),
+        ({"rank_by": "lower", "weighted": True, "replicates": 0}, "give replicates=1000"),
+        ({"min_proteins": -1}, "min_proteins"),
+    ],
+)
+def test_rankings_that_cannot_be_are_refused(store, options, message):
+    with pytest.raises(QueryError, match=message):
+        store.align("contact", **options)
 
 
 def test_a_model_is_named_where_there_are_several(proteins, tmp_path):

@@ -42,6 +42,7 @@ def run(store, capfd):
         (["--cluster-by", "family"], {"cluster_by": "family"}),
         (["--split", "--seed", "3"], {"split": True, "seed": 3}),
         (["--replicates", "0"], {"replicates": 0}),
+        (["--rank-by", "share", "--min-proteins", "7"], {"rank_by": "share", "min_proteins": 7}),
         (["--replicates", "50", "--level", "0.8"], {"replicates": 50, "level": 0.8}),
         (["--threshold", "all"], {"threshold": None}),
         (
@@ -76,9 +77,10 @@ def test_a_curve_for_people_shows_some_thresholds_of_the_leading_heads(store, ru
     heads = lines[3].split()[2:]
     assert len(heads) == 2
     layer, head = (int(number) for number in heads[0].split("-"))
-    best = result["share"].where(result["ranked"]).isel(threshold=slice(1, None)).max()
+    above = result["ranked"] & (result["enrichment"] >= 1)
+    bounds = result["wilson_low"].where(above).isel(threshold=slice(1, None))
     of_head = result.isel(layer=layer, head=head)
-    assert of_head["share"].where(of_head["ranked"]).isel(threshold=slice(1, None)).max() == best
+    assert bounds.isel(layer=layer, head=head).max() == bounds.max()
     rows = {row.split()[0]: row.split()[1] for row in lines[5:15]}
     assert rows["0.05"] == f"{of_head['share'].sel(threshold=0.05).item():.1%}"
     assert rows["0.9"] == "–"
@@ -88,31 +90,56 @@ def test_a_curve_for_people_shows_some_thresholds_of_the_leading_heads(store, ru
 
 
 def test_a_split_for_people_is_in_the_order_of_the_selection(store, run):
-    out, _, _ = run("--split", "--seed", "3", "--threshold", "0.05", "--min-arcs", "5", "--cluster-by", "family")
+    common = ["--min-arcs", "5", "--min-proteins", "1", "--cluster-by", "family", "--background", "none"]
+    out, _, _ = run("--split", "--seed", "3", "--threshold", "0.05", *common)
     lines = out.splitlines()
     asked = {"split": True, "seed": 3, "threshold": 0.05, "min_arcs": 5, "cluster_by": "family"}
     clusters = attnstore.open(store).align("contact", **asked).attrs["clusters"]
     assert f" in {clusters} clusters by family, from arcs" in lines[1]
     assert lines[3].split()[:5] == ["layer", "head", "rank", "ranked", "by"]
-    ranks = [int(row.split()[2]) for row in lines[5:11]]
+    ranks = [int(row.split()[2]) for row in lines[5 : lines.index("", 5)]]
+    assert len(ranks) > 1
     assert ranks == sorted(ranks)
-    assert any(line.startswith("Ranked by the share in ") for line in lines)
-    assert any("clusters by family; p treats arcs as independent" in line for line in lines)
+    assert any(line.startswith("Ranked by the lower bound of the interval in ") for line in lines)
+    assert "95 % bootstrap over clusters" in lines[3]
+    assert "  clusters  " in lines[3]
 
 
 def test_a_macro_average_for_people_has_no_test(run):
     out, _, _ = run("--average", "macro", "--level", "0.9", "--min-arcs", "5")
     assert out.startswith("contact: mean share of arcs with α ≥ 0.3\n")
-    assert "90 % interval" in out
+    assert "90 % bootstrap over proteins" in out
     assert "log10 p" not in out
-    assert "treats arcs as independent" not in out
+    assert "for independent" not in out
 
 
 def test_without_a_bootstrap_people_are_told_what_the_interval_takes_for_granted(run):
     out, _, _ = run("--replicates", "0", "--min-arcs", "5", "--background", "none")
     assert "background" not in out
     assert "enrichment" not in out
-    assert out.rstrip().endswith("Interval: 95 % Wilson, which treats arcs as independent, which they are not.")
+    assert "95 % Wilson" in out
+    assert out.rstrip().endswith("Wilson's interval takes arcs for independent, which they are not.")
+
+
+def test_the_papers_form_names_both_intervals(run):
+    out, _, _ = run("--paper", "--threshold", "0.05", "--min-arcs", "5")
+    heading = out.splitlines()[3]
+    assert "95 % bootstrap over proteins" in heading
+    assert "Wald, 0.05/m" in heading
+    assert "log10 p (z-test)" in heading
+    assert "Ranked by share." in out
+
+
+def test_heads_below_their_background_are_counted_rather_than_shown(store, run):
+    out, _, _ = run("--threshold", "0.05", "--min-arcs", "5", "--top", "6", "--where", "separation >= 6")
+    result = attnstore.open(store).align("contact", where="separation >= 6", threshold=0.05, min_arcs=5)
+    below = int((result["enrichment"] < 1).sum())
+    assert 0 < below < 6
+    assert f"{below} ranked heads have a share below their background and are not shown." in out
+    assert f"{6 - below} of 6 ranked heads" in out
+    nothing, _, _ = run("--threshold", "0.05", "--min-arcs", "5")
+    assert (attnstore.open(store).align("contact", threshold=0.05, min_arcs=5)["enrichment"] < 1).all()
+    assert "No ranked head has a share above its background; the other formats list them." in nothing
 
 
 @pytest.mark.parametrize(

@@ -82,7 +82,7 @@ def test_a_curve_and_single_thresholds_agree_in_everything(store):
         for theta in (0.05, 0.3, 0.77):
             single = store.align("contact", threshold=theta, level=0.8, replicates=0, **options)
             picked = result.sel(threshold=theta)
-            names = set(single) - {"z", "p", "p_bonferroni", "p_bh", "log10_p"}
+            names = set(single) - {"z", "p", "p_bonferroni", "p_bh", "log10_p", "clusters"}
             assert set(picked) == names
             for name in names:
                 np.testing.assert_allclose(picked[name], single[name], rtol=1e-12, err_msg=name)
@@ -223,7 +223,10 @@ def test_the_table_has_a_row_for_every_threshold_and_head(store):
     assert isinstance(result, Alignment)
     picked = result.sel(threshold=0.3)
     assert isinstance(picked, Alignment)
-    assert picked.to_table()["share"].iloc[0] == picked["share"].where(picked["ranked"]).max()
+    first = picked.to_table().iloc[0]
+    above = picked["ranked"] & (picked["enrichment"] >= 1)
+    assert first["wilson_low"] == picked["wilson_low"].where(above).max()
+    assert first["rank"] == 1
 
 
 def test_a_curve_survives_a_file(store, tmp_path):
@@ -237,10 +240,12 @@ def test_a_curve_survives_a_file(store, tmp_path):
         np.testing.assert_array_equal(loaded[name], result[name])
 
 
-def test_leading_heads_have_the_largest_share_where_they_are_ranked(store):
-    result = ask(store, "contact", min_arcs=15)
-    best = result.isel(threshold=slice(1, None))["share"].where(result["ranked"]).max("threshold").to_numpy()
-    order = sorted(np.ndindex(2, 3), key=lambda at: -best[at])
+@pytest.mark.parametrize(("rank_by", "name"), [("lower", "wilson_low"), ("share", "share")])
+def test_leading_heads_are_the_first_at_any_threshold_where_they_are_ranked(store, rank_by, name):
+    result = ask(store, "contact", min_arcs=15, rank_by=rank_by)
+    above = result["ranked"] & (result["enrichment"] >= 1)
+    best = result.isel(threshold=slice(1, None))[name].where(above).max("threshold").fillna(-1).to_numpy()
+    order = [at for at in sorted(np.ndindex(2, 3), key=lambda at: -best[at]) if best[at] >= 0]
     assert leading_heads(result, 4) == order[:4]
     assert leading_heads(result.assign(ranked=result["ranked"] & False), 4) == []
     one = result.assign(ranked=result["ranked"] & (result["layer"] == 1) & (result["head"] == 2))

@@ -188,6 +188,20 @@ def test_bars_are_the_first_ranked_heads_share_with_its_own_interval() -> None:
             assert intervals[layer] == pytest.approx(expected)
 
 
+def test_the_bar_of_a_share_below_its_background_is_pale() -> None:
+    data = result(4, 5, hidden=0)
+    data["background"][:] = 0.3
+    data["share"][:] = 0.2
+    data["share"][1] = 0.4
+    _, bars = panels(plot_heads(data))
+    colours = {round(bar.get_y() + bar.get_height() / 2): to_hex(bar.get_facecolor()) for bar in bars.patches}
+    assert len({colours[0], colours[2], colours[3]}) == 1
+    assert colours[1] != colours[0]
+    # The paper's form has no such rule.
+    _, bars = panels(plot_heads(data.assign(wald_low=data["bootstrap_low"])))
+    assert len({to_hex(bar.get_facecolor()) for bar in bars.patches}) == 1
+
+
 def background_line(figure: Figure) -> float | None:
     _, bars = panels(figure)
     dashed = [line for line in bars.lines if line.is_dashed()]
@@ -380,7 +394,7 @@ def test_svg_keeps_text_as_text(tmp_path: pathlib.Path) -> None:
     save_figure(plot_heads(result(6, 20), title="contact costs $5 or $6"), str(tmp_path / "a.svg"))
     root = ElementTree.parse(tmp_path / "a.svg").getroot()
     written = ["".join(node.itertext()) for node in root.iter("{http://www.w3.org/2000/svg}text")]
-    assert "largest share in the layer (%)" in written
+    assert "share of the layer's best head (%)" in written
     assert "contact costs $5 or $6" in written  # dollar signs do not make it mathematics
 
 

@@ -124,7 +124,8 @@ def test_the_command_says_what_python_does(store, arguments, options):
     expected = probe(store, "contact", **options).to_table()
     for form, read in READERS.items():
         found = read(io.BytesIO(run(store.path, "contact", *arguments, "--format", form).stdout_bytes))
-        pd.testing.assert_frame_equal(found, expected, check_dtype=False)
+        # Few clusters are tested on, and have no interval: JSON has null for it.
+        pd.testing.assert_frame_equal(found.astype(expected.dtypes), expected)
 
 
 def test_people_read_layers_side_by_side(store, result, tmp_path):

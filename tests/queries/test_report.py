@@ -20,7 +20,9 @@ from tests.queries.report_stores import HOSTILE, write_two
 from tests.synthetic import random_proteins, write_store
 
 #: Fewer than the default, for the sake of small stores.
-FEW = {"min_arcs": 12, "replicates": 40}
+FEW = {"min_arcs": 12, "min_proteins": 2, "replicates": 40}
+#: The same of the paper's form, which has no minimum of proteins.
+PAPER = {"paper": True, "min_arcs": 12, "replicates": 40}
 SHOWN = ["contact", "binding_site", "kind", "aa"]
 
 
@@ -134,9 +136,9 @@ def test_tables_are_the_engines(two, model, key, predicate, where):
     for kind, options in (
         ("heads", {"where": where}),
         ("held-out", {"where": where, "split": True}),
-        ("paper", {"paper": True}),
+        ("paper", PAPER),
     ):
-        expected = store.align(predicate, model=model, **options, **FEW).to_table()
+        expected = store.align(predicate, model=model, **(options if kind == "paper" else FEW | options)).to_table()
         pd.testing.assert_frame_equal(done.tables[f"{model}/{kind}-{key}"], expected)
 
 
@@ -149,12 +151,13 @@ def test_the_pages_numbers_are_the_engines(two, page):
         ):
             rows = page.tables[f"model-{number}-{key}"]
             held_out = store.align(predicate, where=where, model=model, split=True, **FEW).to_table()
-            paper = store.align(predicate, model=model, paper=True, **FEW).to_table()
+            paper = store.align(predicate, model=model, **PAPER).to_table()
             starts = [at for at, row in enumerate(rows) if row[0][1] == "head"]
             assert len(starts) == 2
+            rest = ["clusters", "background", "enrichment"]
             for at, frame, names in (
-                (starts[0], held_out, ["selection_share", "share", None, "count", "total", "background", "enrichment"]),
-                (starts[1], paper, [None, "share", None, None, "count", "total", "background", "enrichment"]),
+                (starts[0], held_out, ["selection_lower", "share", None, "count", "total", *rest]),
+                (starts[1], paper, [None, "share", None, None, "count", "total", *rest]),
             ):
                 best = frame[frame["ranked"]].head(10)
                 shown = rows[at + 1 : at + 1 + len(best)]
@@ -163,7 +166,7 @@ def test_the_pages_numbers_are_the_engines(two, page):
                 ]
                 for column, name in enumerate(names, start=1):
                     if name is not None:
-                        values = [float(row[column][0]) for row in shown]
+                        values = [np.nan if row[column][0] is None else float(row[column][0]) for row in shown]
                         np.testing.assert_array_equal(values, best[name].astype(float))
                         if name == "share":
                             assert [row[column][1] for row in shown] == [f"{value:.1%}" for value in values]

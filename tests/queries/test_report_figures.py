@@ -11,7 +11,7 @@ from matplotlib.colors import to_hex
 
 from attnstore.queries.report.amino_acids import AminoAcids, similarity
 from attnstore.queries.report.asking import Call
-from attnstore.queries.report.comparison import Compared, Comparison
+from attnstore.queries.report.comparison import Compared, Comparison, best_heads
 from attnstore.queries.report.comparison_figure import draw_comparison
 from attnstore.queries.report.depth import Depth, centre_of_gravity
 from attnstore.queries.report.figures import draw_amino_acids, draw_depth, draw_similarity
@@ -124,6 +124,7 @@ class Given:
 
     def __init__(self, top):
         self.top = pd.DataFrame(top)
+        self.ranked = len(top)
 
 
 def compared(model, layers, number, best):
@@ -137,6 +138,7 @@ def compared(model, layers, number, best):
 def test_models_are_drawn_on_one_scale_of_depth(models, number):
     names = [f"model{index}" for index in range(models)]
     best = {"layer": 1, "head": 12, "share": 0.4, "bootstrap_low": 0.3, "bootstrap_high": 0.45, "background": 0.1}
+    best["enrichment"] = 4.0
     rows = [
         compared(name, 3 + 2 * index, one, best if index else None)
         for one in range(number)
@@ -157,6 +159,17 @@ def test_models_are_drawn_on_one_scale_of_depth(models, number):
             assert line.is_dashed() == (row.model == "model1")
     shares = [line.get_xdata()[0] for line in figure.axes[0].lines if line.get_marker() not in ("", "None", None)]
     np.testing.assert_allclose(shares, [40.0] * (models - 1))
+
+
+def test_a_head_below_its_background_on_the_other_half_is_no_best_head():
+    below = {"layer": 1, "head": 12, "share": 0.1, "bootstrap_low": 0.0, "bootstrap_high": 0.3, "background": 0.2}
+    rows = [compared("one", 4, 0, {**below, "enrichment": 0.5}), compared("two", 4, 0, {**below, "enrichment": 1.5})]
+    assert rows[0].measured.best is None
+    assert rows[1].measured.best is not None
+    table = best_heads([(row.model, row.layers, row.measured, None) for row in rows])
+    assert table["share"].isna().tolist() == [True, False]
+    figure = draw_comparison(Comparison({"one": "one", "two": "two"}, 9, 0, None, rows), set(), "models")
+    assert texts(figure).count("no head above its background") == 1
 
 
 def test_what_is_named_is_no_mathematics():
