@@ -133,6 +133,8 @@ def alignment_text(result: "Alignment", frame: "pd.DataFrame", top: int) -> str:
     below = len(ranked) - len(leading)
     if below and not len(leading):
         lines.append("No ranked head has a share above its background; the other formats list them.")
+    elif attributes["split"]:
+        lines += _fallen(ranked, shown)
     elif below and len(shown) == len(leading):
         lines.append(f"{below} ranked heads have a share below their background and are not shown.")
     if not frame["total"].any():
@@ -148,6 +150,18 @@ def _leading(ranked: "pd.DataFrame", attributes: dict[str, Any]) -> "pd.DataFram
     if attributes["paper"] or "enrichment" not in ranked:
         return ranked
     return ranked[~(ranked["enrichment"] < 1)]
+
+
+def _fallen(ranked: "pd.DataFrame", shown: "pd.DataFrame") -> list[str]:
+    """The heads of a split that come before the last one shown, and are below their background in the other half."""
+    if "enrichment" not in ranked:
+        return []
+    before = ranked[(ranked["selection_rank"] < shown["selection_rank"].max()) & (ranked["enrichment"] < 1)]
+    named = [f"{layer}-{head} (rank {rank})" for layer, head, rank in
+             zip(before["layer"], before["head"], before["selection_rank"], strict=True)]  # fmt: skip
+    if not named:
+        return []
+    return [f"Not shown, for their share here is below the background: {', '.join(named)}."]
 
 
 def _order_note(attributes: dict[str, Any]) -> str:
