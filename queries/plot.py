@@ -312,7 +312,7 @@ def _draw_bars(axes: Axes, heads: _Heads, layout: _Layout, what: str) -> None:
     axes.barh(rows, share, height=0.72, color=colours, linewidth=0)
     cell = layout.panel_height / len(heads.share)
     known = np.isfinite(low) & np.isfinite(high)
-    # About the middle of the interval, not the share: a percentile interval may miss its estimate.
+    # About the middle of the interval, which is not the share.
     axes.errorbar(
         ((low + high) / 2)[known],
         rows[known],

@@ -126,9 +126,11 @@ def alignment_text(result: "Alignment", frame: "pd.DataFrame", top: int) -> str:
         "",
     ]
     few = len(frame) - len(ranked)
-    half = " in both halves" if attributes["split"] else ""
+    comma = "," if attributes["split"] or attributes["min_proteins"] > 1 else ""
+    half = ", in one of the halves" if attributes["split"] else ""
     lines.append(
-        f"{len(shown)} of {len(ranked)} ranked heads; {few} more have {_too_few(attributes)}{half} and are not ranked."
+        f"{len(shown)} of {len(ranked)} ranked heads; {few} more have {_too_few(attributes)}{half}{comma} "
+        "and are not ranked."
     )
     below = len(ranked) - len(leading)
     if below and not len(leading):
@@ -190,12 +192,14 @@ def curve_text(result: "Alignment", top: int) -> str:
     for layer, head in heads:
         of_head = shown.isel(layer=layer, head=head)
         columns[f"{layer}-{head}"] = _percent(of_head["share"].where(of_head["ranked"]).to_numpy())
+    # A curve knows its proteins where the bootstrap read them apart.
+    few = _too_few(attributes, proteins="clusters" in result)
     lines = [
         *_heading(attributes, "attention weight with α ≥ θ" if weighted else "arcs with α ≥ θ"),
         "",
         aligned(pd.DataFrame(columns)),
         "",
-        f"Heads as layer-head, those that lead at any threshold; – where one has {_too_few(attributes)}.",
+        f"Heads as layer-head, those that lead at any threshold; – where one has {few}.",
         (
             f"{len(columns['α ≥'])} of {len(thresholds)} thresholds: all of them, with background and intervals ("
             f"{attributes['interval']}), "
@@ -219,11 +223,13 @@ def _heading(attributes: dict[str, Any], what: str) -> list[str]:
     ]
 
 
-def _too_few(attributes: dict[str, Any]) -> str:
+def _too_few(attributes: dict[str, Any], *, proteins: bool = True) -> str:
     if attributes["paper"]:
         return f"at most {attributes['min_arcs']} arcs"
     few = f"fewer than {attributes['min_arcs']} arcs with the predicate known"
-    return few + (f" or {attributes['min_proteins']} {_unit(attributes)}" if attributes["min_proteins"] > 1 else "")
+    if attributes["min_proteins"] < 2 or not proteins:
+        return few
+    return f"{few}, or these in fewer than {attributes['min_proteins']} {_unit(attributes)}"
 
 
 def _unit(attributes: dict[str, Any]) -> str:

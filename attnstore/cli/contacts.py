@@ -91,7 +91,7 @@ def evaluation_text(result: "ContactEvaluation", top: int) -> str:
     frame = result.to_table()
     shown = frame[["range", "top"]].assign(
         precision=_percent(frame["precision"]),
-        interval=[f"{low} – {high}" for low, high in zip(_percent(frame["low"]), _percent(frame["high"]), strict=True)],
+        interval=_ranges(frame),
         random=_percent(frame["random"]),
         proteins=frame["proteins"],
         exhausted=frame["exhausted"],
@@ -100,11 +100,12 @@ def evaluation_text(result: "ContactEvaluation", top: int) -> str:
         f"Precision of predicted contacts over {result.sizes['protein']:,} proteins{without}",
         *_method(attributes),
         "",
-        aligned(shown.rename(columns={"interval": f"{attributes['level']:.0%} interval"})),
+        aligned(shown.rename(columns={"interval": _interval_heading(attributes)})),
         "",
         "proteins: with a known contact in the range; exhausted: of them, with no more pairs than the list asks for.",
-        f"Interval: bootstrap over clusters, by {attributes['cluster_by']}.",
     ]
+    if frame["low"].isna().any():
+        lines.append("No interval is given of fewer than five clusters.")
     if "head_precision" in result:
         lines += ["", _heads(result, top)]
     return "\n".join(lines)
@@ -114,15 +115,25 @@ def _heads(result: "ContactEvaluation", top: int) -> str:
     frame = result.heads.head(top)
     shown = frame[["layer", "head"]].assign(
         precision=_percent(frame["precision"]),
-        interval=[f"{low} – {high}" for low, high in zip(_percent(frame["low"]), _percent(frame["high"]), strict=True)],
+        interval=_ranges(frame),
         chosen=_percent(frame["chosen"]),
         alignment=_percent(frame["alignment"]),
         arcs=frame["arcs"],
     )
-    names = {"interval": f"{result.attrs['level']:.0%} interval", "chosen": "on the selected"}
+    names = {"interval": _interval_heading(result.attrs), "chosen": "on the selected"}
     heading = f"Heads by {result.attrs['ranked_by']}, {len(frame)} of {result.sizes['layer'] * result.sizes['head']}"
     note = "alignment: the share of its arcs (α ≥ 0.3, six or more apart) that are contacts."
     return "\n".join([heading, "", aligned(shown.rename(columns=names)), "", note])
+
+
+def _interval_heading(attributes: dict[str, Any]) -> str:
+    unit = "proteins" if attributes["cluster_by"] == "protein" else f"clusters by {attributes['cluster_by']}"
+    return f"{100 * attributes['level']:g} % bootstrap over {unit}"
+
+
+def _ranges(frame: "pd.DataFrame") -> list[str]:
+    ends = zip(_percent(frame["low"]), _percent(frame["high"]), strict=True)
+    return [f"{low} – {high}" if low != "–" else "–" for low, high in ends]
 
 
 def _method(attributes: dict[str, Any]) -> list[str]:

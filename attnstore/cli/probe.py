@@ -120,7 +120,7 @@ def _readable(frame: "pd.DataFrame", level: float) -> "pd.DataFrame":
         own = own.set_index("layer").reindex(layers)
         columns[str(name)] = [_percent(score) for score in own["score"]]
         ends = zip(own["low"], own["high"], strict=True)
-        columns[f"{100 * level:g} % interval" + " " * (len(columns) > 3)] = [_range(*each) for each in ends]
+        columns[f"{100 * level:g} % bootstrap" + " " * (len(columns) > 3)] = [_range(*each) for each in ends]
         columns["difference" + " " * (len(columns) > 3)] = [
             "" if value != value else f"{100 * value:+.1f}" for value in own["difference"]
         ]

@@ -58,7 +58,8 @@ class ContactEvaluation(xr.Dataset):  # type: ignore[no-untyped-call]
 
     Variables over (range, top), means over the proteins with a known contact in the range:
 
-    - precision, with low and high, a bootstrap interval over clusters;
+    - precision, with low and high, a bootstrap interval over clusters, NaN of fewer than five (see
+      :func:`~attnstore.queries.statistics.cluster_intervals.cluster_interval`);
     - exhausted: proteins with no more pairs than the list asks for, so that any scores would give the same;
     - random (range): the mean precision of a random order;
     - proteins (range): how many there are.

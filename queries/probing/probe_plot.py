@@ -102,7 +102,7 @@ def _draw_steps(axes: Axes, own: xr.Dataset, name: str, shift: float, width: flo
     axes.bar(places, 100 * own["difference"].to_numpy(), width=width, color=_COLOURS[name], linewidth=0)
     low, high = (100 * own[f"difference_{end}"].to_numpy() for end in ("low", "high"))
     known = np.isfinite(low) & np.isfinite(high)
-    # About the middle of the interval, not the difference: a percentile interval may miss its estimate.
+    # About the middle of the interval.
     axes.errorbar(
         places[known], ((low + high) / 2)[known], yerr=((high - low) / 2)[known], fmt="none", ecolor=_ERROR,
         elinewidth=0.8, capsize=2.0 if own.sizes["layer"] <= 12 else 0.0, capthick=0.8,
