@@ -3,7 +3,7 @@
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from .errors import AttnstoreError, ModelError, QueryError, SourceError, StoreError
+from .errors import AttnstoreError, MachineError, ModelError, QueryError, SourceError, StoreError
 
 if TYPE_CHECKING:
     from .store import Store
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-__all__ = ["AttnstoreError", "ModelError", "QueryError", "SourceError", "Store", "StoreError", "open"]
+__all__ = ["AttnstoreError", "MachineError", "ModelError", "QueryError", "SourceError", "Store", "StoreError", "open"]
 
 
 def __getattr__(name: str) -> Any:

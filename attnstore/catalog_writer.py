@@ -23,29 +23,16 @@ from .catalog_rows import (
     protein_table,
     structure_digest,
 )
+from .catalog_schema import create_tables
 from .core_columns import GlycineCb
-from .derived import FROM_SEQUENCE
 from .errors import SourceError, StoreError
 from .layout import StoreDocument
 from .next_catalog import NextCatalog, incoming, storage_errors
-from .properties import SQL_TYPES, Annotation, Level, Property, Source
-from .property_columns import SCHEMA, Key, PropertyColumns
-
-_DERIVED = ", ".join(f"{prop.name} {SQL_TYPES[prop.kind]}" for prop, _ in FROM_SEQUENCE)
+from .properties import Annotation, Level, Property, Source
+from .property_columns import Key, PropertyColumns
 
 #: Catalogs from before it was there have none: it is made when they are next written.
 _EXCLUDED = "CREATE TABLE IF NOT EXISTS excluded (id VARCHAR, file VARCHAR, reason VARCHAR)"
-
-_SCHEMA = f"""
-CREATE TABLE proteins (
-    protein_index INTEGER, id VARCHAR, length INTEGER, sequence VARCHAR, sequence_sha256 VARCHAR,
-    members INTEGER, structure VARCHAR, structure_sha256 VARCHAR);
-CREATE TABLE members (protein_index INTEGER, protein VARCHAR, member VARCHAR, place VARCHAR);
-{_EXCLUDED};
-CREATE TABLE residues (
-    protein_index INTEGER, protein VARCHAR, pos INTEGER, aa VARCHAR, author_number INTEGER, insertion_code VARCHAR,
-    ca_x FLOAT, ca_y FLOAT, ca_z FLOAT, cb_x FLOAT, cb_y FLOAT, cb_z FLOAT, contact_number BIGINT, {_DERIVED});
-{SCHEMA}"""
 
 
 class _Record(NamedTuple):
@@ -141,11 +128,10 @@ class CatalogWriter:
     def _begin(self) -> None:
         tables = {name for (name,) in self._connection.execute("SELECT name FROM (SHOW TABLES)").fetchall()}
         if not tables:
-            self._connection.execute(_SCHEMA)
+            create_tables(self._connection)
         elif "property_sources" not in tables:
             raise StoreError(f"{self._store} was made before stores had properties: ingest it anew.")
-        else:
-            self._connection.execute(_EXCLUDED)
+        self._connection.execute(_EXCLUDED)
         # What the catalog itself does not record: coordinates of members beyond the first that has any.
         self._connection.execute("CREATE TEMP TABLE given (member VARCHAR, structure_sha256 VARCHAR)")
         self._columns = PropertyColumns(self._connection, replace=self._replace)

@@ -4,18 +4,21 @@ import contextlib
 import hashlib
 import json
 import os
+import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from .errors import StoreError
+from .faults import machine_error
 
 
 def replace_file(path: Path, data: bytes) -> None:
     """Write a file so that a reader sees the old content or the new one, whole, also after a power cut."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with open(temporary, "wb") as file:
+        temporary.unlink(missing_ok=True)  # in a stranger's store it may be a link to something else
+        with open(temporary, "xb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
@@ -59,13 +62,73 @@ def json_bytes(content: Any) -> bytes:
 
 
 def read_bytes(path: Path, what: str) -> bytes:
-    """Read a file of a store; raises StoreError if it cannot be read."""
+    """Read a file of a store.
+
+    Raises
+    ------
+    StoreError
+        It is missing, or no regular file.
+    MachineError
+        The machine cannot read it now.
+    """
     try:
+        check_regular(path, what)
         return path.read_bytes()
     except FileNotFoundError:
         raise StoreError(f"{what} is missing: {path} does not exist.") from None
-    except OSError as error:
-        raise StoreError(f"{what} cannot be read: {path}: {error.strerror}.") from None
+    except (OSError, MemoryError, ValueError) as error:
+        raise machine_error(error, f"reading {path}") or StoreError(
+            f"{what} cannot be read: {path}: {getattr(error, 'strerror', None) or error}."
+        ) from error
+
+
+def check_regular(path: Path, what: str) -> os.stat_result:
+    """Size and times of a file of a store.
+
+    Raises
+    ------
+    StoreError
+        It is a symbolic link, which may lead anywhere, a device, or a pipe, at which a reader would wait for ever.
+    OSError
+        It is missing, or cannot be looked at.
+    """
+    status = path.lstat()
+    if not stat.S_ISREG(status.st_mode):
+        raise StoreError(f"{what} is not read: {path} {_KINDS.get(stat.S_IFMT(status.st_mode), 'is no file')}.")
+    return status
+
+
+def check_folder(path: Path) -> None:
+    """Raise StoreError if a folder of a store is there and is a symbolic link, or no folder."""
+    try:
+        mode = path.lstat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    if not stat.S_ISDIR(mode):
+        raise StoreError(f"{path} {_KINDS.get(stat.S_IFMT(mode), 'is no folder')}: a store has a folder there.")
+
+
+def check_tree(directory: Path) -> None:
+    """Raise StoreError if anything below a folder of a store is neither a folder nor a regular file."""
+    folders = [os.fspath(directory)]
+    while folders:
+        with os.scandir(folders.pop()) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(entry.path)
+                elif not entry.is_file(follow_symlinks=False):
+                    check_regular(Path(entry.path), f"{directory.name}")
+
+
+_KINDS = {
+    stat.S_IFLNK: "is a symbolic link, and a store holds its files itself: put the file there, if you trust it",
+    stat.S_IFIFO: "is a pipe",
+    stat.S_IFSOCK: "is a socket",
+    stat.S_IFBLK: "is a device",
+    stat.S_IFCHR: "is a device",
+    stat.S_IFDIR: "is a folder",
+    stat.S_IFREG: "is a file",
+}
 
 
 def parse_json(data: bytes, path: Path, what: str) -> dict[str, Any]:
@@ -123,9 +186,15 @@ def sync_tree(directory: Path) -> None:
 
 
 def sha256_file(path: Path) -> str:
-    """SHA-256 of a file, hexadecimal."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    """SHA-256 of a file, hexadecimal; raises MachineError where the machine cannot read it now."""
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except (OSError, MemoryError) as error:
+        fault = machine_error(error, f"reading {path}")
+        if fault is not None:
+            raise fault from error
+        raise
 
 
 def sha256_bytes(data: bytes | memoryview) -> str:

@@ -1,7 +1,6 @@
 """Errors that are the user's to mend: one sentence saying what, where, and the cure."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 
 def first_line(error: BaseException) -> str:
@@ -27,9 +26,8 @@ class StoreError(AttnstoreError):
     """A store that is missing, damaged, of another version, or not a store."""
 
 
-def damaged(path: Path, error: BaseException) -> StoreError:
-    """What to raise where a file of a segment cannot be read as it was written."""
-    return StoreError(f"{path} is damaged ({first_line(error)}): `store.verify()` names what else is.")
+class MachineError(AttnstoreError):
+    """The machine failed while a store was read, which may be whole: memory, threads, open files, or the disk."""
 
 
 class SourceError(AttnstoreError):

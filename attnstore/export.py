@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 
 import duckdb
 
-from .errors import AttnstoreError, StoreError, first_line
+from .catalog import catalog_errors
+from .duckdb_connection import open_in_memory
+from .errors import AttnstoreError
 from .paths import database_path
 from .quoting import literal
-from .sql import CATALOG_TABLES, create_tables
+from .sql import open_tables
 
 if TYPE_CHECKING:
     from .store import Store
@@ -54,29 +56,31 @@ def export(store: "Store", target: Path, form: str, *, arcs: bool = False) -> li
     except OSError as error:
         raise AttnstoreError(f"{target} cannot be written: {error.strerror}.") from error
     try:
-        with contextlib.closing(duckdb.connect(":memory:", config={"temp_directory": str(scratch / "spill")})) as con:
+        with contextlib.closing(open_in_memory()) as con:
             made = ["models", "skipped", "heads", *(["arcs"] if arcs else [])]
-            create_tables(con, store, {*made})
-            views = {
-                name for (name,) in con.execute("SELECT view_name FROM duckdb_views() WHERE NOT internal").fetchall()
-            }
-            names = [*(name for name in CATALOG_TABLES if name in views), *made]
-            if form == "duckdb":
-                con.execute(f"ATTACH {literal(scratch / 'out')} AS out (STORAGE_VERSION '{_STORAGE_VERSION}')")
-            else:
-                (scratch / "out").mkdir()
-            for name in names:
-                if form == "duckdb":
-                    con.execute(f"CREATE TABLE out.main.{name} AS FROM {name}")
-                else:
-                    con.execute(f"COPY {name} TO {literal(scratch / 'out' / f'{name}.parquet')} (FORMAT parquet)")
+            if arcs:
+                # DuckDB looks at no value that it copies.
+                for segment in (segment for model in store.models.values() for segment in model.segments):
+                    if "arcs" in segment.kept:
+                        segment.check_arcs(values=True)
+            names = [*open_tables(con, store, {*made}, [scratch.absolute()]), *made]
+            with catalog_errors(store.catalog_path):
+                _write(con, scratch.absolute() / "out", names, form)
         os.replace(scratch / "out", target)
-    except duckdb.IOException as error:
-        raise AttnstoreError(f"{target} cannot be written: {first_line(error)}.") from error
-    except duckdb.Error as error:
-        raise StoreError(f"{store.path} cannot be exported: {first_line(error)}.") from error
     except OSError as error:
         raise AttnstoreError(f"{target} cannot be written: {error.strerror}.") from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     return names
+
+
+def _write(connection: duckdb.DuckDBPyConnection, out: Path, names: list[str], form: str) -> None:
+    if form == "duckdb":
+        connection.execute(f"ATTACH {literal(out)} AS out (STORAGE_VERSION '{_STORAGE_VERSION}')")
+    else:
+        out.mkdir()
+    for name in names:
+        if form == "duckdb":
+            connection.execute(f"CREATE TABLE out.main.{name} AS FROM {name}")
+        else:
+            connection.execute(f"COPY {name} TO {literal(out / f'{name}.parquet')} (FORMAT parquet)")

@@ -4,14 +4,16 @@
 into JSON and back; unknown versions are refused.
 """
 
+import math
+import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from .codebook import Codebook
-from .durable import json_bytes, parse_json, read_bytes, replace_json, sha256_bytes
+from .durable import check_folder, json_bytes, parse_json, read_bytes, replace_json, sha256_bytes
 from .errors import StoreError
 
 FORMAT = "attnstore"
@@ -46,6 +48,19 @@ def checked_name(name: str, what: str) -> str:
             "starting with a letter or a digit."
         )
     return name
+
+
+def check_folders(store: Path) -> None:
+    """Raise StoreError if a folder of a store, down to those of segments, is a link or no folder.
+
+    A link could lead a reader to files that are none of the store's, and a writer to clear or fill another folder.
+    """
+    attention = store / ATTENTION
+    check_folder(attention)
+    for model in sorted(attention.iterdir()) if attention.is_dir() else ():
+        if model.is_symlink():
+            check_folder(model)
+        check_folder(model / SEGMENTS)
 
 
 def check_version(content: Mapping[str, Any], path: Path) -> None:
@@ -109,13 +124,14 @@ class StoreDocument:
     def read(cls, store: Path) -> "StoreDocument":
         """Read and check; raises StoreError if the directory is not a store this version can read."""
         path = store / STORE_FILE
-        if not path.exists():
+        if not os.path.lexists(path):
             if not store.exists():
                 raise StoreError(
                     f"{store} does not exist: "
                     f"`attnstore.ingest.ingest({str(store)!r}, [INPUT], model=MODEL)` makes one."
                 )
             raise StoreError(f"{store} is not an attnstore store: it has no {STORE_FILE}.")
+        check_folders(store)
 
         def check(content: dict[str, Any]) -> None:
             if content.get("format") != FORMAT:
@@ -123,16 +139,24 @@ class StoreDocument:
 
         content = read_document(path, "the store's description", check)
         catalog = content.get("catalog")
-        if catalog is not None:
-            checked_name(str(catalog), "catalog")
-        try:
-            return cls(catalog, content["catalog_sha256"], int(content["proteins"]), int(content["residues"]))
-        except (KeyError, TypeError, ValueError) as error:
-            raise StoreError(f"{path} is damaged: {error!r}.") from None
+        if isinstance(catalog, str):
+            checked_name(catalog, "catalog")
+        proteins, residues = content.get("proteins"), content.get("residues")
+        for name in ("catalog", "catalog_sha256"):
+            if not isinstance(content.get(name), str if catalog is not None else type(None)):
+                raise StoreError(f"{path} is damaged: {name} is {content.get(name)!r}.")
+        if not _is_count(proteins) or not _is_count(residues):
+            raise StoreError(f"{path} is damaged: proteins and residues are {proteins!r} and {residues!r}.")
+        return cls(catalog, content["catalog_sha256"], proteins, residues)
 
     def write(self, store: Path) -> None:
         """Replace ``store.json``."""
         write_document(store / STORE_FILE, {"format": FORMAT, **asdict(self)})
+
+
+def _is_count(value: object, least: int = 0) -> TypeGuard[int]:
+    """Is it an integer, and not true or false, that a column of integers holds?"""
+    return type(value) is int and least <= value < 1 << 63
 
 
 def check_keep(keep: tuple[str, ...]) -> None:
@@ -216,11 +240,8 @@ class ModelDocument:
         try:
             content["codebook"], content["keep"] = tuple(content["codebook"]), tuple(content["keep"])
             document = cls(**content)
-            _ = document.edges
-            check_keep(document.keep)
-            if document.randomize not in (None, "weights", "sequence"):
-                raise ValueError(f"randomize is {document.randomize!r}")
-        except (KeyError, TypeError, ValueError) as error:
+            document._check()
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise StoreError(f"{path} is damaged: {error}.") from None
         if checked_name(document.name, "model") != directory.name:
             raise StoreError(f"{path} is damaged: it describes model {document.name}.")
@@ -229,6 +250,16 @@ class ModelDocument:
     def write(self, directory: Path) -> None:
         """Write ``model.json``."""
         write_document(directory / MODEL_FILE, asdict(self))
+
+    def _check(self) -> None:
+        """Raise ValueError unless every member is of its type and within the limits of the format."""
+        for each in fields(self):
+            value = getattr(self, each.name)
+            if not _MEMBERS[each.name](value):
+                raise ValueError(f"{each.name} is {str(value)[:100]!r}")
+        check_keep(self.keep)
+        if self.layers * self.heads * self.edges.size > _LARGEST_ARRAY:
+            raise ValueError(f"it has {self.layers} layers of {self.heads} heads")
 
     @property
     def edges(self) -> Codebook:
@@ -247,6 +278,39 @@ class ModelDocument:
             if key not in self.FREE and mine[key] != theirs[key]:
                 return f"{key} was {_shown(mine[key])} and is {_shown(theirs[key])}"
         return None
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _is_number(value: object) -> bool:
+    return type(value) in (int, float) and math.isfinite(value)  # type: ignore[arg-type]
+
+
+#: What Blosc takes at once, in bytes; the limits of the format come of it.
+_LARGEST_ARRAY = 2**29 - 5
+
+#: Whether the value of each member of ``model.json`` is possible.
+_MEMBERS: Mapping[str, Callable[[Any], bool]] = {
+    **dict.fromkeys(("name", "source", "weights_sha256", "architecture"), _is_text),
+    "layers": lambda value: _is_count(value, 1) and value <= 1 << 16,
+    "heads": lambda value: _is_count(value, 1) and value <= 1 << 16,
+    "causal": lambda value: isinstance(value, bool),
+    "tokenizer": lambda value: isinstance(value, dict),
+    "precision": lambda value: value in ("float32", "bfloat16", "float16"),
+    "randomize": lambda value: value in (None, "weights", "sequence"),
+    "seed": lambda value: value is None or (type(value) is int and abs(value) < 1 << 64),
+    "long": lambda value: value in ("truncate", "skip"),
+    "keep": lambda value: all(map(_is_text, value)),
+    **dict.fromkeys(
+        ("max_residues", "batch_pairs", "segment_entries", "chunk_pairs"), lambda value: _is_count(value, 1)
+    ),
+    "arc_floor": lambda value: _is_number(value) and 0 < value <= 1,
+    "codebook": lambda value: all(map(_is_text, value)),
+    "check": _is_number,
+    "versions": lambda value: isinstance(value, dict),
+}
 
 
 def _shown(value: Any) -> Any:
@@ -275,6 +339,15 @@ class SegmentEntry:
     arcs: int
     bytes: int
 
+    def check(self) -> None:
+        """Raise ValueError or StoreError unless every member is possible."""
+        if not _is_text(self.id) or not _is_text(self.sha256):
+            raise ValueError(f"a segment has the id {self.id!r}")
+        checked_name(self.id, "segment")
+        for name in ("number", "proteins", "residues", "pairs", "arcs", "bytes"):
+            if not _is_count(getattr(self, name)):
+                raise ValueError(f"{name} of segment {self.id} is {getattr(self, name)!r}")
+
 
 @dataclass(frozen=True)
 class Skipped:
@@ -282,6 +355,11 @@ class Skipped:
 
     protein: str
     reason: str
+
+    def check(self) -> None:
+        """Raise ValueError unless both are text."""
+        if not _is_text(self.protein) or not _is_text(self.reason):
+            raise ValueError(f"a skipped protein is {self.protein!r}")
 
 
 @dataclass(frozen=True)
@@ -307,10 +385,14 @@ class Manifest:
         try:
             listed = tuple(SegmentEntry(**entry) for entry in content["segments"])
             skipped = tuple(Skipped(**entry) for entry in content["skipped"])
-        except (KeyError, TypeError) as error:
+            for segment in listed:
+                segment.check()
+            for entry in skipped:
+                entry.check()
+            if len({segment.id for segment in listed}) < len(listed):
+                raise ValueError("it lists a segment twice")
+        except (KeyError, TypeError, ValueError) as error:
             raise StoreError(f"{path} is damaged: {error}.") from None
-        for segment in listed:
-            checked_name(segment.id, "segment")
         return cls(listed, skipped)
 
     def write(self, directory: Path) -> None:

@@ -10,14 +10,19 @@ from types import TracebackType
 import duckdb
 import pyarrow as pa
 
-from .catalog import current_catalog
-from .durable import sha256_file, sync_directory, sync_file
+from .catalog import current_catalog, lock
+from .catalog_schema import check_catalog
+from .durable import check_regular, sha256_file, sync_directory, sync_file
 from .errors import StoreError, first_line
+from .faults import machine_error
 from .layout import StoreDocument
 from .quoting import literal
 
 #: Oldest DuckDB that reads a catalog of this format version.
 _STORAGE_VERSION = "v2.0.0"
+
+#: Of the files that DuckDB writes for a database.
+_SUFFIXES = ("", ".wal", ".wal.checkpoint", ".wal.recovery")
 
 
 class NextCatalog:
@@ -36,9 +41,10 @@ class NextCatalog:
         self.document = StoreDocument.read(store)
         self._store = store
         self._path = store / f".catalog.{os.getpid()}.tmp"
+        self._spill = Path(f"{self._path}.spill")
         # What does not fit goes to a directory beside the catalog, and not to one in the working directory.
         self.connection = duckdb.connect(
-            ":memory:", config={"memory_limit": "96MB", "threads": 1, "temp_directory": f"{self._path}.spill"}
+            ":memory:", config={"memory_limit": "96MB", "threads": 1, "temp_directory": str(self._spill)}
         )
 
     def __enter__(self) -> "NextCatalog":
@@ -47,21 +53,25 @@ class NextCatalog:
                 # A killed writer's: the caller sees to it that there is one writer at a time.
                 for leftover in (*self._store.glob(".catalog.*.tmp*"), *self._store.glob(".store.json.*.tmp")):
                     _remove(leftover)
-                if self.document.catalog is not None:
-                    self._copy_current()
+                current = None if self.document.catalog is None else self._copy_current()
+                lock(self.connection, [Path(f"{self._path}{suffix}") for suffix in _SUFFIXES], [self._spill])
                 self.connection.execute(f"ATTACH {literal(self._path)} AS next (STORAGE_VERSION '{_STORAGE_VERSION}')")
+                if current is not None:
+                    check_catalog(self.connection, "next", current)
                 self.connection.execute("USE next")
         except BaseException:
             self._clean_up()
             raise
         return self
 
-    def _copy_current(self) -> None:
+    def _copy_current(self) -> Path:
         current = current_catalog(self._store, self.document)
+        check_regular(current, "the catalog")
         shutil.copyfile(current, self._path)
         # The copy gets a digest of its own: damage must not come to be vouched for by it.
         if sha256_file(self._path) != self.document.catalog_sha256:
             raise StoreError(f"the catalog {current} is damaged: it does not have the digest it was written with.")
+        return current
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -102,7 +112,7 @@ class NextCatalog:
 
 
 def _remove(path: Path) -> None:
-    shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -110,8 +120,10 @@ def storage_errors() -> Iterator[None]:
     """Errors in writing a catalog as a StoreError of one sentence."""
     try:
         yield
-    except (duckdb.Error, OSError) as error:
-        raise StoreError(f"writing the catalog failed: {first_line(error).rstrip('.')}.") from error
+    except (duckdb.Error, OSError, MemoryError) as error:
+        raise machine_error(error, "writing the catalog") or StoreError(
+            f"writing the catalog failed: {first_line(error).rstrip('.')}."
+        ) from error
 
 
 @contextlib.contextmanager

@@ -30,12 +30,13 @@ NEGATIVE = "FALSE"
 UNRESOLVED = "NULL where not resolved"
 NOT_GIVEN = "NULL where not given"
 
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
+#: What a property may be called.
+PROPERTY_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
 
 
 def is_name(name: str) -> bool:
     """Whether a property may be called so."""
-    return _NAME.fullmatch(name) is not None
+    return PROPERTY_NAME.fullmatch(name) is not None
 
 
 #: Letters that names of columns have and properties' names cannot.

@@ -20,15 +20,6 @@ from .next_catalog import incoming
 from .properties import SQL_TYPES, TABLES, Level, Property, Source
 from .quoting import identifier
 
-SCHEMA = """
-CREATE TABLE pairs (protein_index INTEGER, protein VARCHAR, source INTEGER, target INTEGER);
-CREATE TABLE properties (
-    name VARCHAR, level VARCHAR, type VARCHAR, unit VARCHAR, description VARCHAR, absent VARCHAR,
-    source VARCHAR, source_sha256 VARCHAR, known BIGINT, positive BIGINT);
-CREATE TABLE property_sources (name VARCHAR, level VARCHAR, source VARCHAR, sha256 VARCHAR, absent VARCHAR);
-"""
-
-
 #: Between the definitions of a column whose values follow several, of which so many are given.
 _OR, _MORE, _DEFINITIONS = "; or ", "others", 4
 

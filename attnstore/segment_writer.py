@@ -19,12 +19,9 @@ from .codebook import FILL
 from .durable import Written
 from .errors import StoreError, first_line
 from .layout import KEEP, SEGMENT_FILE, SEGMENTS, VERSION, SegmentEntry
-from .segment import ARC_SCHEMA, MARGINALS, Array, LocalProteins
+from .segment import ARC_BANDS, ARC_ROWS, ARC_SCHEMA, MARGINALS, Array, LocalProteins
 from .shard_writer import write_array, write_group
 
-#: Row groups of arcs are cut at these weights, so that a threshold skips whole groups.
-ARC_BANDS = (0.3, 0.1)
-_ARC_ROWS = 1 << 17
 #: Of a chunk of hidden representations, at least, unless the segment is smaller.
 _HIDDEN_BYTES = 1 << 20
 
@@ -233,8 +230,8 @@ def _write_arcs(path: Path, contents: SegmentContents) -> Files:
         write_page_checksum=True,
     ) as writer:
         for begin, end in zip([0, *ends], ends, strict=False):
-            for first in range(begin, end, _ARC_ROWS):
-                writer.write_table(table.slice(first, min(_ARC_ROWS, end - first)), row_group_size=_ARC_ROWS)
+            for first in range(begin, end, ARC_ROWS):
+                writer.write_table(table.slice(first, min(ARC_ROWS, end - first)), row_group_size=ARC_ROWS)
     return write_parquet(path, buffer.getvalue())
 
 

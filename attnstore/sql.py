@@ -12,29 +12,33 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from . import catalog
+from . import catalog, catalog_schema
 from .arguments import check_text
-from .duckdb_connection import translated
+from .duckdb_connection import open_in_memory, translated
 from .errors import QueryError
-from .forked import outlives_fork
+from .faults import machine_error
 from .layout import ingest_with, lacking
 from .quoting import literal
+from .relation import Relation
+from .time_limit import run, time_limit
 
 if TYPE_CHECKING:
     from .layout import ModelDocument
+    from .segment import Segment
     from .store import Model, Store
 
 #: Tables of the catalog that user SQL sees.
-CATALOG_TABLES = ("proteins", "members", "residues", "pairs", "properties", "property_sources", "excluded")
+CATALOG_TABLES = (*catalog_schema.COLUMNS, *catalog_schema.OPTIONAL)
 
 
-def relation(store: "Store", statement: str) -> duckdb.DuckDBPyRelation:
+def relation(store: "Store", statement: str, *, timeout: float | None = None) -> Relation:
     """Run one SELECT over ``proteins``, ``residues``, ``arcs``, ``heads`` and the other tables of a store.
 
     Parameters
     ----------
     store : Store
     statement : exactly one SELECT statement of DuckDB's SQL
+    timeout : seconds that an answer may take; None for any
 
     Raises
     ------
@@ -42,16 +46,17 @@ def relation(store: "Store", statement: str) -> duckdb.DuckDBPyRelation:
         If it is anything else, or DuckDB cannot bind it.
     """
     check_text("statement", statement)
-    connection = outlives_fork(duckdb.connect(":memory:"))
+    connection = open_in_memory()
     with duckdb_errors():
         check_one_select(connection.extract_statements(statement))
         wanted = _named_tables(connection, statement)
     if "attention" in wanted:
         call = f"store.query({statement!r})" if "`" not in statement and len(statement) < 300 else "store.query(SQL)"
         raise QueryError(f"the table attention is answered from the model's segments: ask with `{call}`.")
-    open_tables(connection, store, wanted)
-    with duckdb_errors():
-        return connection.sql(statement)
+    with time_limit(timeout):
+        open_tables(connection, store, wanted)
+        with duckdb_errors():
+            return Relation(connection, run(connection, lambda: connection.sql(statement)), timeout)
 
 
 def _named_tables(connection: duckdb.DuckDBPyConnection, statement: str) -> set[str]:
@@ -63,18 +68,61 @@ def _named_tables(connection: duckdb.DuckDBPyConnection, statement: str) -> set[
         return {word.lower() for word in re.findall(r"\w+", statement)}
 
 
-def open_tables(connection: duckdb.DuckDBPyConnection, store: "Store", wanted: set[str]) -> None:
-    """Make those tables of a store that are named, in an empty in-memory DuckDB, and lock it in for good."""
-    lock(connection, create_tables(connection, store, wanted))
+def open_tables(
+    connection: duckdb.DuckDBPyConnection, store: "Store", wanted: set[str], folders: Sequence[Path] = ()
+) -> list[str]:
+    """Make those tables of a store that are named, in an empty in-memory DuckDB, and lock it in for good.
+
+    Parameters
+    ----------
+    connection : of an in-memory DuckDB in which there is nothing yet
+    store : Store
+    wanted : tables besides those of the catalog, which all are made
+    folders : that the connection may write to
+
+    Returns
+    -------
+    list of str
+        Tables of the catalog that there are.
+    """
+    path = store.catalog_path
+    arcs = _arc_files(store) if "arcs" in wanted else []
+    files = [*catalog.files_of(path), *(segment.arcs_path for _, segment in arcs)]
+    catalog.lock(connection, files, folders)
+    catalog.attach(connection, path, "catalog")
+    there = {name for (name,) in connection.execute("SELECT name FROM (SHOW TABLES FROM catalog)").fetchall()}
+    # Not all are there in a catalog from before there were properties.
+    tables = [table for table in CATALOG_TABLES if table in there]
+    for table in tables:
+        connection.execute(f"CREATE VIEW {table} AS FROM catalog.main.{table}")
+    if "excluded" not in there:  # older catalogs name no chains that were left out
+        columns = ", ".join(f"NULL::{kind} AS {name}" for name, kind in catalog_schema.OPTIONAL["excluded"].items())
+        connection.execute(f"CREATE VIEW excluded AS SELECT {columns} WHERE false")
+        tables.append("excluded")
+    makers: dict[str, Callable[[Store], pa.Table]] = {"models": _models, "skipped": _skipped, "heads": _heads}
+    for name, make in makers.items():
+        if name in wanted:
+            _create(connection, name, make(store))
+    if "arcs" in wanted:
+        _create_arcs(connection, arcs)
+    return tables
+
+
+def _create(connection: duckdb.DuckDBPyConnection, name: str, rows: pa.Table) -> None:
+    connection.register("incoming", rows)
+    connection.execute(f"CREATE TABLE {name} AS FROM incoming")
+    connection.unregister("incoming")
 
 
 @contextlib.contextmanager
 def duckdb_errors() -> Iterator[None]:
-    """DuckDB's errors as a QueryError of one sentence."""
+    """DuckDB's errors as a QueryError of one sentence; a MachineError where the machine failed."""
     try:
         yield
     except duckdb.Error as error:
-        raise translated(error) from error
+        if isinstance(error, duckdb.OutOfMemoryException):
+            raise translated(error) from error
+        raise machine_error(error, "answering the query") or translated(error) from error
 
 
 def check_one_select(statements: Sequence[duckdb.Statement]) -> None:
@@ -89,43 +137,8 @@ def check_one_select(statements: Sequence[duckdb.Statement]) -> None:
         raise QueryError(f"a query is exactly one SELECT statement; this is {kinds}.")
 
 
-def lock(connection: duckdb.DuckDBPyConnection, files: list[Path]) -> None:
-    """Let a connection read the given files and nothing else, for good."""
-    paths = ", ".join(literal(path) for path in files)
-    connection.execute("SET python_enable_replacements = false")
-    connection.execute("SET autoinstall_known_extensions = false")
-    connection.execute("SET autoload_known_extensions = false")
-    connection.execute(f"SET allowed_paths = [{paths}]")
-    connection.execute("SET enable_external_access = false")
-    connection.execute("SET lock_configuration = true")
-
-
-def create_tables(connection: duckdb.DuckDBPyConnection, store: "Store", wanted: set[str]) -> list[Path]:
-    """Make the tables a statement names; returns the files that it may read."""
-    path = store.catalog_path
-    catalog.attach(connection, path, "catalog")
-    there = {name for (name,) in connection.execute("SELECT name FROM (SHOW TABLES FROM catalog)").fetchall()}
-    for table in CATALOG_TABLES:
-        if table in there:  # not so of a catalog from before there were properties
-            connection.execute(f"CREATE VIEW {table} AS FROM catalog.main.{table}")
-        elif table == "excluded":
-            # Older catalogs name no chains that were left out.
-            columns = ", ".join(f"NULL::VARCHAR AS {name}" for name in ("id", "file", "reason"))
-            connection.execute(f"CREATE VIEW excluded AS SELECT {columns} WHERE false")
-    files = [path]
-    makers: dict[str, Callable[[Store], pa.Table]] = {"models": _models, "skipped": _skipped, "heads": _heads}
-    for name, make in makers.items():
-        if name in wanted:
-            connection.register("incoming", make(store))
-            connection.execute(f"CREATE TABLE {name} AS FROM incoming")
-            connection.unregister("incoming")
-    if "arcs" in wanted:
-        files += _create_arcs(connection, store)
-    return files
-
-
-def _create_arcs(connection: duckdb.DuckDBPyConnection, store: "Store") -> list[Path]:
-    """The arcs of every model that kept them.
+def _arc_files(store: "Store") -> "list[tuple[str, Segment]]":
+    """Segments with arcs, each with the name of its model; their files are checked, for DuckDB checks no digest.
 
     Raises
     ------
@@ -140,36 +153,37 @@ def _create_arcs(connection: duckdb.DuckDBPyConnection, store: "Store") -> list[
         if len(without) == len(models):
             raise QueryError(f"there is no table arcs: {said}: {ingest_with(model.document.keep, 'arcs')}.")
         warnings.warn(f"the table arcs is not of all models: {said}.", stacklevel=2)
-    files: list[Path] = []
+    found = [(model.name, segment) for model in models if model not in without for segment in model.segments]
+    for _, segment in found:
+        segment.check_arcs()
+    return found
+
+
+#: Types of arcs as users see them: signed, so that a difference of two positions is one, and wide enough for it.
+_ARCS = "layer INTEGER, head INTEGER, source INTEGER, target INTEGER, separation INTEGER, weight FLOAT"
+
+
+def _create_arcs(connection: duckdb.DuckDBPyConnection, arcs: "Sequence[tuple[str, Segment]]") -> None:
+    """The view `arcs` over the files of segments."""
+    if not arcs:
+        connection.execute(f"CREATE TABLE arcs (model VARCHAR, protein VARCHAR, {_ARCS})")
+        return
     columns: dict[str, list[Any]] = {"file": [], "local": [], "model": [], "id": []}
-    for model in models:
-        if model in without:
-            continue
-        for segment in model.segments:
-            names = segment.proteins.id
-            columns["file"] += [len(files)] * len(names)
-            columns["local"] += range(len(names))
-            columns["model"] += [model.name] * len(names)
-            columns["id"] += names
-            # DuckDB checks no digest and no page's checksum.
-            segment.check_arcs()
-            files.append(segment.arcs_path)
-    if not files:
-        connection.execute(
-            "CREATE TABLE arcs (model VARCHAR, protein VARCHAR, layer USMALLINT, head USMALLINT, "
-            "source UINTEGER, target UINTEGER, weight FLOAT)"
-        )
-        return files
+    for number, (model, segment) in enumerate(arcs):
+        names = segment.proteins.id
+        columns["file"] += [number] * len(names)
+        columns["local"] += range(len(names))
+        columns["model"] += [model] * len(names)
+        columns["id"] += names
     types = {"file": pa.uint64(), "local": pa.uint32(), "model": pa.string(), "id": pa.string()}
-    connection.register("incoming", pa.table({key: pa.array(columns[key], kind) for key, kind in types.items()}))
-    connection.execute("CREATE TABLE arc_proteins AS FROM incoming")
-    connection.unregister("incoming")
-    listed = ", ".join(literal(path) for path in files)
+    _create(connection, "arc_proteins", pa.table({key: pa.array(columns[key], kind) for key, kind in types.items()}))
+    listed = ", ".join(literal(segment.arcs_path) for _, segment in arcs)
     connection.execute(
-        "CREATE VIEW arcs AS SELECT p.model, p.id AS protein, a.layer, a.head, a.source, a.target, a.weight "
+        "CREATE VIEW arcs AS SELECT p.model, p.id AS protein, a.layer::INTEGER AS layer, a.head::INTEGER AS head, "
+        "a.source::INTEGER AS source, a.target::INTEGER AS target, "
+        "abs(a.source::INTEGER - a.target::INTEGER) AS separation, a.weight "
         f"FROM read_parquet([{listed}]) a JOIN arc_proteins p ON a.file_index = p.file AND a.protein = p.local"
     )
-    return files
 
 
 def _models(store: "Store") -> pa.Table:

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 from .arguments import check_text, nearest
 from .codebook import Codebook
 from .errors import QueryError, StoreError
+from .faults import check_address_space
 from .layout import ATTENTION, MANIFEST_FILE, MODEL_FILE, STORE_FILE, Manifest, ModelDocument, StoreDocument
 from .paths import database_path, user_path
 from .segment import Segment, open_segment
 
 if TYPE_CHECKING:
-    import duckdb
     import pyarrow as pa
     import xarray as xr
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from .queries.report.report import Report
     from .queries.result import Alignment
     from .queries.views.view import View
+    from .relation import Relation
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -118,6 +119,7 @@ class Model:
                     f"segment {segment.entry.id} of model {self.name} is damaged: it holds {','.join(segment.kept)}, "
                     f"and {MODEL_FILE} says {','.join(self.document.keep)}."
                 )
+            segment.check_counts()
         return segments
 
     @cached_property
@@ -285,9 +287,19 @@ class Store:
         with self._as_opened():
             return hidden(self, protein, layer, model)
 
-    def sql(self, statement: str) -> "duckdb.DuckDBPyRelation":
+    def sql(self, statement: str, *, timeout: float | None = None) -> "Relation":
         """One SELECT over ``proteins``, ``members``, ``residues``, ``pairs``, ``properties``, ``property_sources``,
         ``excluded``, ``arcs``, ``heads``, ``models`` and ``skipped``, in DuckDB, which can touch no other file.
+
+        Parameters
+        ----------
+        statement : exactly one SELECT of DuckDB's SQL
+        timeout : seconds that an answer may take; None for any
+
+        Returns
+        -------
+        Relation
+            The rows are found when they are asked for: ``.df()``, ``.fetchall()``, ``.to_arrow_table()``, …
 
         Raises
         ------
@@ -297,21 +309,21 @@ class Store:
         from .sql import relation
 
         with self._as_opened():
-            return relation(self, statement)
+            return relation(self, statement, timeout=timeout)
 
-    def proteins(self) -> "duckdb.DuckDBPyRelation":
+    def proteins(self) -> "Relation":
         """The proteins, a row each with id, length, sequence and properties: ``.df()``, ``.to_arrow_table()``, …"""
         return self.sql("SELECT * FROM proteins ORDER BY protein_index")
 
-    def residues(self) -> "duckdb.DuckDBPyRelation":
+    def residues(self) -> "Relation":
         """The residues, a row each with protein, pos, aa, coordinates and properties."""
         return self.sql("SELECT * FROM residues ORDER BY protein_index, pos")
 
-    def pairs(self) -> "duckdb.DuckDBPyRelation":
+    def pairs(self) -> "Relation":
         """The pairs of which a property is listed; a row without ends is for all others of its protein."""
         return self.sql("SELECT * FROM pairs ORDER BY protein_index, source NULLS FIRST, target")
 
-    def properties(self) -> "duckdb.DuckDBPyRelation":
+    def properties(self) -> "Relation":
         """The dictionary of properties: type, unit, meaning, source, and how many values are known and true."""
         return self.sql("SELECT * FROM properties")
 
@@ -468,7 +480,10 @@ def open_store(path: str | os.PathLike[str]) -> Store:
     ------
     StoreError
         If it is not a store, is damaged, or was written by a newer version.
+    MachineError
+        If the machine cannot read it: the disk, open files, or too little address space.
     """
+    check_address_space()
     directory = database_path(path)
     StoreDocument.read(directory)
     models: dict[str, Model] = {}

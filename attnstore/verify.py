@@ -10,7 +10,8 @@ from pathlib import Path
 from . import durable
 from .agreement import disagreements
 from .catalog import catalog_errors, connect, current_catalog
-from .errors import AttnstoreError, StoreError
+from .errors import StoreError
+from .faults import check_address_space, machine_error
 from .layout import (
     ATTENTION,
     FORMAT,
@@ -25,6 +26,7 @@ from .layout import (
     ModelDocument,
     SegmentEntry,
     StoreDocument,
+    check_folders,
     check_version,
     read_document,
 )
@@ -72,6 +74,7 @@ def verify(path: Path, *, progress: bool = False) -> list[Problem]:
     StoreError
         If it is no store, or a newer version wrote a part of it.
     """
+    check_address_space()
     path = database_path(path)
     refuse_newer(path)
     problems: list[Problem] = []
@@ -131,6 +134,7 @@ def refuse_newer(path: Path) -> None:
 
 def model_directories(path: Path) -> list[Path]:
     """Where models are, those included that have lost the documents by which a reader knows them."""
+    check_folders(path)
     attention, marks = path / ATTENTION, (MODEL_FILE, MANIFEST_FILE, PLAN_FILE, SEGMENTS)
     places = sorted(attention.iterdir()) if attention.is_dir() else []
     return [place for place in places if any((place / mark).exists() for mark in marks)]
@@ -154,7 +158,7 @@ def catalog_problems(path: Path, document: StoreDocument) -> Iterator[str]:
             ).fetchone()
         if found != (document.proteins, document.residues):
             yield f"the catalog {catalog} does not hold {document.proteins} proteins and {document.residues} residues."
-    except AttnstoreError as error:
+    except StoreError as error:
         yield str(error)
 
 
@@ -172,8 +176,8 @@ def _plan_problems(directory: Path, manifest: Manifest) -> list[str]:
         return []
     try:
         planned = len(read_document(path, f"the plan of model {directory.name}")["segments"])
-    except (AttnstoreError, KeyError, TypeError) as error:
-        return [str(error) if isinstance(error, AttnstoreError) else f"{path} is damaged: {error!r}."]
+    except (StoreError, KeyError, TypeError) as error:
+        return [str(error) if isinstance(error, StoreError) else f"{path} is damaged: {error!r}."]
     numbers = sorted(entry.number for entry in manifest.segments)
     if len(set(numbers)) < len(numbers) or not all(0 <= number < planned for number in numbers):
         return [f"the manifest of model {directory.name} lists segments that are not of its plan {path}."]
@@ -183,7 +187,7 @@ def _plan_problems(directory: Path, manifest: Manifest) -> list[str]:
 def _repetitions(directory: Path, manifest: Manifest) -> list[str]:
     try:
         held = Counter(name for entry in manifest.segments for name in open_segment(directory, entry).proteins.id)
-    except AttnstoreError:
+    except StoreError:
         return []  # the segment in question is named elsewhere
     skipped = {entry.protein for entry in manifest.skipped}
     return [
@@ -207,7 +211,7 @@ def segment_problems(
     damaged = False
     try:
         listed = recorded_files(place, entry)
-    except AttnstoreError as error:
+    except StoreError as error:
         yield str(error)
         return
     total = (place / SEGMENT_FILE).stat().st_size + sum(file.size for file in listed)
@@ -224,7 +228,7 @@ def segment_problems(
         try:
             segment = open_segment(directory, entry)
             yield from (f"{of}: {problem}." for problem in _content_problems(model, segment, known))
-        except AttnstoreError as error:
+        except StoreError as error:
             yield str(error)
 
 
@@ -242,6 +246,9 @@ def _file_problem(file: Path, size: int, sha256: str) -> str | None:
         if durable.sha256_file(file) != sha256:
             return "does not have the digest it was written with"
     except OSError as error:
+        fault = machine_error(error, f"reading {file}")
+        if fault is not None:
+            raise fault from error
         return f"is missing ({error.strerror})"
     return None
 

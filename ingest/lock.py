@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
+from ..durable import check_regular
 from ..errors import StoreError
 
 LOCK_FILE = "lock"
@@ -50,7 +51,7 @@ def held(directory: Path, what: str, *, force: bool = False) -> Iterator[None]:
     StoreError
         If another process holds it; the sentence names its host, number and start.
     """
-    with open(directory / LOCK_FILE, "a+b", buffering=0) as file:
+    with open(directory / LOCK_FILE, "a+b", buffering=0, opener=_own) as file:
         locked = _flock(file, directory, wait=False)
         holder = _read(file)
         if locked is False:
@@ -100,6 +101,13 @@ def _flock(file: BinaryIO | int, place: Path, *, wait: bool) -> bool | None:
         )
         return None
     return True
+
+
+def _own(path: str, flags: int) -> int:
+    """Open a lock file, but not what a link in a stranger's store leads to: the file is emptied in the end."""
+    with contextlib.suppress(FileNotFoundError):
+        check_regular(Path(path), "the lock")
+    return os.open(path, flags, 0o666)
 
 
 def _may_live(holder: Holder, *, locked: bool) -> bool:

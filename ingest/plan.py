@@ -114,10 +114,15 @@ def read_plan(directory: Path) -> list[PlannedSegment]:
         return []
     content = read_document(path, f"the plan of model {directory.name}")
     try:
-        return [
+        plan = [
             PlannedSegment(int(segment["number"]), tuple(map(tuple, segment["batches"])))
             for segment in content["segments"]
         ]
+        if not all(isinstance(name, str) for segment in plan for name in segment.proteins):
+            raise ValueError("an id is no text")
+        if [segment.number for segment in plan] != list(range(len(plan))):
+            raise ValueError("segments are not numbered from 0")
+        return plan
     except (KeyError, TypeError, ValueError) as error:
         raise StoreError(f"{path} is damaged: {error!r}.") from None
 

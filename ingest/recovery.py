@@ -11,7 +11,8 @@ import pyarrow.parquet as pq
 
 from ..catalog import catalog_errors, connect, current_catalog
 from ..durable import sha256_file, sync_directory
-from ..errors import AttnstoreError, StoreError
+from ..errors import StoreError
+from ..faults import damage_suppressed
 from ..layout import SEGMENT_FILE, SEGMENTS, ModelDocument, SegmentEntry, Skipped, StoreDocument
 from ..segment import LocalProteins, Segment, open_segment, recorded_files
 from .plan import PlannedSegment, plan_segments
@@ -33,7 +34,7 @@ def recovered_entries(directory: Path) -> list[SegmentEntry]:
         number = place.name.partition("-")[0]
         if number.isdecimal():
             entry = SegmentEntry(place.name, int(number), _NO_DIGEST, 0, 0, 0, 0, 0)
-            with contextlib.suppress(AttnstoreError, OSError):
+            with damage_suppressed():
                 entry = replace(entry, sha256=sha256_file(place / SEGMENT_FILE))
                 entry = _counted(directory, entry)
             entries.append(entry)
@@ -56,7 +57,7 @@ def _counted(directory: Path, entry: SegmentEntry) -> SegmentEntry:
 def proteins_of(directory: Path, entry: SegmentEntry) -> LocalProteins | None:
     """The proteins of a segment of which other files may be damaged; None if they cannot be told."""
     place = directory / SEGMENTS / entry.id
-    with contextlib.suppress(AttnstoreError, OSError):
+    with damage_suppressed():
         digests = {file.path: file.sha256 for file in recorded_files(place, entry)}
         if sha256_file(place / "proteins.parquet") == digests.get("proteins.parquet"):
             return Segment(place, entry, (), ()).proteins
@@ -104,7 +105,7 @@ def recovered_store_document(path: Path, needed: Mapping[str, str]) -> StoreDocu
     """
     found = []
     for catalog in path.glob("catalog-*.duckdb"):
-        with contextlib.suppress(AttnstoreError, OSError):
+        with damage_suppressed():
             found.append((_described(catalog, needed), catalog.stat().st_mtime_ns))
     return max(found, key=lambda entry: (entry[0].proteins, entry[1]))[0] if found else None
 
@@ -118,7 +119,7 @@ def rebuild_catalog(path: Path, inputs: Sequence[Path], needed: Mapping[str, str
         If they cannot be read, or lack a protein that is needed; the store is then as it was.
     """
     for leftover in path.glob(".catalog-*"):  # of a run that was killed
-        shutil.rmtree(leftover)
+        leftover.unlink() if leftover.is_symlink() else shutil.rmtree(leftover)
     with tempfile.TemporaryDirectory(prefix=".catalog-", dir=path) as folder:
         scratch = Path(folder)
         StoreDocument().write(scratch)

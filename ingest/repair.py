@@ -4,12 +4,14 @@ While a segment is damaged the manifest goes on listing it, so that no query is 
 gives way when its replacement is there. So a repair may be killed at any moment; the next one finishes it.
 """
 
+from __future__ import annotations
+
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from ..errors import AttnstoreError, ModelError, StoreError
+from ..errors import AttnstoreError, MachineError, ModelError, StoreError
 from ..layout import SEGMENTS, Manifest, ModelDocument, SegmentEntry, StoreDocument
 from ..paths import database_path, expanded, user_path
 from ..progress import bar
@@ -49,12 +51,33 @@ class Repaired:
     segments: int = 0
 
 
+@dataclass(frozen=True)
+class _Source:
+    """Where models are loaded from: a place that was given, or, with consent, the one that a store names."""
+
+    given: str | None
+    trusted: bool | Callable[[str, str], bool]
+
+    def of(self, document: ModelDocument) -> str:
+        """Where to load a model from; raises ModelError where nobody consented to it."""
+        if self.given is not None:
+            return expanded(self.given)
+        trusted = self.trusted if isinstance(self.trusted, bool) else self.trusted(document.name, document.source)
+        if not trusted:
+            raise ModelError(
+                f"its model has to be loaded, and the store says that it is at {document.source!r}. Pass "
+                f"trust_source=True if you trust who made the store, or model_source={document.source!r}."
+            )
+        return document.source
+
+
 def repair(
     store: str | os.PathLike[str],
     inputs: Sequence[str | os.PathLike[str]] = (),
     *,
     model: str | None = None,
     model_source: str | None = None,
+    trust_source: bool | Callable[[str, str], bool] = False,
     device: str = "auto",
     keep_duplicates: bool = False,
     progress: bool = False,
@@ -67,7 +90,10 @@ def repair(
     store : directory
     inputs : files and folders that were ingested; read where the catalog has to be built again
     model : name in the store of the one model to mend; by default all are
-    model_source : hub id or folder to load it from; by default where it was loaded from
+    model_source : hub id or folder to load it from
+    trust_source : without `model_source`, load it from where the store says that it was loaded from. Say so only if
+        you trust whoever made the store: it may name any folder. Or a function of the model's name and that place
+        that is asked once a model has to be loaded
     device : 'auto', 'cpu', 'cuda', 'cuda:1', …
     keep_duplicates : identical sequences were ingested apart; concerns `inputs`
     progress : draw progress bars on standard error
@@ -94,12 +120,17 @@ def repair(
     try:
         with storage_errors(path), waiting(path):
             _mend_catalog(path, [user_path(entry) for entry in inputs], keep_duplicates, repaired)
+    except MachineError:
+        raise
     except AttnstoreError as error:
         repaired.left.append(str(error))
     for directory in chosen:
         try:
             with storage_errors(path), held(directory, f"model {directory.name}", force=force):
-                _mend_model(path, directory, repaired, source=model_source, device=device, progress=progress)
+                source = _Source(model_source, trust_source)
+                _mend_model(path, directory, repaired, source=source, device=device, progress=progress)
+        except MachineError:
+            raise
         except AttnstoreError as error:
             repaired.left.append(str(error))
     return repaired
@@ -161,7 +192,7 @@ def _model_document(directory: Path) -> ModelDocument:
 
 
 def _mend_model(
-    path: Path, directory: Path, repaired: Repaired, *, source: str | None, device: str, progress: bool
+    path: Path, directory: Path, repaired: Repaired, *, source: _Source, device: str, progress: bool
 ) -> None:
     """Raises AttnstoreError where something cannot be mended."""
     document = _model_document(directory)
@@ -173,6 +204,8 @@ def _mend_model(
         after = _compute_again(
             path, directory, document, before, again, source=source, device=device, progress=progress
         )
+    except MachineError:
+        raise
     except AttnstoreError as error:
         named = ", ".join(entry.id for entry in damaged)
         raise type(error)(f"model {directory.name}: {named} cannot be computed again: {error}") from None
@@ -272,16 +305,16 @@ def _compute_again(
     manifest: Manifest,
     planned: Sequence[PlannedSegment],
     *,
-    source: str | None,
+    source: _Source,
     device: str,
     progress: bool,
 ) -> Manifest:
     """Compute segments that the manifest lists and put what comes of it in their place."""
-    source = document.source if source is None else expanded(source)
+    place = source.of(document)
     with start_workers(None, None, device) as where:
-        model = _recorded_model(document, source, where.device)
+        model = _recorded_model(document, place, where.device)
         proteins, _ = taken(catalog_proteins(path, document), document, model.tokens, manifest)
-        job = Job(directory.absolute(), document, source, where.device, where.threads, strict=False)
+        job = Job(directory.absolute(), document, place, where.device, where.threads, strict=False)
         run = Run(path, job, where, model, manifest, proteins, planned, progress=progress)
         run.all()
     replaced = {entry.id for entry in manifest.segments if entry.number in {segment.number for segment in planned}}

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 
+from ..durable import check_folder
 from ..errors import ModelError
 from ..layout import ModelDocument, SegmentEntry, Skipped
 from ..segment_writer import write_segment
@@ -123,6 +124,7 @@ def run_trial(
 
     Run twice, since the first time a machine loads libraries and compiles; the second one counts.
     """
+    check_folder(job.scratch)
     job.scratch.mkdir(exist_ok=True)
     # In a folder of its own: a cluster's worker may still be at the trial of an ingest that was given up.
     with tempfile.TemporaryDirectory(dir=job.scratch, ignore_cleanup_errors=True) as folder:

@@ -100,17 +100,23 @@ def write_model(
     layers, heads = proteins[0].attention.shape[:2]
     directory = path / ATTENTION / name
     directory.mkdir(parents=True)
-    ModelDocument(
-        name=name, source="random", weights_sha256="0" * 64, architecture="Random", layers=layers, heads=heads,
-        causal=causal, tokenizer={}, precision="float32", randomize=None, seed=None, max_residues=510, long="truncate",
-        keep=keep, batch_pairs=1, segment_entries=1, arc_floor=0.05, chunk_pairs=512,
-        codebook=tuple(DEFAULT.to_json()), check=0.0,
-    ).write(directory)  # fmt: skip
+    model_document(name, layers, heads, keep, causal=causal).write(directory)
     entries = [
         write_segment(directory, number, kept(contents(proteins[first : first + per_segment]), keep), 512, 2)
         for number, first in enumerate(range(0, len(proteins), per_segment))
     ]
     Manifest(tuple(entries)).write(directory)
+
+
+def model_document(
+    name: str, layers: int, heads: int, keep: tuple[str, ...] = KEEP, *, causal: bool = False
+) -> ModelDocument:
+    return ModelDocument(
+        name=name, source="random", weights_sha256="0" * 64, architecture="Random", layers=layers, heads=heads,
+        causal=causal, tokenizer={}, precision="float32", randomize=None, seed=None, max_residues=510, long="truncate",
+        keep=keep, batch_pairs=1, segment_entries=1, arc_floor=0.05, chunk_pairs=512,
+        codebook=tuple(DEFAULT.to_json()), check=0.0,
+    )  # fmt: skip
 
 
 def kept(whole: SegmentContents, keep: tuple[str, ...]) -> SegmentContents:

@@ -13,6 +13,7 @@ import click
 
 from .. import __version__
 from ..errors import AttnstoreError
+from ..faults import machine_error
 from ..time_limit import any_left_behind
 from .align import align
 from .contacts import contacts
@@ -69,6 +70,14 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         _leave(2)
     except AttnstoreError as error:
         click.echo(f"error: {error}", err=True)
+        _leave(1)
+    except BrokenPipeError:
+        raise
+    except (OSError, MemoryError, RuntimeError, ImportError) as error:
+        fault = machine_error(error, "the command")
+        if fault is None:
+            raise
+        click.echo(f"error: {fault}", err=True)
         _leave(1)
     except (click.Abort, KeyboardInterrupt) as stop:
         # click wraps an interruption; that of an ingest says what became of the segments under way.

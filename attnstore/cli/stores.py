@@ -72,16 +72,29 @@ def verify(store: Path, as_json: bool) -> None:
         click.echo(f"{store} is sound: the catalog and {segments} segment(s) are as they were written.")
 
 
+def _consents(model: str, source: str) -> bool:
+    """Ask on the terminal whether a model may be loaded from where a store says that it is."""
+    return click.confirm(
+        f"Segments of model {model} have to be computed again. The store says that the model is at {source!r}. "
+        "Load it from there?", err=True,
+    )  # fmt: skip
+
+
 @click.command()
 @STORE
 @click.argument("inputs", nargs=-1, metavar="[INPUT]...", type=click.Path(path_type=Path))
 @click.option("--model", help="Mend this model alone, by its name in the store.")
-@click.option("--model-source", metavar="ID_OR_DIR", help="Load the model from here.  [default: as it was ingested]")
+@click.option("--model-source", metavar="ID_OR_DIR", help="Hub id or folder to load the model from.")
+@click.option(
+    "--trust-source",
+    is_flag=True,
+    help="Load the model from where STORE says that it was loaded from, without asking. Trust whoever made STORE.",
+)
 @click.option("--device", default="auto", help="auto, cpu, cuda, cuda:1, …")
 @click.option("--keep-duplicates", is_flag=True, help="Identical sequences were ingested apart.")
 @click.option("--force", is_flag=True, help="Take over a lock that another host's process left.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
-def repair(store: Path, inputs: tuple[Path, ...], as_json: bool, **options: Any) -> None:
+def repair(store: Path, inputs: tuple[Path, ...], as_json: bool, trust_source: bool, **options: Any) -> None:
     """Find what is damaged in STORE and make it again; exit 1 if anything is left.
 
     Segments are computed again by their model, documents made from what they describe. A damaged catalog is built
@@ -93,7 +106,11 @@ def repair(store: Path, inputs: tuple[Path, ...], as_json: bool, **options: Any)
         raise AttnstoreError(
             f"repair needs {error.name}, which is not installed: pip install 'attnstore[ingest]'."
         ) from error
-    repaired = run(store, inputs, progress=sys.stderr.isatty(), **options)
+    asked = sys.stdin.isatty() and sys.stderr.isatty() and not as_json
+    repaired = run(
+        store, inputs, trust_source=trust_source or (_consents if asked else False), progress=sys.stderr.isatty(),
+        **options,
+    )  # fmt: skip
     if as_json:
         click.echo(json.dumps({"path": str(store), **asdict(repaired)}, indent=2))
     else:

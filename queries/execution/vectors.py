@@ -21,6 +21,7 @@ from ... import time_limit
 from ...catalog import catalog_errors, connect
 from ...duckdb_connection import translated
 from ...errors import QueryError, StoreError
+from ...faults import machine_error
 from ...quoting import identifier
 from ..language.dialect import reason
 from ..language.expression import quoted
@@ -315,6 +316,9 @@ def _evaluate(
     except duckdb.OutOfMemoryException as error:
         raise translated(error) from error
     except duckdb.Error as error:
+        fault = machine_error(error, "answering the query")
+        if fault is not None:
+            raise fault from error
         if len(terms) == 1:
             expression = asked_by(terms[0])
             raise QueryError(

@@ -23,6 +23,7 @@ from sqlglot.parsers.duckdb import DuckDBParser
 
 from ... import time_limit
 from ...duckdb_connection import Limits, open_in_memory
+from ...faults import machine_error
 from ...quoting import identifier
 from .tree import QUANTITIES, Columns
 
@@ -419,7 +420,9 @@ def _types(sql: Sequence[str], tables: str, columns: Columns) -> list[str]:
             describe = f"DESCRIBE SELECT {listed} FROM {tables}"
             rows = time_limit.run(binder, lambda: binder.execute(describe).fetchall())
     except duckdb.Error as error:
-        raise RefusalError(f"DuckDB does not accept it ({reason(error)})", "correct it") from error
+        raise machine_error(error, "answering the query") or RefusalError(
+            f"DuckDB does not accept it ({reason(error)})", "correct it"
+        ) from error
     return [str(row[1]).strip('"') for row in rows]
 
 

@@ -13,6 +13,7 @@ import duckdb
 
 from ...arguments import check_text
 from ...errors import QueryError
+from ...faults import machine_error
 from ...sql import check_one_select
 from .dialect import functions, locked_parser, reason, serialised, walk
 from .expression import quoted
@@ -110,7 +111,9 @@ def read_statement(sql: str) -> Statement:
         try:
             statements = parser.extract_statements(sql)
         except duckdb.Error as error:
-            raise QueryError(f"the query does not parse: {reason(error)}.") from error
+            raise machine_error(error, "answering the query") or QueryError(
+                f"the query does not parse: {reason(error)}."
+            ) from error
     check_one_select(statements)
     tree = serialised(sql)
     if tree["error"]:

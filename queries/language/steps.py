@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from ... import time_limit
 from ...codebook import TOP, Codebook
+from ...faults import machine_error
 from .dialect import RefusalError, locked_parser, reason
 from .syntax import Tree, children, columns_in, render
 
@@ -95,7 +96,9 @@ def _evaluate(sql: str, weights: Floats, column: str) -> tuple[list[Any], str]:
         try:
             return time_limit.run(connection, lambda: _answered(connection, f"SELECT ({sql}) AS value FROM weights"))
         except duckdb.Error as error:
-            raise RefusalError(f"DuckDB does not accept it ({reason(error)})", "correct it") from error
+            raise machine_error(error, "answering the query") or RefusalError(
+                f"DuckDB does not accept it ({reason(error)})", "correct it"
+            ) from error
         finally:
             if not time_limit.is_left_behind(connection):
                 connection.unregister("weights")

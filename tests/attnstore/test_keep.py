@@ -11,7 +11,7 @@ import attnstore
 from attnstore import layout, segment, segment_writer
 from attnstore.codebook import DEFAULT
 from attnstore.errors import QueryError, StoreError
-from tests.synthetic import contents, hidden_of, kept, random_proteins, write_model, write_store
+from tests.synthetic import contents, hidden_of, kept, model_document, random_proteins, write_model, write_store
 
 LAYERS, HEADS = 2, 3
 KEEPS = [
@@ -121,6 +121,7 @@ def test_hidden_representations_that_were_not_kept_are_refused_with_the_cure(sto
 def test_hidden_representations_lie_in_chunks_of_a_mebibyte_and_a_shard_a_layer(proteins, tmp_path):
     part = kept(contents(proteins), ("arcs", "hidden"))
     residues = part.hidden.shape[1]
+    model_document(tmp_path.name, 1, 1, ("arcs", "hidden")).write(tmp_path)
     for features, rows in ((7, residues), (2**19 // 20, 21), (2**19 // 20 + 1, 20), (2**20, 1)):
         hidden = np.resize(np.arange(2039, dtype=np.float16), (2, residues, features))  # a prime: no two rows alike
         entry = segment_writer.write_segment(tmp_path, 0, dataclasses.replace(part, hidden=hidden), 512, 2)

@@ -300,7 +300,7 @@ def cut(proteins, tmp_path_factory):
     """A store whose arcs lie in row groups of at most 20, several to a head, and what was written of them."""
     path = tmp_path_factory.mktemp("cut") / "store"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(segment_writer, "_ARC_ROWS", 20)
+        patch.setattr(segment_writer, "ARC_ROWS", 20)
         write_store(path, proteins, per_segment=len(proteins))
     (opened,) = attnstore.open(path).model().segments
     assert pq.read_metadata(opened.arcs_path).num_row_groups > 50

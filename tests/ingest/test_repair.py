@@ -77,13 +77,13 @@ def assert_whole(store: Path, sound: Path, repaired: Repaired) -> None:
     assert attnstore.open(store).verify() == []
     assert digests(store) == digests(sound)
     assert Manifest.read(store / MODEL).skipped == Manifest.read(sound / MODEL).skipped
-    again = repair(store)
+    again = repair(store, trust_source=True)
     assert (again.mended, again.left, again.segments) == ([], [], 0)
 
 
 def test_a_sound_store_is_left_alone(store_copy):
     before = {path: path.stat().st_mtime_ns for path in files_below(store_copy) if path.name != "lock"}
-    assert repair(store_copy) == Repaired()
+    assert repair(store_copy, trust_source=True) == Repaired()
     assert {path: path.stat().st_mtime_ns for path in files_below(store_copy) if path.name != "lock"} == before
 
 
@@ -105,7 +105,7 @@ def test_a_damaged_segment_alone_is_computed_again(store_copy, small_store, name
     before = ids(store_copy)
     damage(segment_file(store_copy, 1, name))
     assert_refused(store_copy)
-    repaired = repair(store_copy)
+    repaired = repair(store_copy, trust_source=True)
     assert repaired.segments == 1
     assert before[1] in repaired.mended[0]
     after = ids(store_copy)
@@ -118,7 +118,7 @@ def test_a_file_that_does_not_belong_there_is_removed_and_nothing_computed(store
     stray = segment_file(store_copy, 1, "codes.zarr/stray")
     stray.write_text("?")
     before = ids(store_copy)
-    repaired = repair(store_copy)
+    repaired = repair(store_copy, trust_source=True)
     assert (repaired.segments, stray.exists(), ids(store_copy)) == (0, False, before)
     assert_whole(store_copy, small_store, repaired)
 
@@ -128,7 +128,7 @@ def test_a_file_that_does_not_belong_there_is_removed_and_nothing_computed(store
 def test_a_damaged_manifest_or_plan_is_made_of_the_segments(store_copy, small_store, name, damage):
     before = ids(store_copy)
     damage(store_copy / MODEL / name)
-    repaired = repair(store_copy)
+    repaired = repair(store_copy, trust_source=True)
     assert repaired.segments == 0
     assert (store_copy / MODEL / name).read_bytes() == (small_store / MODEL / name).read_bytes()
     assert ids(store_copy) == before
@@ -140,7 +140,7 @@ def test_manifest_and_plan_and_a_segment_may_be_damaged_at_once(store_copy, smal
     (store_copy / MODEL / "manifest.json").unlink()
     cut(store_copy / MODEL / "plan.json")
     flip(codes)
-    repaired = repair(store_copy)
+    repaired = repair(store_copy, trust_source=True)
     assert repaired.segments == 1
     assert_whole(store_copy, small_store, repaired)
 
@@ -154,7 +154,7 @@ def test_of_several_attempts_at_a_segment_a_sound_one_is_listed(store_copy, smal
     (torn / "segment.json").unlink()
     before = ids(store_copy)
     (store_copy / MODEL / "manifest.json").unlink()
-    repaired = repair(store_copy)
+    repaired = repair(store_copy, trust_source=True)
     assert (repaired.segments, ids(store_copy)) == (0, before)
     assert_whole(store_copy, small_store, repaired)
 
@@ -164,7 +164,7 @@ def test_a_segment_that_was_under_way_when_the_manifest_was_lost_is_computed(sto
     (place / "segment.json").unlink()
     (place / "arcs.parquet").unlink()
     (store_copy / MODEL / "manifest.json").unlink()
-    repaired = repair(store_copy)
+    repaired = repair(store_copy, trust_source=True)
     assert repaired.segments == 1
     assert_whole(store_copy, small_store, repaired)
 
@@ -174,7 +174,7 @@ def test_a_segment_of_which_nothing_is_known_is_given_up_and_the_same_ingest_bri
 ):
     shutil.rmtree(segment_file(store_copy, 1, ""))
     (store_copy / MODEL / "plan.json").unlink()
-    repaired = repair(store_copy)
+    repaired = repair(store_copy, trust_source=True)
     (said,) = repaired.left
     assert said.startswith("segment 000001-")
     assert said.endswith("is given up, as nothing says which proteins it held: run the same ingest again.")
@@ -192,7 +192,7 @@ def test_proteins_that_were_planned_and_are_not_there_are_skipped_where_the_mani
     plan["segments"][1]["batches"].append(["failed"])
     layout.write_document(store_copy / MODEL / "plan.json", plan)
     (store_copy / MODEL / "manifest.json").unlink()
-    assert repair(store_copy).left == []
+    assert repair(store_copy, trust_source=True).left == []
     (skipped,) = Manifest.read(store_copy / MODEL).skipped
     assert skipped.protein == "failed"
     assert "manifest" in skipped.reason
@@ -228,9 +228,9 @@ def test_a_repair_that_was_killed_is_finished_by_the_next(store_copy, small_stor
     with monkeypatch.context() as patch:
         patch.setattr(layout.Manifest, "write", killed)
         with pytest.raises(KeyboardInterrupt):
-            module.repair(store_copy)
+            module.repair(store_copy, trust_source=True)
     assert_refused(store_copy)
-    repaired = repair(store_copy)
+    repaired = repair(store_copy, trust_source=True)
     assert repaired.segments <= 1
     forget()
     assert attnstore.open(store_copy).verify() == []
@@ -240,7 +240,7 @@ def test_a_repair_that_was_killed_is_finished_by_the_next(store_copy, small_stor
 def test_a_model_being_ingested_is_left_to_its_ingest(store_copy):
     flip(segment_file(store_copy, 1, "arcs.parquet"))
     with held(store_copy / MODEL, "model tiny_esm"):
-        (said,) = repair(store_copy).left
+        (said,) = repair(store_copy, trust_source=True).left
     assert said.startswith("model tiny_esm is being ingested by process ")
 
 
@@ -249,7 +249,7 @@ def test_a_damaged_description_of_a_model_is_named_and_the_other_model_mended(st
     flip(store_copy / MODEL / "model.json")
     codes = next((store_copy / "attention" / "tiny_bert").rglob("codes/c/0/0/0"))
     flip(codes)
-    repaired = repair(store_copy)
+    repaired = repair(store_copy, trust_source=True)
     assert repaired.segments == 1
     (said,) = repaired.left
     assert str(store_copy / MODEL / "model.json") in said
@@ -262,7 +262,7 @@ def test_a_damaged_description_of_a_model_is_named_and_the_other_model_mended(st
 @pytest.mark.parametrize("damage", [flip, cut, Path.unlink])
 def test_a_damaged_store_document_names_the_catalog_that_is_there_again(store_copy, small_store, damage):
     damage(store_copy / "store.json")
-    repaired = repair(store_copy)
+    repaired = repair(store_copy, trust_source=True)
     assert (store_copy / "store.json").read_bytes() == (small_store / "store.json").read_bytes()
     assert_whole(store_copy, small_store, repaired)
 
@@ -275,7 +275,7 @@ def test_a_damaged_catalog_is_built_again_from_the_inputs_alone(store_copy, smal
     damage(catalog)
     if also is not None:
         (store_copy / also).unlink()
-    (said,) = repair(store_copy).left
+    (said,) = repair(store_copy, trust_source=True).left
     assert said.endswith(
         f": `attnstore.ingest.repair.repair({str(store_copy)!r}, [INPUT])` builds it again from what was ingested."
     )
@@ -294,7 +294,7 @@ def test_what_a_newer_version_wrote_is_not_touched(store_copy, name):
     path.write_text(json.dumps(content | {"version": 99}))
     before = {path: path.read_bytes() for path in files_below(store_copy)}
     with pytest.raises(StoreError, match=r"is of format version 99, newer than .* upgrade attnstore\.$"):
-        repair(store_copy)
+        repair(store_copy, trust_source=True)
     assert {path: path.read_bytes() for path in files_below(store_copy)} == before
 
 
@@ -322,7 +322,7 @@ def test_the_command_says_what_it_did_and_what_is_left(store_copy, capfd):
     code, out, err = run(capfd, "repair", store_copy, "--model-source", store_copy / "nowhere")
     assert (code, err) == (1, f"error: {store_copy} is still damaged in 1 place(s).\n")
     assert out.startswith(f"model tiny_esm: {identity} cannot be computed again: ")
-    code, out, err = run(capfd, "repair", store_copy, "--json")
+    code, out, err = run(capfd, "repair", store_copy, "--json", "--trust-source")
     assert code == 0
     (said,) = (said for said in ids(store_copy) if said.startswith("000001-"))
     assert json.loads(out) == {
@@ -348,7 +348,7 @@ def test_a_segment_is_computed_again_by_the_settings_that_were_recorded(store_co
     directory = store_copy / "attention" / "other"
     entry = Manifest.read(directory).segments[1]
     (directory / "segments" / entry.id / "arcs.parquet").unlink()
-    assert repair(store_copy).segments == 1
+    assert repair(store_copy, trust_source=True).segments == 1
     forget()
     assert attnstore.open(store_copy).verify() == []
     assert digests(store_copy, "other") == digests(sound, "other")
@@ -369,7 +369,7 @@ def test_a_protein_that_failed_stays_skipped(tmp_path):
     before, manifest = digests(store), Manifest.read(store / MODEL)
     assert [entry.protein for entry in manifest.skipped] == ["bad"]
     flip(segment_file(store, 0, "arcs.parquet"))
-    assert repair(store).segments == 1
+    assert repair(store, trust_source=True).segments == 1
     forget()
     assert attnstore.open(store).verify() == []
     assert digests(store) == before

@@ -17,6 +17,7 @@ import pyarrow as pa
 import attnstore
 from attnstore.codebook import DEFAULT
 from attnstore.layout import StoreDocument
+from attnstore.properties import SQL_TYPES
 from attnstore.quoting import literal
 from tests.synthetic import Protein, random_proteins, write_model, write_store
 
@@ -30,12 +31,15 @@ FROM = (
 
 #: Properties beyond those of every catalog, with NULLs in each: column, type, and SQL for its value.
 #: Numbers are small and dyadic, so that sums of them are exact in any order.
+#: Kind of a property, as the dictionary has it, by DuckDB's type of its column.
+KINDS = {kind: name for name, kind in SQL_TYPES.items()}
+
 RESIDUE_PROPERTIES = {
     "binding": ("BOOLEAN", "CASE WHEN {0} % 5 = 0 THEN NULL ELSE {0} % 3 = 0 END"),
-    "score": ("INTEGER", "CASE WHEN {0} % 7 = 0 THEN NULL ELSE ({0} % 6)::INTEGER - 2 END"),
+    "score": ("BIGINT", "CASE WHEN {0} % 7 = 0 THEN NULL ELSE ({0} % 6)::BIGINT - 2 END"),
     "hydropathy": ("DOUBLE", "CASE WHEN {0} % 6 = 0 THEN NULL ELSE ({0} % 16)::DOUBLE / 4 - 1.5 END"),
     "ss8": ("VARCHAR", "[NULL, 'H', 'E', '', 'é'][({0} % 5)::INTEGER + 1]"),
-    "fold": ("ENUM('strand', 'helix', 'coil')", "[NULL, 'coil', 'helix', 'strand'][({0} % 4)::INTEGER + 1]"),
+    "fold": ("VARCHAR", "[NULL, 'coil', 'helix', 'strand'][({0} % 4)::INTEGER + 1]"),
 }
 PROTEIN_PROPERTIES = {
     "family": ("VARCHAR", "[NULL, 'kinase', 'globin'][({0} % 3)::INTEGER + 1]"),
@@ -130,8 +134,11 @@ def add_columns(path: Path, **tables: Mapping[str, tuple[str, str]]) -> None:
             for name, (kind, value) in columns.items():
                 connection.execute(f"ALTER TABLE {table} ADD COLUMN {name} {kind}")
                 connection.execute(f"UPDATE {table} SET {name} = ({value})")
-                row = [name, "residue" if table == "residues" else "protein", kind]
-                listed = "INSERT INTO properties (name, level, type, description) VALUES (?, ?, ?, 'made up')"
+                row = [name, "residue" if table == "residues" else "protein", KINDS[kind]]
+                listed = (
+                    "INSERT INTO properties (name, level, type, description, absent, known) "
+                    "VALUES (?, ?, ?, 'made up', 'unknown', 0)"
+                )
                 connection.execute(listed, row)
         connection.execute("CHECKPOINT")
     digest = hashlib.sha256(catalog.read_bytes()).hexdigest()

@@ -101,13 +101,13 @@ def test_proteins_without_a_family_are_drawn_alone_and_never_taken_for_one(tmp_p
     path = tmp_path / "store"
     write_store(path, proteins)
     add_column(path, "family", "VARCHAR", [None, "p0", "protein:p0", "p0"])
-    add_column(path, "Odd \"name'", "DOUBLE", [float("nan"), 1.0, None, 1])
+    add_column(path, "Order", "DOUBLE", [float("nan"), 1.0, None, 1])
     add_column(path, "flag", "BOOLEAN", [True, False, True, None])
     with contextlib.closing(connect(attnstore.open(path).catalog_path)) as connection:
         assert read_keys(connection, "protein") == ["p0", "p1", "p2", "p3"]
         assert read_keys(connection, "family") == ["protein:p0", "cluster:p0", "cluster:protein:p0", "cluster:p0"]
         assert read_keys(connection, "FAMILY") == read_keys(connection, "family")
-        assert read_keys(connection, "odd \"name'") == ["protein:p0", "cluster:1.0", "protein:p2", "cluster:1.0"]
+        assert read_keys(connection, "order") == ["protein:p0", "cluster:1.0", "protein:p2", "cluster:1.0"]
         assert read_keys(connection, "flag") == ["cluster:true", "cluster:false", "cluster:true", "protein:p3"]
         with pytest.raises(QueryError, match=r"'famly' is no column of proteins: did you mean family\?"):
             read_keys(connection, "famly")

@@ -182,7 +182,7 @@ def test_all_that_rots_is_named_by_verify_and_mended_by_repair_which_computes_ju
     lines = said.splitlines()
     assert [sum(str(path) in line for line in lines) for path, _ in places] == [1] * len(places) == [1] * len(lines)
 
-    code, said = command(capfd, "repair", copy)
+    code, said = command(capfd, "repair", copy, "--trust-source")
     assert code == 0, said
     assert all(identity in said for identity in before[: len(ROT)])
     assert command(capfd, "verify", copy)[0] == 0
@@ -203,7 +203,7 @@ def test_a_manifest_that_rots_is_never_answered_from_and_made_again(copy, sound,
     code, said = command(capfd, "verify", copy)
     assert (code, len(said.splitlines())) == (1, 1)
     assert str(manifest) in said
-    code, said = command(capfd, "repair", copy)
+    code, said = command(capfd, "repair", copy, "--trust-source")
     assert code == 0, said
     assert command(capfd, "verify", copy)[0] == 0
     assert manifest.read_bytes() == (sound / "attention" / "m" / "manifest.json").read_bytes()
