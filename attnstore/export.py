@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import duckdb
 
-from .catalog import catalog_errors
 from .duckdb_connection import open_in_memory
-from .errors import AttnstoreError
+from .errors import AttnstoreError, StoreError, first_line
+from .faults import machine_error
 from .paths import database_path
 from .quoting import literal
 from .sql import open_tables
@@ -64,9 +64,12 @@ def export(store: "Store", target: Path, form: str, *, arcs: bool = False) -> li
                     if "arcs" in segment.kept:
                         segment.check_arcs(values=True)
             names = [*open_tables(con, store, {*made}, [scratch.absolute()]), *made]
-            with catalog_errors(store.catalog_path):
-                _write(con, scratch.absolute() / "out", names, form)
+            _write(con, scratch.absolute() / "out", names, form)
         os.replace(scratch / "out", target)
+    except duckdb.Error as error:
+        raise machine_error(error, f"writing {target}") or StoreError(
+            f"{store.path} cannot be exported: {first_line(error).rstrip('.')}."
+        ) from error
     except OSError as error:
         raise AttnstoreError(f"{target} cannot be written: {error.strerror}.") from error
     finally:

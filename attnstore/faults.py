@@ -37,9 +37,9 @@ _NO_MEMORY = (
     "failed to map segment", "libllvmlite",
 )  # fmt: skip
 
-#: Bytes of address space that DuckDB, Arrow and numba take on two cores before they have read anything. With less, some
-#: end the process instead of raising an error.
-_ADDRESS_SPACE = 1_750_000_000
+#: Bytes of address space that a process has taken on two cores once Python, DuckDB, Arrow and numba are there, and what
+#: Python and NumPy have of it. With less, some libraries end the process instead of raising an error.
+_ADDRESS_SPACE, _AT_FIRST = 2_200_000_000, 450_000_000
 
 #: The same as other libraries write it, who pass on the system's words and not its number.
 _WORDS = {os.strerror(number).lower(): number for number in _CURES}
@@ -84,11 +84,12 @@ def check_address_space() -> None:
         if limit == resource.RLIM_INFINITY:
             return
         with open("/proc/self/statm") as file:
-            left = limit - int(file.read().split()[0]) * resource.getpagesize()
-        if left < _ADDRESS_SPACE:
+            taken = int(file.read().split()[0]) * resource.getpagesize()
+        needed = _ADDRESS_SPACE - min(taken, _AT_FIRST)
+        if limit - taken < needed:
             raise MachineError(
-                f"the limit of {limit / 1e9:.3g} GB of address space leaves {max(left, 0) / 1e9:.3g} GB, and reading a "
-                f"store needs {_ADDRESS_SPACE / 1e9:.3g} GB: raise the limit, as in `ulimit -v 4000000`."
+                f"the limit of {limit / 1e9:.3g} GB of address space leaves {max(limit - taken, 0) / 1e9:.3g} GB, and "
+                f"attnstore with its libraries needs {needed / 1e9:.3g} GB: raise the limit, as in `ulimit -v 4000000`."
             )
 
 

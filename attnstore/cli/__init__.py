@@ -13,7 +13,7 @@ import click
 
 from .. import __version__
 from ..errors import AttnstoreError
-from ..faults import machine_error
+from ..faults import check_address_space, machine_error
 from ..time_limit import any_left_behind
 from .align import align
 from .contacts import contacts
@@ -62,6 +62,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
     warnings.showwarning = _show_warning  # type: ignore[assignment]
     try:
+        check_address_space()
         cli(arguments, prog_name="attnstore", standalone_mode=False)
     except click.exceptions.Exit as stop:
         _leave(stop.exit_code)

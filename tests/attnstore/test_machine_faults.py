@@ -149,7 +149,7 @@ def test_rows_for_which_no_thread_can_be_started_are_refused_as_that(store, monk
 
 
 def test_a_statement_that_fails_on_the_data_is_still_the_statements_fault(store):
-    with pytest.raises(QueryError, match="Conversion Error"):
+    with pytest.raises(QueryError, match="Could not convert"):
         attnstore.open(store).sql("SELECT id::INTEGER FROM proteins").df()
 
 
