@@ -16,9 +16,14 @@ __all__ = ["AttnstoreError", "MachineError", "ModelError", "QueryError", "Source
 
 def __getattr__(name: str) -> Any:
     """What needs NumPy is imported when it is used: the command heeds Ctrl-C before that."""
-    store = importlib.import_module(".store", __name__)
     if name in ("Store", "open"):
+        store = importlib.import_module(".store", __name__)
         return store.open_store if name == "open" else store.Store
-    if name in globals():  # a module that the store imports, as `layout`
-        return globals()[name]
+    if not name.startswith("_"):  # a module, as `layout`
+        module = f"{__name__}.{name}"
+        try:
+            return importlib.import_module(module)
+        except ModuleNotFoundError as error:
+            if error.name != module:
+                raise
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

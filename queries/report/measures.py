@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from ... import time_limit
 from ...errors import QueryError
 from .asking import Call, Settings, align
 from .questions import Question
@@ -105,6 +106,7 @@ def measure(store: "Store", model: str, question: Question, settings: Settings, 
     try:
         held_out = Answer(*align(store, settings, predicate, where=where, model=model, split=True))
     except QueryError as error:
+        time_limit.check()  # of the whole report
         note = str(error)
     paper = None
     if settings.paper:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from ... import time_limit
 from ...errors import QueryError
 from .amino_acids import AminoAcids, Similarity, measure_amino_acids, similarity
 from .asking import Settings
@@ -95,12 +96,14 @@ def measure_model(
         try:
             acids = measure_amino_acids(store, model, settings)
         except QueryError as error:
+            time_limit.check()  # of the whole report
             missing.append(Missing("Amino acids", str(error), model))
     for question in questions:
         if question.kind != "amino acid" or acids is not None:
             try:
                 measured.append(measure(store, model, question, settings))
             except QueryError as error:
+                time_limit.check()  # of the whole report
                 missing.append(Missing(question.label, str(error), model))
         done()
     missing += [*_without_halves(model, measured), *_without_heads(model, measured, settings)]

@@ -172,6 +172,7 @@ def _compare(
             raise QueryError("fewer than two of the models can be asked anything")
         return compare(store, list(measured), measured, settings, done)
     except QueryError as error:
+        time_limit.check()  # of the whole report
         missing.append(Missing("Comparison of the models", str(error)))
         return None
 
