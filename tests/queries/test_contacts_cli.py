@@ -98,6 +98,7 @@ def test_wrong_usage_is_refused(small_store, run):
     assert "--top says how many" in run(small_store, "--top", 3, status=2)
     assert "'--method'" in run(small_store, "--method", "best", status=2)
     assert run(small_store, "nobody", status=1) == (
-        "error: model tiny_esm holds no protein 'nobody': `SELECT id FROM proteins` lists them.\n"
+        f"error: model tiny_esm holds no protein 'nobody': `attnstore sql {small_store} 'SELECT id FROM proteins'` "
+        "lists them.\n"
     )
     assert "cannot be reached" in run(small_store, "--select", 2, "--scheduler", "nowhere://here", status=1)
