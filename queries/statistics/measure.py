@@ -96,12 +96,13 @@ def check_measure(
     """
     if replicates is None:
         replicates = 0 if curve else REPLICATES
-    counts = (min_arcs, replicates, seed, 0 if min_proteins is None else min_proteins)
-    if not (all(map(_whole, counts)) and seed < 2**128 and _fraction(level)):
+    if not (_whole(min_arcs) and _whole(replicates) and _whole(seed) and seed < 2**128 and _fraction(level)):
         raise QueryError(
-            f"min_arcs={min_arcs!r}, replicates={replicates!r}, seed={seed!r} and min_proteins={min_proteins!r}, where "
-            f"it is given, must be whole numbers from 0 on, seed below 2**128, and level={level!r} between 0 and 1."
+            f"min_arcs={min_arcs!r}, replicates={replicates!r} and seed={seed!r} must be whole numbers from 0 on, "
+            f"seed below 2**128, and level={level!r} between 0 and 1."
         )
+    if min_proteins is not None and not _whole(min_proteins):
+        raise QueryError(f"min_proteins={min_proteins!r} must be a whole number from 0 on.")
     if background not in BACKGROUNDS:
         raise QueryError(f"background {background!r} is not one of {', '.join(BACKGROUNDS)}.")
     if average not in AVERAGES:

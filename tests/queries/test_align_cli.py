@@ -150,7 +150,7 @@ def test_heads_below_their_background_are_counted_rather_than_shown(store, run):
         (["--cluster-by", "famly"], "did you mean family?"),
         (["--cluster-by", "family", "--replicates", "0"], "there is none"),
         (["--threshold", "all", "--tier", "marginals"], "marginals know no threshold"),
-        (["--level", "2"], "level lies between 0 and 1"),
+        (["--level", "2"], "--level 2.0 between 0 and 1"),
         (["--scheduler", "nowhere"], "the scheduler nowhere cannot be reached"),
     ],
     ids=str,
@@ -166,4 +166,4 @@ def test_what_does_not_go_together_is_one_line(run, options, message):
 def test_a_threshold_that_is_no_number_is_named(run):
     _, err, status = run("--threshold", "some")
     assert status == 2
-    assert "'some' is neither a number, auto nor all" in err
+    assert "'some' is neither a number from 0 to 1" in err
