@@ -57,8 +57,8 @@ def refuse_large(
         size = told.size * copies
         if size > limit:
             raise QueryError(
-                f"the query would hold {told.rows / 1e6:,.1f} million rows of attention, about {size / 1e9:.3g} GB, and "
-                f"the limit is {limit / 1e9:.3g} GB: add a LIMIT or a WHERE, ask for aggregates (GROUP BY), "
+                f"the query would hold {told.rows / 1e6:,.1f} million rows of attention, about {size / 1e9:.3g} GB, "
+                f"and the limit is {limit / 1e9:.3g} GB: add a LIMIT or a WHERE, ask for aggregates (GROUP BY), "
                 + (
                     f"or raise disk_limit, as in disk_limit='{size // 10**9 + 1}GB'."
                     if on_disk

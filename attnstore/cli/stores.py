@@ -11,7 +11,7 @@ import click
 from ..errors import AttnstoreError
 from ..tables import framed, write_table
 from .messages import typed
-from .options import STORE, output_options
+from .options import STORE, TIMEOUT, output_options
 
 
 @click.command()
@@ -33,8 +33,9 @@ def info(store: Path, as_json: bool) -> None:
 @click.command()
 @STORE
 @click.argument("statement", metavar="SQL")
+@TIMEOUT
 @output_options
-def sql(store: Path, statement: str, form: str, output: Path | None) -> None:
+def sql(store: Path, statement: str, timeout: float | None, form: str, output: Path | None) -> None:
     """Run one SELECT over proteins, members, residues, pairs, properties, property_sources, excluded, arcs, heads,
     models and skipped."""
     import pandas as pd
@@ -43,7 +44,7 @@ def sql(store: Path, statement: str, form: str, output: Path | None) -> None:
     from ..store import open_store
 
     with duckdb_errors():
-        table = open_store(store).sql(statement).to_arrow_table()
+        table = open_store(store).sql(statement, timeout=timeout).to_arrow_table()
     # Arrow's types: pandas' own would turn large and missing integers into floats.
     write_table(framed(table, pd.ArrowDtype), form, output)
 
