@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from .catalog import current_catalog, lock
 from .catalog_schema import check_catalog
+from .duckdb_connection import Limits, open_in_memory
 from .durable import check_regular, sha256_file, sync_directory, sync_file
 from .errors import StoreError, first_line
 from .faults import machine_error
@@ -21,6 +22,8 @@ from .quoting import literal
 #: Oldest DuckDB that reads a catalog of this format version.
 _STORAGE_VERSION = "v2.0.0"
 
+#: Bytes of DuckDB's memory while it writes.
+_MEMORY = 96_000_000
 #: Of the files that DuckDB writes for a database.
 _SUFFIXES = ("", ".wal", ".wal.checkpoint", ".wal.recovery")
 
@@ -41,11 +44,7 @@ class NextCatalog:
         self.document = StoreDocument.read(store)
         self._store = store
         self._path = store / f".catalog.{os.getpid()}.tmp"
-        self._spill = Path(f"{self._path}.spill")
-        # What does not fit goes to a directory beside the catalog, and not to one in the working directory.
-        self.connection = duckdb.connect(
-            ":memory:", config={"memory_limit": "96MB", "threads": 1, "temp_directory": str(self._spill)}
-        )
+        self.connection = open_in_memory(Limits(_MEMORY, Limits.of().disk), threads=1)
 
     def __enter__(self) -> "NextCatalog":
         try:
@@ -54,7 +53,7 @@ class NextCatalog:
                 for leftover in (*self._store.glob(".catalog.*.tmp*"), *self._store.glob(".store.json.*.tmp")):
                     _remove(leftover)
                 current = None if self.document.catalog is None else self._copy_current()
-                lock(self.connection, [Path(f"{self._path}{suffix}") for suffix in _SUFFIXES], [self._spill])
+                lock(self.connection, [Path(f"{self._path}{suffix}") for suffix in _SUFFIXES])
                 self.connection.execute(f"ATTACH {literal(self._path)} AS next (STORAGE_VERSION '{_STORAGE_VERSION}')")
                 if current is not None:
                     check_catalog(self.connection, "next", current)
