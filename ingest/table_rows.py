@@ -13,6 +13,7 @@ from Bio.Data.IUPACData import protein_letters_3to1_extended as standard
 from Bio.Data.PDBData import protein_letters_3to1_extended as modified
 
 from ..errors import SourceError, first_line
+from ..next_catalog import incoming
 from .matching import Proteins
 from .sources.tables import Table
 from .table_keys import Keys, Numbering, letters_of
@@ -199,14 +200,15 @@ def _check_places(owner: _Owners, places: Sequence[npt.NDArray[np.int64]], prote
 def _by_author(owner: _Owners, name: str, proteins: Proteins) -> npt.NDArray[np.int64]:
     """Positions of residues by the number, and any insertion code, that the structure's authors gave them."""
     column = _text(owner.table, name).take(pa.array(owner.kept))
-    incoming = pa.table({  # noqa: F841 - DuckDB finds it by its name
+    rows = pa.table({
         "row": np.arange(len(column)), "protein_index": owner.protein, "author": column.combine_chunks(),
     })  # fmt: skip
-    found = proteins.connection.sql(
-        "SELECT i.row, any_value(r.pos) AS pos, count(r.pos) AS n FROM incoming i LEFT JOIN residues r "
-        "ON r.protein_index = i.protein_index AND r.author_number || coalesce(r.insertion_code, '') = trim(i.author) "
-        "GROUP BY i.row ORDER BY i.row"
-    ).fetchnumpy()
+    with incoming(proteins.connection, rows):
+        found = proteins.connection.sql(
+            "SELECT i.row, any_value(r.pos) AS pos, count(r.pos) AS n FROM incoming i LEFT JOIN residues r ON "
+            "r.protein_index = i.protein_index AND r.author_number || coalesce(r.insertion_code, '') = trim(i.author) "
+            "GROUP BY i.row ORDER BY i.row"
+        ).fetchnumpy()
     wrong = np.flatnonzero(np.asarray(found["n"]) != 1)
     if len(wrong):
         row = int(wrong[0])
