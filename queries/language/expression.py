@@ -219,7 +219,10 @@ def unknown(
     prefix : of the closest name, where it is suggested
     known : names to suggest one of, if not only those available
     """
-    matched = difflib.get_close_matches(name.lower(), [one.lower() for one in known or available], n=1, cutoff=0.6)
-    closest = next((one for one in known or available if matched and one.lower() == matched[0]), None)
+    # A column is recognised without its end, too.
+    called = {one.lower().split(".")[-1]: one for one in known or available}
+    called |= {one.lower(): one for one in known or available}
+    matched = difflib.get_close_matches(name.lower(), called, n=1, cutoff=0.6)
+    closest = called[matched[0]] if matched else None
     hint = f"did you mean {prefix}{closest}? The " if closest else "the "
     return RefusalError(f"there is no {what}", f"{hint}{plural} are {', '.join(available)}")

@@ -465,7 +465,7 @@ def test_scores_are_of_the_features(store, source, pairs):
         ({"condition": "protein.length > 10", "test_share": 1e-9}, "left to test on"),
         ({"condition": "site AND pos = 5", "examples": 3}, "none of the 3 examples drawn is true: draw more"),
         ({"metric": "auc"}, "metric is one of auto, f1, precision"),
-        ({"sources": "attention"}, "sources are embeddings, attention"),
+        ({"sources": "attentions"}, "sources are embeddings, attention"),
         ({"sources": ()}, "sources are"),
         ({"sources": ("hidden",)}, "sources are"),
         ({"sources": ("attention", "attention")}, "each once"),

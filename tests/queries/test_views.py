@@ -325,7 +325,7 @@ def test_saved_twice_it_is_the_same(store, tmp_path, name):
         ({"threshold": 0.01}, "threshold 0.01 is not between 0.05, where arcs begin, and 1"),
         ({"threshold": 0.12345}, "more than three decimals"),
         ({"threshold": float("nan")}, "threshold nan"),
-        ({"separation": -1}, "separation is 0 or more"),
+        ({"separation": -1}, "separation=-1 is not a whole number from 0 on"),
         ({"sites": "charge"}, "'charge' is no boolean property of residues known of p0: sites can be one of"),
         ({"sites": "nothing"}, "'nothing' is no boolean property"),
         ({"chain": "A"}, "a chain is one of a structure file"),
@@ -357,7 +357,7 @@ def test_a_protein_without_coordinates_says_so(store):
     assert data["pdb"] == ""
     assert data["pose"]["rotation"] == [0, 0, 0, 1]
     assert set("".join(head[3] for head in data["arcs"])) == {"0", "?"}
-    assert "attnstore annotate STORE FILE" in shown.html()
+    assert "store.annotate(FILE)" in shown.html()
     assert shown.along().texts
 
 
