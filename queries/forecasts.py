@@ -62,7 +62,7 @@ def refuse_large(
                 + (
                     f"or raise disk_limit, as in disk_limit='{size // 10**9 + 1}GB'."
                     if on_disk
-                    else "read it in batches with store.stream(…) or --format parquet, or raise memory_limit, as in "
+                    else "read it in batches with `store.stream(SQL)`, or raise memory_limit, as in "
                     f"memory_limit='{size // 10**9 + 1}GB'."
                 )
             )

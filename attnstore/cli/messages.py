@@ -31,6 +31,8 @@ from ..errors import AttnstoreError
 
 #: Python's None where the command has a word for it.
 _NONE = {"threshold": "all"}
+#: Methods that are an option of a command of another name.
+_OPTION_OF = {"stream": ("query", "--format parquet")}
 
 _STRING = r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\""""
 _VALUE = (
@@ -137,7 +139,8 @@ def _call_typed(code: str, context: click.Context) -> str:
 def _call(node: ast.expr, context: click.Context) -> str | None:
     if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
         return None
-    path = _command(context.find_root().command, node.func.attr.replace("_", "-"))
+    name, option_of = _OPTION_OF.get(node.func.attr, (node.func.attr.replace("_", "-"), None))
+    path = _command(context.find_root().command, name)
     store = _store(node.func.value, context)
     if path is None or store is None:
         return None
@@ -150,7 +153,7 @@ def _call(node: ast.expr, context: click.Context) -> str | None:
         if option is None:
             return None
         words.append(option)
-    return " ".join(words)
+    return " ".join([*words, option_of] if option_of else words)
 
 
 def _argument(node: ast.expr, context: click.Context) -> Any:

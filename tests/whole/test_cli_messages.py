@@ -80,6 +80,7 @@ def test_what_the_user_wrote_and_what_no_option_is_stay(message: str) -> None:
     [
         ("store.verify()", "attnstore verify 'my store.attn'"),
         ("store.sql('SELECT id FROM proteins')", "attnstore sql 'my store.attn' 'SELECT id FROM proteins'"),
+        ("store.stream(SQL)", "attnstore query 'my store.attn' SQL --format parquet"),
         ("store.annotate('x.csv', replace=True)", "attnstore annotate 'my store.attn' x.csv --replace"),
         ("attnstore.open('b c.attn').properties()", "attnstore properties 'b c.attn'"),
         ("attnstore.ingest.ingest('n.attn', ['a.fa', 'b.fa'], model=MODEL)",
