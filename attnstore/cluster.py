@@ -1,6 +1,7 @@
 """A Dask cluster's client, or one sentence why there is none."""
 
 import contextlib
+import logging
 import socket
 import time
 from collections.abc import Iterator
@@ -28,6 +29,8 @@ def connected(scheduler: str, error: type[AttnstoreError]) -> "Iterator[Client]"
         from distributed import Client
     except ModuleNotFoundError as missing:
         raise error(f"a Dask cluster needs {missing.name}: pip install 'attnstore[cluster]'.") from missing
+    # That a scheduler is gone is raised, see cluster_errors, and need not be logged as well.
+    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
     try:
         _knock(scheduler)
         client = Client(scheduler, timeout=PATIENCE, set_as_default=False)
@@ -35,6 +38,34 @@ def connected(scheduler: str, error: type[AttnstoreError]) -> "Iterator[Client]"
         raise error(f"the scheduler {scheduler} cannot be reached: {first_line(reason)}.") from reason
     with client:
         yield client
+
+
+@contextlib.contextmanager
+def cluster_errors(scheduler: str, error: type[AttnstoreError], then: str) -> Iterator[None]:
+    """What Dask raises where a scheduler or its workers are lost, as one sentence.
+
+    Parameters
+    ----------
+    scheduler : its address
+    error : what is raised
+    then : what to do, at the end of the sentence
+    """
+    import asyncio
+    from concurrent.futures import CancelledError
+
+    from distributed import KilledWorker
+    from distributed.comm import CommClosedError
+
+    try:
+        yield
+    except KilledWorker as lost:
+        raise error(
+            f"the workers of the Dask scheduler at {scheduler} died again and again in the same task, perhaps for want "
+            f"of memory: {then}."
+        ) from lost
+    # CommClosedError is an OSError, and must not be taken for a disk's.
+    except (CancelledError, asyncio.CancelledError, CommClosedError, TimeoutError) as lost:
+        raise error(f"the connection to the Dask scheduler at {scheduler} was lost: {then}.") from lost
 
 
 def _knock(scheduler: str) -> None:

@@ -154,7 +154,7 @@ class Segment:
     arc_parts: tuple["Part", ...]
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return open_segment, (self.directory.parent.parent, self.entry)
+        return open_segment, (self.directory.absolute().parent.parent, self.entry)
 
     @cached_property
     def proteins(self) -> LocalProteins:

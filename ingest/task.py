@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from ..durable import check_folder
-from ..errors import ModelError
+from ..errors import ModelError, StoreError
 from ..layout import ModelDocument, SegmentEntry, Skipped
 from ..segment_writer import write_segment
 from .compute import Budget, Protein, compute_segment
@@ -97,6 +97,11 @@ def run_segment(
     Stopped
         If asked to.
     """
+    if language_model is None and not job.directory.is_dir():
+        raise StoreError(
+            f"a worker does not see the store at {job.directory.parent.parent}: every worker needs the store, and the "
+            "model, under the same path."
+        )
     threads = job.threads or os.cpu_count() or 1
     with _in_memory:
         with _forward:

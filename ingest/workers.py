@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from ..cluster import connected
+from ..cluster import cluster_errors, connected
 from ..errors import ModelError, StoreError
 from .language_model import choose_device
 from .task import SEGMENTS_AT_ONCE
@@ -89,6 +89,9 @@ def start_workers(count: int | None, scheduler: str | None, device: str) -> Iter
         nthreads = client.nthreads()
         if not nthreads:
             raise StoreError(f"the Dask scheduler at {scheduler} has no workers: start some.")
+        address = scheduler or client.scheduler.address
+        then = "what is committed is kept; start it again if it is gone, and run the same command to go on"
+        stack.enter_context(cluster_errors(address, StoreError, then))
         if device == "auto":
             device = "cuda" if all(client.run(torch.cuda.is_available).values()) else "cpu"
         executor = stack.enter_context(client.get_executor(pure=False))

@@ -2,12 +2,12 @@
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from functools import reduce
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ... import time_limit
-from ...cluster import connected
+from ...cluster import cluster_errors, connected
 from ...errors import QueryError
 
 if TYPE_CHECKING:
@@ -43,7 +43,9 @@ def execute(
     if scheduler is None:
         return _on_threads(tasks, combine, progress)
     with connected(scheduler, QueryError) if isinstance(scheduler, str) else nullcontext(scheduler) as client:
-        return _on_cluster(client, tasks, combine, progress)
+        address = scheduler if isinstance(scheduler, str) else client.scheduler.address
+        with cluster_errors(address, QueryError, "start it again if it is gone, and ask again"):
+            return _on_cluster(client, tasks, combine, progress)
 
 
 def _tree(parts: list[Any], join: Callable[..., Any]) -> Any:
@@ -118,5 +120,6 @@ def _on_cluster(client: "Client", tasks: Sequence[Callable[[], T]], combine: Cal
         client.cancel([*parts, root])
         raise (limit.error() if limit and limit.left == 0 else late) from late
     except BaseException:
-        client.cancel([*parts, root])
+        with suppress(Exception):  # the scheduler may be gone
+            client.cancel([*parts, root])
         raise
