@@ -22,6 +22,9 @@ def run(store: Path) -> None:
         from .ingest import ingest
     except ModuleNotFoundError as error:
         raise AttnstoreError(f"the demo needs {error.name}: pip install 'attnstore[ingest]'.") from error
+    from .drawing import load_matplotlib
+
+    load_matplotlib()
     from .queries.plot import save_figure
 
     model, chains = fetch.esm2_model(), fetch.cgdms_chains()

@@ -415,6 +415,9 @@ class Store:
 
         See :func:`attnstore.queries.report.report.report` for the options and what comes back.
         """
+        from .drawing import load_matplotlib
+
+        load_matplotlib()
         from .queries.report.report import report
 
         with self._reading():

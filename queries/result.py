@@ -7,6 +7,8 @@ import pandas as pd
 import xarray as xr
 from xarray.plot.accessor import DatasetPlotAccessor
 
+from ..drawing import load_matplotlib
+
 #: Columns of the table form, in order; those a result lacks are left out.
 COLUMNS = (
     "share", "count", "total", "clusters", "unknown", "background", "enrichment", "bootstrap_low", "bootstrap_high",
@@ -33,6 +35,7 @@ class AlignmentPlot(DatasetPlotAccessor):
         -------
         matplotlib.figure.Figure
         """
+        load_matplotlib()
         if "threshold" in self._ds.dims:
             from .curve_plot import plot_curves
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from ..drawing import load_matplotlib
 from ..durable import make_directories, parse_json, read_bytes, replace_json, sha256_file
 from ..errors import QueryError, SourceError, StoreError, check_choice
 from ..paths import database_path, user_path
@@ -217,6 +218,8 @@ def vig2021(
         f"{one.what}: {one.reason}." for report in reports.values() for one in report.missing if one.model is None
     ]
     from ..queries.report.depth import by_centre
+
+    load_matplotlib()
     from .page import PAGE, write
 
     done = Reproduction(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..drawing import load_matplotlib
 from ..tables import aligned, write_table
 from .options import STORE, TIMEOUT, output_options
 
@@ -59,6 +60,7 @@ def probe(
     from ..store import open_store
 
     if plot is not None:
+        load_matplotlib()
         from ..queries.plot import check_suffix, save_figure
 
         check_suffix(plot)

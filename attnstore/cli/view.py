@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from ..drawing import load_matplotlib
 from .options import STORE, TIMEOUT, layer_and_head
 
 
@@ -47,6 +48,7 @@ def view(
     Layers and heads count from 0. Without --head it is the one whose share of contacts in this protein has the
     largest lower bound. In the page every head can be chosen.
     """
+    load_matplotlib()
     from ..queries.plot import check_suffix
     from ..queries.views.view import PAGES
     from ..store import open_store

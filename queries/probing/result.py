@@ -8,6 +8,7 @@ import pandas as pd
 import xarray as xr
 from xarray.plot.accessor import DatasetPlotAccessor
 
+from ...drawing import load_matplotlib
 from ..statistics.cluster_intervals import cluster_interval, difference_interval
 from .tasks import Performance
 
@@ -32,6 +33,7 @@ class ProbingPlot(DatasetPlotAccessor):
         -------
         matplotlib.figure.Figure
         """
+        load_matplotlib()
         from .probe_plot import plot_probes
 
         return plot_probes(self._ds, title=title, one_based=one_based)

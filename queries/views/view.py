@@ -11,6 +11,7 @@ import numpy as np
 from ... import time_limit
 from ...arguments import check_head, check_index, check_whole
 from ...codebook import parse_threshold
+from ...drawing import load_matplotlib
 from ...errors import QueryError
 from ...paths import user_path
 from ..language.tree import CONTACT_SEPARATION
@@ -70,12 +71,14 @@ class View:
 
     def matrix(self, tracks: Sequence[str] = ()) -> "Figure":
         """The head's attention matrix, contacts overlaid, secondary structure, sites and `tracks` along the edges."""
+        load_matplotlib()
         from .matrix_plot import plot_matrix
 
         return plot_matrix(self, tracks)
 
     def along(self, tracks: Sequence[str] = ()) -> "Figure":
         """The head's arcs drawn along the sequence, contacts above and others below, properties between."""
+        load_matplotlib()
         from .arc_plot import plot_arcs
 
         return plot_arcs(self, tracks)
@@ -101,6 +104,7 @@ class View:
         QueryError
             If the suffix or the figure is none of these, or the file cannot be written.
         """
+        load_matplotlib()
         from ..plot import save_figure
 
         if figure not in FIGURES:
