@@ -14,8 +14,12 @@ from .task import Done
 #: Attention entries from which a trial pays: below, an ingest takes seconds.
 _WORTH_A_TRIAL = 1 << 28
 
-#: Attention entries of a trial: a tenth of a second on two cores, enough to fill a GPU.
+#: Attention entries of a trial, at least: a tenth of a second on two cores, enough to fill a GPU.
 _TRIAL_ENTRIES = {"cpu": 1 << 24, "cuda": 1 << 30}
+
+#: It may take this part of the whole, up to so many times the least: what a segment takes whatever its size would
+#: otherwise be taken for a part of every entry.
+_TRIAL_SHARE, _TRIAL_AT_MOST = 32, 4
 
 #: Where nothing was measured: bytes of an entry by what is kept, before compression; of a residue under a head (three
 #: float32); of a segment's documents.
@@ -53,18 +57,24 @@ class Forecast:
 
 def trial_segment(pending: Sequence[PlannedSegment], proteins: dict[str, Protein], heads: int, device: str) \
         -> PlannedSegment | None:  # fmt: skip
-    """A few proteins of about the middle of what is pending, in one batch; None where a trial does not pay."""
-    if _entries(pending, proteins, heads) < _WORTH_A_TRIAL:
+    """A few proteins of about the middle of what is pending, in as few batches; None where a trial does not pay."""
+    total = _entries(pending, proteins, heads)
+    if total < _WORTH_A_TRIAL:
         return None
-    middle = pending[len(pending) // 2]
-    batch = middle.batches[len(middle.batches) // 2]
-    wanted = _TRIAL_ENTRIES["cuda" if device.startswith("cuda") else "cpu"]
-    names: list[str] = []
-    for name in batch:
-        if names and heads * sum(proteins[known].stored ** 2 for known in names) >= wanted:
-            break
-        names.append(name)
-    return PlannedSegment(0, (tuple(names),))
+    batches = pending[len(pending) // 2].batches
+    least = _TRIAL_ENTRIES["cuda" if device.startswith("cuda") else "cpu"]
+    wanted = min(max(least, total // _TRIAL_SHARE), _TRIAL_AT_MOST * least)
+    middle, taken, chosen = len(batches) // 2, 0, []
+    for number in sorted(range(len(batches)), key=lambda number: abs(number - middle)):
+        names: list[str] = []
+        for name in batches[number]:
+            if taken >= wanted:
+                break
+            names.append(name)
+            taken += heads * proteins[name].stored ** 2
+        if names:
+            chosen.append(tuple(names))
+    return PlannedSegment(0, tuple(chosen))
 
 
 def forecast(

@@ -9,15 +9,19 @@ from collections.abc import Iterator
 from concurrent.futures import InvalidStateError
 from pathlib import Path
 
+import dask
 import distributed
 import pytest
 from distributed.client import FutureCancelledError
+from distributed.comm import CommClosedError
 from tornado.log import app_log
 
 import attnstore
+from attnstore.cluster import cluster_errors
 from attnstore.errors import AttnstoreError, ModelError, StoreError
-from attnstore.ingest import ingest, task
+from attnstore.ingest import ingest, run, task
 from attnstore.ingest.language_model import LanguageModel, load
+from attnstore.ingest.plan import PlannedSegment
 from attnstore.ingest.workers import start_workers
 
 from ..models import ESM_VOCABULARY, save_esm
@@ -141,6 +145,58 @@ def test_a_worker_with_other_weights_is_found_out(tmp_path, inputs, scheduler, m
     monkeypatch.undo()
     # It is loaded anew where it has changed since.
     assert ingest(tmp_path / "store", model=str(model), scheduler=scheduler, **SETTINGS).proteins == len(PROTEINS)
+
+
+def test_a_scheduler_that_dies_leaves_what_is_committed_and_says_how_to_go_on(
+    tmp_path, tiny_esm, inputs, plain, monkeypatch
+):
+    store, commit, committed = tmp_path / "store", run.Run._commit, []
+    with dask.config.set({"distributed.comm.timeouts.connect": "1s"}), cluster(1) as address:
+
+        def dies(self: run.Run, *arguments: object) -> None:
+            commit(self, *arguments)
+            committed.append(arguments)
+            if len(committed) == 3:
+                raise CommClosedError("in <TCP (closed) Client->Scheduler>: Stream is closed")
+
+        for lost in (dies, lambda *_: (_ for _ in ()).throw(FutureCancelledError("task", "scheduler-connection-lost"))):
+            with monkeypatch.context() as patch:
+                patch.setattr(run.Run, "_commit", lost)
+                with pytest.raises(StoreError) as refused:
+                    ingest(store, inputs, model=str(tiny_esm), scheduler=address, **SETTINGS)
+            assert str(refused.value) == (
+                f"the connection to the Dask scheduler at {address} was lost: what is committed is kept; start it "
+                "again if it is gone, and run the same command to go on."
+            )
+    kept = segments(store)
+    assert 3 <= len(kept) < len(segments(plain))
+    assert attnstore.open(store).verify() == []
+    ingest(store, inputs, model=str(tiny_esm), **SETTINGS)
+    assert segments(store) == segments(plain)
+
+
+@pytest.mark.parametrize(
+    ("lost", "said"),
+    [
+        (FutureCancelledError("task", "unknown"), "the connection to the Dask scheduler at {} was lost: ask again."),
+        (CommClosedError("closed"), "the connection to the Dask scheduler at {} was lost: ask again."),
+        (TimeoutError(), "the connection to the Dask scheduler at {} was lost: ask again."),
+        (distributed.KilledWorker("task", None, 3), "the workers of the Dask scheduler at {} died again and again"),
+    ],
+)  # fmt: skip
+def test_what_dask_raises_of_a_lost_cluster_is_one_sentence(lost, said):
+    with pytest.raises(StoreError) as refused, cluster_errors("tcp://host:1", StoreError, "ask again"):
+        raise lost
+    assert str(refused.value).startswith(said.format("tcp://host:1"))
+    assert str(refused.value).endswith(": ask again.")
+
+
+def test_a_worker_that_does_not_see_the_store_says_so_and_makes_no_folder(tmp_path, plain):
+    directory = tmp_path / "elsewhere" / "attention" / "m"
+    job = task.Job(directory, attnstore.open(plain).model().document, "model", "cpu", 1, False)
+    with pytest.raises(StoreError, match=rf"does not see the store at {tmp_path / 'elsewhere'}: every worker needs"):
+        task.run_segment(job, PlannedSegment(0, (("p16",),)), {})
+    assert list(tmp_path.iterdir()) == []
 
 
 # --- refusals
