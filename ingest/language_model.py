@@ -6,6 +6,7 @@ import os
 import pickle
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from logging import ERROR
 from typing import Any
 
 import huggingface_hub
@@ -347,7 +348,7 @@ def _quiet() -> Iterator[None]:
     verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     hub, level = huggingface_hub.utils.logging, huggingface_hub.utils.logging.get_verbosity()
     logging.set_verbosity_error()
-    hub.set_verbosity_error()  # of every retry where there is no network
+    hub.set_verbosity(ERROR)  # of every retry where there is no network
     logging.disable_progress_bar()
     try:
         yield
