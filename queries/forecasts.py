@@ -1,5 +1,6 @@
 """What a statement will take: told beforehand, and refused where it is more than it may."""
 
+import math
 from dataclasses import dataclass
 
 import duckdb
@@ -44,16 +45,17 @@ def refuse_large(
     """
     if not blocks:
         return
-    held = [one for one in readings(connection, sql) if one.number is None and (one.held or (kept and one.shown))]
+    held = [one for one in readings(connection, sql) if one.held or (kept and one.shown)]
     if not held:
         return
+    first = _most(held)
     on_disk = not any(kept and one.shown for one in held)
     limit = limits.memory + limits.disk if on_disk else limits.memory
     copies = 1 if on_disk else _COPIES
     for block in blocks:
-        if most_rows(block.plan) * row_width(block.plan) * copies <= limit:
+        if min(most_rows(block.plan), first) * row_width(block.plan) * copies <= limit:
             continue
-        told = forecast(block.plan, catalog, None, limits.memory)
+        told = forecast(block.plan, catalog, None, limits.memory).first(first)
         size = told.size * copies
         if size > limit:
             raise QueryError(
@@ -79,5 +81,9 @@ def foretold(
 def _as_read(told: Forecast, block: Planned, found: list[Reading]) -> Forecast:
     if not block.plan.question.rows or block.top is not None or not found:
         return told
-    numbers = [one.number for one in found]
-    return told if None in numbers else told.first(max(number for number in numbers if number is not None))
+    return told.first(_most(found))
+
+
+def _most(found: list[Reading]) -> float:
+    """Rows after which all of some readings stop."""
+    return max(math.inf if one.number is None else one.number for one in found)

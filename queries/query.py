@@ -155,7 +155,7 @@ def _until_closed(
     with stack:
         while True:
             # Between two batches the time is the reader's, and runs on.
-            with time_limit.resumed(limit), _told_errors(session):
+            with time_limit.resumed(limit), _told_errors(session), _through_arrow():
                 batch = time_limit.run(session.connection, lambda: next(reader, None))
             if batch is None:
                 return
@@ -370,6 +370,16 @@ def _told_errors(session: Session) -> Iterator[None]:
         if session.failures:
             raise session.failures[0] from None
         raise QueryError(_in_their_words(session, str(error))) from error
+
+
+@contextlib.contextmanager
+def _through_arrow() -> Iterator[None]:
+    """DuckDB's errors as such, where they come through an Arrow stream, which passes on their text alone."""
+    try:
+        yield
+    except (OSError, pa.ArrowException) as error:
+        kind = duckdb.OutOfMemoryException if "Out of Memory Error" in str(error) else duckdb.Error
+        raise kind(str(error)) from error
 
 
 def _in_their_words(session: Session, message: str) -> str:

@@ -50,10 +50,10 @@ class Forecast:
     rows: int
     size: int
 
-    def first(self, number: int) -> "Forecast":
-        """Of the first rows alone, where reading stops at them."""
+    def first(self, number: float) -> "Forecast":
+        """Of the first rows alone, where reading stops at them; of all where it is infinite."""
         share = min(number / max(self.rows, 1), 1.0)
-        return Forecast(self.seconds * share, min(number, self.rows), int(self.size * share))
+        return Forecast(self.seconds * share, int(min(number, self.rows)), int(self.size * share))
 
 
 def forecast(plan: BlockPlan, catalog: Directory, top: Top | None, memory_limit: int) -> Forecast:

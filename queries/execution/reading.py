@@ -54,7 +54,8 @@ def _below(node: dict[str, Any]) -> Iterator[Reading]:
 def _above(name: str, told: dict[str, Any], place: int, reading: Reading) -> Reading:
     """The same reading as an operator above it makes of it."""
     if name in _LIMITS and not reading.held and reading.number is None and reading.shown:
-        numbers = [str(told.get(key, "0")) for key in ("Limit", "Offset")]
+        # Without LIMIT, OFFSET reads to the end.
+        numbers = [str(told.get("Limit")), str(told.get("Offset", "0"))]
         return replace(reading, number=sum(map(int, numbers))) if all(map(str.isdigit, numbers)) else reading
     if "AGGREGATE" in name or "GROUP_BY" in name or name == "TOP_N":
         return replace(reading, shown=False)

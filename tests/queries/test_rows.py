@@ -8,7 +8,7 @@ import pytest
 
 import attnstore
 from attnstore import duckdb_connection
-from attnstore.errors import QueryError
+from attnstore.errors import QueryError, StoreError
 from attnstore.queries.execution import forecast as forecasts
 from attnstore.queries.execution import rows as row_tasks
 from attnstore.queries.execution import top as tops
@@ -184,12 +184,35 @@ def test_a_stream_that_is_dropped_reads_no_further_and_closes_its_connection(sto
     assert len(duckdb_connection._open) < still_open
 
 
+def test_a_stream_that_fails_between_two_batches_says_why(store, monkeypatch):
+    batches = row_tasks.rows
+    read = []
+
+    def failing(*args):
+        for batch in batches(*args):
+            read.append(batch)
+            if len(read) > 3:
+                raise StoreError("the chunk is damaged")
+            yield batch
+
+    with pytest.raises(QueryError, match=r"out of range|can't be cast"):
+        list(store.stream("SELECT (n + 250)::UTINYINT AS x FROM (SELECT row_number() OVER () AS n FROM attention)"))
+    monkeypatch.setattr(row_tasks, "rows", failing)
+    with pytest.raises(StoreError, match="^the chunk is damaged$"):
+        list(store.stream("SELECT * FROM attention"))
+
+
 def test_rows_that_do_not_fit_are_refused_beforehand_with_what_to_type(store):
     everything = "SELECT * FROM attention"
     with pytest.raises(QueryError, match=r"rows of attention, about .* LIMIT .* memory_limit='1GB'"):
         store.query(everything, memory_limit="300kB")
     assert len(store.query(f"{everything} LIMIT 3", memory_limit="300kB")) == 3
     assert sum(batch.num_rows for batch in store.stream(everything, memory_limit="300kB")) > 10_000
+    # What does not stop the reading before the rows are too many is no way round it.
+    for limit in ("OFFSET 3", "LIMIT ALL", "LIMIT 10000000", "LIMIT NULL OFFSET 2"):
+        with pytest.raises(QueryError, match=r"rows of attention, about .* LIMIT .* memory_limit='1GB'"):
+            store.query(f"{everything} {limit}", memory_limit="300kB")
+    assert len(store.query(f"{everything} LIMIT 3 OFFSET 40", memory_limit="300kB")) == 3
     ranked = f"SELECT weight AS w, row_number() OVER (ORDER BY weight) AS r FROM ({everything})"
     held = f"SELECT sum(w * r) AS s FROM ({ranked})"
     with pytest.raises(QueryError, match=r"rows of attention, .* disk_limit='1GB'"):
