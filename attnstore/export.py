@@ -2,8 +2,6 @@
 
 import contextlib
 import os
-import shutil
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +12,7 @@ from .errors import AttnstoreError, StoreError, first_line
 from .faults import machine_error
 from .paths import database_path
 from .quoting import literal
+from .scratch import folder_beside
 from .sql import open_tables
 
 if TYPE_CHECKING:
@@ -52,28 +51,23 @@ def export(store: "Store", target: Path, form: str, *, arcs: bool = False) -> li
     if target.exists():
         raise AttnstoreError(f"{target} is there already: give another name, or remove it.")
     try:
-        scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-    except OSError as error:
-        raise AttnstoreError(f"{target} cannot be written: {error.strerror}.") from error
-    try:
-        with contextlib.closing(open_in_memory()) as con:
-            made = ["models", "skipped", "heads", *(["arcs"] if arcs else [])]
-            if arcs:
-                # DuckDB looks at no value that it copies.
-                for segment in (segment for model in store.models.values() for segment in model.segments):
-                    if "arcs" in segment.kept:
-                        segment.check_arcs(values=True)
-            names = [*open_tables(con, store, {*made}, [scratch.absolute()]), *made]
-            _write(con, scratch.absolute() / "out", names, form)
-        os.replace(scratch / "out", target)
+        with folder_beside(target) as scratch:
+            with contextlib.closing(open_in_memory()) as con:
+                made = ["models", "skipped", "heads", *(["arcs"] if arcs else [])]
+                if arcs:
+                    # DuckDB looks at no value that it copies.
+                    for segment in (segment for model in store.models.values() for segment in model.segments):
+                        if "arcs" in segment.kept:
+                            segment.check_arcs(values=True)
+                names = [*open_tables(con, store, {*made}, [scratch]), *made]
+                _write(con, scratch / "out", names, form)
+            os.replace(scratch / "out", target)
     except duckdb.Error as error:
         raise machine_error(error, f"writing {target}") or StoreError(
             f"{store.path} cannot be exported: {first_line(error).rstrip('.')}."
         ) from error
     except OSError as error:
         raise AttnstoreError(f"{target} cannot be written: {error.strerror}.") from error
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
     return names
 
 

@@ -1,4 +1,4 @@
-"""A process's folder for temporary files, removed on any end of the process, SIGKILL included.
+"""Folders for temporary files, removed on any end of the process, SIGKILL included.
 
 A small watching process waits for the end of a pipe that only this process holds open, and then removes the folder:
 the system closes the pipe however the process ends.
@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import tempfile
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 _PREFIX = "attnstore-"
@@ -20,6 +21,8 @@ _WATCH = 'trap "" INT HUP TERM; read -r line; rm -rf -- "$1"'
 _lock = threading.RLock()
 #: Of this process: its id, the folder, and the watching process. A fork makes its own.
 _folder: tuple[int, Path, "subprocess.Popen[bytes]"] | None = None
+#: Of folders beside targets.
+_watchers: "set[subprocess.Popen[bytes]]" = set()
 
 
 def scratch_folder() -> Path | None:
@@ -37,21 +40,58 @@ def scratch_folder() -> Path | None:
         return _folder[1] if _folder else None
 
 
+@contextlib.contextmanager
+def folder_beside(target: Path) -> Iterator[Path]:
+    """A hidden folder beside a file or folder that is written there first, to appear whole or not at all.
+
+    Parameters
+    ----------
+    target : what it is beside; its folder is there
+
+    Raises
+    ------
+    OSError
+        The folder cannot be made.
+    """
+    parent = Path(os.path.abspath(target.parent))
+    path = Path(tempfile.mkdtemp(prefix=f".{target.name[:100]}.", dir=parent))
+    watcher = None
+    try:
+        with contextlib.suppress(OSError):  # no further process: then what is left after SIGKILL stays
+            watcher = _watch(path)
+            _watchers.add(watcher)
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+        if watcher is not None:
+            _watchers.discard(watcher)
+            _end(watcher)
+
+
 def _watched_folder() -> tuple[int, Path, "subprocess.Popen[bytes]"] | None:
     try:
         path = Path(tempfile.mkdtemp(prefix=_PREFIX))  # readable by this user alone
     except OSError:
         return None
     try:
-        # In a session of its own, so that a signal to the process's group does not reach it.
-        watcher = subprocess.Popen(  # noqa: S603  our own script, and a path that `mkdtemp` made
-            ["/bin/sh", "-c", _WATCH, "sh", str(path)], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL, cwd="/", start_new_session=True,
-        )  # fmt: skip
+        return os.getpid(), path, _watch(path)
     except OSError:
         shutil.rmtree(path, ignore_errors=True)
         return None
-    return os.getpid(), path, watcher
+
+
+def _watch(path: Path) -> "subprocess.Popen[bytes]":
+    """Start the process that removes a folder after this one's end; raises OSError where there can be none."""
+    # In a session of its own, so that a signal to the process's group does not reach it.
+    return subprocess.Popen(  # noqa: S603  our own script, and a path that `mkdtemp` made
+        ["/bin/sh", "-c", _WATCH, "sh", str(path)], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL, cwd="/", start_new_session=True,
+    )  # fmt: skip
+
+
+def _end(watcher: "subprocess.Popen[bytes]") -> None:
+    with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+        watcher.communicate(timeout=5)
 
 
 @atexit.register
@@ -59,8 +99,7 @@ def _remove() -> None:
     if _folder is not None and _folder[0] == os.getpid():
         _, path, watcher = _folder
         shutil.rmtree(path, ignore_errors=True)
-        with contextlib.suppress(OSError, subprocess.TimeoutExpired):
-            watcher.communicate(timeout=5)
+        _end(watcher)
 
 
 def free_bytes() -> int:
@@ -71,12 +110,14 @@ def free_bytes() -> int:
 
 
 def _forget() -> None:
-    """In a forked child: the pipe is the parent's, and must end with it."""
+    """In a forked child: the pipes are the parent's, and must end with it."""
     global _lock
     _lock = threading.RLock()
-    if _folder is not None and _folder[2].stdin is not None:
-        with contextlib.suppress(OSError):
-            os.close(_folder[2].stdin.fileno())
+    for watcher in [*_watchers, *([_folder[2]] if _folder is not None else [])]:
+        if watcher.stdin is not None:
+            with contextlib.suppress(OSError):
+                os.close(watcher.stdin.fileno())
+    _watchers.clear()
 
 
 os.register_at_fork(after_in_child=_forget)

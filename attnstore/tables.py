@@ -1,5 +1,6 @@
 """Result tables on their way out: as a table to look at, CSV, JSON or Parquet, to stdout or a file."""
 
+import contextlib
 import decimal
 import itertools
 import math
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from .errors import AttnstoreError
 from .paths import user_path
+from .scratch import folder_beside
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -86,24 +88,29 @@ def write_batches(batches: "pa.RecordBatchReader", form: str, output: Path | Non
 
     if form == "parquet" and output is None and sys.stdout.isatty():
         raise AttnstoreError("Parquet is not for a terminal: give a file with -o, or pipe it.")
-    output = None if output is None else user_path(output)
-    unfinished = output.with_name(f".{output.name}.{os.getpid()}.tmp") if output is not None else None
+    make = pa.csv.CSVWriter if form == "csv" else pa.parquet.ParquetWriter
     try:
         sys.stdout.flush()
-        with open(unfinished, "wb") if unfinished is not None else os.fdopen(os.dup(1), "wb") as file:
-            make = pa.csv.CSVWriter if form == "csv" else pa.parquet.ParquetWriter
-            with make(file, batches.schema) as writer:
+        with contextlib.ExitStack() as stack:
+            path = None if output is None else user_path(output)
+            unfinished = None
+            # A device or a pipe, such as /dev/null, is written to and never replaced.
+            if path is not None and (path.is_file() or not os.path.lexists(path)):
+                path = path.resolve()
+                unfinished = stack.enter_context(folder_beside(path)) / path.name
+            target = unfinished or path
+            with (
+                os.fdopen(os.dup(1), "wb") if target is None else open(target, "wb") as file,
+                make(file, batches.schema) as writer,
+            ):
                 for batch in batches:
                     writer.write_batch(batch)
-        if unfinished is not None:
-            os.replace(unfinished, str(output))
+            if path is not None and unfinished is not None:
+                os.replace(unfinished, path)
     except BrokenPipeError:
         raise  # whoever was reading has seen enough
     except OSError as error:
-        raise AttnstoreError(f"{output or 'standard output'} cannot be written: {error.strerror}.") from error
-    finally:
-        if unfinished is not None:
-            unfinished.unlink(missing_ok=True)
+        raise AttnstoreError(f"{output or 'standard output'} cannot be written: {error.strerror or error}.") from error
 
 
 def json_records(frame: "pd.DataFrame") -> str:

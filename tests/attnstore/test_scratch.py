@@ -6,7 +6,11 @@ import subprocess
 import sys
 import time
 
+import pyarrow as pa
 import pytest
+
+from attnstore.tables import write_batches
+from tests.synthetic import random_proteins, write_store
 
 _SPILL = """
 import sys, time
@@ -16,6 +20,32 @@ connection.execute("CREATE TABLE t AS SELECT md5(range::VARCHAR) AS a FROM range
 print("spilt", flush=True)
 if sys.argv[1] == "wait":
     time.sleep(60)
+"""
+
+
+#: Ends in the middle of writing a file for the user: by the signal that its argument names.
+_WRITE = """
+import os, sys, time
+from pathlib import Path
+import pyarrow as pa
+import attnstore.export
+from attnstore.tables import write_batches
+form, number, store = sys.argv[1], int(sys.argv[2]), sys.argv[3]
+
+def end(*_):
+    assert any(path.name.startswith(".out") for path in Path.cwd().iterdir())
+    os.kill(os.getpid(), number)
+    time.sleep(60)
+
+def batches(schema):
+    yield pa.record_batch({"a": [1, 2]})
+    end()
+
+if form == "export":
+    attnstore.export._write = end
+    attnstore.open(store).export("out.duckdb")
+schema = pa.schema([("a", pa.int64())])
+write_batches(pa.RecordBatchReader.from_batches(schema, batches(schema)), form, Path("out." + form))
 """
 
 
@@ -52,6 +82,34 @@ def test_no_end_of_a_process_leaves_a_file(tmp_path):
     while _files(tmp_path) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert [path for path in tmp_path.rglob("*") if path.name not in ("tmp", "here", *ends)] == []
+
+
+def test_nothing_stands_beside_a_file_whose_writer_was_killed(tmp_path):
+    write_store(tmp_path / "store", random_proteins(1, [8]))
+    running = []
+    for form, number in (("csv", signal.SIGKILL), ("parquet", signal.SIGTERM), ("export", signal.SIGKILL)):
+        (tmp_path / form).mkdir()
+        command = [sys.executable, "-c", _WRITE, form, str(int(number)), str(tmp_path / "store")]
+        running.append((subprocess.Popen(command, cwd=tmp_path / form), number))
+    assert [process.wait(60) for process, _ in running] == [-number for _, number in running]
+    deadline = time.monotonic() + 20
+    while (left := [*tmp_path.glob("*/.out*")]) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert left == []
+
+
+def test_a_device_is_written_to_and_not_replaced(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    (tmp_path / "file.csv").write_text("old")
+    (tmp_path / "link.csv").symlink_to("file.csv")
+    for name in ("pipe", "link.csv"):
+        rows = pa.table({"a": [1, 2]})
+        write_batches(pa.RecordBatchReader.from_batches(rows.schema, rows.to_batches()), "csv", tmp_path / name)
+    assert os.read(reader, 99) == b'"a"\n1\n2\n' == (tmp_path / "file.csv").read_bytes()
+    os.close(reader)
+    assert (tmp_path / "link.csv").is_symlink()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file.csv", "link.csv", "pipe"]
 
 
 def test_a_forked_child_has_a_folder_of_its_own_and_does_not_keep_its_parents(tmp_path, monkeypatch):
