@@ -8,7 +8,8 @@ import pyarrow as pa
 
 from .codebook import TOP, Codebook
 from .layout import ModelDocument
-from .segment import ARC_BANDS, ARC_SCHEMA, Array, LocalProteins, Segment
+from .segment import Segment
+from .segment_values import ARC_BANDS, ARC_SCHEMA, Array, LocalProteins
 
 #: What a sum of weights, rounded to float32, may be off by: a share of itself, and of the largest weight.
 _RELATIVE, _ABSOLUTE = 1e-5, 1e-6

@@ -19,7 +19,7 @@ from .codebook import FILL
 from .durable import Written
 from .errors import StoreError, first_line
 from .layout import KEEP, SEGMENT_FILE, SEGMENTS, VERSION, SegmentEntry
-from .segment import ARC_BANDS, ARC_ROWS, ARC_SCHEMA, MARGINALS, Array, LocalProteins
+from .segment_values import ARC_BANDS, ARC_ROWS, ARC_SCHEMA, MARGINALS, Array, LocalProteins
 from .shard_writer import write_array, write_group
 
 #: Of a chunk of hidden representations, at least, unless the segment is smaller.

@@ -32,7 +32,8 @@ from .layout import (
 )
 from .paths import database_path
 from .progress import bar
-from .segment import RecordedFile, Segment, open_segment, recorded_files
+from .segment import Segment, open_segment
+from .segment_files import RecordedFile, recorded_files
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ from attnstore.ingest.language_model import LanguageModel, load, pad_batch, span
 from attnstore.ingest.pipeline import ARC_FLOOR, CHUNK_PAIRS, KEPT
 from attnstore.ingest.plan import BATCH_PAIRS, SEGMENT_ENTRIES, PlannedSegment, plan_segments
 from attnstore.ingest.quantise import HostReceiver, Items
-from attnstore.segment import LocalProteins
+from attnstore.segment_values import LocalProteins
 from attnstore.segment_writer import SegmentContents, write_segment
 from attnstore.tables import aligned
 

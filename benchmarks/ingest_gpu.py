@@ -40,7 +40,7 @@ from attnstore.ingest.pipeline import ARC_FLOOR, CHUNK_PAIRS, KEPT
 from attnstore.ingest.plan import BATCH_PAIRS, plan_segments
 from attnstore.ingest.quantise import Items
 from attnstore.ingest.tokens import AMINO_ACIDS, KEEP, ResidueTokens
-from attnstore.segment import LocalProteins
+from attnstore.segment_values import LocalProteins
 from attnstore.tables import aligned
 
 #: Attention entries of a segment where the user does not say.

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 
 from ..layout import ModelDocument, Skipped
-from ..segment import MARGINALS, LocalProteins
+from ..segment_values import MARGINALS, LocalProteins
 from ..segment_writer import SegmentContents
 from .language_model import LanguageModel, spans_of
 from .on_device import DeviceReceiver

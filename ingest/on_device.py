@@ -18,7 +18,7 @@ import numpy.typing as npt
 import torch
 
 from ..codebook import TOP, Codebook
-from ..segment import MARGINALS, LocalProteins
+from ..segment_values import MARGINALS, LocalProteins
 from ..segment_writer import SegmentContents
 from .quantise import BadWeightError, Items, bins
 

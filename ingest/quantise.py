@@ -20,7 +20,7 @@ import torch
 from ..codebook import CELL_SHIFT, TOP, Codebook
 from ..compiled import compiled
 from ..errors import ModelError
-from ..segment import MARGINALS, LocalProteins
+from ..segment_values import MARGINALS, LocalProteins
 from ..segment_writer import SegmentContents
 
 Array = npt.NDArray[Any]

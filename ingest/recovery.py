@@ -14,7 +14,9 @@ from ..durable import sha256_file, sync_directory
 from ..errors import StoreError
 from ..faults import damage_suppressed
 from ..layout import SEGMENT_FILE, SEGMENTS, ModelDocument, SegmentEntry, Skipped, StoreDocument
-from ..segment import LocalProteins, Segment, open_segment, recorded_files
+from ..segment import Segment, open_segment
+from ..segment_files import recorded_files
+from ..segment_values import LocalProteins
 from .plan import PlannedSegment, plan_segments
 from .store_directory import fill_catalog
 

@@ -15,7 +15,8 @@ from ..errors import AttnstoreError, MachineError, ModelError, StoreError
 from ..layout import SEGMENTS, Manifest, ModelDocument, SegmentEntry, StoreDocument
 from ..paths import database_path, expanded, user_path
 from ..progress import bar
-from ..segment import LocalProteins, recorded_files
+from ..segment_files import recorded_files
+from ..segment_values import LocalProteins
 from ..verify import catalog_problems, model_directories, refuse_newer, segment_problems, sequences, strays
 from .language_model import LanguageModel, load
 from .lock import held, waiting

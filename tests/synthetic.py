@@ -13,7 +13,7 @@ from attnstore.catalog_writer import CatalogWriter
 from attnstore.codebook import DEFAULT
 from attnstore.ingest.quantise import HostReceiver, Items
 from attnstore.layout import ATTENTION, Manifest, ModelDocument, StoreDocument
-from attnstore.segment import LocalProteins
+from attnstore.segment_values import LocalProteins
 from attnstore.segment_writer import SegmentContents, write_segment
 
 LETTERS = "ACDEFGHIKLMNPQRSTVWY"

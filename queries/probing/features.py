@@ -10,7 +10,8 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from ...segment import LocalProteins, Segment
+from ...segment import Segment
+from ...segment_values import LocalProteins
 from .labels import Examples
 
 Array = npt.NDArray[Any]

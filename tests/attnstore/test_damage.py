@@ -18,7 +18,7 @@ import pytest
 
 import attnstore
 import attnstore.verify
-from attnstore import cli, layout, matrix, segment, shards
+from attnstore import cli, layout, matrix, segment, segment_files, shards
 from attnstore.durable import files_below, replace_json
 from attnstore.errors import StoreError
 from attnstore.layout import Manifest
@@ -47,7 +47,7 @@ def sound(damaged_store: Path) -> Answers:
 def forget() -> None:
     """Nothing read before the damage may answer after it."""
     segment.open_segment.cache_clear()
-    segment._check_part.cache_clear()
+    segment_files.check_part.cache_clear()
     matrix._residues.cache_clear()
 
 

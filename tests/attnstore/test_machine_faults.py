@@ -18,7 +18,7 @@ import pyarrow as pa
 import pytest
 
 import attnstore
-from attnstore import catalog, cli, segment, shards
+from attnstore import catalog, cli, segment, segment_files, shards
 from attnstore.errors import AttnstoreError, MachineError, QueryError, StoreError
 from attnstore.faults import damage, machine_error
 from attnstore.ingest.repair import repair
@@ -37,7 +37,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def forget() -> None:
-    for cached in (segment.open_segment, segment._check_part, segment._read_bins):
+    for cached in (segment.open_segment, segment_files.check_part, segment._read_bins):
         cached.cache_clear()
 
 
@@ -64,7 +64,7 @@ def of_the_machine(ask: Callable[[], object], words: str) -> None:
 def test_an_error_of_the_system_while_a_store_is_read_is_said_as_that(store, monkeypatch, number):
     words = os.strerror(getattr(errno, number))
     with monkeypatch.context() as patch:
-        patch.setattr(segment, "bytes_at", failing(number))
+        patch.setattr(segment_files, "bytes_at", failing(number))
         patch.setattr(segment, "SMALL_FILE", 0)
         of_the_machine(lambda: attnstore.open(store).align("contact", replicates=0), words)
     with monkeypatch.context() as patch:

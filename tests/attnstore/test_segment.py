@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import attnstore
-from attnstore import durable, layout, segment, segment_writer
+from attnstore import durable, layout, segment, segment_files, segment_values, segment_writer
 from attnstore.errors import StoreError
 from attnstore.layout import KEEP
 from attnstore.segment_writer import write_segment
@@ -42,7 +42,7 @@ def store(proteins, tmp_path_factory):
 def forget():
     """Nothing read before the damage may answer after it."""
     segment.open_segment.cache_clear()
-    segment._check_part.cache_clear()
+    segment_files.check_part.cache_clear()
 
 
 @contextlib.contextmanager
@@ -314,7 +314,7 @@ def some_heads(seed):
     return [None, one, layer, none, ~one, *(rng.random((LAYERS, HEADS)) < 0.3 for _ in range(5))]
 
 
-@pytest.mark.parametrize("columns", [segment.ARC_SCHEMA.names, ["target", "source"], ["weight"], ["head"]])
+@pytest.mark.parametrize("columns", [segment_values.ARC_SCHEMA.names, ["target", "source"], ["weight"], ["head"]])
 @pytest.mark.parametrize(
     "threshold", [0.0, 0.05, 0.07, 0.1, float(np.nextafter(np.float32(0.1), 1)), 0.25, 0.3, 0.9, 2.0]
 )

@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import attnstore
-from attnstore import layout, matrix, segment, segment_writer, shards
+from attnstore import layout, matrix, segment, segment_files, segment_values, segment_writer, shards
 from attnstore.catalog import connect
 from attnstore.durable import json_bytes
 from attnstore.errors import AttnstoreError, QueryError, StoreError
@@ -68,7 +68,7 @@ def outside(tmp_path: Path) -> Path:
 
 
 def forget() -> None:
-    for cached in (segment.open_segment, segment._check_part, segment._read_bins, matrix._residues):
+    for cached in (segment.open_segment, segment_files.check_part, segment._read_bins, matrix._residues):
         cached.cache_clear()
 
 
@@ -531,7 +531,7 @@ def column(name: str, value: Any, kind: pa.DataType | None = None, row: int = 3)
 
 
 ARCS: dict[str, Callable[[pa.Table], pa.Table]] = {
-    **{f"no {name}": column(name, None) for name in segment.ARC_SCHEMA.names},
+    **{f"no {name}": column(name, None) for name in segment_values.ARC_SCHEMA.names},
     "layer": column("layer", 2),
     "head": column("head", 65535),
     "protein": column("protein", 2**32 - 1),

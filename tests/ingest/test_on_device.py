@@ -11,7 +11,7 @@ from attnstore.ingest import capture, on_device
 from attnstore.ingest.language_model import load
 from attnstore.ingest.on_device import DeviceReceiver
 from attnstore.ingest.quantise import BadWeightError, HostReceiver, Items
-from attnstore.segment import MARGINALS, LocalProteins
+from attnstore.segment_values import MARGINALS, LocalProteins
 from tests.synthetic import softmax
 
 KEEP = ("codes", "arcs", "marginals")

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from attnstore.codebook import DEFAULT, TOP
 from attnstore.ingest.quantise import BadWeightError, HostReceiver, Items
-from attnstore.segment import LocalProteins
+from attnstore.segment_values import LocalProteins
 from tests.synthetic import softmax
 
 KEEP = ("codes", "arcs", "marginals")

@@ -24,10 +24,10 @@ MODEL = Path("attention") / "tiny_esm"
 
 def forget() -> None:
     """Nothing that was read of another store under the same name may answer."""
-    from attnstore import segment
+    from attnstore import segment, segment_files
 
     segment.open_segment.cache_clear()
-    segment._check_part.cache_clear()
+    segment_files.check_part.cache_clear()
 
 
 def digests(store: Path, model: str = "tiny_esm") -> dict[str, dict[str, str]]:

@@ -17,7 +17,7 @@ import pandas as pd
 import pytest
 
 import attnstore
-from attnstore import cli, durable, segment, shard_writer
+from attnstore import cli, durable, segment, segment_files, shard_writer
 from attnstore.durable import Written, files_below, sha256_file
 from attnstore.errors import StoreError
 from attnstore.ingest import ingest
@@ -56,7 +56,7 @@ def copy(sound: Path, tmp_path: Path) -> Iterator[Path]:
 def forget() -> None:
     """Nothing read before the damage may answer after it."""
     segment.open_segment.cache_clear()
-    segment._check_part.cache_clear()
+    segment_files.check_part.cache_clear()
 
 
 def files(store: Path) -> dict[int, dict[str, str]]:

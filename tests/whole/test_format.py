@@ -21,7 +21,7 @@ from attnstore.catalog_writer import CatalogWriter
 from attnstore.codebook import DEFAULT, TOP
 from attnstore.errors import StoreError
 from attnstore.layout import Manifest, ModelDocument, SegmentEntry, Skipped, StoreDocument
-from attnstore.segment import LocalProteins
+from attnstore.segment_values import LocalProteins
 from attnstore.segment_writer import SegmentContents, write_segment
 
 from .format_reader import FormatModel, FormatReader, FormatSegment, RefusedError, code_of, edges_of
