@@ -5,6 +5,7 @@ a limit. DuckDB's own default is a folder `.tmp` in the current one, and most of
 """
 
 import atexit
+import contextlib
 import os
 import re
 import weakref
@@ -121,8 +122,10 @@ def open_in_memory(limits: Limits | None = None, *, threads: int | None = None) 
     }
     connection = outlives_fork(duckdb.connect(":memory:", config=config))  # type: ignore[arg-type]
     _open.add(connection)
-    # Else DuckDB draws on the standard output, where results go.
-    connection.execute("SET enable_progress_bar = false")
+    # Else DuckDB draws on the standard output, where results go. In a notebook without ipywidgets it cannot, and
+    # refuses any change of the setting.
+    with contextlib.suppress(duckdb.InvalidInputException):
+        connection.execute("SET enable_progress_bar = false")
     if folder:
         # DuckDB 2.0 shows this setting and does not keep to it where it is a part of `config`.
         connection.execute(f"SET max_temp_directory_size = '{limits.disk}B'")

@@ -4,7 +4,6 @@ Exit status: 0, 1 for a task that failed, 2 for wrong usage.
 """
 
 import logging
-import os
 import sys
 import warnings
 from typing import Any, NoReturn
@@ -14,7 +13,6 @@ import click
 from .. import __version__
 from ..errors import AttnstoreError
 from ..faults import check_address_space, machine_error
-from ..time_limit import any_left_behind
 from .align import align
 from .contacts import contacts
 from .convert import convert_tape
@@ -48,30 +46,21 @@ def _show_warning(message: Warning | str, *_: Any) -> None:
     click.echo(f"warning: {said}", err=True)
 
 
-def _leave(status: int) -> NoReturn:
-    """End the process: at once where DuckDB is still at work on what it was interrupted in."""
-    if any_left_behind():
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(status)
-    sys.exit(status)
-
-
 def main(arguments: list[str] | None = None) -> NoReturn:
-    """Entry point: errors that are the user's to mend become one line on stderr."""
+    """Run the command: errors that the user can correct become one line on stderr, and an exit status."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
     warnings.showwarning = _show_warning  # type: ignore[assignment]
     try:
         check_address_space()
         cli(arguments, prog_name="attnstore", standalone_mode=False)
     except click.exceptions.Exit as stop:
-        _leave(stop.exit_code)
+        sys.exit(stop.exit_code)
     except click.ClickException as error:
         error.show()
-        _leave(2)
+        sys.exit(2)
     except AttnstoreError as error:
         click.echo(f"error: {error}", err=True)
-        _leave(1)
+        sys.exit(1)
     except BrokenPipeError:
         raise
     except (OSError, MemoryError, RuntimeError, ImportError) as error:
@@ -79,9 +68,9 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         if fault is None:
             raise
         click.echo(f"error: {fault}", err=True)
-        _leave(1)
+        sys.exit(1)
     except (click.Abort, KeyboardInterrupt) as stop:
         # click wraps an interruption; that of an ingest says what became of the segments under way.
         click.echo(str(stop) or str(stop.__cause__ or "") or "interrupted.", err=True)
-        _leave(130)
-    _leave(0)
+        sys.exit(130)
+    sys.exit(0)
