@@ -16,7 +16,7 @@ _SPACE = "free some space, then run the command again"
 _FILES = "allow more (`ulimit -n 4096`) or close other programs, then run the command again"
 _RIGHTS = "get the right to read and write there"
 _MEMORY = "close other programs, raise the limit (`ulimit -v`), or use a machine with more memory"
-_THREADS = "allow more (`ulimit -u`) or end other programs, then run the command again"
+_THREADS = "allow more (`ulimit -u`, or memory for them, `ulimit -v`) or end other programs, then run the command again"
 
 #: What to do about errors of the system that are none of a store.
 _CURES = {

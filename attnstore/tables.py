@@ -6,9 +6,9 @@ import itertools
 import math
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from .errors import AttnstoreError
 from .paths import user_path
@@ -66,7 +66,8 @@ def write_table(frame: "pd.DataFrame", form: str, output: Path | None, text: str
             raise AttnstoreError("Parquet is not for a terminal: give a file with -o, or pipe it.")
     try:
         if output is not None:
-            user_path(output).write_bytes(content)
+            with _whole(user_path(output)) as file:
+                file.write(content)
         else:
             sys.stdout.flush()
             sys.stdout.buffer.write(content)
@@ -91,26 +92,30 @@ def write_batches(batches: "pa.RecordBatchReader", form: str, output: Path | Non
     make = pa.csv.CSVWriter if form == "csv" else pa.parquet.ParquetWriter
     try:
         sys.stdout.flush()
-        with contextlib.ExitStack() as stack:
-            path = None if output is None else user_path(output)
-            unfinished = None
-            # A device or a pipe, such as /dev/null, is written to and never replaced.
-            if path is not None and (path.is_file() or not os.path.lexists(path)):
-                path = path.resolve()
-                unfinished = stack.enter_context(folder_beside(path)) / path.name
-            target = unfinished or path
-            with (
-                os.fdopen(os.dup(1), "wb") if target is None else open(target, "wb") as file,
-                make(file, batches.schema) as writer,
-            ):
-                for batch in batches:
-                    writer.write_batch(batch)
-            if path is not None and unfinished is not None:
-                os.replace(unfinished, path)
+        with (
+            os.fdopen(os.dup(1), "wb") if output is None else _whole(user_path(output)) as file,
+            make(file, batches.schema) as writer,
+        ):
+            for batch in batches:
+                writer.write_batch(batch)
     except BrokenPipeError:
         raise  # whoever was reading has seen enough
     except OSError as error:
         raise AttnstoreError(f"{output or 'standard output'} cannot be written: {error.strerror or error}.") from error
+
+
+@contextlib.contextmanager
+def _whole(path: Path) -> Iterator[IO[bytes]]:
+    """A file to write, which appears whole or not at all; what is no file, such as /dev/null, is written to."""
+    if os.path.lexists(path) and not path.is_file():
+        with open(path, "wb") as file:
+            yield file
+        return
+    path = path.resolve()
+    with folder_beside(path) as folder:
+        with open(folder / path.name, "wb") as file:
+            yield file
+        os.replace(folder / path.name, path)
 
 
 def json_records(frame: "pd.DataFrame") -> str:

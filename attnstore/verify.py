@@ -157,8 +157,15 @@ def catalog_problems(path: Path, document: StoreDocument) -> Iterator[str]:
             found = connection.execute(
                 "SELECT (SELECT count(*) FROM proteins), (SELECT count(*) FROM residues)"
             ).fetchone()
+            others = connection.execute(
+                "SELECT p.id, r.pos FROM residues AS r JOIN proteins AS p USING (protein_index) "
+                "WHERE r.protein <> p.id OR r.aa IS DISTINCT FROM array_extract(p.sequence, r.pos + 1) "
+                "ORDER BY ALL LIMIT 1"
+            ).fetchone()
         if found != (document.proteins, document.residues):
             yield f"the catalog {catalog} does not hold {document.proteins} proteins and {document.residues} residues."
+        if others is not None:
+            yield f"the catalog {catalog} lists another residue {others[1]} of {others[0]} than its sequence has."
     except StoreError as error:
         yield str(error)
 

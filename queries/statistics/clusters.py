@@ -75,8 +75,8 @@ def read_keys(connection: "duckdb.DuckDBPyConnection", cluster_by: str) -> list[
 def _nearest(name: str, columns: list[str]) -> str:
     found = difflib.get_close_matches(name.lower(), [column.lower() for column in columns], n=1, cutoff=0.5)
     closest = next((column for column in columns if found and column.lower() == found[0]), None)
-    hint = f": did you mean {closest}? " if closest else "; "
-    return f"{hint}Name protein, or one of {', '.join(columns)}"
+    hint = f": did you mean {closest}? Name" if closest else "; name"
+    return f"{hint} protein, or one of {', '.join(columns)}"
 
 
 def assign(keys: Sequence[str], segments: Iterable[Sequence[int]]) -> list[Clusters]:

@@ -1,14 +1,18 @@
 """Temporary files are gone whatever ends a process."""
 
+import errno
 import os
 import signal
 import subprocess
 import sys
 import time
 
+import pandas as pd
 import pyarrow as pa
 import pytest
 
+from attnstore import tables
+from attnstore.errors import AttnstoreError
 from attnstore.tables import write_batches
 from tests.synthetic import random_proteins, write_store
 
@@ -110,6 +114,21 @@ def test_a_device_is_written_to_and_not_replaced(tmp_path):
     os.close(reader)
     assert (tmp_path / "link.csv").is_symlink()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file.csv", "link.csv", "pipe"]
+
+
+@pytest.mark.parametrize("form", ["table", "csv", "json", "parquet"])
+def test_a_full_disk_leaves_the_file_that_was_there(tmp_path, monkeypatch, form):
+    (tmp_path / "old").write_text("old")
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(tables.os, "replace", full)
+    for name in ("old", "new"):
+        with pytest.raises(AttnstoreError, match=rf"{name} cannot be written: No space left on device\.$"):
+            tables.write_table(pd.DataFrame({"a": [1]}), form, tmp_path / name)
+    assert [path.name for path in tmp_path.iterdir()] == ["old"]
+    assert (tmp_path / "old").read_text() == "old"
 
 
 def test_a_forked_child_has_a_folder_of_its_own_and_does_not_keep_its_parents(tmp_path, monkeypatch):

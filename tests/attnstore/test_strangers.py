@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import pickle
+import re
 import shutil
 import struct
 from collections.abc import Callable, Iterator
@@ -248,6 +249,14 @@ def test_rows_of_a_catalog_that_contradict_each_other_are_refused(store, kind):
     changed(store, CONTENTS[kind])
     with pytest.raises(StoreError, match="is damaged: "):
         connect(catalog_of(store))
+
+
+@pytest.mark.parametrize("change", ["aa = 'xx' WHERE pos = 3", "protein = 'p1' WHERE pos = 0", "aa = lower(aa)"])
+def test_verify_names_a_residue_that_the_sequence_does_not_have(store, change):
+    assert verify(store) == []
+    changed(store, f"UPDATE residues SET {change}")
+    (problem,) = map(str, verify(store))
+    assert re.search(r"lists another residue \d+ of p\d+ than its sequence has\.$", problem)
 
 
 def test_a_catalog_may_hold_records_that_were_left_out_and_properties(store):
