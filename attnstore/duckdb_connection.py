@@ -144,22 +144,26 @@ def _close() -> None:
             connection.close()
 
 
-def translated(error: duckdb.Error) -> QueryError:
+def translated(error: duckdb.Error, *, option: bool = False) -> QueryError:
     """DuckDB's error in answering a question as one of ours, in one sentence.
 
-    Where a limit was reached, the message names the limit and the option that raises it.
+    Parameters
+    ----------
+    error : of DuckDB; where a limit was reached, the message names the limit
+    option : the question takes `memory_limit` and `disk_limit`, which the message then names
     """
     if not isinstance(error, duckdb.OutOfMemoryException):
         return QueryError(in_words(error))
     text = str(error)
     disk = "max_temp_directory_size" in text
-    what, option = ("temporary files", "disk_limit") if disk else ("memory", "memory_limit")
+    what, name = ("temporary files", "disk_limit") if disk else ("memory", "memory_limit")
     reached = re.search(r"/([\d.]+) (\w+) used", text)
+    less = "ask for less (an aggregate, a WHERE, a LIMIT, shorter texts)"
+    if reached is None and not disk:  # no limit of ours: the system gave no more
+        return QueryError(f"the query needs more memory than there is: {less}, or use a machine with more memory.")
     size = f"{float(reached[1]) * _BINARY.get(reached[2], 1) / 1e9:.3g} GB of {what}" if reached else what
-    return QueryError(
-        f"the query needs more than {size}: ask for less (an aggregate, a WHERE, a LIMIT), or raise {option}, as in "
-        f"{option}='64GB'."
-    )
+    more = f"raise {name}, as in {name}='64GB'" if option else f"use a machine with more {'disk' * disk or 'memory'}"
+    return QueryError(f"the query needs more than {size}: {less}, or {more}.")
 
 
 _BINARY = {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}

@@ -1,8 +1,9 @@
 """Rows of a statement, found when they are asked for, with errors that say what to do."""
 
 import itertools
+import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import duckdb
@@ -40,6 +41,7 @@ class Relation:
     _connection: duckdb.DuckDBPyConnection
     _rows: duckdb.DuckDBPyRelation
     _timeout: float | None = None
+    _process: int = field(default_factory=os.getpid)
 
     # --- the rows
 
@@ -177,10 +179,16 @@ class Relation:
         Raises
         ------
         QueryError
-            What DuckDB, or the library that is to hold the rows, says of the statement, or of the time.
+            What DuckDB, or the library that is to hold the rows, says of the statement, or of the time; or the relation
+            is of the process that this one was forked from.
         MachineError
             The machine failed.
         """
+        if os.getpid() != self._process:  # a fork takes no threads along, for which DuckDB would wait without end
+            raise QueryError(
+                "these rows were asked for in the process that this one was forked from, and cannot be read here: ask "
+                "again in this process, as in attnstore.open(PATH).sql('SELECT …')."
+            )
         try:
             with time_limit(self._timeout):
                 return run(self._connection, find)

@@ -115,13 +115,16 @@ def _create(connection: duckdb.DuckDBPyConnection, name: str, rows: pa.Table) ->
 
 
 @contextlib.contextmanager
-def duckdb_errors() -> Iterator[None]:
-    """DuckDB's errors as a QueryError of one sentence; a MachineError where the machine failed."""
+def duckdb_errors(*, option: bool = False) -> Iterator[None]:
+    """DuckDB's errors as a QueryError of one sentence; a MachineError where the machine failed.
+
+    `option` says that the question takes `memory_limit` and `disk_limit`.
+    """
     try:
         yield
     except duckdb.Error as error:
         if isinstance(error, duckdb.OutOfMemoryException):
-            raise translated(error) from error
+            raise translated(error, option=option) from error
         raise machine_error(error, "answering the query") or translated(error) from error
 
 

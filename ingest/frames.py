@@ -35,6 +35,8 @@ def table_of(frame: Any, name: str, on: Sequence[str] | None, columns: Sequence[
     """
     if isinstance(frame, pa.Table):
         return Table(frame, name)
+    if hasattr(frame, "to_frame") and hasattr(frame, "index") and not hasattr(frame, "columns"):
+        frame = frame.to_frame()  # a column of pandas, with the ids and positions in its index
     if hasattr(frame, "columns") and hasattr(frame, "index"):
         return _pandas(frame, name, on, columns)
     if hasattr(frame, "__arrow_c_stream__"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
@@ -72,6 +73,9 @@ def typed(
         if pa.types.is_string(column.type):
             column = pc.if_else(pc.equal(column, ""), pa.scalar(None, pa.string()), column)
         content = content.set_column(content.column_names.index(name), name, column)
+    for name in chosen:
+        column = _without_numbers(content[name], missing)
+        content = content.set_column(content.column_names.index(name), name, column)
     if absent:
         said = ", ".join(f"{count} in column {name!r}" for name, count in absent.items())
         first = next(iter(absent))
@@ -95,6 +99,21 @@ def _plain(column: pa.ChunkedArray, missing: Collection[str]) -> pa.ChunkedArray
         absent = pc.is_in(column, pa.array([word.strip() for word in missing], pa.string()))
         column = pc.if_else(absent, pa.scalar(None, pa.string()), column)
     return column
+
+
+def _without_numbers(column: pa.ChunkedArray, missing: Collection[str]) -> pa.ChunkedArray:
+    """Numbers, NULL where they are equal to one that the user says is missing: -999 is -999.0, too."""
+    if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
+        return column
+    words = [word.strip() for word in missing if re.fullmatch(_NUMBER, word.strip())]
+    wide = pa.float64()
+    absent = pa.array(map(float, words), wide)
+    if pa.types.is_integer(column.type):
+        whole = {int(word) if re.fullmatch(_INTEGER, word) else float(word) for word in words}
+        wide = column.type
+        bits = np.iinfo(wide.to_pandas_dtype())
+        absent = pa.array([int(word) for word in whole if bits.min <= word <= bits.max and word == int(word)], wide)
+    return pc.if_else(pc.is_in(column.cast(wide), absent), pa.scalar(None, column.type), column)
 
 
 def _absent(cells: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -364,7 +364,7 @@ def _relation(session: Session) -> duckdb.DuckDBPyRelation:
 def _told_errors(session: Session) -> Iterator[None]:
     """DuckDB's errors as one sentence; ours, where they passed through DuckDB, as they were."""
     try:
-        with duckdb_errors():
+        with duckdb_errors(option=True):
             yield
     except QueryError as error:
         if session.failures:

@@ -24,7 +24,7 @@ IDS = ("id", "protein")
 _LISTED, _LONG = 30, 60
 
 #: How pandas names an index that it writes as a column.
-_INDEX = re.compile(r"|Unnamed: \d+|__index_level_\d+__")
+_INDEX = re.compile(r"|Unnamed: \d+(\.\d+)?|__index_level_\d+__")
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,8 +111,12 @@ def without_index(table: Table) -> Table:
             continue
         if not _counts(table.content.column(number)):
             called = f"column {name!r}" if name else f"column {number + 1}, which has no name,"
+            cure = "write a name over it"
+            if name.startswith("__"):
+                called += ", the index of a pandas frame,"
+                cure = "name the index before the frame is saved (frame.rename_axis(index='NAME'))"
             warnings.warn(
-                f"{table.place}: {called} is left out; write a name over it if it is to become a property.",
+                f"{table.place}: {called} is left out; {cure} if it is to become a property or holds ids or positions.",
                 stacklevel=2,
             )
         table = table.without(number)

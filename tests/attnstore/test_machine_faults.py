@@ -19,9 +19,11 @@ import pytest
 
 import attnstore
 from attnstore import catalog, cli, segment, segment_files, shards
+from attnstore.duckdb_connection import translated
 from attnstore.errors import AttnstoreError, MachineError, QueryError, StoreError
 from attnstore.faults import damage, machine_error
 from attnstore.ingest.repair import repair
+from attnstore.queries.execution import vectors
 from attnstore.verify import verify
 from tests.synthetic import random_proteins, write_store
 
@@ -189,3 +191,22 @@ def test_under_a_limit_of_the_system_a_command_ends_in_a_line_that_names_it(tmp_
 def test_every_error_of_the_machine_is_one_of_ours():
     assert issubclass(MachineError, AttnstoreError)
     assert attnstore.MachineError is MachineError
+
+
+def test_short_of_memory_a_statement_is_told_of_memory_and_of_no_option_that_its_question_lacks(store, monkeypatch):
+    columns = vectors._columns
+
+    def short(connection: duckdb.DuckDBPyConnection, query: str) -> Any:
+        if "lpad" in query:
+            raise duckdb.OutOfMemoryException("Out of Memory Error: Allocation failure")
+        return columns(connection, query)
+
+    monkeypatch.setattr(vectors, "_columns", short)
+    with pytest.raises(QueryError, match="more memory than there is: ask for less") as raised:
+        attnstore.open(store).align("lpad(target.aa, 20, 'y') = 'A'", replicates=0)
+    assert "TRY_CAST" not in str(raised.value)
+    assert "memory_limit" not in str(raised.value)
+    limit = duckdb.OutOfMemoryException("could not allocate block of size 256.0 KiB (90.1 MiB/95.3 MiB used)")
+    assert "more than 0.0999 GB of memory" in str(translated(limit))
+    assert "memory_limit" not in str(translated(limit))
+    assert "memory_limit='64GB'" in str(translated(limit, option=True))

@@ -306,3 +306,35 @@ def test_on_the_command_line(store):
         assert done.exit_code == 0, done.output
     with pytest.raises(SourceError, match="delimiter='ab' is not one character"):
         annotate(store, [table], delimiter="ab")
+
+
+@pytest.mark.parametrize(
+    ("given", "missing", "expected"),
+    [
+        ("id;pos;x\nP1;0;-999,0\nP1;1;2,5\nP1;2;-9\n", ["-999"], [("P1", 1, 2.5), ("P1", 2, -9.0)]),
+        (BASE.assign(x=[-999, 2, 3]), ["-999.0"], [("P1", 1, 2), ("P2", 0, 3)]),
+        (BASE.assign(x=np.array([9.5, 9999, 1], np.float32)), ["9999", "NA"], [("P1", 0, 9.5), ("P2", 0, 1.0)]),
+        (BASE.assign(x=[2**60 + 1, 7, 2**60]), [str(2**60), "1e400", "x"], [("P1", 0, 2**60 + 1), ("P1", 1, 7)]),
+        (BASE.assign(x=["1", "1.0", "2"]), ["1"], [("P1", 1, "1.0"), ("P2", 0, "2")]),
+    ],
+)
+def test_a_number_that_stands_for_missing_does_so_however_it_is_written(store, given, missing, expected):
+    annotate(store, [write(store, given) if isinstance(given, str) else given], missing=missing)
+    assert values(store, "x") == expected
+
+
+def test_an_index_that_pandas_saved_without_a_name_becomes_no_property(store):
+    mixed = BASE.iloc[[2, 0, 1]]
+    mixed.to_parquet(store.parent / "mixed.parquet")
+    with pytest.warns(UserWarning, match=r"'__index_level_0__', the index .* \(frame\.rename_axis\(index='NAME'\)\)"):
+        assert annotate(store, [store.parent / "mixed.parquet"]).properties == ("residue x",)
+    twice = "Unnamed: 0.1,Unnamed: 0,id,pos,y\n0,0,P1,3,1\n1,1,P1,2,5\n"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert annotate(store, [write(store, twice)]).properties == ("residue y",)
+    assert values(store, "y") == [("P1", 2, 5), ("P1", 3, 1)]
+
+
+def test_a_column_of_pandas_is_read_with_its_index(store):
+    annotate(store, [BASE.set_index(["id", "pos"])["x"]])
+    assert values(store, "x") == [("P1", 0, 1.5), ("P1", 1, 2.5)]

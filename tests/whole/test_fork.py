@@ -96,3 +96,29 @@ print(os.waitpid(child, 0)[1])
         [sys.executable, "-c", script, small_store], capture_output=True, text=True, timeout=120, check=False
     )
     assert (done.stdout, done.stderr, done.returncode) == ("0\n", "", 0)
+
+
+def test_a_relation_of_the_parent_asks_its_child_to_ask_again(small_store: Path):
+    script = """
+import os, pickle, sys, attnstore
+from attnstore.errors import QueryError
+store = attnstore.open(sys.argv[1])
+rows = store.sql("SELECT count(*) AS n FROM arcs a, arcs b WHERE a.weight + b.weight > 2")
+begun = iter(store.sql("SELECT * FROM range(50000)"))
+next(begun)
+child = os.fork()
+if child == 0:
+    for ask in (rows.fetchall, rows.df, rows.show, lambda: rows.filter("n > 1"), lambda: pickle.dumps(rows),
+                lambda: list(begun)):
+        try:
+            ask()
+            os._exit(1)
+        except QueryError as error:
+            assert "ask again in this process" in str(error)
+    os._exit(store.sql("SELECT count(*) AS n FROM arcs a, arcs b WHERE a.weight + b.weight > 2").fetchall()[0][0])
+print(os.waitpid(child, 0)[1], rows.fetchall())
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script, small_store], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.stdout, done.stderr, done.returncode) == ("0 [(0,)]\n", "", 0)
