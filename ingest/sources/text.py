@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import gzip
 import io
@@ -17,6 +18,7 @@ from ...errors import SourceError
 
 _GZIP_MAGIC = b"\x1f\x8b"
 _BOM = "\ufeff"
+_UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 #: How much of a file's start the readers get to see when they say whether they accept it.
 HEAD_BYTES = 4096
 _BLOCK_BYTES = 1 << 20
@@ -53,7 +55,7 @@ def head(path: Path) -> bytes:
         return b""
 
 
-def lines(path: Path, *, whole: bool = False) -> Iterator[tuple[int, str]]:
+def lines(path: Path, *, whole: bool = False, windows: bool = False) -> Iterator[tuple[int, str]]:
     r"""Yield each line's number, from 1, and its text without the line end, in constant memory.
 
     A UTF-8 byte order mark is dropped, and a line may end in "\n", "\r\n" or "\r".
@@ -64,6 +66,9 @@ def lines(path: Path, *, whole: bool = False) -> Iterator[tuple[int, str]]:
         Plain or gzip.
     whole
         All lines will be in memory at once: refuse a file whose lines take more than 1 GiB of it.
+    windows
+        Take lines that are not UTF-8 for Windows-1252, which Latin-1 mostly is: those with names of people in files
+        whose names of anything else are ASCII.
 
     Raises
     ------
@@ -78,7 +83,12 @@ def lines(path: Path, *, whole: bool = False) -> Iterator[tuple[int, str]]:
                 size += len(line) + _LINE_OVERHEAD
                 if whole and size > _WHOLE_BYTES:
                     raise _too_large(path)
-                text = line.decode("utf-8")
+                try:
+                    text = line.decode("utf-8")
+                except UnicodeDecodeError:
+                    if not windows or line.startswith(_UTF16):
+                        raise
+                    text = line.decode("cp1252", errors="replace")
                 if "\0" in text:
                     raise SourceError(
                         f"{path}:{number} holds a NUL byte, as no text does but UTF-16; "

@@ -197,7 +197,7 @@ def test_short_of_memory_a_statement_is_told_of_memory_and_of_no_option_that_its
     columns = vectors._columns
 
     def short(connection: duckdb.DuckDBPyConnection, query: str) -> Any:
-        if "lpad" in query:
+        if "lpad" in query.lower():
             raise duckdb.OutOfMemoryException("Out of Memory Error: Allocation failure")
         return columns(connection, query)
 

@@ -192,3 +192,37 @@ def test_a_single_atom_that_comes_twice_is_no_residue(tmp_path):
 def test_residues_of_one_number_far_apart_are_two_molecules(tmp_path, name):
     with pytest.raises(SourceError, match="give every molecule a chain id of its own"):
         read(tmp_path, pdb_lines([Place("ALA", "1", 0), Place(name, "1", 1, row=1)]))
+
+
+@pytest.mark.parametrize("chain", ["A", " "])
+def test_a_chain_that_goes_on_after_a_ter_is_named_in_a_warning(tmp_path, caplog, chain):
+    first, second = peptide("ALA GLY", chain=chain), peptide("LYS TRP", 3, chain=chain, row=1)
+    ion = Place("NA", "9", 9, chain=chain, row=2, atoms=("NA",))
+    content = f"{pdb_lines(first)}TER\n{pdb_lines(second)}TER\n{pdb_lines([ion])}"
+    (record,) = read(tmp_path, content)
+    assert record.sequence == "AGKW"
+    (message,) = caplog.messages
+    assert "given.pdb:10: " in message
+    assert "if another molecule begins there, give it a chain id of its own (column 22)" in message
+    caplog.clear()
+    read(tmp_path, f"SEQRES   1 A    4  ALA GLY LYS TRP\n{content}" if chain == "A" else pdb_lines(first) + "TER\n")
+    assert caplog.messages == []
+
+
+@pytest.mark.parametrize("case", [str.lower, str.title])
+def test_names_of_residues_in_lower_case_are_those_of_the_dictionary(tmp_path, case):
+    places = peptide("ALA MSE LYS DAL")
+    written = [replace(one, name=case(one.name)) for one in places]
+    assert sequences(read(tmp_path, pdb_lines(written))) == {"given_A": "AMKA"}
+    assert sequences(read(tmp_path, cif_lines(written), "given.cif")) == {"given_A": "AMKA"}
+    declared = f"SEQRES   1 A    5  {case('ALA MSE LYS DAL TRP')}\n"
+    assert sequences(read(tmp_path, declared + pdb_lines(written))) == {"given_A": "AMKAW"}
+
+
+@pytest.mark.parametrize("remark", ["REMARK   3 Å. Müller\n", "JRNL  AUTH J.Nuñez\n", "REMARK \x81 unassigned\n"])
+def test_names_of_people_in_latin_1_refuse_no_structure(tmp_path, remark):
+    (tmp_path / "given.pdb").write_bytes((remark + pdb_lines(peptide("ALA GLY"))).encode("latin-1"))
+    assert [record.sequence for record in pdb.read(tmp_path / "given.pdb")] == ["AG"]
+    cif = cif_lines(peptide("ALA GLY"), head=f"data_x\n_citation.title '{remark.strip()}'\n")
+    (tmp_path / "given.cif").write_bytes(cif.encode("latin-1"))
+    assert [record.sequence for record in mmcif.read(tmp_path / "given.cif")] == ["AG"]

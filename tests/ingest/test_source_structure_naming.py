@@ -171,7 +171,7 @@ def test_a_store_from_before_reads_as_one_that_left_nothing_out_and_gets_the_tab
     from attnstore import catalog_writer
 
     (tmp_path / "x.pdb").write_text(pdb_lines([*AKL, *peptide("DA", chain="B", atoms=("P",))]))
-    monkeypatch.setattr(catalog_writer, "_SCHEMA", catalog_writer._SCHEMA.replace(catalog_writer._EXCLUDED + ";", ""))
+    monkeypatch.setattr(catalog_writer, "_EXCLUDED", "SELECT 1")
     monkeypatch.setattr(CatalogWriter, "exclude", lambda *_: None)
     monkeypatch.setattr(CatalogWriter, "_MARKED", CatalogWriter._MARKED[:-1])
     with pytest.warns(UserWarning, match="left out"):

@@ -41,7 +41,7 @@ def accepts(path: Path, head: bytes) -> bool:
 
 def declared(path: Path) -> str:
     """Return the entry's id at the head of the file; "" where it has none."""
-    for number, line in text.lines(path):
+    for number, line in text.lines(path, windows=True):
         if line.startswith("_entry.id"):
             return _declared(line.removeprefix("_entry.id").strip().strip("'\""))
         if line.startswith("_atom_site.") or number > _HEAD_LINES:
@@ -205,7 +205,7 @@ class _Polymer:
 
 
 def _parse(path: Path) -> Cif:
-    blocks = _blocks(line for _, line in text.lines(path, whole=True))
+    blocks = _blocks(line for _, line in text.lines(path, whole=True, windows=True))
     # Programs that refine a structure add blocks of what they know of its ligands.
     structures = [block for block in blocks if any(line.startswith("_atom_site.") for line in block)] or blocks
     if len(structures) != 1:
@@ -265,7 +265,7 @@ def _rows(path: Path, cif: Cif) -> tuple[list[_Row], list[str]]:
     rows = []
     waters = []
     for index, (*fields, model) in enumerate(zip(*columns, strict=True), start=1):
-        if model == first_model and fields[6] in WATERS:
+        if model == first_model and fields[6].upper() in WATERS:
             waters.append(fields[1])
         elif model == first_model:
             try:
@@ -316,7 +316,7 @@ def _row(fields: Sequence[str], place: str) -> _Row:
     atom = Atom(
         number=digits,
         insertion_code=letter if code in ABSENT else code,
-        residue=residue,
+        residue=residue.upper(),
         # Where it is not told, what has no place in a sequence.
         hetero=group == "HETATM" or (group in ABSENT and label_seq in ABSENT),
         name=name,
@@ -338,7 +338,7 @@ def _scheme(path: Path, cif: Cif) -> dict[str, _Polymer]:
         path, cif, "_pdbx_poly_seq_scheme", ("asym_id", "pdb_strand_id", "seq_id", "mon_id")
     ):
         polymer = polymers.setdefault(label, _Polymer(label if chain in ABSENT else chain, []))
-        _extend(polymer.names, place, name, f"{path} chain {polymer.chain}")
+        _extend(polymer.names, place, name.upper(), f"{path} chain {polymer.chain}")
     return polymers
 
 
@@ -346,7 +346,7 @@ def _entities(path: Path, cif: Cif, rows: Sequence[_Row]) -> dict[str, _Polymer]
     """Return the polymers of the atoms by label_asym_id as entity_poly_seq declares them."""
     names: dict[str, list[list[str]]] = defaultdict(list)
     for entity, place, name in _table(path, cif, "_entity_poly_seq", ("entity_id", "num", "mon_id")):
-        _extend(names[entity], place, name, f"{path} entity {entity}")
+        _extend(names[entity], place, name.upper(), f"{path} entity {entity}")
     return {row.label: _Polymer(row.chain, names[row.entity]) for row in rows if row.entity in names}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import re
 import warnings
 from collections import defaultdict
@@ -18,7 +19,7 @@ from Bio.PDB.PDBParser import PDBParser
 from ....errors import SourceError
 from .. import text
 from ..record import DEFAULT, Excluded, Options, Record
-from .amino_acids import WATERS, is_protein, why_no_protein
+from .amino_acids import WATERS, is_amino_acid, is_protein, why_no_protein
 from .chain import UNREADABLE, Atom, Chain, Group, Residue, left_over
 from .chain_properties import STRUCTURE_PROPERTIES, records
 from .confidence import pdb_declares
@@ -30,6 +31,8 @@ from .placement import place
 from .residues import amino_acids, checked, is_peptide, of_polymer, residues
 from .segments import segments
 from .strays import with_strays
+
+_log = logging.getLogger(__name__)
 
 NAME = "PDB (.pdb .ent)"
 PROPERTIES = STRUCTURE_PROPERTIES
@@ -48,7 +51,7 @@ def accepts(path: Path, head: bytes) -> bool:
 
 def declared(path: Path) -> str:
     """Return the entry's code in the file's HEADER; "" where it has none."""
-    for number, line in text.lines(path):
+    for number, line in text.lines(path, windows=True):
         if line.startswith("HEADER"):
             return _code(line[62:66].strip())
         if line.startswith(_COORDINATES) or number > _HEAD_LINES:
@@ -73,9 +76,9 @@ def read(path: Path, options: Options = DEFAULT) -> Iterator[Record]:
         The file cannot be read, is no PDB file, has no chain, or has a chain whose residues cannot be told apart or do
         not fit its SEQRES.
     """
-    content = [line for _, line in text.lines(path, whole=True)]
+    content = [line for _, line in text.lines(path, whole=True, windows=True)]
     header = read_header(path, content)
-    model, after, names = _first_model(content)
+    model, after, names, continued = _first_model(content)
     code = entry_id(_code(header.code), path)
     atoms = _atoms(path, model, after, names)
     if not atoms.names and not header.sequences:
@@ -88,6 +91,12 @@ def read(path: Path, options: Options = DEFAULT) -> Iterator[Record]:
         chain, others = _chain(path, part, chain_id(code, part.id), header)
         ligands += others
         if isinstance(chain, Chain):
+            if part.id == part.chain in continued and part.chain not in header.sequences:
+                _log.warning(
+                    "%s:%d: %s goes on after a TER and is read as one chain: if another molecule begins there, give it "
+                    "a chain id of its own (column 22)",
+                    path, continued[part.chain], f"chain {part.id}" if part.id.strip() else "the chain without an id",
+                )  # fmt: skip
             chains.append(replace(chain, confidence=chain.b_factors()) if predicted else chain)
         else:
             excluded.append(Excluded(chain_id(code, part.id), path.name, chain, code))
@@ -123,20 +132,23 @@ def _parts(header: Header, atoms: _Collector) -> Iterator[_Part]:
             yield _Part(full, name, members, [atom for atom in behind if not segment or atom.segment == segment])
 
 
-def _first_model(content: Sequence[str]) -> tuple[list[str], set[int], set[str]]:
+def _first_model(content: Sequence[str]) -> tuple[list[str], set[int], set[str], dict[str, int]]:
     """Return the file with every line blanked out that is no coordinate of the first model, or a water's.
 
-    With it come the indices of the HETATM after the last TER of their chain, and every chain id.
+    With it come the indices of the HETATM after the last TER of their chain, every chain id, and by chain the line at
+    which amino acids first go on after a TER.
     """
     end = _end_of_first_model(content)
     last_ter: dict[str, int] = {}
+    continued: dict[str, int] = {}
     chain = ""
     for index, line in enumerate(content[:end]):
         if line.startswith(_COORDINATES):
             residue, chain = residue_and_chain(line)
-            if line.startswith("ATOM") and residue not in WATERS:
-                # That TER was a break within the chain.
-                last_ter.pop(chain, None)
+            # That TER was a break within the chain, if ATOM records go on after it.
+            goes_on = line.startswith("ATOM") and residue not in WATERS and last_ter.pop(chain, None) is not None
+            if goes_on and is_amino_acid(residue, {}):
+                continued.setdefault(chain, index + 1)
         elif line[:6].rstrip() == "TER":
             # The short form of TER names no chain and ends the one before it.
             last_ter[chain] = index
@@ -149,7 +161,8 @@ def _first_model(content: Sequence[str]) -> tuple[list[str], set[int], set[str]]
         for index, line in enumerate(model)
         if line.startswith("HETATM") and index >= last_ter.get(residue_and_chain(line)[1], end)
     }
-    return model, after, {residue_and_chain(line)[1] for line in content[:end] if line.startswith(_COORDINATES)}
+    names = {residue_and_chain(line)[1] for line in content[:end] if line.startswith(_COORDINATES)}
+    return model, after, names, continued
 
 
 def _end_of_first_model(content: Sequence[str]) -> int:

@@ -70,7 +70,7 @@ def read_header(path: Path, content: Sequence[str]) -> Header:
                 case "HEADER":
                     header.code = line[62:66].strip()
                 case "SEQRES":
-                    header.sequences[_chain(line, 11)] += line[19:70].split()
+                    header.sequences[_chain(line, 11)] += line[19:70].upper().split()
                 case "MODRES":
                     name, parent = line[12:15].strip(), line[24:27].strip()
                     header.parents.setdefault(name, parent)
@@ -138,7 +138,7 @@ def residue_and_chain(line: str) -> tuple[str, str]:
     The column between the two, blank in the format, is the first of a chain id of two letters or the last of a name of
     four: a water of CHARMM (TIP3), or a terminal amino acid of Amber (NALA, CGLY), which is called as within a chain.
     """
-    name = line[17:21]
+    name = line[17:21].upper()  # as the dictionary has it
     if len(name) == 4 and name[3] != " ":
         if name in WATERS:
             return name, line[21:22] or " "
