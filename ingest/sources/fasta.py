@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -22,6 +23,10 @@ _LONGEST_ID = 1000
 _LISTED = 5
 #: Twenty times what the longest known proteins have.
 _MOST_RESIDUES = 1 << 20
+#: Lines of which nothing is read, or a name of ASCII with a description after it.
+_DESCRIBED = re.compile(rb";|>[!-~]+[ \t]")
+#: The types of sequences that the Protein Identification Resource puts before an id (as does Modeller).
+_PIR = re.compile(r"(P1|F1|DL|DC|RL|RC|N1|N3|XX);")
 # Checked before upper-casing, since str.upper() turns some foreign letters into amino acids (ß → SS).
 _ACCEPTED = LETTERS | {letter.lower() for letter in LETTERS}
 
@@ -54,15 +59,15 @@ def read(path: Path, options: Options = DEFAULT) -> Iterator[Record]:
     Raises
     ------
     SourceError
-        No record at all, text before the first '>', an empty id or one of more than 1000 characters, a
-        record without sequence or of more than a million residues, a character that is no amino acid, or
+        No record at all, one in the PIR format, text before the first '>', an empty id or one of more than 1000
+        characters, a record without sequence or of more than a million residues, a character that is no amino acid, or
         a file that is not readable text.
     """
     header: tuple[int, str] | None = None
     parts: list[tuple[int, str]] = []
     length = 0
     nucleotides = _Nucleotides()
-    for number, line in text.lines(path):
+    for number, line in text.lines(path, windows=_DESCRIBED):
         if line.startswith(";"):
             continue
         if line.startswith(">"):
@@ -151,6 +156,11 @@ def _record(path: Path, header: tuple[int, str], parts: list[tuple[int, str]]) -
         raise SourceError(
             f"{place} begins a header with a word of {len(name)} characters, which is no name; "
             f"write a space after the name."
+        )
+    if _PIR.match(name):
+        raise SourceError(
+            f"{place}: record {name} is in the PIR format, where the line after the id is a title: convert the file, "
+            "as with Bio.SeqIO.convert('IN.pir', 'pir', 'OUT.fasta', 'fasta'), or rename the record."
         )
     sequence = "".join(part for _, part in parts).removesuffix("*")
     if not sequence:

@@ -7,6 +7,7 @@ import contextlib
 import gzip
 import io
 import os
+import re
 import stat
 import sys
 import zlib
@@ -55,7 +56,7 @@ def head(path: Path) -> bytes:
         return b""
 
 
-def lines(path: Path, *, whole: bool = False, windows: bool = False) -> Iterator[tuple[int, str]]:
+def lines(path: Path, *, whole: bool = False, windows: re.Pattern[bytes] | None = None) -> Iterator[tuple[int, str]]:
     r"""Yield each line's number, from 1, and its text without the line end, in constant memory.
 
     A UTF-8 byte order mark is dropped, and a line may end in "\n", "\r\n" or "\r".
@@ -67,8 +68,8 @@ def lines(path: Path, *, whole: bool = False, windows: bool = False) -> Iterator
     whole
         All lines will be in memory at once: refuse a file whose lines take more than 1 GiB of it.
     windows
-        Take lines that are not UTF-8 for Windows-1252, which Latin-1 mostly is: those with names of people in files
-        whose names of anything else are ASCII.
+        Beginnings of the lines that are Windows-1252, which Latin-1 mostly is, where they are not UTF-8: those with
+        names of people, say, and nothing that is read.
 
     Raises
     ------
@@ -86,7 +87,7 @@ def lines(path: Path, *, whole: bool = False, windows: bool = False) -> Iterator
                 try:
                     text = line.decode("utf-8")
                 except UnicodeDecodeError:
-                    if not windows or line.startswith(_UTF16):
+                    if windows is None or line.startswith(_UTF16) or not windows.match(line):
                         raise
                     text = line.decode("cp1252", errors="replace")
                 if "\0" in text:

@@ -158,3 +158,24 @@ def test_proteins_of_few_kinds_of_residues_are_proteins(tmp_path):
         warnings.simplefilter("error")
         for content in PROTEINS:
             assert read(tmp_path, content)
+
+
+@pytest.mark.parametrize(
+    "content", [b">a prot\xe9ine\nAC\n", b"; M\xfcller\n>a\nAC\n", b">a\tna\xefve \xe2\nA\n;\xff\xfe\nC\n"]
+)
+def test_descriptions_and_comments_may_be_latin_1(tmp_path, content):
+    (tmp_path / "a.fasta").write_bytes(content)
+    assert [(record.id, record.sequence) for record in fasta.read(tmp_path / "a.fasta")] == [("a", "AC")]
+
+
+@pytest.mark.parametrize("kind", ["P1", "F1", "XX"])
+def test_pir_is_refused_for_its_titles_would_be_read_as_residues(tmp_path, kind):
+    from Bio import SeqIO
+
+    path = tmp_path / "a.pir"
+    path.write_text(f">{kind};CRAB\nalpha crystallin\nMDIT\n*\n")
+    with pytest.raises(SourceError, match=rf"a\.pir:1: record {kind};CRAB is in the PIR format") as raised:
+        list(fasta.read(path))
+    assert "Bio.SeqIO.convert('IN.pir', 'pir', 'OUT.fasta', 'fasta')" in str(raised.value)
+    SeqIO.convert(path, "pir", tmp_path / "out.fasta", "fasta")
+    assert [record.sequence for record in fasta.read(tmp_path / "out.fasta")] == ["MDIT"]

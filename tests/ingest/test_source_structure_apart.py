@@ -197,7 +197,7 @@ def test_residues_of_one_number_far_apart_are_two_molecules(tmp_path, name):
 @pytest.mark.parametrize("chain", ["A", " "])
 def test_a_chain_that_goes_on_after_a_ter_is_named_in_a_warning(tmp_path, caplog, chain):
     first, second = peptide("ALA GLY", chain=chain), peptide("LYS TRP", 3, chain=chain, row=1)
-    ion = Place("NA", "9", 9, chain=chain, row=2, atoms=("NA",))
+    ion = Place("NA", "9", 9, chain=chain, row=2, atoms=("NA",), kind="HETATM")
     content = f"{pdb_lines(first)}TER\n{pdb_lines(second)}TER\n{pdb_lines([ion])}"
     (record,) = read(tmp_path, content)
     assert record.sequence == "AGKW"

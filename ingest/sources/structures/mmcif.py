@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -29,6 +30,8 @@ from .strays import with_strays
 NAME = "mmCIF (.cif .mmcif)"
 PROPERTIES = STRUCTURE_PROPERTIES
 
+# Names of people stand in a category's rows as those of atoms do.
+_ANY = re.compile(rb"")
 _SUFFIXES = frozenset({".cif", ".mmcif"})
 # Lines at most before the entry's id: a licence may stand before it.
 _HEAD_LINES = 200
@@ -41,7 +44,7 @@ def accepts(path: Path, head: bytes) -> bool:
 
 def declared(path: Path) -> str:
     """Return the entry's id at the head of the file; "" where it has none."""
-    for number, line in text.lines(path, windows=True):
+    for number, line in text.lines(path, windows=_ANY):
         if line.startswith("_entry.id"):
             return _declared(line.removeprefix("_entry.id").strip().strip("'\""))
         if line.startswith("_atom_site.") or number > _HEAD_LINES:
@@ -205,7 +208,7 @@ class _Polymer:
 
 
 def _parse(path: Path) -> Cif:
-    blocks = _blocks(line for _, line in text.lines(path, whole=True, windows=True))
+    blocks = _blocks(line for _, line in text.lines(path, whole=True, windows=_ANY))
     # Programs that refine a structure add blocks of what they know of its ligands.
     structures = [block for block in blocks if any(line.startswith("_atom_site.") for line in block)] or blocks
     if len(structures) != 1:

@@ -39,6 +39,8 @@ PROPERTIES = STRUCTURE_PROPERTIES
 
 _SUFFIXES = frozenset({".pdb", ".ent"})
 _CODE = re.compile(r"[1-9][A-Za-z0-9]{3}")
+# Records in which people have names, or programs: all but those with ids of chains and residues.
+_REMARKS = re.compile(rb"(?!ATOM|HETATM|SEQRES|MODRES|HELIX|SHEET|SSBOND|LINK|SITE)")
 _COORDINATES = ("ATOM  ", "HETATM")
 # HEADER comes first, if at all; some programs put a licence before it.
 _HEAD_LINES = 200
@@ -51,7 +53,7 @@ def accepts(path: Path, head: bytes) -> bool:
 
 def declared(path: Path) -> str:
     """Return the entry's code in the file's HEADER; "" where it has none."""
-    for number, line in text.lines(path, windows=True):
+    for number, line in text.lines(path, windows=_REMARKS):
         if line.startswith("HEADER"):
             return _code(line[62:66].strip())
         if line.startswith(_COORDINATES) or number > _HEAD_LINES:
@@ -76,7 +78,7 @@ def read(path: Path, options: Options = DEFAULT) -> Iterator[Record]:
         The file cannot be read, is no PDB file, has no chain, or has a chain whose residues cannot be told apart or do
         not fit its SEQRES.
     """
-    content = [line for _, line in text.lines(path, whole=True, windows=True)]
+    content = [line for _, line in text.lines(path, whole=True, windows=_REMARKS)]
     header = read_header(path, content)
     model, after, names, continued = _first_model(content)
     code = entry_id(_code(header.code), path)
