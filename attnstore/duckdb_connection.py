@@ -9,8 +9,10 @@ import contextlib
 import os
 import re
 import weakref
+from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
 import duckdb
 
@@ -20,12 +22,16 @@ from .forked import outlives_fork
 from .scratch import free_bytes, scratch_folder
 from .time_limit import is_left_behind
 
+T = TypeVar("T")
+
 #: Bytes of temporary files at most, unless asked otherwise; and at most half of what is free.
 DISK_LIMIT = 10 * 10**9
 #: Below that DuckDB does not even open a catalog.
 _LEAST_MEMORY = 64 << 20
 #: Connections that nobody has closed yet.
 _open: "weakref.WeakSet[duckdb.DuckDBPyConnection]" = weakref.WeakSet()
+#: Generators that read from connections and are not at their end.
+_unread: "weakref.WeakSet[Generator[Any, None, None]]" = weakref.WeakSet()
 _UNITS = {"K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 
 
@@ -132,13 +138,26 @@ def open_in_memory(limits: Limits | None = None, *, threads: int | None = None) 
     return connection
 
 
+def closed_at_exit(batches: Generator[T, None, None]) -> Generator[T, None, None]:
+    """The generator itself, which reads from a connection and is closed before the interpreter ends.
+
+    An Arrow reader keeps its generator for ever when the interpreter ends, and with it the connection.
+    """
+    _unread.add(batches)
+    return batches
+
+
 # A forked child closes none of its parent's.
 os.register_at_fork(after_in_child=_open.clear)
+os.register_at_fork(after_in_child=_unread.clear)
 
 
 @atexit.register
 def _close() -> None:
     """DuckDB's binding reports every connection that outlives the interpreter, at length, on stderr."""
+    for batches in list(_unread):
+        with contextlib.suppress(ValueError):  # another thread is reading
+            batches.close()
     for connection in list(_open):
         if not is_left_behind(connection):
             connection.close()

@@ -5,7 +5,7 @@ import json
 import math
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from .. import time_limit
 from ..catalog import catalog_errors
-from ..duckdb_connection import Limits, open_in_memory
+from ..duckdb_connection import Limits, closed_at_exit, open_in_memory
 from ..errors import AttnstoreError, QueryError
 from ..layout import ingest_with, lacking
 from ..sql import duckdb_errors, open_tables
@@ -145,12 +145,13 @@ def stream(
         attributes = json.dumps(_attributes(session, answered))
         schema = reader.schema.with_metadata({METADATA: attributes})
         # From here on the reader closes what it reads from.
-        return pa.RecordBatchReader.from_batches(schema, _until_closed(session, reader, schema, stack.pop_all()))
+        batches = closed_at_exit(_until_closed(session, reader, schema, stack.pop_all()))
+        return pa.RecordBatchReader.from_batches(schema, batches)
 
 
 def _until_closed(
     session: Session, reader: pa.RecordBatchReader, schema: pa.Schema, stack: contextlib.ExitStack
-) -> Iterator[pa.RecordBatch]:
+) -> Generator[pa.RecordBatch, None, None]:
     limit = time_limit.current()
     with stack:
         while True:

@@ -2,6 +2,8 @@
 
 import functools
 import gc
+import subprocess
+import sys
 import time
 
 import pytest
@@ -258,3 +260,12 @@ def test_the_first_of_many_batches_are_those_of_all_at_once(store, monkeypatch):
     monkeypatch.setattr(row_tasks, "_LARGEST", 13)
     monkeypatch.setattr(tops, "_SLACK", 30)
     assert _listed(store.query(sql).to_arrow()) == expected
+
+
+@pytest.mark.parametrize("begun", ["", "; rows.read_next_batch()"])
+def test_a_stream_that_is_left_open_ends_without_a_word(store, begun):
+    script = f"import attnstore, sys; rows = attnstore.open(sys.argv[1]).stream('SELECT * FROM attention'){begun}"
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(store.path)], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.stdout, done.stderr, done.returncode) == ("", "", 0)
