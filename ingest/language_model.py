@@ -4,6 +4,8 @@ import contextlib
 import hashlib
 import os
 import pickle
+import re
+import warnings
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from logging import ERROR
@@ -23,6 +25,8 @@ from .tokens import PROBE, ResidueTokens, residue_tokens
 
 #: Parameters that no attention weight depends on; checkpoints of other heads lack them.
 _UNUSED = ("pooler.", "contact_head.", "lm_head.")
+#: The number of a layer in the name of a parameter.
+_LAYER = re.compile(r"\.\d+\.")
 
 #: The process that imported this, and torch with it.
 _PROCESS = os.getpid()
@@ -257,7 +261,22 @@ def _trained(source: str, config: Any, architecture: Architecture) -> tuple[Any,
             f"model {source} lacks weights for {len(needed)} of its parameters (first: {needed[0]}): "
             "its attention would be random."
         )
+    further = _further_layers(loaded["unexpected_keys"], module)
+    if further:
+        warnings.warn(
+            f"model {source} has weights of more layers than its config.json says, which are left out (first: "
+            f"{further[0]}): give the config.json that was saved with them, unless the model is to be cut.",
+            stacklevel=2,
+        )
     return module, missing
+
+
+def _further_layers(unexpected: Collection[str], module: torch.nn.Module) -> list[str]:
+    """Names of weights that differ from those of the module by the number of the layer alone."""
+    of_layers = {_LAYER.sub(".0.", name, count=1) for name in module.state_dict()}
+    prefix = f"{getattr(module, 'base_model_prefix', '')}."
+    names = {name: _LAYER.sub(".0.", name.removeprefix(prefix), count=1) for name in unexpected if _LAYER.search(name)}
+    return sorted(name for name, first in names.items() if first in of_layers)
 
 
 def _random(config: Any, architecture: Architecture, seed: int) -> Any:

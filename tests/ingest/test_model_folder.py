@@ -6,6 +6,7 @@ import json
 import pickle
 import shutil
 import struct
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -208,3 +209,17 @@ def test_how_a_model_was_run_does_not_matter(tmp_path, capfd, save, settings):
         assert torch.equal(theirs, ours)
     assert found.check < 1e-4
     assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("save", [models.save_esm, models.save_bert])
+def test_weights_of_more_layers_than_the_config_has_are_named_in_a_warning(tmp_path, save):
+    folder = save(tmp_path / "model")
+    layers = json.loads((folder / "config.json").read_text())["num_hidden_layers"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        load(str(folder), device="cpu")
+    config(num_hidden_layers=layers - 1)(folder)
+    with pytest.warns(
+        UserWarning, match=rf"more layers than its config\.json says.* \(first: \S*\.{layers - 1}\.\S+\)"
+    ):
+        load(str(folder), device="cpu")
