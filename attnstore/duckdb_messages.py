@@ -37,8 +37,8 @@ _SAID = (
     (r"Division by zero in expression (.*?)\. Use TRY.*", "division by zero in {0}: write TRY({0}) for NULL there"),
 )
 _TABLES = (
-    "attention (in `query`), arcs, heads, models, skipped, excluded, proteins, members, residues, pairs, properties and "
-    "property_sources"
+    "attention (in `query`), arcs, heads, models, skipped, excluded, proteins, members, residues, pairs, properties "
+    "and property_sources"
 )
 _MOST = 500
 
