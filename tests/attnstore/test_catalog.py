@@ -207,7 +207,7 @@ RECORDS = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=20)
 @example(runs=[([("a", "W", None), ("a", "W", 1), ("a", "W", 2)], False)], batch=1)
 @example(runs=[([("a", "MKV", 1), ("b", "MKV", 1), ("b", "MKV", 2)], False)], batch=1)
 @example(runs=[([("a", "MKV", 1), ("b", "MKV", 1)], False), ([("b", "MKV", 2)], False)], batch=1)

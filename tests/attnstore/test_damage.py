@@ -24,7 +24,7 @@ from attnstore.errors import StoreError
 from attnstore.layout import Manifest
 from tests.synthetic import random_proteins, write_model, write_store
 
-FLIPS = 220
+FLIPS = 140
 #: What a query reads chunk by chunk, and what grows with the data: too large to be digested whenever it is opened.
 GROWING = ("codes.zarr/codes/c", "codes.zarr/mean/c", "codes.zarr/count/c", "marginals.zarr", ".parquet")
 

@@ -296,7 +296,7 @@ def _cb(structure):
     return structure.cb.astype(np.float64)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(seed=st.integers(0, 10**6), lengths=st.lists(st.integers(1, 60), min_size=1, max_size=4))
 def test_contact_numbers_and_distances_to_sites_are_those_of_brute_force(tmp_path_factory, seed, lengths):
     store = tmp_path_factory.mktemp("store")
@@ -359,7 +359,7 @@ def _given(draw):
     return writes
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(writes=_given())
 def test_what_stands_is_what_the_rule_says_whatever_the_order(tmp_path_factory, writes):
     """The rule: the first source that knows anything of a protein's property holds, or with `replace` the last."""

@@ -496,7 +496,7 @@ def test_a_size_that_is_not_declared_is_no_hindrance(server, get):
     assert get("7HVP")[0].read_bytes() == PACKED
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=200)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=100)
 @given(data=st.data())
 def test_no_damage_makes_a_check_fail_otherwise(tmp_path, data):
     archive, identifier, whole = data.draw(

@@ -664,7 +664,7 @@ def refused(reader: Any, path: Path, words: list[str]) -> None:
 
 
 @READERS
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=300)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=150)
 @given(data=st.data())
 def test_a_damaged_file_is_read_or_refused(tmp_path, reader, content, data):
     raw = bytearray(content.encode())

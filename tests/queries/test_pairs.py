@@ -355,7 +355,7 @@ def catalogs():
 
 
 @given(text=booleans, which=st.integers(0, 3))
-@settings(max_examples=200, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=100, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 def test_random_clauses_agree_with_duckdb(catalogs, text, which):
     connection = catalogs[which]
     (found,) = ours(connection, [text], {0: 8, 1: 3})

@@ -138,7 +138,7 @@ drawn = st.integers(0, STORES - 1).flatmap(lambda seed: st.tuples(st.just(seed),
 
 @given(drawn=drawn)
 @settings(
-    max_examples=int(EXAMPLES or 60),
+    max_examples=int(EXAMPLES or 30),
     derandomize=EXAMPLES is None,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
