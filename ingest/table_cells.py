@@ -207,7 +207,7 @@ def _warn_of_few(table: Table, name: str, cells: pa.ChunkedArray, values: pa.Chu
     known = values.drop_null()
     numbers = pc.match_substring_regex(known, number)
     grouped = pc.match_substring_regex(values, _THOUSANDS)
-    if pc.any(grouped).as_py() and pc.all(pc.or_(numbers, pc.match_substring_regex(known, _THOUSANDS))).as_py():
+    if pc.any(grouped).as_py() and _all(known, f"{number}|{_THOUSANDS}|{_DECIMAL_COMMA}"):
         row = int(np.flatnonzero(pc.fill_null(grouped, False).to_numpy())[0])
         raise SourceError(
             f"{table.at(row)}: column {name!r} has {cells[row].as_py()!r}: write numbers without a mark between "

@@ -313,6 +313,12 @@ def _cells(written: Written) -> pa.Table:
 def _uneven(written: Written, error: pa.ArrowInvalid) -> SourceError:
     number = len(written.heading)
     for line, cells in written.rows():
+        if number == 1 and len(cells) > 1:
+            return SourceError(
+                f"{written.path}: its heading, {written.heading[0][:60]!r}, has 1 cell and line {line} has "
+                f"{len(cells)}, {written.separated}: remove the lines before the names of the columns, or begin them "
+                "with #."
+            )
         if len(cells) != number:
             what = f"{len(cells)} cell{'s' * (len(cells) != 1)} where the heading has {number}"
             note = " (comments are left out before the heading alone)" if cells[0].startswith("#") else ""

@@ -338,3 +338,19 @@ def test_an_index_that_pandas_saved_without_a_name_becomes_no_property(store):
 def test_a_column_of_pandas_is_read_with_its_index(store):
     annotate(store, [BASE.set_index(["id", "pos"])["x"]])
     assert values(store, "x") == [("P1", 0, 1.5), ("P1", 1, 2.5)]
+
+
+@pytest.mark.parametrize("cells", [("1.234,5", "2,5"), ("1.234.567", "8,25"), ("-1.000,0", "1e-3")])
+def test_thousands_beside_decimal_commas_are_refused_and_do_not_become_text(store, cells):
+    first, second = cells
+    with pytest.raises(SourceError, match=r"t\.csv:2: column 'x' has .* without a mark between thousands"):
+        annotate(store, [write(store, f"id;pos;x\nP1;0;{first}\nP1;1;{second}\n")])
+
+
+@pytest.mark.parametrize("line", ["My table", "! made by a program", "// v1", '"Table 1"'])
+def test_a_line_before_the_heading_is_named_as_that(store, line):
+    words = r"its heading, '.*', has 1 cell and line 2 has 3, .*: remove the lines before the names of the columns"
+    with pytest.raises(SourceError, match=words):
+        annotate(store, [write(store, f"{line}\nid,pos,x\nP1,0,1\n")])
+    annotate(store, [write(store, f"# {line}\nid,pos,x\nP1,0,1\n")])
+    assert values(store, "x") == [("P1", 0, 1)]
