@@ -1,12 +1,13 @@
 """A store's tables as other tools open them: one DuckDB file, or a folder of Parquet files."""
 
-import contextlib
 import os
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import duckdb
 
+from . import time_limit
 from .duckdb_connection import open_in_memory
 from .errors import AttnstoreError, StoreError, first_line
 from .faults import machine_error
@@ -52,7 +53,7 @@ def export(store: "Store", target: Path, form: str, *, arcs: bool = False) -> li
         raise AttnstoreError(f"{target} is there already: give another name, or remove it.")
     try:
         with folder_beside(target) as scratch:
-            with contextlib.closing(open_in_memory()) as con:
+            with time_limit.closing(open_in_memory()) as con:
                 made = ["models", "skipped", "heads", *(["arcs"] if arcs else [])]
                 if arcs:
                     # DuckDB looks at no value that it copies.
@@ -78,6 +79,8 @@ def _write(connection: duckdb.DuckDBPyConnection, out: Path, names: list[str], f
         out.mkdir()
     for name in names:
         if form == "duckdb":
-            connection.execute(f"CREATE TABLE out.main.{name} AS FROM {name}")
+            statement = f"CREATE TABLE out.main.{name} AS FROM {name}"
         else:
-            connection.execute(f"COPY {name} TO {literal(out / f'{name}.parquet')} (FORMAT parquet)")
+            statement = f"COPY {name} TO {literal(out / f'{name}.parquet')} (FORMAT parquet)"
+        # In a thread of its own, or Ctrl-C would wait for a table of gigabytes.
+        time_limit.run(connection, partial(connection.execute, statement))

@@ -3,6 +3,7 @@
 import os
 import signal
 import threading
+import time
 
 import duckdb
 import pytest
@@ -77,6 +78,25 @@ def test_ctrl_c_is_answered_while_duckdb_is_at_work(store, monkeypatch, sql):
     # The next question is answered.
     monkeypatch.undo()
     assert store.query("SELECT count(*) AS n FROM attention")["n"][0] == store.model().entries
+
+
+def test_ctrl_c_does_not_wait_for_an_export(store, tmp_path, monkeypatch):
+    from attnstore import export
+
+    write = export._write
+
+    def slow(connection, out, names, form):
+        connection.execute(f"CREATE VIEW slow AS SELECT bool_or({SLOW.format('chr(range::INTEGER)')}) FROM range(66, 76)")
+        threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
+        write(connection, out, ["slow", *names], form)
+
+    monkeypatch.setattr(export, "_write", slow)
+    with pytest.raises(KeyboardInterrupt):
+        store.export(tmp_path / "out", form="parquet")
+    assert time_limit.any_left_behind()  # DuckDB looks at no interruption in there: nobody has waited for it
+    assert list(tmp_path.iterdir()) == []
+    while time_limit.any_left_behind():  # a process must not end under it
+        time.sleep(0.05)
 
 
 def test_limits_of_memory_and_disk_are_kept_and_named(store):
