@@ -226,3 +226,10 @@ def test_names_of_people_in_latin_1_refuse_no_structure(tmp_path, remark):
     cif = cif_lines(peptide("ALA GLY"), head=f"data_x\n_citation.title '{remark.strip()}'\n")
     (tmp_path / "given.cif").write_bytes(cif.encode("latin-1"))
     assert [record.sequence for record in mmcif.read(tmp_path / "given.cif")] == ["AG"]
+
+
+@pytest.mark.parametrize("name", ["DPP", "DAB", "ORN"])
+def test_a_lipid_with_the_name_of_an_amino_acid_is_no_chain(tmp_path, name):
+    lipid = replace(peptide(name)[0], atoms=("N", "CB", "O"), chain="C", row=2)
+    content = pdb_lines([*peptide("ALA TRP GLY"), lipid, replace(lipid, number="2", at=3)])
+    assert sequences(read(tmp_path, content)) == {"given_A": "AWG"}

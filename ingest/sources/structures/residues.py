@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 
 from ....errors import SourceError
-from .amino_acids import NUCLEOTIDES, WATERS, Parents, is_amino_acid
+from .amino_acids import NUCLEOTIDES, STANDARD, WATERS, Parents, is_amino_acid
 from .chain import BACKBONE, Atom, Residue, Variant
 
 #: Å. Cα of neighbours in a chain are 2.9 (cis) to 3.8 apart; those of two alternatives of a residue are closer.
@@ -189,8 +189,8 @@ def _number(residue: Residue) -> str:
 def amino_acids(chain: Iterable[Residue], parents: Parents) -> Sequence[Residue]:
     """Keep the residues that are amino acids, where no declared sequence tells.
 
-    In ATOM rows these are the names with a letter and any other with a Cα; in HETATM rows the names with
-    a letter and a Cα and any other with all of N, CA and C. Ligands, ions and capping groups go.
+    In ATOM rows these are the names of the 20, and any other with a Cα; in HETATM rows the names with a letter and a Cα
+    and any other with all of N, CA and C. Ligands, ions, lipids and capping groups go.
 
     Raises
     ------
@@ -210,8 +210,9 @@ def _is_residue(name: str, variant: Variant, parents: Parents) -> bool:
     backbone = variant.atoms.keys() & _PEPTIDE
     if variant.hetero:
         return len(backbone) == 3 or ("CA" in backbone and is_amino_acid(name, parents))
+    # Force fields call lipids by names that the dictionary has for amino acids: DPP, with an atom N, is DPPC.
     # A calcium ion, too, is an atom called CA.
-    return is_amino_acid(name, parents) or ("CA" in backbone and name != "CA" and name not in NUCLEOTIDES)
+    return name in STANDARD or ("CA" in backbone and name != "CA" and name not in NUCLEOTIDES)
 
 
 def is_peptide(body: Sequence[Residue]) -> bool:
