@@ -61,6 +61,11 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     except AttnstoreError as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(1)
+    except (click.Abort, KeyboardInterrupt) as stop:
+        # click wraps an interruption in this, a RuntimeError; that of an ingest says what became of the segments
+        # under way.
+        click.echo(str(stop) or str(stop.__cause__ or "") or "interrupted.", err=True)
+        sys.exit(130)
     except BrokenPipeError:
         raise
     except (OSError, MemoryError, RuntimeError, ImportError) as error:
@@ -69,8 +74,4 @@ def main(arguments: list[str] | None = None) -> NoReturn:
             raise
         click.echo(f"error: {fault}", err=True)
         sys.exit(1)
-    except (click.Abort, KeyboardInterrupt) as stop:
-        # click wraps an interruption; that of an ingest says what became of the segments under way.
-        click.echo(str(stop) or str(stop.__cause__ or "") or "interrupted.", err=True)
-        sys.exit(130)
     sys.exit(0)

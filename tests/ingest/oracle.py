@@ -90,8 +90,17 @@ def fasta(path: Path, proteins: dict[str, str]) -> Path:
 def command(store: Path, inputs: list[Path], model: Path, settings: dict[str, object], *others: str) -> list[str]:
     """The words of the command that ingests with these settings."""
     options = [f"--{name.replace('_', '-')}={value}" for name, value in settings.items()]
-    start = [sys.executable, "-c", "from attnstore.cli import main; main()"]
-    return [*start, "ingest", str(store), *map(str, inputs), f"--model={model}", *options, *others]
+    return [
+        sys.executable,
+        "-m",
+        "attnstore",
+        "ingest",
+        str(store),
+        *map(str, inputs),
+        f"--model={model}",
+        *options,
+        *others,
+    ]
 
 
 def random_proteins(lengths: dict[str, int]) -> dict[str, str]:

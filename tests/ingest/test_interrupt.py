@@ -71,7 +71,7 @@ def interrupted(process: subprocess.Popen[str], store: Path, *, times: int = 1) 
     if times > 1:  # whoever insists may end it anywhere, in the printing of the message, too
         assert process.returncode in (130, -signal.SIGINT)
         return ""
-    assert process.returncode == 130
+    assert process.returncode == 130, said
     assert "Traceback" not in said, said
     return said.splitlines()[-1]
 
