@@ -6,10 +6,10 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from .codebook import TOP, Codebook
+from .codebook import Codebook
 from .layout import ModelDocument
 from .segment import Segment
-from .segment_values import ARC_BANDS, ARC_SCHEMA, Array, LocalProteins
+from .segment_values import ARC_BANDS, ARC_SCHEMA, Array, LocalProteins, WrongArcsError
 
 #: What a sum of weights, rounded to float32, may be off by: a share of itself, and of the largest weight.
 _RELATIVE, _ABSOLUTE = 1e-5, 1e-6
@@ -41,7 +41,10 @@ def disagreements(model: ModelDocument, segment: Segment) -> Iterator[str]:
         return
     with_arcs = "arcs" in segment.kept
     if with_arcs:
-        problem = _arc_problem(model, segment)
+        try:
+            problem = _arc_problem(model, segment)
+        except WrongArcsError as error:
+            problem = error.problem
         if problem is not None:
             yield problem
             with_arcs = False
@@ -63,20 +66,12 @@ def disagreements(model: ModelDocument, segment: Segment) -> Iterator[str]:
 
 
 def _arc_problem(model: ModelDocument, segment: Segment) -> str | None:
-    """The first thing that is wrong with the arcs themselves; a row group is in memory at a time."""
+    """What is wrong with the arcs of several row groups; the segment looks at each, which is in memory alone."""
     proteins, rows, last = segment.proteins, 0, -1
-    limits = {"layer": model.layers, "head": model.heads, "protein": len(proteins.id)}
     for table in segment.arc_groups(0.0):
         arcs = _columns(table)
-        weight = arcs["weight"]
-        if not ((weight >= np.float32(model.arc_floor)) & (weight <= TOP)).all():
-            return "the weight of an arc is below the floor, or above one"
-        if any((arcs[name] >= limit).any() for name, limit in limits.items()):
-            return "an arc is of a layer, a head or a protein that is not there"
         stored = proteins.stored[arcs["protein"]]
-        if (arcs["source"] >= stored).any() or (arcs["target"] >= stored).any():
-            return "an arc is of a residue that is not there"
-        band = sum((weight < np.float32(edge)).astype(np.int64) for edge in ARC_BANDS)
+        band = sum((arcs["weight"] < np.float32(edge)).astype(np.int64) for edge in ARC_BANDS)
         head = (band * model.layers + arcs["layer"]) * model.heads + arcs["head"]
         source_major = proteins.pair_offset[arcs["protein"]] + arcs["source"] * stored + arcs["target"]
         places = head * segment.entry.pairs + source_major

@@ -59,6 +59,12 @@ _LONGEST = (1 << 16) - 1
 #: Largest finite number of a float16.
 _HALF = 65504.0
 
+#: What can be wrong with an arc.
+_UNKNOWN = "a value of an arc is missing"
+_NO_WEIGHT = "the weight of an arc is below the floor, or above one"
+_NO_PROTEIN = "an arc is of a layer, a head or a protein that is not there"
+_NO_RESIDUE = "an arc is of a residue that is not there"
+
 
 @dataclass(frozen=True, eq=False)
 class LocalProteins:
@@ -125,6 +131,23 @@ def array_values(name: str, document: ModelDocument, proteins: LocalProteins) ->
     }[name]
 
 
+class WrongArcsError(StoreError):
+    """Arcs that cannot be those of their segment.
+
+    Attributes
+    ----------
+    problem : what is wrong with them, as a clause
+    """
+
+    def __init__(self, segment: str, group: int, path: Path, problem: str) -> None:
+        super().__init__(f"segment {segment} is damaged: {problem} (row group {group} of {path}).")
+        self.arguments = segment, group, path, problem
+        self.problem = problem
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return WrongArcsError, self.arguments
+
+
 @dataclass(frozen=True, eq=False)
 class ArcChecks:
     """Whether the arcs of a segment are of what is there.
@@ -148,7 +171,7 @@ class ArcChecks:
 
         Raises
         ------
-        StoreError
+        WrongArcsError
             If the row group has too many rows, or by its statistics weights of two bands or none that are arcs.
         """
         metadata = file.metadata.row_group(group)
@@ -156,67 +179,80 @@ class ArcChecks:
         recorded = statistics is not None and statistics.has_min_max
         floor = np.float32(self.document.arc_floor)
         least, most = map(np.float32, (statistics.min, statistics.max) if recorded else (floor, TOP))
-        if (
-            self.parts != file.metadata.num_row_groups + 1
-            or not 0 < metadata.num_rows <= ARC_ROWS
-            or not floor <= least
-            or not most <= TOP
-            or (recorded and any(least < edge <= most for edge in _BANDS))
-        ):
-            raise self._wrong(group)
+        if self.parts != file.metadata.num_row_groups + 1:
+            raise self._wrong(group, f"its arcs are not in the {self.parts - 1} row groups that were written")
+        if not 0 < metadata.num_rows <= ARC_ROWS:
+            raise self._wrong(group, f"a row group has {metadata.num_rows} arcs, and may have from 1 to {ARC_ROWS}")
+        if not (floor <= least and most <= TOP):
+            raise self._wrong(group, _NO_WEIGHT)
+        if recorded and any(least < edge <= most for edge in _BANDS):
+            raise self._wrong(group, f"arcs above and below a weight of {' or '.join(map(str, ARC_BANDS))} are mixed")
         return least, most
 
     def check_statistics(self, file: pq.ParquetFile, group: int) -> None:
-        """Raise StoreError if by its statistics a row group has NULLs, or arcs of something that is not there."""
+        """Raise WrongArcsError if by its statistics a row group has NULLs, or arcs of something that is not there."""
         self.weights(file, group)
-        limits = {"layer": self.document.layers, "head": self.document.heads, "protein": len(self.proteins.id)}
         longest = int(self.proteins.stored.max())
-        limits |= {"source": longest, "target": longest}
+        limits = self._limits | {"source": longest, "target": longest}
         for index, name in enumerate(ARC_SCHEMA.names):
             statistics = file.metadata.row_group(group).column(index).statistics
-            if statistics is not None and (
-                (statistics.has_null_count and statistics.null_count)
-                or (name in limits and statistics.has_min_max and not statistics.max < limits[name])
-            ):
-                raise self._wrong(group)
+            if statistics is None:
+                continue
+            if statistics.has_null_count and statistics.null_count:
+                raise self._wrong(group, _UNKNOWN)
+            if name in limits and statistics.has_min_max and not statistics.max < limits[name]:
+                raise self._wrong(group, _NO_PROTEIN if name in self._limits else _NO_RESIDUE)
 
     def check_values(self, group: int, table: pa.Table, least: Any, most: Any) -> None:
-        """Raise StoreError unless the arcs of a row group are of what is there, and in order."""
+        """Raise WrongArcsError unless the arcs of a row group are of what is there, and in order."""
         read = (group, *table.column_names)
         if read in self._passed:
             return
-        document, proteins = self.document, self.proteins
-        found = {name: table[name] for name in table.column_names}
-        wrong = any(column.null_count for column in found.values())
-        if not wrong:
-            values = {name: column.to_numpy() for name, column in found.items()}
-            if values.keys() >= set(ARC_SCHEMA.names[:-1]):
-                from .arc_kernels import wrong_arcs
+        if any(table[name].null_count for name in table.column_names):
+            raise self._wrong(group, _UNKNOWN)
+        values = {name: table[name].to_numpy() for name in table.column_names}
+        if values.keys() >= set(ARC_SCHEMA.names[:-1]):
+            from .arc_kernels import wrong_arcs
 
-                wrong = wrong_arcs(
-                    *(values[name] for name in ARC_SCHEMA.names[:-1]),
-                    values.get("weight", np.empty(0, np.float32)), proteins.stored, proteins.pair_offset,
-                    document.layers, document.heads, least, most,
-                )  # fmt: skip
-            else:
-                limits = {"layer": document.layers, "head": document.heads, "protein": len(proteins.id)}
-                wrong = any((values[name] >= limit).any() for name, limit in limits.items() if name in values)
-                weight = values.get("weight", np.empty(0, np.float32))
-                wrong = wrong or not ((weight >= least) & (weight <= most)).all()
-        if wrong:
-            raise self._wrong(group)
+            wrong = wrong_arcs(
+                *(values[name] for name in ARC_SCHEMA.names[:-1]),
+                values.get("weight", np.empty(0, np.float32)), self.proteins.stored, self.proteins.pair_offset,
+                self.document.layers, self.document.heads, least, most,
+            )  # fmt: skip
+            problem = self._problem(values, least, most) or "its arcs are not in order" if wrong else None
+        else:
+            problem = self._problem(values, least, most)
+        if problem:
+            raise self._wrong(group, problem)
         self._passed.add(read)
+
+    def _problem(self, values: dict[str, Array], least: Any, most: Any) -> str | None:
+        """What is wrong with the columns of some arcs, but for their order."""
+        weight = values.get("weight", np.empty(0, np.float32))
+        if not ((weight >= np.float32(self.document.arc_floor)) & (weight <= TOP)).all():
+            return _NO_WEIGHT
+        if not ((weight >= least) & (weight <= most)).all():
+            return "the weight of an arc lies outside what its row group has recorded of the least and the largest"
+        if any((values[name] >= limit).any() for name, limit in self._limits.items() if name in values):
+            return _NO_PROTEIN
+        if "protein" in values:
+            stored = self.proteins.stored[values["protein"]]
+            if any((values[name] >= stored).any() for name in ("source", "target") if name in values):
+                return _NO_RESIDUE
+        return None
+
+    @property
+    def _limits(self) -> dict[str, int]:
+        """Numbers of layers, heads and proteins."""
+        return {"layer": self.document.layers, "head": self.document.heads, "protein": len(self.proteins.id)}
 
     @cached_property
     def _passed(self) -> set[tuple[int | str, ...]]:
         """Row groups whose values were looked at: number, and columns. What has passed once cannot change."""
         return set()
 
-    def _wrong(self, group: int) -> StoreError:
-        return StoreError(
-            f"segment {self.segment} is damaged: row group {group} of {self.path} holds arcs of layers, heads, "
-            "proteins, residues or weights that are not there, or out of order."
-        )
+    def _wrong(self, group: int, problem: str) -> WrongArcsError:
+        return WrongArcsError(self.segment, group, self.path, problem)
 
 
 def recorded_range(file: pq.ParquetFile, group: int, column: str) -> tuple[Any, Any]:

@@ -258,6 +258,8 @@ def _checked_values(values: npt.NDArray[Any], bounds: tuple[float, float] | None
     floating = values.dtype.kind == "f"
     if np.isnan(largest) if floating else largest == np.iinfo(values.dtype).max:
         raise ValueError("a part of it was never written")
-    if bounds is not None and (largest > bounds[1] or (floating and values.min() < bounds[0])):
-        raise ValueError("a value of it is not possible")
+    if bounds is not None:
+        for value in (largest, values.min()) if floating else (largest,):
+            if not bounds[0] <= value <= bounds[1]:
+                raise ValueError(f"a value of it is {value:.7g} and has to be from {bounds[0]:.7g} to {bounds[1]:.7g}")
     return values

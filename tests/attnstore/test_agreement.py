@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import pickle
 import re
 import shutil
 from collections.abc import Callable
@@ -15,7 +16,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import attnstore
 from attnstore import layout
+from attnstore.errors import StoreError
 from attnstore.layout import Manifest
 from attnstore.segment_writer import SegmentContents, write_segment
 from attnstore.verify import verify
@@ -56,18 +59,19 @@ def first_code(code: int) -> Callable[[np.ndarray, np.ndarray], tuple[int, ...]]
 
 
 #: Edge 134 is 0.3: code 135 is [0.3, 0.31).
+OUTSIDE = r"the mean of a bin of layer \d lies outside it\.$"
 BELOW, EDGE, ABOVE = (np.nextafter(np.float32(0.3), np.float32(to)) for to in (0, 0.3, 1))
 
 
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (other_mean(first_code(135), float(BELOW)), True),
-        (other_mean(first_code(135), float(EDGE)), False),
-        (other_mean(first_code(134), float(ABOVE)), True),
-        (other_mean(first_code(0), -1e-6), True),
-        (other_mean(first_code(0), 0.5), True),
-        (other_mean(first_code(135), 0.9), True),
+        (other_mean(first_code(135), float(BELOW)), OUTSIDE),
+        (other_mean(first_code(135), float(EDGE)), None),
+        (other_mean(first_code(134), float(ABOVE)), OUTSIDE),
+        (other_mean(first_code(0), -1e-6), r"\(a value of it is -1e-06 and has to be from 0 to 1\.000015\)"),
+        (other_mean(first_code(0), 0.5), OUTSIDE),
+        (other_mean(first_code(135), 0.9), OUTSIDE),
     ],
 )
 def test_a_mean_outside_its_bin_is_reported_though_its_digest_is_right(tmp_path, change, said):
@@ -79,7 +83,7 @@ def test_a_mean_outside_its_bin_is_reported_though_its_digest_is_right(tmp_path,
     if said:
         (problem,) = problems
         assert "000000-" in problem
-        assert problem.endswith(" lies outside it.")
+        assert re.search(said, problem), problem
     else:
         assert problems == []
 
@@ -165,8 +169,6 @@ def moved(arcs: dict[str, np.ndarray]) -> None:
          "the codes of layer 1, head 0 are not those that were counted"),
         (other("bin_count", (1, 0, 7), 1), ["codes", "codes,arcs"],
          "the codes of layer 1, head 0 are not those that were counted"),
-        (other("hidden", (1, 3, 2), np.inf), ["arcs,hidden", "codes,arcs,marginals,hidden"],
-         "the hidden representations of layer 1 are not finite"),
         (other_arcs(fewer), ["codes,arcs"], "the arcs of layer 0 are not as many as its codes at or above the floor"),
         (other_arcs(weakened), ["codes,arcs", "codes,arcs,marginals"], "the arcs of layer . have other codes"),
         (other_arcs(moved), ["codes,arcs"], "the arcs of layer 0 have other codes"),
@@ -189,6 +191,47 @@ def test_tiers_that_disagree_are_reported_though_their_digests_are_right(tmp_pat
         part = change(kept(contents(proteins), keep))
         problems = written_again(tmp_path / names, proteins, [part], keep)
         assert any(re.search(rf"^segment 000000-\w+ of model random: {said}\.$", each) for each in problems), problems
+
+
+@pytest.mark.parametrize("value", [np.inf, -np.inf])
+@pytest.mark.parametrize("keep", [("arcs", "hidden"), ("codes", "arcs", "marginals", "hidden")])
+def test_hidden_representations_that_are_not_finite_are_reported(tmp_path, value, keep):
+    proteins = random_proteins(32, [40, 33])
+    part = other("hidden", (1, 3, 2), value)(kept(contents(proteins), keep))
+    (problem,) = written_again(tmp_path / "store", proteins, [part], keep)
+    said = rf"hidden\.zarr/hidden/c/1/0/0 is damaged \(a value of it is {value} and has to be from -65504 to 65504\)"
+    assert re.search(said, problem), problem
+
+
+@pytest.mark.parametrize("names", ["codes,arcs", "codes,arcs,marginals"])
+def test_wrong_arcs_keep_nothing_else_from_being_checked(tmp_path, names):
+    proteins, keep = random_proteins(32, [40, 33]), tuple(names.split(","))
+    part = kept(contents(proteins), keep)
+    part = other_arcs(lambda arcs: arcs["target"].__setitem__(3, 40))(other("codes", (1, 0, 7), 1)(part))
+    first, second = written_again(tmp_path / "store", proteins, [part], keep)[:2]
+    assert first.endswith(": an arc is of a residue that is not there.")
+    assert second.endswith(": the codes of layer 1, head 0 are not those that were counted.")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda arcs: arcs["weight"].__setitem__(3, 0.04), "the weight of an arc is below the floor, or above one"),
+        (lambda arcs: arcs["head"].__setitem__(3, 3), "an arc is of a layer, a head or a protein that is not there"),
+        (lambda arcs: arcs["target"].__setitem__(3, 40), "an arc is of a residue that is not there"),
+        (lambda arcs: [column.__setitem__(3, column[4]) for column in arcs.values()], "its arcs are not in order"),
+    ],
+)
+def test_a_question_says_what_is_wrong_with_arcs_and_where(tmp_path, change, said):
+    proteins = random_proteins(32, [40, 33])
+    written_again(tmp_path / "store", proteins, [other_arcs(change)(kept(contents(proteins), ("arcs",)))], ("arcs",))
+    (segment,) = attnstore.open(tmp_path / "store").model().segments
+    with pytest.raises(StoreError) as raised:
+        segment.check_arcs(values=True)
+    assert re.fullmatch(
+        rf"segment 000000-\w+ is damaged: {said} \(row group \d of .*arcs\.parquet\)\.", str(raised.value)
+    )
+    assert str(pickle.loads(pickle.dumps(raised.value))) == str(raised.value)  # as a worker hands it on
 
 
 def test_a_segment_that_holds_other_tiers_than_its_model_keeps_is_reported(tmp_path):
