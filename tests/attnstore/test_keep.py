@@ -101,7 +101,7 @@ def test_hidden_representations_are_those_written_with_their_residues(stores, pr
         (("nobody",), "no protein 'nobody'"),
         (("p0", LAYERS + 1), f"no layer {LAYERS + 1}: they run from 0 to {LAYERS}"),
         (("p0", -1), "no layer -1"),
-        (("p0", 0.5), "no layer"),
+        (("p0", 0.5), f"layer=0.5 is not a whole number: give a number from 0 to {LAYERS}"),
     ],
 )
 def test_hidden_representations_that_are_not_there_are_refused(stores, arguments, said):

@@ -10,6 +10,7 @@ import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from attnstore.errors import StoreError
 from attnstore.shard_writer import _in_order, write_array, write_group
 from attnstore.shards import ShardedArray
 
@@ -26,9 +27,15 @@ def values(kind: str, shape: tuple[int, ...], seed: int) -> np.ndarray:
     return found
 
 
-layouts = st.tuples(*[st.integers(1, 9)] * 3).flatmap(
-    lambda shape: st.tuples(st.just(shape), *[st.tuples(*[st.integers(1, 5)] * 3)] * 2)
-)
+def dimensions(size: int) -> st.SearchStrategy[tuple[int, int, int]]:
+    """A size with a chunk and a number of chunks in a shard that fit it: others are no store's."""
+    return st.integers(1, min(size, 5)).flatmap(
+        lambda chunk: st.tuples(st.just(size), st.just(chunk), st.integers(1, -(-size // chunk)))
+    )
+
+
+#: Shape, chunks, and chunks in a shard.
+layouts = st.tuples(*[st.integers(1, 9).flatmap(dimensions)] * 3).map(lambda each: tuple(zip(*each, strict=True)))
 
 
 @given(layout=layouts, kind=st.sampled_from(sorted(FILLS)), threads=st.integers(1, 3), seed=st.integers(0, 2**32 - 1))
@@ -53,6 +60,16 @@ def test_every_library_reads_what_was_written(tmp_path_factory, layout, kind, th
     for file, size, _ in written:
         assert file.stat().st_size == size
         assert file.read_bytes() == (path / "two" / file.relative_to(path / "one")).read_bytes()
+
+
+@pytest.mark.parametrize(("chunks", "shards"), [((1, 1, 1), (1, 1, 2)), ((2, 1, 1), (2, 1, 1)), ((1, 2, 1), (1, 4, 1))])
+def test_chunks_and_shards_that_do_not_fit_the_array_are_not_read(tmp_path, chunks, shards):
+    data = values("f2", (1, 2, 1), 1)
+    options = {"dimensions": "abc", "fill_value": np.nan, "threads": 1}
+    write_array(tmp_path / "array", data, chunks=chunks, shards=shards, **options)
+    np.testing.assert_array_equal(zarr.open_array(tmp_path / "array", mode="r")[...], data)
+    with pytest.raises(StoreError, match="its chunks do not fit its shards, or these the array"):
+        ShardedArray.open(tmp_path / "array")
 
 
 def test_an_array_that_does_not_lie_in_order_is_written_as_one_that_does(tmp_path):

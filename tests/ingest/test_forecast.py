@@ -140,20 +140,29 @@ def test_a_trial_that_fails_is_said_in_one_sentence_and_leaves_nothing(tmp_path,
     assert attnstore.open(tmp_path / "store").verify() == []
 
 
-def test_a_trial_is_taken_from_the_middle_and_stays_small(monkeypatch):
+@pytest.mark.parametrize(
+    ("least", "wanted"),
+    [
+        (12 * 3 * 200**2, lambda least, total: 4 * least),
+        (12 * 12 * 200**2, lambda least, total: total // 32),
+        (12 * 20 * 200**2, lambda least, total: least),
+    ],
+)
+def test_a_trial_is_taken_from_the_middle_and_stays_small(monkeypatch, least, wanted):
     from attnstore.ingest.compute import Protein
     from attnstore.ingest.plan import plan_segments
 
     lengths = {f"p{number}": 400 - number for number in range(300)}
     proteins = {name: Protein("A" * length, "", length) for name, length in lengths.items()}
     plan = plan_segments(lengths.items(), heads=12, segment_entries=12 * 10**6, batch_pairs=40 * 400**2)
-    monkeypatch.setattr(forecast, "_WORTH_A_TRIAL", 12 * sum(length**2 for length in lengths.values()))
-    monkeypatch.setitem(forecast._TRIAL_ENTRIES, "cpu", 12 * 3 * 200**2)
+    total = 12 * sum(length**2 for length in lengths.values())
+    monkeypatch.setattr(forecast, "_WORTH_A_TRIAL", total)
+    monkeypatch.setitem(forecast._TRIAL_ENTRIES, "cpu", least)
     trial = forecast.trial_segment(plan, proteins, 12, "cpu")
     before = sum(length**2 for length in lengths.values() if length > lengths[trial.proteins[0]])
     assert 0.4 < before / sum(length**2 for length in lengths.values()) < 0.6
     sizes = [12 * lengths[name] ** 2 for name in trial.proteins]
-    assert sum(sizes[:-1]) < 12 * 3 * 200**2 <= sum(sizes)
+    assert sum(sizes[:-1]) < wanted(least, total) <= sum(sizes)
     fewer = {name: protein for name, protein in proteins.items() if name != "p299"}
     assert forecast.trial_segment(plan, fewer, 12, "cpu") is None
 

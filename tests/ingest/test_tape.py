@@ -181,5 +181,5 @@ def test_a_config_of_something_else_is_refused(tmp_path):
 
 
 def test_an_ingest_of_tapes_own_folder_says_how_to_convert_it(tmp_path):
-    with pytest.raises(ModelError, match="attnstore convert-tape"):
+    with pytest.raises(ModelError, match=r"`attnstore\.ingest\.convert_tape\('.*tape', OUT\)` makes it"):
         load(str(save(tmp_path / "tape", ("weight", "bias"))), device="cpu")

@@ -160,7 +160,7 @@ def fasta(tmp_path: Path) -> Path:
 
 def test_a_model_folder_that_does_not_exist_is_named(tmp_path, fasta, refused):
     message = refused("ingest", tmp_path / "store", fasta, "--model", tmp_path / "nowhere")
-    assert message == f"model folder {tmp_path / 'nowhere'} does not exist."
+    assert message == f"model folder '{tmp_path / 'nowhere'}' does not exist: give a hub id, or a folder that is there."
     assert not (tmp_path / "store").exists()
 
 
@@ -168,20 +168,26 @@ def test_a_model_folder_without_weights_says_which_files_are_wanted(tmp_path, fa
     model = save_esm(tmp_path / "model")
     (model / "model.safetensors").unlink()
     message = refused("ingest", tmp_path / "store", fasta, "--model", model)
-    assert message.startswith(f"model folder {model} has no weights: it needs one of model.safetensors, ")
+    said = (
+        rf"model folder {re.escape(str(model))} has no weights \(there are .*\): it needs one of model\.safetensors, "
+    )
+    assert re.match(said, message), message
     assert not (tmp_path / "store").exists()
 
 
 def test_a_model_folder_without_config_is_refused(tmp_path, fasta, refused):
     (tmp_path / "model").mkdir()
     message = refused("ingest", tmp_path / "store", fasta, "--model", tmp_path / "model")
-    assert "has no config.json: give the folder that transformers saved" in message
+    assert "is empty: give the folder that transformers saved" in message
+    (save_esm(tmp_path / "other") / "config.json").unlink()
+    message = refused("ingest", tmp_path / "store", fasta, "--model", tmp_path / "other")
+    assert "has no config.json" in message
     assert not (tmp_path / "store").exists()
 
 
 def test_a_model_file_is_refused(tmp_path, fasta, refused):
     message = refused("ingest", tmp_path / "store", fasta, "--model", fasta)
-    assert "is a file: give a hub id or the folder" in message
+    assert "is a file: give a hub id, or the folder" in message
     assert not (tmp_path / "store").exists()
 
 
@@ -206,7 +212,7 @@ def test_weights_that_are_cut_short_are_refused(tmp_path, fasta, refused, how):
     weights = model / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:1000] if how == "cut" else b"")
     message = refused("ingest", tmp_path / "store", fasta, "--model", model)
-    assert message.startswith(f"model {model} cannot be loaded: ")
+    assert message == f"{weights} is not a whole file of safetensors (its header is cut short): copy it again."
     assert not (tmp_path / "store").exists()
 
 
