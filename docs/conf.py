@@ -22,7 +22,7 @@ _OTHERS = "click|collections|dask|distributed|duckdb|matplotlib|numpy|os|pandas|
 _SHORT = r"ndarray|Path|pd\.Series"
 # What `summarise_halves` and `MacroAverage` are made of, and the values of literal types; the literal ',' is split into
 # two quotes.
-_WITHIN = r"attnstore\.queries\.statistics\.(macro|measure|samples)\..*|Part|'(.*')?"
+_WITHIN = r"attnstore\.queries\.statistics\.(macro|measure|samples)\..*|(attnstore\.segment_files\.)?Part|'(.*')?"
 nitpick_ignore_regex = [("py:.*", rf"({_OTHERS})\..*"), ("py:class", rf"{_SHORT}|{_WITHIN}")]
 
 highlight_language = "none"  # of blocks that do not say: what is typed and printed in a shell
@@ -34,6 +34,7 @@ autodoc_member_order = "bysource"
 autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented_params"
 autodoc_typehints_format = "short"
+autodoc_type_aliases = {"ArrayLike": "numpy.typing.ArrayLike"}  # not the union that it stands for
 python_display_short_literal_types = True
 python_use_unqualified_type_names = True
 

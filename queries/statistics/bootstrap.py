@@ -120,8 +120,8 @@ def replicate_weights(keys: Sequence[str], replicates: int, seed: int) -> NDArra
 
     Returns
     -------
-    ndarray of uint8 [B, len(keys)]
-        At most 20: the thresholds resolve no rarer weight. Not to be written to.
+    ndarray
+        uint8 [B, len(keys)], at most 20: the thresholds resolve no rarer weight. Not to be written to.
 
     Raises
     ------

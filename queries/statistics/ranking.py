@@ -43,8 +43,8 @@ def rank_heads(result: Mapping[str, NDArray[Any]], rank_by: RankBy, *, paper: bo
 
     Returns
     -------
-    ndarray of int64
-        0 for a head that is not ranked, or has no share.
+    ndarray
+        int64, of the same shape; 0 for a head that is not ranked, or has no share.
     """
     share = result["share"]
     value = lower_bounds(result) if rank_by == "lower" else result[rank_by]
