@@ -22,7 +22,7 @@ from IPython.display import display
 import attnstore
 
 store = attnstore.open("demo.attn")
-pd.Series(store.model().summary(), name="value").drop("source").reset_index(name="value")
+pd.Series(store.model().summary(), name="value").drop("source").dropna().reset_index(name="value")
 
 # %% [markdown]
 # An *entry* is one weight: of one layer and head, from one residue (the *source*) to another (the *target*). An *arc*
@@ -31,7 +31,8 @@ pd.Series(store.model().summary(), name="value").drop("source").reset_index(name
 #
 # ## What is in it
 #
-# Proteins and residues are tables; the methods give DuckDB relations, and `.df()` makes them pandas frames.
+# Proteins and residues are tables. The methods return attnstore's `Relation`: rows that are read when they are asked
+# for, with `filter`, `select`, `order` and `limit` as in DuckDB. `.df()` makes a pandas frame of them.
 
 # %%
 store.proteins().select("id, length, members, sequence").limit(4).df()
@@ -158,5 +159,5 @@ weights["special"].to_series().describe().rename("share of a row").reset_index()
 # - [own_property](own_property.md): give residues, pairs and proteins properties of your own, and ask about them;
 # - [two_models](two_models.md): two models and chance side by side;
 # - [contacts](contacts.md): predict contacts from attention, and see them in 3D;
-# - [queries](../queries.md): the query language, with two dozen questions and answers; [properties](../properties.md):
+# - [queries](../queries.md): the query language, with twenty-one questions and answers; [properties](../properties.md):
 #   what can be known of residues; [ingest](../ingest.md): a store of your own proteins under your own model.

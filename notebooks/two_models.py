@@ -109,9 +109,9 @@ table[["property", "model", "layer", "head", "share", "bootstrap_low", "bootstra
 # %% [markdown]
 # Each row is the head that led one half of the proteins, measured on the other half. Both models have heads for classes
 # of letters, and AntiBERTy the better one for aromatic residues; only ESM-2 has a head that stands out for contacts.
-# Under shuffling the residue at a position is another, so that whatever leans on the sequence goes; what stays above
-# the background there is the luck of few chains, as the wide intervals say. Where there is no interval, a single
-# protein has all the arcs: a perfect score that means nothing.
+# Under shuffling the residue at a position is another, so that whatever depends on the sequence goes. What stays above
+# the background there is the luck of few chains, as the wide intervals show. For polar residues the row is empty: no
+# shuffled head that led one half was above its background in the other, so none is the best.
 #
 # The report's figure has the same, with the layers beside it, by relative depth since models differ in their number:
 
