@@ -124,7 +124,7 @@ def alignment_text(result: "Alignment", frame: "pd.DataFrame", top: int) -> str:
     lines = [
         *_heading(attributes, "attention weight" if weighted else f"arcs with α ≥ {attributes['threshold']:g}"),
         "",
-        aligned(_readable(shown, attributes)),
+        aligned(_readable(shown, attributes, with_unknown=bool(frame["unknown"].any()))),
         "",
     ]
     few = len(frame) - len(ranked)
@@ -142,11 +142,22 @@ def alignment_text(result: "Alignment", frame: "pd.DataFrame", top: int) -> str:
     elif below and len(shown) == len(leading):
         lines.append(f"{below} ranked heads have a share below their background and are not shown.")
     if not frame["total"].any():
-        lines.append("No head has any arc with the predicate known: it is NULL, or nothing passes the where clause.")
+        lines.append(_nothing_known(float(frame["unknown"].sum()), attributes))
     lines.append(_order_note(attributes))
     if (note := _interval_note(frame, attributes)) is not None:
         lines.append(note)
     return "\n".join(lines)
+
+
+def _nothing_known(unknown: float, attributes: dict[str, Any]) -> str:
+    """Why no head has a share."""
+    said = "No head has any arc with the predicate known"
+    if not unknown:
+        passes = "the threshold and the where clause" if attributes["where"] else "the threshold"
+        return f"{said}: nothing passes {'the where clause' if attributes['form'] == 'weighted' else passes}."
+    if attributes["form"] == "weighted":
+        return f"{said}: it is unknown (NULL) for all attention."
+    return f"{said}: it is unknown (NULL) for all {unknown:,.0f} arcs."
 
 
 def _leading(ranked: "pd.DataFrame", attributes: dict[str, Any]) -> "pd.DataFrame":
@@ -264,7 +275,7 @@ def _ranges(frame: "pd.DataFrame", name: str) -> list[str]:
     return [f"{low} – {high}" if low != "–" else "–" for low, high in ends]
 
 
-def _readable(frame: "pd.DataFrame", attributes: dict[str, Any]) -> "pd.DataFrame":
+def _readable(frame: "pd.DataFrame", attributes: dict[str, Any], *, with_unknown: bool) -> "pd.DataFrame":
     import pandas as pd
 
     weighted = attributes["form"] == "weighted"
@@ -288,7 +299,7 @@ def _readable(frame: "pd.DataFrame", attributes: dict[str, Any]) -> "pd.DataFram
     if "background" in frame:
         columns["background"] = _percent(frame["background"])
         columns["enrichment"] = [f"{value:.1f}×" if value == value else "–" for value in frame["enrichment"]]
-    if frame["unknown"].any():
+    if with_unknown:
         columns["unknown"] = [number.format(value) for value in frame["unknown"]]
     if "share_min" in frame:
         bounds = zip(_percent(frame["share_min"]), _percent(frame["share_max"]), strict=True)

@@ -392,7 +392,12 @@ def test_sql_values_of_every_type_come_out_as_they_are(small_store, run):
 
 def test_arcs_whose_predicate_is_unknown_are_shown(small_store, run):
     # cgdms chains have no author numbers.
-    known_nowhere = run("align", small_store, "target.author_number > 0", "--min-arcs", 0)
-    assert b"No head has any arc with the predicate known" in known_nowhere
-    assert b"unknown" in known_nowhere
-    assert b"unknown" not in run("align", small_store, "target.aa = 'C'", "--min-arcs", 0)
+    found = run("align", small_store, "target.author_number > 0", "--min-arcs", 0)
+    arcs = attnstore.open(small_store).sql("SELECT count(*) FROM arcs WHERE weight >= 0.3").fetchone()[0]
+    said = f"No head has any arc with the predicate known: it is unknown (NULL) for all {arcs:,} arcs.\n"
+    assert said.encode() in found
+    assert b"  unknown\n" in found
+    known = run("align", small_store, "target.aa = 'C'", "--min-arcs", 0)
+    assert b"unknown" not in known
+    nothing = run("align", small_store, "target.aa = 'C'", "--where", "protein.length > 9000", "--min-arcs", 0)
+    assert b"known: nothing passes the threshold and the where clause.\n" in nothing
