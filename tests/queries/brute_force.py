@@ -137,7 +137,7 @@ def add_columns(path: Path, **tables: Mapping[str, tuple[str, str]]) -> None:
                 row = [name, "residue" if table == "residues" else "protein", KINDS[kind]]
                 listed = (
                     "INSERT INTO properties (name, level, type, description, absent, known) "
-                    "VALUES (?, ?, ?, 'made up', 'unknown', 0)"
+                    f"VALUES (?, ?, ?, 'made up', 'unknown', (SELECT count({name}) FROM {table}))"
                 )
                 connection.execute(listed, row)
         connection.execute("CHECKPOINT")

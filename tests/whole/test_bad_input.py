@@ -169,9 +169,8 @@ def test_a_model_folder_without_weights_says_which_files_are_wanted(tmp_path, fa
     model = save_esm(tmp_path / "model")
     (model / "model.safetensors").unlink()
     message = refused("ingest", tmp_path / "store", fasta, "--model", model)
-    said = (
-        rf"model folder {re.escape(str(model))} has no weights \(there are .*\): it needs one of model\.safetensors, "
-    )
+    folder = re.escape(str(model))
+    said = rf"model folder {folder} has no weights \(there are .*\): it needs one of model\.safetensors, "
     assert re.match(said, message), message
     assert not (tmp_path / "store").exists()
 
