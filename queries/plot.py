@@ -379,7 +379,8 @@ def _draw_legend(figure: Figure, heads: _Heads, layout: _Layout, dataset: xr.Dat
             reason += f" or {int(attrs['min_proteins']):,} {unit}"
         reason += " in a half" if "selection_rank" in dataset else ""
         share = "all heads" if hidden == heads.shown.size else f"{hidden:,} of {heads.shown.size:,} heads"
-        entries.append((Patch(**_UNRANKED), f"{reason}: {share}"))
+        letters = max(int((layout.width - layout.bar_left - 0.3) / 0.061), 20)
+        entries.append((Patch(**_UNRANKED), textwrap.fill(f"{reason}: {share}", letters)))
     if entries:
         corner = (layout.bar_left - 0.02) / layout.width, (_BELOW - 0.46) / layout.height
         spacing = {"handlelength": 1.6, "handletextpad": 0.6, "borderpad": 0.0, "borderaxespad": 0.0}

@@ -96,6 +96,7 @@ def boxes(figure: Figure) -> list[tuple[str, Any]]:
 def test_no_text_overlaps_another_or_leaves_the_figure(shape: tuple[int, int], background: float) -> None:
     data = result(*shape, kind="separation", background=background)
     data.attrs["predicate"] = "to.aa IN ('A', 'V', 'L') AND from.ss = 'H' AND " * 4 + "contact"
+    data.attrs["min_proteins"] = 5
     figure = plot_heads(data)
     drawn = boxes(figure)
     assert len(drawn) > 8
