@@ -178,10 +178,16 @@ def test_the_command_says_in_a_line_what_was_short(store, monkeypatch, capfd):
 def test_under_a_limit_of_the_system_a_command_ends_in_a_line_that_names_it(tmp_path, limit, amount, words):
     store = tmp_path / "store"
     write_store(store, random_proteins(2, [7] * 12), per_segment=1)
+    # In the new process itself: a fork of a process larger than the limit cannot even start one.
+    command = (
+        f"import resource; resource.setrlimit({limit}, ({amount}, {amount})); from attnstore.cli import main; main()"
+    )
     done = subprocess.run(
-        [sys.executable, "-c", "from attnstore.cli import main; main()", "sql", str(store), "SELECT * FROM arcs"],
-        capture_output=True, text=True, timeout=60, preexec_fn=lambda: resource.setrlimit(limit, (amount, amount)),
-    )  # fmt: skip
+        [sys.executable, "-c", command, "sql", str(store), "SELECT * FROM arcs"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
     assert done.returncode == 1, done.stderr
     (line,) = done.stderr.splitlines()
     assert words in line
