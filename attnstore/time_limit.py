@@ -170,7 +170,12 @@ def run(connection: "duckdb.DuckDBPyConnection", function: Callable[[], T]) -> T
 
     try:
         _busy.add(connection)
-        threading.Thread(target=work, name="attnstore-duckdb", daemon=True).start()
+        try:
+            threading.Thread(target=work, name="attnstore-duckdb", daemon=True).start()
+        except RuntimeError:  # no further thread: nothing runs on the connection
+            _busy.discard(connection)
+            outcome.cancel()
+            raise
         if not wait([outcome], limit.left if limit else None).done:
             raise limit.error() if limit else AssertionError
     except BaseException:

@@ -92,12 +92,25 @@ def test_ctrl_c_does_not_wait_for_an_export(store, tmp_path, monkeypatch):
 
     monkeypatch.setattr(export, "_write", slow)
     monkeypatch.setattr(time_limit, "_PATIENCE", 0.01)
+    before = set(time_limit._busy)
     with pytest.raises(KeyboardInterrupt):
         store.export(tmp_path / "out", form="parquet")
-    assert time_limit.any_left_behind()  # DuckDB looks at no interruption in there: nobody has waited for it
+    assert set(time_limit._busy) > before  # DuckDB looks at no interruption in there: nobody has waited for it
     assert list(tmp_path.iterdir()) == []
-    while time_limit.any_left_behind():  # a process must not end under it
+    end = time.monotonic() + 60
+    while set(time_limit._busy) > before and time.monotonic() < end:  # a process must not end under it
         time.sleep(0.05)
+
+
+def test_a_connection_whose_thread_could_not_start_is_not_left_behind(monkeypatch):
+    def none(self):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", none)
+    with time_limit.closing(open_in_memory()) as connection:
+        with pytest.raises(RuntimeError, match="new thread"):
+            time_limit.run(connection, lambda: connection.execute("SELECT 1"))
+        assert not time_limit.is_left_behind(connection)
 
 
 def test_limits_of_memory_and_disk_are_kept_and_named(store):
