@@ -1,16 +1,7 @@
 """`x = ANY([a, b])`, which DuckDB's parser takes for a subquery, as comparisons with what is in the list."""
 
 from .dialect import RefusalError
-from .syntax import Tree, expression, render, replace_children
-
-_OPERATORS = {
-    "COMPARE_EQUAL": "=",
-    "COMPARE_NOTEQUAL": "<>",
-    "COMPARE_LESSTHAN": "<",
-    "COMPARE_LESSTHANOREQUALTO": "<=",
-    "COMPARE_GREATERTHAN": ">",
-    "COMPARE_GREATERTHANOREQUALTO": ">=",
-}
+from .syntax import COMPARISONS, Tree, expression, render, replace_children
 
 
 def without_quantifiers(node: Tree) -> Tree:
@@ -27,7 +18,7 @@ def without_quantifiers(node: Tree) -> Tree:
     members = _members(node)
     if members is None:
         return node
-    operator = _OPERATORS.get(node["comparison_type"])
+    operator = COMPARISONS.get(node["comparison_type"])
     value = render(node["child"])
     if operator is None:
         raise RefusalError("it compares with a list", f"write the comparisons one by one, e.g. {value} IN (1, 2)")

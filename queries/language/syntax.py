@@ -9,6 +9,16 @@ from .dialect import locked_parser, serialised, walk
 
 Tree = dict[str, Any]
 
+#: Comparisons by the names that DuckDB's tree has for them.
+COMPARISONS = {
+    "COMPARE_EQUAL": "=",
+    "COMPARE_NOTEQUAL": "<>",
+    "COMPARE_LESSTHAN": "<",
+    "COMPARE_LESSTHANOREQUALTO": "<=",
+    "COMPARE_GREATERTHAN": ">",
+    "COMPARE_GREATERTHANOREQUALTO": ">=",
+}
+
 
 def render(node: Tree) -> str:
     """DuckDB's SQL of an expression."""

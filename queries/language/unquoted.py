@@ -7,16 +7,11 @@ are what is missing.
 from collections.abc import Callable
 
 from .dialect import RefusalError, walk
-from .syntax import Tree, children
+from .syntax import COMPARISONS, Tree, children
 from .tree import Columns
 
 _OPERATORS = {
-    "COMPARE_EQUAL": "=",
-    "COMPARE_NOTEQUAL": "<>",
-    "COMPARE_LESSTHAN": "<",
-    "COMPARE_LESSTHANOREQUALTO": "<=",
-    "COMPARE_GREATERTHAN": ">",
-    "COMPARE_GREATERTHANOREQUALTO": ">=",
+    **COMPARISONS,
     "COMPARE_DISTINCT_FROM": "IS DISTINCT FROM",
     "COMPARE_NOT_DISTINCT_FROM": "IS NOT DISTINCT FROM",
 }
