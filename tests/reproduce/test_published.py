@@ -45,8 +45,10 @@ def test_ten_heads_that_the_model_has_best_first(model, key):
 
 @pytest.mark.skipif(not REFERENCE.exists(), reason="the reference is not here")
 def test_the_file_is_the_reference() -> None:
-    own = Path(__file__).parents[2] / "reproduce" / FILE
-    assert json.loads(own.read_text()) == json.loads(REFERENCE.read_text())
+    """But for one name: the paper's "modification" is the property `protein_modification` of every store."""
+    own = (Path(__file__).parents[2] / "reproduce" / FILE).read_text()
+    reference = REFERENCE.read_text().replace('"modification":', '"protein_modification":')
+    assert json.loads(own) == json.loads(reference)
 
 
 @pytest.fixture
