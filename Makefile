@@ -6,7 +6,7 @@
 
 PYTHON ?= python3.11
 BIN := .venv/bin
-MODULES := attnstore ingest queries reproduce tests benchmarks notebooks docs/conf.py
+MODULES := attnstore ingest queries tests benchmarks notebooks docs/conf.py
 
 .PHONY: install demo docs notebooks test lint typecheck clean
 
@@ -38,12 +38,8 @@ lint: install
 	$(BIN)/ruff check $(MODULES)
 	$(BIN)/ruff format --check $(MODULES)
 
-# mypy follows no import hook, so the folders that install as attnstore.ingest, attnstore.queries and
-# attnstore.reproduce are put where their names say.
 typecheck: install
-	@rm -rf .venv/typing && mkdir -p .venv/typing/attnstore
-	@ln -s $(CURDIR)/attnstore/* $(CURDIR)/ingest $(CURDIR)/queries $(CURDIR)/reproduce .venv/typing/attnstore/
-	cd .venv/typing && MYPYPATH=. $(CURDIR)/$(BIN)/mypy --config-file $(CURDIR)/pyproject.toml -p attnstore
+	$(BIN)/mypy -p attnstore
 
 clean:
 	rm -rf .venv build *.egg-info demo.attn demo-contacts.png own.attn two.attn chance.attn demo-report two-report

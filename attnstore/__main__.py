@@ -39,7 +39,7 @@ def main() -> NoReturn:
 
 def _duckdb_at_work() -> bool:
     """Whether DuckDB is still at work on what it was interrupted in."""
-    limits = sys.modules.get("attnstore.time_limit")  # not loaded for this alone: it takes DuckDB along
+    limits = sys.modules.get("attnstore.runtime.time_limit")  # not loaded for this alone: it takes DuckDB along
     return limits is not None and bool(limits.any_left_behind())
 
 

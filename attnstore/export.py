@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING
 
 import duckdb
 
-from . import time_limit
-from .duckdb_connection import open_in_memory
+from .catalog.connection import open_in_memory
+from .catalog.quoting import literal
+from .catalog_sql import open_tables
 from .errors import AttnstoreError, StoreError, first_line
-from .faults import machine_error
-from .paths import database_path
-from .quoting import literal
-from .scratch import folder_beside
-from .sql import open_tables
+from .runtime import time_limit
+from .runtime.faults import machine_error
+from .runtime.paths import database_path
+from .runtime.scratch import folder_beside
 
 if TYPE_CHECKING:
-    from .store import Store
+    from .opened import Store
 
 #: Oldest storage version that DuckDB still writes.
 _STORAGE_VERSION = "v1.0.0"

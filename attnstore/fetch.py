@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from .durable import sha256_file
 from .errors import AttnstoreError
-from .paths import user_path
+from .runtime.durable import sha256_file
+from .runtime.paths import user_path
 
 #: Environment variable that moves the cache.
 CACHE_VARIABLE = "ATTNSTORE_CACHE"

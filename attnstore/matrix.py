@@ -9,16 +9,16 @@ import numpy.typing as npt
 import xarray as xr
 
 from .arguments import check_head, check_index
-from .catalog import catalog_errors, connect
+from .catalog.reader import catalog_errors, connect
 from .errors import QueryError, StoreError
-from .layout import ingest_with, lacking
-from .store import Model, Store
+from .format.documents import ingest_with, lacking
+from .opened import Model, Store
 
 
 def attention(
     store: Store, protein: str, layer: int | None, head: int | None, model: str | None, bounds: bool
 ) -> xr.DataArray | xr.Dataset:
-    """See :meth:`attnstore.store.Store.attention`."""
+    """See :meth:`attnstore.opened.Store.attention`."""
     chosen = _holding(store, model, "codes")
     check_head(layer, head)
     selected = (_index(layer, chosen.document.layers, "layer"), _index(head, chosen.document.heads, "head"))
@@ -54,7 +54,7 @@ def attention(
 
 
 def hidden(store: Store, protein: str, layer: int | None, model: str | None) -> xr.DataArray:
-    """See :meth:`attnstore.store.Store.hidden`."""
+    """See :meth:`attnstore.opened.Store.hidden`."""
     chosen = _holding(store, model, "hidden")
     selected = _index(layer, chosen.document.layers + 1, "layer")
     segment, local = chosen.locate(protein)

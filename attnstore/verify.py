@@ -7,12 +7,10 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from . import durable
-from .agreement import disagreements
-from .catalog import catalog_errors, connect, current_catalog
+from .catalog.reader import catalog_errors, connect, current_catalog
 from .errors import StoreError
-from .faults import check_address_space, machine_error
-from .layout import (
+from .format.consistency import disagreements
+from .format.documents import (
     ATTENTION,
     FORMAT,
     MANIFEST_FILE,
@@ -30,10 +28,12 @@ from .layout import (
     check_version,
     read_document,
 )
-from .paths import database_path
-from .progress import bar
-from .segment import Segment, open_segment
-from .segment_files import RecordedFile, recorded_files
+from .format.segment import Segment, open_segment
+from .format.segment_files import RecordedFile, recorded_files
+from .runtime import durable
+from .runtime.faults import check_address_space, machine_error
+from .runtime.paths import database_path
+from .runtime.progress import bar
 
 
 @dataclass(frozen=True)

@@ -20,9 +20,9 @@ import pyarrow.csv
 import pyarrow.parquet
 
 import attnstore
-from attnstore.catalog_writer import CatalogWriter
+from attnstore.catalog.writer import CatalogWriter
+from attnstore.format.documents import StoreDocument
 from attnstore.ingest import annotate
-from attnstore.layout import StoreDocument
 
 LENGTH = 250
 

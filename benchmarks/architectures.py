@@ -16,7 +16,7 @@ from typing import Any
 import attnstore
 from attnstore import fetch
 from attnstore.ingest import annotate, ingest
-from attnstore.tables import aligned
+from attnstore.runtime.table_output import aligned
 
 LETTERS = "LAGVESIKRDTPNQFYMHCWXUBZO"
 VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *LETTERS]

@@ -13,7 +13,7 @@ from pathlib import Path
 import attnstore
 from attnstore import fetch
 from attnstore.ingest import ingest
-from attnstore.tables import aligned
+from attnstore.runtime.table_output import aligned
 
 #: Vig et al. 2021, section 4: share of binding sites in their training set, in per cent.
 PAPER = 4.83

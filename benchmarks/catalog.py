@@ -14,16 +14,16 @@ from pathlib import Path
 
 from real_sequences import write_sequences
 
-from attnstore.catalog import current_catalog
-from attnstore.layout import StoreDocument
-from attnstore.tables import aligned
+from attnstore.catalog.reader import current_catalog
+from attnstore.format.documents import StoreDocument
+from attnstore.runtime.table_output import aligned
 
 #: Reads a FASTA file into a store, as ingest does before it runs the model, and prints what it took.
 MEASURED = """
 import json, re, sys, time
 from pathlib import Path
-from attnstore.catalog_writer import CatalogWriter
-from attnstore.ingest.sources import read_inputs
+from attnstore.catalog.writer import CatalogWriter
+from attnstore.readers.inputs import read_inputs
 
 def peak():
     return int(re.search(r"VmHWM:\\s+(\\d+) kB", open("/proc/self/status").read())[1]) / 1000

@@ -14,7 +14,7 @@ import pandas as pd
 import attnstore
 from attnstore import fetch
 from attnstore.ingest import ingest
-from attnstore.tables import aligned
+from attnstore.runtime.table_output import aligned
 
 REAL, TWIN, SHUFFLED = "real", "random weights", "shuffled residues"
 

@@ -18,12 +18,12 @@ from transformers import AutoTokenizer, EsmModel
 
 import attnstore
 from attnstore import fetch
-from attnstore.demo import NAME
+from attnstore.cli.demo import NAME
 from attnstore.ingest import ingest
-from attnstore.queries.contacts.maps import RANGES, TOPS, labelled_pairs, precision
+from attnstore.queries.contacts.contact_maps import RANGES, TOPS, labelled_pairs, precision
+from attnstore.queries.contacts.contact_proteins import roster
 from attnstore.queries.contacts.prediction import ContactPredictor, evaluate, fit
-from attnstore.queries.contacts.proteins import roster
-from attnstore.tables import aligned
+from attnstore.runtime.table_output import aligned
 
 #: Proteins selected: the draw of fewer is part of the draw of more.
 FEW, MANY = 10, 50

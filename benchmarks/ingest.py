@@ -23,15 +23,15 @@ from real_chains import read_chains, write_chains
 from timing import median_seconds
 
 from attnstore import fetch
-from attnstore.codebook import DEFAULT
+from attnstore.format.codebook import DEFAULT
+from attnstore.format.segment_values import LocalProteins
+from attnstore.format.segment_writer import SegmentContents, write_segment
 from attnstore.ingest import ingest
-from attnstore.ingest.language_model import LanguageModel, load, pad_batch, spans_of
+from attnstore.ingest.model.language_model import LanguageModel, load, pad_batch, spans_of
 from attnstore.ingest.pipeline import ARC_FLOOR, CHUNK_PAIRS, KEPT
 from attnstore.ingest.plan import BATCH_PAIRS, SEGMENT_ENTRIES, PlannedSegment, plan_segments
-from attnstore.ingest.quantise import HostReceiver, Items
-from attnstore.segment_values import LocalProteins
-from attnstore.segment_writer import SegmentContents, write_segment
-from attnstore.tables import aligned
+from attnstore.ingest.receiver_cpu import HostReceiver, Items
+from attnstore.runtime.table_output import aligned
 
 #: Residues² of batches that eager attention is fastest with here: their weights stay in the third-level cache.
 SMALL = BATCH_PAIRS["cpu"] // 2

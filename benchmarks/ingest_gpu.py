@@ -32,16 +32,16 @@ import torch
 import transformers
 from numcodecs import zstd
 
-from attnstore.codebook import DEFAULT
-from attnstore.ingest.capture import IMPLEMENTATION
-from attnstore.ingest.language_model import LanguageModel, choose_device, choose_precision, pad_batch
-from attnstore.ingest.on_device import DeviceReceiver, Pending
+from attnstore.format.codebook import DEFAULT
+from attnstore.format.segment_values import LocalProteins
+from attnstore.ingest.model.capture import IMPLEMENTATION
+from attnstore.ingest.model.language_model import LanguageModel, choose_device, choose_precision, pad_batch
+from attnstore.ingest.model.tokens import AMINO_ACIDS, KEEP, ResidueTokens
 from attnstore.ingest.pipeline import ARC_FLOOR, CHUNK_PAIRS, KEPT
 from attnstore.ingest.plan import BATCH_PAIRS, plan_segments
-from attnstore.ingest.quantise import Items
-from attnstore.ingest.tokens import AMINO_ACIDS, KEEP, ResidueTokens
-from attnstore.segment_values import LocalProteins
-from attnstore.tables import aligned
+from attnstore.ingest.receiver_cpu import Items
+from attnstore.ingest.receiver_gpu import DeviceReceiver, Pending
+from attnstore.runtime.table_output import aligned
 
 #: Attention entries of a segment where the user does not say.
 SEGMENT_ENTRIES = {"cpu": 1 << 20, "cuda": 1 << 32}
@@ -83,10 +83,10 @@ class Dropped:
     """A receiver that takes nothing."""
 
     def block(self, layer: int, item: int, head: int, weights: torch.Tensor) -> None:
-        """See attnstore.ingest.capture.Receiver."""
+        """See attnstore.ingest.model.capture.Receiver."""
 
     def batch(self, layer: int, weights: torch.Tensor) -> None:
-        """See attnstore.ingest.capture.Receiver."""
+        """See attnstore.ingest.model.capture.Receiver."""
 
 
 def main() -> None:

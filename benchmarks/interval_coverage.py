@@ -18,7 +18,7 @@ from scipy.special import expit
 
 from attnstore.queries.statistics.bootstrap import PoissonBootstrap, replicate_weights
 from attnstore.queries.statistics.cluster_intervals import cluster_interval
-from attnstore.tables import aligned
+from attnstore.runtime.table_output import aligned
 
 Array = np.ndarray[Any, Any]
 Shape = tuple[int, ...]

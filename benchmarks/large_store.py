@@ -17,12 +17,12 @@ from real_chains import read_chains
 
 import attnstore
 from attnstore import fetch
-from attnstore.catalog_rows import Structure
-from attnstore.catalog_writer import CatalogWriter
+from attnstore.catalog.rows import Structure
+from attnstore.catalog.writer import CatalogWriter
+from attnstore.format.documents import SEGMENT_FILE, STORE_FILE, Manifest, SegmentEntry, StoreDocument
+from attnstore.format.segment import Segment
+from attnstore.format.segment_writer import seal, write_parquet
 from attnstore.ingest import ingest
-from attnstore.layout import SEGMENT_FILE, STORE_FILE, Manifest, SegmentEntry, StoreDocument
-from attnstore.segment import Segment
-from attnstore.segment_writer import seal, write_parquet
 
 
 def build(path: Path, chains: int) -> None:

@@ -30,15 +30,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from attnstore.catalog import connect, current_catalog
+from attnstore.annotate.annotation import FORMATS, Annotator
+from attnstore.annotate.matching import Proteins
+from attnstore.annotate.table_keys import TableOptions
+from attnstore.catalog.reader import connect, current_catalog
 from attnstore.errors import AttnstoreError
+from attnstore.format.documents import StoreDocument
 from attnstore.ingest import ingest_proteins
-from attnstore.ingest.annotation import FORMATS, Annotator
-from attnstore.ingest.matching import Proteins
-from attnstore.ingest.sources import find
-from attnstore.ingest.sources.record import Options
-from attnstore.ingest.table_keys import TableOptions
-from attnstore.layout import StoreDocument
+from attnstore.readers.inputs import find
+from attnstore.readers.record import Options
 
 DATA = Path(__file__).parents[1] / "tests" / "data"
 #: A file that takes longer is taken for a hang.

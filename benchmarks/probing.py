@@ -19,11 +19,11 @@ import pandas as pd
 
 import attnstore
 from attnstore import fetch
+from attnstore.annotate.annotation import annotate
 from attnstore.ingest import ingest
-from attnstore.ingest.annotation import annotate
-from attnstore.queries.plot import save_figure
-from attnstore.queries.probing.probe import probe
-from attnstore.tables import aligned
+from attnstore.queries.heads_plot import save_figure
+from attnstore.queries.probe.probe import probe
+from attnstore.runtime.table_output import aligned
 
 CONDITIONS = {"helix": "ss4 = 'helix'", "strand": "ss4 = 'strand'", "turn": "ss4 = 'turn'", "contact": "contact"}
 EXAMPLES = [1 << power for power in range(14, 20)]

@@ -21,9 +21,9 @@ from large_store import build, replicate
 from timing import median_seconds
 
 import attnstore
-from attnstore.layout import ATTENTION, Manifest
-from attnstore.store import Model, Store
-from attnstore.tables import aligned
+from attnstore.format.documents import ATTENTION, Manifest
+from attnstore.opened import Model, Store
+from attnstore.runtime.table_output import aligned
 
 FAR = "separation >= 6"
 PER_HEAD = (
@@ -155,7 +155,7 @@ def others(path: Path, rates: dict[str, float]) -> None:
     import torch
 
     from attnstore import fetch
-    from attnstore.ingest.language_model import load, pad_batch
+    from attnstore.ingest.model.language_model import load, pad_batch
 
     store = attnstore.open(path)
     chosen = store.sql("SELECT id, sequence FROM proteins ORDER BY length, id").fetchall()[::10]

@@ -13,7 +13,7 @@ from pathlib import Path
 import attnstore
 from attnstore import fetch
 from attnstore.ingest import annotate, ingest
-from attnstore.tables import aligned
+from attnstore.runtime.table_output import aligned
 
 SHARES = """
 SELECT layer, head, count(target.ss4) AS arcs,

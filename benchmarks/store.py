@@ -19,8 +19,8 @@ from timing import median_seconds
 import attnstore
 from attnstore import fetch
 from attnstore.ingest import ingest
-from attnstore.ingest.language_model import load
-from attnstore.tables import aligned
+from attnstore.ingest.model.language_model import load
+from attnstore.runtime.table_output import aligned
 
 
 def main() -> None:

@@ -18,9 +18,9 @@ import gemmi
 import pandas as pd
 
 from attnstore.errors import SourceError
-from attnstore.ingest.sources import Options
-from attnstore.ingest.sources.structures import mmcif, pdb
-from attnstore.tables import aligned
+from attnstore.readers.inputs import Options
+from attnstore.readers.structures import mmcif, pdb
+from attnstore.runtime.table_output import aligned
 
 READERS = {".pdb": pdb, ".ent": pdb, ".cif": mmcif, ".mmcif": mmcif}
 

@@ -8,13 +8,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from ..layout import ModelDocument, Skipped
-from ..segment_values import MARGINALS, LocalProteins
-from ..segment_writer import SegmentContents
-from .language_model import LanguageModel, spans_of
-from .on_device import DeviceReceiver
+from ..format.documents import ModelDocument, Skipped
+from ..format.segment_values import MARGINALS, LocalProteins
+from ..format.segment_writer import SegmentContents
+from .model.language_model import LanguageModel, spans_of
 from .plan import PlannedSegment, cost
-from .quantise import FailedItemsError, HostReceiver, Items
+from .receiver_cpu import FailedItemsError, HostReceiver, Items
+from .receiver_gpu import DeviceReceiver
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import StoreError
-from ..layout import Manifest, ModelDocument
+from ..format.documents import Manifest, ModelDocument
 from .compute import Protein
 from .plan import PlannedSegment
 from .task import Done

@@ -11,20 +11,20 @@ from typing import Literal
 
 import torch
 
-from ..codebook import DEFAULT
-from ..core_columns import GlycineCb
-from ..durable import make_directories
+from ..annotate.store_directory import fill_catalog, storage_errors, store_directory
+from ..catalog.builtin import GlycineCb
 from ..errors import StoreError, check_choice
-from ..layout import ATTENTION, KEEP, MANIFEST_FILE, MODEL_FILE, Manifest, ModelDocument, checked_name
-from ..paths import database_path, expanded, user_path
-from .language_model import choose_precision, load
-from .lock import held
+from ..format.codebook import DEFAULT
+from ..format.documents import ATTENTION, KEEP, MANIFEST_FILE, MODEL_FILE, Manifest, ModelDocument, checked_name
+from ..format.lock import held
+from ..readers.download import fetched
+from ..readers.record import Options
+from ..runtime.durable import make_directories
+from ..runtime.paths import database_path, expanded, user_path
+from .model.language_model import choose_precision, load
 from .plan import BATCH_PAIRS, SEGMENT_ENTRIES, read_plan
 from .run import Run, Summary
 from .selection import catalog_proteins, extended_plan, taken
-from .sources.download import fetched
-from .sources.record import Options
-from .store_directory import fill_catalog, storage_errors, store_directory
 from .task import Job
 from .workers import start_workers
 

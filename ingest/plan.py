@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from ..errors import StoreError
-from ..layout import PLAN_FILE, read_document, write_document
+from ..format.documents import PLAN_FILE, read_document, write_document
 
 T = TypeVar("T")
 

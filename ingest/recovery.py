@@ -9,16 +9,16 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from ..catalog import catalog_errors, connect, current_catalog
-from ..durable import sha256_file, sync_directory
+from ..annotate.store_directory import fill_catalog
+from ..catalog.reader import catalog_errors, connect, current_catalog
 from ..errors import StoreError
-from ..faults import damage_suppressed
-from ..layout import SEGMENT_FILE, SEGMENTS, ModelDocument, SegmentEntry, Skipped, StoreDocument
-from ..segment import Segment, open_segment
-from ..segment_files import recorded_files
-from ..segment_values import LocalProteins
+from ..format.documents import SEGMENT_FILE, SEGMENTS, ModelDocument, SegmentEntry, Skipped, StoreDocument
+from ..format.segment import Segment, open_segment
+from ..format.segment_files import recorded_files
+from ..format.segment_values import LocalProteins
+from ..runtime.durable import sha256_file, sync_directory
+from ..runtime.faults import damage_suppressed
 from .plan import PlannedSegment, plan_segments
-from .store_directory import fill_catalog
 
 #: Of segments that were begun and not finished: no file has it.
 _NO_DIGEST = "0" * 64

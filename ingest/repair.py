@@ -11,15 +11,16 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from ..annotate.store_directory import storage_errors
 from ..errors import AttnstoreError, MachineError, ModelError, StoreError
-from ..layout import SEGMENTS, Manifest, ModelDocument, SegmentEntry, StoreDocument
-from ..paths import database_path, expanded, user_path
-from ..progress import bar
-from ..segment_files import recorded_files
-from ..segment_values import LocalProteins
+from ..format.documents import SEGMENTS, Manifest, ModelDocument, SegmentEntry, StoreDocument
+from ..format.lock import held, waiting
+from ..format.segment_files import recorded_files
+from ..format.segment_values import LocalProteins
+from ..runtime.paths import database_path, expanded, user_path
+from ..runtime.progress import bar
 from ..verify import catalog_problems, model_directories, refuse_newer, segment_problems, sequences, strays
-from .language_model import LanguageModel, load
-from .lock import held, waiting
+from .model.language_model import LanguageModel, load
 from .plan import PlannedSegment, read_plan, write_plan
 from .recovery import (
     proteins_of,
@@ -31,7 +32,6 @@ from .recovery import (
 )
 from .run import Run
 from .selection import catalog_proteins, taken
-from .store_directory import storage_errors
 from .task import Job
 from .workers import start_workers
 

@@ -9,13 +9,13 @@ from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ..catalog import current_catalog
+from ..catalog.reader import current_catalog
 from ..errors import AttnstoreError, StoreError, first_line
-from ..layout import SEGMENTS, Manifest, StoreDocument
-from ..progress import bar
+from ..format.documents import SEGMENTS, Manifest, StoreDocument
+from ..runtime.progress import bar
 from .compute import Protein, Stopped
 from .forecast import check_disk, forecast, trial_segment
-from .language_model import LanguageModel
+from .model.language_model import LanguageModel
 from .plan import PlannedSegment
 from .task import Done, Job, run_segment, run_trial
 from .workers import Workers

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from ..catalog import connect, current_catalog
+from ..catalog.reader import connect, current_catalog
 from ..errors import ModelError, StoreError
-from ..layout import PLAN_FILE, Manifest, ModelDocument, Skipped, StoreDocument
+from ..format.documents import PLAN_FILE, Manifest, ModelDocument, Skipped, StoreDocument
 from .compute import Protein
+from .model.tokens import ResidueTokens
 from .plan import PlannedSegment, plan_segments, write_plan
-from .tokens import ResidueTokens
 
 
 def catalog_proteins(

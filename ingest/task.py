@@ -11,12 +11,12 @@ from pathlib import Path
 
 import torch
 
-from ..durable import check_folder
 from ..errors import ModelError, StoreError
-from ..layout import ModelDocument, SegmentEntry, Skipped
-from ..segment_writer import write_segment
+from ..format.documents import ModelDocument, SegmentEntry, Skipped
+from ..format.segment_writer import write_segment
+from ..runtime.durable import check_folder
 from .compute import Budget, Protein, compute_segment
-from .language_model import LanguageModel, load
+from .model.language_model import LanguageModel, load
 from .plan import PlannedSegment
 
 #: One forward pass at a time: while a segment is compressed and written, the next one is computed.

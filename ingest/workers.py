@@ -12,9 +12,9 @@ from typing import Any
 
 import torch
 
-from ..cluster import cluster_errors, connected
 from ..errors import ModelError, StoreError
-from .language_model import choose_device
+from ..runtime.cluster import cluster_errors, connected
+from .model.language_model import choose_device
 from .task import SEGMENTS_AT_ONCE
 
 

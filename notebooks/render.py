@@ -28,7 +28,7 @@ NAMES = ("quick_start", "paper", "own_property", "two_models", "contacts")
 #: Tables as text, in full width; a notebook shows them as HTML.
 _SETUP = """
 import pandas as pd
-from attnstore.tables import aligned
+from attnstore.runtime.table_output import aligned
 
 def _table(frame, printer, cycle):
     printer.text(aligned(frame))

@@ -1,6 +1,6 @@
 """Questions to plans, plans to statistics."""
 
 from .align import align
-from .result import Alignment
+from .alignment import Alignment
 
 __all__ = ["Alignment", "align"]

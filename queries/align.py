@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import time_limit
 from ..arguments import check_text
-from ..catalog import connect
+from ..catalog.reader import connect
 from ..errors import QueryError
-from .execution.align_tasks import run, run_curve
-from .execution.schedule import execute
-from .execution.vectors import directory, evaluate_terms
-from .language.dialect import read
-from .language.expression import parse
-from .language.literals import warn_of_case
-from .planning.align_plan import Plan, Tier, choose_threshold, choose_tier, one_end
+from ..runtime import time_limit
+from .alignment import Alignment
+from .engine.align_tasks import run, run_curve
+from .engine.schedule import execute
+from .engine.vectors import directory, evaluate_terms
+from .plan.align_plan import Plan, Tier, choose_threshold, choose_tier, one_end
 from .provenance import provenance
-from .result import Alignment
+from .sql.dialect import read
+from .sql.expression import parse
+from .sql.literals import warn_of_case
 from .statistics.clusters import Clusters, assign, held_out, read_keys
 from .statistics.curve import at_thresholds, check_bootstrap, choose_curve_tier, first_code, thresholds
 from .statistics.descriptions import describe, interval_kind
@@ -31,8 +31,8 @@ from .statistics.summary import summarise, summarise_halves
 if TYPE_CHECKING:
     from distributed import Client
 
-    from ..store import Model, Store
-    from .language.tree import Expression
+    from ..opened import Model, Store
+    from .sql.tree import Expression
 
 #: The paper's truncation: 512 tokens, two of them special.
 PAPER_RESIDUES = 510

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 
 import duckdb
 
-from ..duckdb_connection import Limits
+from ..catalog.connection import Limits
 from ..errors import QueryError
-from .execution.forecast import Forecast, forecast, most_rows, row_width
-from .execution.reading import Reading, readings
-from .execution.top import Top
-from .execution.vectors import Directory
-from .planning.blocks import BlockPlan
+from .engine.reading import Reading, readings
+from .engine.row_forecast import Forecast, forecast, most_rows, row_width
+from .engine.top_rows import Top
+from .engine.vectors import Directory
+from .plan.blocks import BlockPlan
 
 #: A result is there as Arrow and as pandas.
 _COPIES = 2

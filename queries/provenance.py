@@ -9,8 +9,8 @@ import duckdb
 from .. import __version__
 
 if TYPE_CHECKING:
-    from ..layout import Manifest
-    from ..store import Store
+    from ..format.documents import Manifest
+    from ..opened import Store
 
 
 def _digest(manifest: "Manifest") -> str:

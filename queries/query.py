@@ -14,34 +14,34 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from .. import time_limit
-from ..catalog import catalog_errors
-from ..duckdb_connection import Limits, closed_at_exit, open_in_memory
+from ..catalog.connection import Limits, closed_at_exit, open_in_memory
+from ..catalog.reader import catalog_errors
+from ..catalog_sql import duckdb_errors, open_tables
 from ..errors import AttnstoreError, QueryError
-from ..layout import ingest_with, lacking
-from ..sql import duckdb_errors, open_tables
-from .execution.answer import RowStream, cells_of, create, top_of
-from .execution.cells import Tier
-from .execution.top import Top
-from .execution.vectors import Directory, directory
+from ..format.documents import ingest_with, lacking
+from ..runtime import time_limit
+from .engine.answer import RowStream, cells_of, create, top_of
+from .engine.cells import Tier
+from .engine.top_rows import Top
+from .engine.vectors import Directory, directory
 from .forecasts import Planned, foretold, refuse_large
-from .language.block import Question, take_apart
-from .language.dialect import RefusalError
-from .language.expression import quoted
-from .language.fallback import over_arcs
-from .language.statement import ATTENTION, Statement, read_statement
-from .language.syntax import render_statement
-from .planning.blocks import BlockPlan, plan_block, taking_part, undecided_conditions
-from .planning.explain import explained, in_all
-from .planning.tiers import least_weight, needs
-from .planning.top import by_rank, find_top, from_arcs
+from .plan.blocks import BlockPlan, plan_block, taking_part, undecided_conditions
+from .plan.explain import explained, in_all
+from .plan.tiers import least_weight, needs
+from .plan.top_plan import by_rank, find_top, from_arcs
 from .provenance import provenance
 from .query_result import METADATA, Result, whole_numbers
+from .sql.block import Question, take_apart
+from .sql.dialect import RefusalError
+from .sql.expression import quoted
+from .sql.fallback import over_arcs
+from .sql.statement import ATTENTION, Statement, read_statement
+from .sql.syntax import render_statement
 
 if TYPE_CHECKING:
     from distributed import Client
 
-    from ..store import Store
+    from ..opened import Store
 
 
 @dataclass(frozen=True, eq=False)

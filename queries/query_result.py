@@ -11,8 +11,8 @@ import pandas as pd
 import pyarrow as pa
 
 from ..errors import QueryError
-from ..paths import user_path
-from ..tables import framed
+from ..runtime.paths import user_path
+from ..runtime.table_output import framed
 
 if TYPE_CHECKING:
     import xarray as xr

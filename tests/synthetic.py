@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from attnstore.catalog_rows import Structure
-from attnstore.catalog_writer import CatalogWriter
-from attnstore.codebook import DEFAULT
-from attnstore.ingest.quantise import HostReceiver, Items
-from attnstore.layout import ATTENTION, Manifest, ModelDocument, StoreDocument
-from attnstore.segment_values import LocalProteins
-from attnstore.segment_writer import SegmentContents, write_segment
+from attnstore.catalog.rows import Structure
+from attnstore.catalog.writer import CatalogWriter
+from attnstore.format.codebook import DEFAULT
+from attnstore.format.documents import ATTENTION, Manifest, ModelDocument, StoreDocument
+from attnstore.format.segment_values import LocalProteins
+from attnstore.format.segment_writer import SegmentContents, write_segment
+from attnstore.ingest.receiver_cpu import HostReceiver, Items
 
 LETTERS = "ACDEFGHIKLMNPQRSTVWY"
 

@@ -12,7 +12,7 @@ import click
 
 from .. import __version__
 from ..errors import AttnstoreError
-from ..faults import check_address_space, machine_error
+from ..runtime.faults import check_address_space, machine_error
 from .align import align
 from .contacts import contacts
 from .convert import convert_tape

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..drawing import load_matplotlib
-from ..tables import aligned, write_table
+from ..runtime.drawing import load_matplotlib
+from ..runtime.table_output import aligned, write_table
 from .options import STORE, TIMEOUT, output_options
 
 if TYPE_CHECKING:
@@ -83,11 +83,11 @@ def align(
 
     PREDICATE is an SQL condition such as "contact", "target.aa = 'C'" or "distance < 10 AND separation >= 12".
     """
-    from ..store import open_store
+    from ..opened import open_store
 
     if plot is not None:
         load_matplotlib()
-        from ..queries.plot import check_suffix, save_figure
+        from ..queries.heads_plot import check_suffix, save_figure
 
         check_suffix(plot)
     result = open_store(store).align(
@@ -194,7 +194,7 @@ def curve_text(result: "Alignment", top: int) -> str:
     """The question and, at some thresholds, the shares of the leading heads, to be read by people."""
     import pandas as pd
 
-    from ..queries.result import leading_heads
+    from ..queries.alignment import leading_heads
 
     attributes = result.attrs
     weighted = attributes["form"] == "weighted"

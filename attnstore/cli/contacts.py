@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..tables import aligned, write_table
+from ..runtime.table_output import aligned, write_table
 from .options import STORE, TIMEOUT, layer_and_head, output_options
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ..queries.contacts.result import ContactEvaluation, ContactMap
+    from ..queries.contacts.contact_result import ContactEvaluation, ContactMap
 
 
 @click.command()
@@ -55,8 +55,8 @@ def contacts(
 
     With --method head and no head given, csv, json and parquet hold the ranking of all heads.
     """
-    from ..queries.contacts.result import ContactMap
-    from ..store import open_store
+    from ..opened import open_store
+    from ..queries.contacts.contact_result import ContactMap
 
     options["layer"], options["head"] = layer_and_head(layer, head)
     ranked = protein is None and options["method"] == "head" and options["layer"] is None

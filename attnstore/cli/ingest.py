@@ -135,6 +135,6 @@ def summary_text(summary: "Summary") -> str:
 @click.argument("store", type=click.Path(path_type=Path), default=Path("demo.attn"))
 def demo(store: Path) -> None:
     """Ingest 2,204 real protein chains through a real model into STORE, and ask which heads follow contacts."""
-    from ..demo import run
+    from .demo import run
 
     run(store)

@@ -6,8 +6,8 @@ from typing import Any
 
 import click
 
-from ..paths import user_path
-from ..tables import FORMATS
+from ..runtime.paths import user_path
+from ..runtime.table_output import FORMATS
 
 #: Of every question.
 TIMEOUT = click.option(

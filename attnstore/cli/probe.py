@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..drawing import load_matplotlib
-from ..tables import aligned, write_table
+from ..runtime.drawing import load_matplotlib
+from ..runtime.table_output import aligned, write_table
 from .options import STORE, TIMEOUT, output_options
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ..queries.probing.result import Probing
+    from ..queries.probe.probe_result import Probing
 
 
 @click.command()
@@ -57,11 +57,11 @@ def probe(
     CONDITION is an SQL condition on columns of residues, such as "ss4 = 'helix'" or "binding_site", or on pairs, such
     as "contact".
     """
-    from ..store import open_store
+    from ..opened import open_store
 
     if plot is not None:
         load_matplotlib()
-        from ..queries.plot import check_suffix, save_figure
+        from ..queries.heads_plot import check_suffix, save_figure
 
         check_suffix(plot)
     if examples is not None:
@@ -81,7 +81,7 @@ def probe(
 
 def probing_text(result: "Probing", frame: "pd.DataFrame") -> str:
     """The question, a row for each layer and what was learnt from, to be read by people."""
-    from ..queries.probing.result import score_words
+    from ..queries.probe.probe_result import score_words
 
     attributes = result.attrs
     by = "" if attributes["cluster_by"] == "protein" else f" by {attributes['cluster_by']}"

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from ..errors import AttnstoreError
-from ..tables import aligned, json_records
+from ..runtime.table_output import aligned, json_records
 from .options import STORE, files_and_entries, source_options
 
 
@@ -71,7 +71,7 @@ def annotate(store: Path, inputs: tuple[Path, ...], fetch: bool, as_json: bool, 
     of proteins that are not in STORE is passed over. Attention stays as it is.
     """
     from ..ingest import annotate as run
-    from ..store import open_store
+    from ..opened import open_store
 
     files, entries = files_and_entries(inputs, fetch)
     done = run(store, files, fetch=entries, **options)
@@ -95,7 +95,7 @@ def annotate(store: Path, inputs: tuple[Path, ...], fetch: bool, as_json: bool, 
 @click.option("--json", "as_json", is_flag=True, help="For programs; with descriptions and digests.")
 def properties(store: Path, as_json: bool) -> None:
     """List what STORE knows of proteins, residues and pairs: type, unit, source, and how much of it."""
-    from ..store import open_store
+    from ..opened import open_store
 
     opened = open_store(store)
     click.echo(json_records(opened.properties().df()) if as_json else aligned(_dictionary(opened), left=("name",)))
@@ -124,7 +124,7 @@ def _last(path: Any) -> str:
 @click.option("--arcs", is_flag=True, help="Also the arcs of every model, most of a store's size.")
 def export(store: Path, target: Path, form: str, arcs: bool) -> None:
     """Write the tables of STORE to OUT, which any tool opens."""
-    from ..store import open_store
+    from ..opened import open_store
 
     try:
         names = open_store(store).export(target, form, arcs=arcs)

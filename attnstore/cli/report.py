@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..tables import aligned, json_records
+from ..runtime.table_output import aligned, json_records
 from .messages import typed
 from .options import STORE, TIMEOUT
 
@@ -57,7 +57,7 @@ def report(
 
     The page needs no network and no other file.
     """
-    from ..store import open_store
+    from ..opened import open_store
 
     folder = output if output is not None else Path(f"{store.resolve().stem}-report")
     done = open_store(store).report(

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import AttnstoreError
-from ..tables import json_records
+from ..runtime.table_output import json_records
 from .messages import typed
 
 if TYPE_CHECKING:
-    from ..reproduce import Reproduction
+    from ..queries.vig2021 import Reproduction
 
 _AT_LEAST_1 = click.IntRange(min=1)
 
@@ -70,7 +70,7 @@ def vig2021(as_json: bool, **options: Any) -> None:
     again goes on where it was stopped.
     """
     try:
-        from ..reproduce import vig2021 as run
+        from ..queries.vig2021 import vig2021 as run
 
         done = run(progress=sys.stderr.isatty(), **options)
     except ModuleNotFoundError as error:
@@ -82,7 +82,7 @@ def vig2021(as_json: bool, **options: Any) -> None:
     if as_json:
         click.echo(_for_programs(done))
     else:
-        from ..reproduce.page import summary_text
+        from ..queries.vig2021.paper_page import summary_text
 
         click.echo(typed(summary_text(done), click.get_current_context()))
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from ..drawing import load_matplotlib
+from ..runtime.drawing import load_matplotlib
 from .options import STORE, TIMEOUT, layer_and_head
 
 
@@ -49,9 +49,9 @@ def view(
     largest lower bound. In the page every head can be chosen.
     """
     load_matplotlib()
-    from ..queries.plot import check_suffix
-    from ..queries.views.view import PAGES
-    from ..store import open_store
+    from ..opened import open_store
+    from ..queries.heads_plot import check_suffix
+    from ..queries.view.view import PAGES
 
     if output.suffix.lower() not in PAGES:
         check_suffix(output)

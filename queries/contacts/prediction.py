@@ -8,21 +8,22 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from ... import __version__, time_limit
+from ... import __version__
 from ...arguments import check_head, check_share, check_text, check_whole
+from ...catalog.quoting import literal
 from ...errors import QueryError
-from ...quoting import literal
-from ..execution.schedule import execute
-from .maps import RANGES, TOPS, Pairs, combined, sizes
+from ...runtime import time_limit
+from ..engine.schedule import execute
+from .contact_maps import RANGES, TOPS, Pairs, combined, sizes
+from .contact_proteins import ATOMS, Roster, choose, keep_apart, remaining, roster
+from .contact_result import ContactEvaluation, ContactMap
+from .contact_tasks import Precisions, Ranking, measure, rank
 from .predictor import METHODS, C, ContactPredictor, best_heads, logistic, one_head
-from .proteins import ATOMS, Roster, choose, keep_apart, remaining, roster
-from .result import ContactEvaluation, ContactMap
-from .tasks import Precisions, Ranking, measure, rank
 
 if TYPE_CHECKING:
     from distributed import Client
 
-    from ...store import Store
+    from ...opened import Store
 
 Array = npt.NDArray[Any]
 

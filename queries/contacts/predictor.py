@@ -13,10 +13,10 @@ import numpy.typing as npt
 
 from ...arguments import check_index
 from ...errors import QueryError
-from ..execution.schedule import execute
-from .maps import RANGES, TOPS, Head, labelled_pairs
-from .proteins import Roster
-from .tasks import Precisions, Ranking, features, measure, rank
+from ..engine.schedule import execute
+from .contact_maps import RANGES, TOPS, Head, labelled_pairs
+from .contact_proteins import Roster
+from .contact_tasks import Precisions, Ranking, features, measure, rank
 
 if TYPE_CHECKING:
     from distributed import Client

@@ -7,12 +7,12 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from ...quoting import literal
+from ...catalog.quoting import literal
 from .asking import Call, Settings, query
 from .questions import LETTERS
 
 if TYPE_CHECKING:
-    from ...store import Store
+    from ...opened import Store
 
 Floats = npt.NDArray[np.float64]
 

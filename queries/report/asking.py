@@ -5,15 +5,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from ..planning.align_plan import THRESHOLD
+from ..plan.align_plan import THRESHOLD
 from ..statistics.measure import MIN_PROTEINS
 
 if TYPE_CHECKING:
     from distributed import Client
 
-    from ...store import Store
+    from ...opened import Store
+    from ..alignment import Alignment
     from ..query_result import Result
-    from ..result import Alignment
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from ..figure import BACKGROUND, SMALL, TEXT, TICKS
-from .comparison import Compared, Comparison
-from .figures import cut, legend, new_figure, place
+from .model_comparison import Compared, Comparison
+from .report_figures import cut, legend, new_figure, place
 
 #: Told apart by people who do not see all colours, too (Okabe & Ito 2008).
 _COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#000000")

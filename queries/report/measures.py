@@ -8,14 +8,14 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from ... import time_limit
 from ...errors import QueryError
+from ...runtime import time_limit
 from .asking import Call, Settings, align
 from .questions import Question
 
 if TYPE_CHECKING:
-    from ...store import Store
-    from ..result import Alignment
+    from ...opened import Store
+    from ..alignment import Alignment
 
 #: Heads that a table on the page shows.
 TOP = 10

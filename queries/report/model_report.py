@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from ... import time_limit
 from ...errors import QueryError
+from ...runtime import time_limit
 from .amino_acids import AminoAcids, Similarity, measure_amino_acids, similarity
 from .asking import Settings
-from .comparison import best_heads, model_label
 from .depth import Depth, by_centre, depth
 from .measures import Measured, measure
+from .model_comparison import best_heads, model_label
 from .questions import Missing, Question
 
 if TYPE_CHECKING:
-    from ...store import Model, Store
+    from ...opened import Model, Store
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,13 +8,13 @@ from decimal import ROUND_FLOOR, Decimal
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 
-from ...core_columns import CB
+from ...catalog.builtin import CB
+from ...catalog.quoting import identifier, literal
 from ...errors import QueryError
-from ...quoting import identifier, literal
-from ..language.dialect import locked_parser
+from ..sql.dialect import locked_parser
 
 if TYPE_CHECKING:
-    from ...store import Store
+    from ...opened import Store
 
 #: The letters of the twenty amino acids, alike ones together: the order of Henikoff and Henikoff 1992, Proc. Natl.
 #: Acad. Sci. USA 89:10915–10919, figure 2.

@@ -8,33 +8,25 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from ... import progress as bars
-from ... import time_limit
-from ...catalog import catalog_errors, connect
-from ...durable import replace_file
+from ...catalog.reader import catalog_errors, connect
 from ...errors import QueryError
-from ..planning.align_plan import THRESHOLD, choose_threshold
+from ...runtime import progress as bars
+from ...runtime import time_limit
+from ...runtime.durable import replace_file
+from ..plan.align_plan import THRESHOLD, choose_threshold
 from ..statistics.clusters import read_keys
 from ..statistics.measure import MIN_PROTEINS, check_measure
 from .asking import Settings
-from .comparison import Comparison, compare
-from .files import (
-    Picture,
-    Sheet,
-    comparison_files,
-    model_pictures,
-    model_sheets,
-    write_picture,
-    write_sheet,
-)
+from .model_comparison import Comparison, compare
 from .model_report import ModelReport, measure_model, overview
-from .page import render
 from .questions import Missing, ask_of
+from .report_files import Picture, Sheet, comparison_files, model_pictures, model_sheets, write_picture, write_sheet
+from .report_page import render
 
 if TYPE_CHECKING:
     from distributed import Client
 
-    from ...store import Store
+    from ...opened import Store
 
 PAGE = "index.html"
 

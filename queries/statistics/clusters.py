@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from ...catalog.quoting import identifier
 from ...errors import QueryError
-from ...quoting import identifier
 from .bootstrap import SEED_BYTES
 
 if TYPE_CHECKING:

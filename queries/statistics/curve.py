@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from ...codebook import Codebook
 from ...errors import QueryError
-from ..planning.align_plan import Tier
-from ..planning.kept import STORED, among_kept, why_not
+from ...format.codebook import Codebook
+from ..plan.align_plan import Tier
+from ..plan.kept import STORED, among_kept, why_not
 from .background import ProteinBackground
 from .bootstrap import PoissonBootstrap
 from .measure import Measure
 from .samples import Counts, Sample
 
 if TYPE_CHECKING:
-    from ...layout import ModelDocument
+    from ...format.documents import ModelDocument
 
 Array = npt.NDArray[Any]
 

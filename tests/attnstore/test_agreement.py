@@ -17,10 +17,10 @@ import numpy as np
 import pytest
 
 import attnstore
-from attnstore import layout
 from attnstore.errors import StoreError
-from attnstore.layout import Manifest
-from attnstore.segment_writer import SegmentContents, write_segment
+from attnstore.format import documents as layout
+from attnstore.format.documents import Manifest
+from attnstore.format.segment_writer import SegmentContents, write_segment
 from attnstore.verify import verify
 from tests.synthetic import Protein, contents, kept, random_proteins, write_store
 

@@ -9,8 +9,8 @@ import pytest
 
 import attnstore
 from attnstore.arguments import check_head, check_index, check_share, check_text, check_whole, nearest
-from attnstore.codebook import parse_threshold
 from attnstore.errors import QueryError
+from attnstore.format.codebook import parse_threshold
 from tests.synthetic import random_proteins, write_store
 
 

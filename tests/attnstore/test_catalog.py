@@ -11,11 +11,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import attnstore
-from attnstore.catalog import connect
-from attnstore.catalog_rows import STRUCTURE_COLUMNS
-from attnstore.catalog_writer import CatalogWriter
+from attnstore.catalog.reader import connect
+from attnstore.catalog.rows import STRUCTURE_COLUMNS
+from attnstore.catalog.writer import CatalogWriter
 from attnstore.errors import SourceError, StoreError
-from attnstore.layout import StoreDocument
+from attnstore.format.documents import StoreDocument
 from tests.synthetic import random_structure
 
 
@@ -296,7 +296,7 @@ def test_nothing_is_added_to_a_damaged_catalog(store):
 
 
 def test_a_bad_record_late_in_a_file_is_named_and_leaves_the_store_as_it_was(store, monkeypatch):
-    from attnstore.ingest.sources import read_inputs
+    from attnstore.readers.inputs import read_inputs
 
     monkeypatch.setattr(CatalogWriter, "_BATCH", 100)
     before = add(store, ("a", "ACD", "f:1", None))

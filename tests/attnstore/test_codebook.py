@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from attnstore.codebook import CELL_SHIFT, DEFAULT, FILL, TOP, Codebook, parse_threshold
 from attnstore.errors import QueryError
+from attnstore.format.codebook import CELL_SHIFT, DEFAULT, FILL, TOP, Codebook, parse_threshold
 
 TOP_BITS = int(TOP.view(np.uint32))
 ONE_BITS = 0x3F800000

@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 
 import attnstore
-from attnstore import segment_writer
-from attnstore.durable import files_below, sha256_file
 from attnstore.errors import StoreError
-from attnstore.layout import Manifest
+from attnstore.format import segment_writer
+from attnstore.format.documents import Manifest
+from attnstore.runtime.durable import files_below, sha256_file
 
 from ..models import CHAINS, write_chains
 from ..processes import Ingests
@@ -139,8 +139,9 @@ def test_a_store_whose_first_document_was_half_written_is_made_by_the_next_run(t
 def test_an_ingest_waits_for_another_that_is_adding_proteins_and_loses_none_of_them(
     tmp_path, tiny_esm, many, monkeypatch
 ):
-    from attnstore.catalog_writer import CatalogWriter
-    from attnstore.ingest import lock, pipeline
+    from attnstore.catalog.writer import CatalogWriter
+    from attnstore.format import lock
+    from attnstore.ingest import pipeline
 
     store = tmp_path / "store"
     ingest(store, tiny_esm, many[:1])

@@ -18,10 +18,13 @@ import pytest
 
 import attnstore
 import attnstore.verify
-from attnstore import cli, layout, matrix, segment, segment_files, shards
-from attnstore.durable import files_below, replace_json
+from attnstore import cli, matrix
 from attnstore.errors import StoreError
-from attnstore.layout import Manifest
+from attnstore.format import documents as layout
+from attnstore.format import segment, segment_files
+from attnstore.format import zarr_reader as shards
+from attnstore.format.documents import Manifest
+from attnstore.runtime.durable import files_below, replace_json
 from tests.synthetic import random_proteins, write_model, write_store
 
 FLIPS = 140

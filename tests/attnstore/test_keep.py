@@ -8,9 +8,10 @@ import pytest
 import zarr
 
 import attnstore
-from attnstore import layout, segment, segment_writer
-from attnstore.codebook import DEFAULT
 from attnstore.errors import QueryError, StoreError
+from attnstore.format import documents as layout
+from attnstore.format import segment, segment_writer
+from attnstore.format.codebook import DEFAULT
 from tests.synthetic import contents, hidden_of, kept, model_document, random_proteins, write_model, write_store
 
 LAYERS, HEADS = 2, 3

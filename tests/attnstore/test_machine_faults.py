@@ -18,12 +18,15 @@ import pyarrow as pa
 import pytest
 
 import attnstore
-from attnstore import catalog, cli, segment, segment_files, shards
-from attnstore.duckdb_connection import translated
+from attnstore import cli
+from attnstore.catalog import reader as catalog
+from attnstore.catalog.connection import translated
 from attnstore.errors import AttnstoreError, MachineError, QueryError, StoreError
-from attnstore.faults import damage, machine_error
+from attnstore.format import segment, segment_files
+from attnstore.format import zarr_reader as shards
 from attnstore.ingest.repair import repair
-from attnstore.queries.execution import vectors
+from attnstore.queries.engine import vectors
+from attnstore.runtime.faults import damage, machine_error
 from attnstore.verify import verify
 from tests.synthetic import random_proteins, write_store
 
@@ -159,7 +162,7 @@ def test_the_command_says_in_a_line_what_was_short(store, monkeypatch, capfd):
     def short(*_: Any, **__: Any) -> NoReturn:
         raise MemoryError
 
-    monkeypatch.setattr(attnstore.store.Store, "__repr__", short)
+    monkeypatch.setattr(attnstore.opened.Store, "__repr__", short)
     with pytest.raises(SystemExit) as stop:
         cli.main(["info", str(store)])
     assert stop.value.code == 1

@@ -5,7 +5,7 @@ import pytest
 
 import attnstore
 from attnstore.errors import QueryError
-from attnstore.layout import Manifest, Skipped
+from attnstore.format.documents import Manifest, Skipped
 from tests.synthetic import random_proteins, write_store
 
 

@@ -9,14 +9,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import attnstore
-from attnstore import listed_pairs
-from attnstore.catalog import connect
-from attnstore.catalog_rows import Structure
-from attnstore.catalog_writer import CatalogWriter
-from attnstore.derived import FROM_SEQUENCE
+from attnstore.catalog import pair_table as listed_pairs
+from attnstore.catalog.derived import FROM_SEQUENCE
+from attnstore.catalog.property import (
+    ARROW_TYPES,
+    NEGATIVE,
+    Annotation,
+    Property,
+    Source,
+    along,
+    at,
+    between,
+    whole,
+)
+from attnstore.catalog.reader import connect
+from attnstore.catalog.rows import Structure
+from attnstore.catalog.writer import CatalogWriter
 from attnstore.errors import SourceError
-from attnstore.layout import StoreDocument
-from attnstore.properties import ARROW_TYPES, NEGATIVE, Annotation, Property, Source, along, at, between, whole
+from attnstore.format.documents import StoreDocument
 from tests.synthetic import random_structure
 
 SITE = Property("site", "residue", "boolean", "a site")

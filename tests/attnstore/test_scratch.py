@@ -11,14 +11,14 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from attnstore import tables
 from attnstore.errors import AttnstoreError
-from attnstore.tables import write_batches
+from attnstore.runtime import table_output as tables
+from attnstore.runtime.table_output import write_batches
 from tests.synthetic import random_proteins, write_store
 
 _SPILL = """
 import sys, time
-from attnstore.duckdb_connection import Limits, open_in_memory
+from attnstore.catalog.connection import Limits, open_in_memory
 connection = open_in_memory(Limits(64 << 20, 10**9))
 connection.execute("CREATE TABLE t AS SELECT md5(range::VARCHAR) AS a FROM range(4000000)")
 print("spilt", flush=True)
@@ -33,7 +33,7 @@ import os, sys, time
 from pathlib import Path
 import pyarrow as pa
 import attnstore.export
-from attnstore.tables import write_batches
+from attnstore.runtime.table_output import write_batches
 form, number, store = sys.argv[1], int(sys.argv[2]), sys.argv[3]
 
 def end(*_):
@@ -134,7 +134,7 @@ def test_a_full_disk_leaves_the_file_that_was_there(tmp_path, monkeypatch, form)
 def test_a_forked_child_has_a_folder_of_its_own_and_does_not_keep_its_parents(tmp_path, monkeypatch):
     code = """
 import os, sys, time
-from attnstore.scratch import scratch_folder
+from attnstore.runtime.scratch import scratch_folder
 mine = scratch_folder()
 child = os.fork()
 if child == 0:
@@ -159,7 +159,7 @@ os.kill(os.getpid(), 9)
 
 @pytest.mark.parametrize("missing", ["nowhere", "no watcher"])
 def test_nothing_is_written_where_nothing_can_be_watched(tmp_path, monkeypatch, missing):
-    from attnstore import scratch
+    from attnstore.runtime import scratch
 
     monkeypatch.setattr(scratch, "_folder", None)
     if missing == "nowhere":

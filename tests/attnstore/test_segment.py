@@ -16,10 +16,12 @@ import pyarrow.parquet as pq
 import pytest
 
 import attnstore
-from attnstore import durable, layout, segment, segment_files, segment_values, segment_writer
 from attnstore.errors import StoreError
-from attnstore.layout import KEEP
-from attnstore.segment_writer import write_segment
+from attnstore.format import documents as layout
+from attnstore.format import segment, segment_files, segment_values, segment_writer
+from attnstore.format.documents import KEEP
+from attnstore.format.segment_writer import write_segment
+from attnstore.runtime import durable
 from tests.synthetic import contents, kept, random_proteins, write_store
 
 LAYERS, HEADS = 3, 4

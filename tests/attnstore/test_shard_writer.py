@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from attnstore.errors import StoreError
-from attnstore.shard_writer import _in_order, write_array, write_group
-from attnstore.shards import ShardedArray
+from attnstore.format.zarr_reader import ShardedArray
+from attnstore.format.zarr_writer import _in_order, write_array, write_group
 
 FILLS = {"u1": 255, "u4": 2**32 - 1, "f4": np.nan, "f2": np.nan}
 

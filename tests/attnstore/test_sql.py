@@ -119,8 +119,8 @@ def test_models_are_listed_and_a_store_of_none_has_empty_tables(path, tmp_path):
     assert attnstore.open(path).sql("SELECT model, proteins FROM models ORDER BY 1").fetchall() == [
         ("random", 4), ("second", 2),
     ]  # fmt: skip
-    from attnstore.catalog_writer import CatalogWriter
-    from attnstore.layout import StoreDocument
+    from attnstore.catalog.writer import CatalogWriter
+    from attnstore.format.documents import StoreDocument
 
     StoreDocument().write(tmp_path)
     with CatalogWriter(tmp_path) as catalog:

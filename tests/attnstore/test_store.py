@@ -15,7 +15,7 @@ import pytest
 import attnstore
 from attnstore.errors import StoreError
 from attnstore.ingest import ingest
-from attnstore.store import Store
+from attnstore.opened import Store
 
 PROTEIN = "1FFF_A"
 QUESTIONS = {

@@ -25,14 +25,17 @@ import pyarrow.parquet as pq
 import pytest
 
 import attnstore
-from attnstore import layout, matrix, segment, segment_files, segment_values, segment_writer, shards
-from attnstore.catalog import connect
-from attnstore.durable import json_bytes
+from attnstore import matrix
+from attnstore.annotate.annotation import annotate
+from attnstore.annotate.store_directory import ingest_proteins
+from attnstore.catalog.reader import connect
 from attnstore.errors import AttnstoreError, QueryError, StoreError
-from attnstore.ingest.annotation import annotate
+from attnstore.format import documents as layout
+from attnstore.format import segment, segment_files, segment_values, segment_writer
+from attnstore.format import zarr_reader as shards
+from attnstore.format.documents import Manifest, ModelDocument, StoreDocument
 from attnstore.ingest.repair import repair
-from attnstore.ingest.store_directory import ingest_proteins
-from attnstore.layout import Manifest, ModelDocument, StoreDocument
+from attnstore.runtime.durable import json_bytes
 from attnstore.verify import verify
 from tests.synthetic import KEEP, random_proteins, write_store
 

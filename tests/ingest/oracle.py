@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 import attnstore
-from attnstore.durable import files_below
-from attnstore.layout import Manifest
+from attnstore.format.documents import Manifest
+from attnstore.runtime.durable import files_below
 
 from ..models import sequence_of
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from attnstore.ingest.sources import Record
-from attnstore.ingest.sources.record import DEFAULT, Options
-from attnstore.ingest.sources.structures import mmcif, pdb
+from attnstore.readers.inputs import Record
+from attnstore.readers.record import DEFAULT, Options
+from attnstore.readers.structures import mmcif, pdb
 
 FORMATS = ["pdb", "cif"]
 ALL_COPIES = "1"

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 import attnstore
+from attnstore.catalog.property import UNKNOWN_IF_NONE
 from attnstore.ingest import ingest_proteins
-from attnstore.ingest.sources import READERS, Options, read_inputs, text
-from attnstore.properties import UNKNOWN_IF_NONE
+from attnstore.readers import text
+from attnstore.readers.inputs import READERS, Options, read_inputs
 
 DATA = Path(__file__).parents[1] / "data"
 FILES = [DATA / "uniprot" / "bacsu.xml.gz", *sorted((DATA / "structures").glob("*.gz"))]

@@ -8,14 +8,14 @@ import pyarrow as pa
 import pytest
 
 import attnstore
-from attnstore.catalog_rows import Structure
-from attnstore.catalog_writer import CatalogWriter
+from attnstore.annotate.matching import Ids, fitted
+from attnstore.catalog.property import Property, along, between
+from attnstore.catalog.rows import Structure
+from attnstore.catalog.writer import CatalogWriter
 from attnstore.errors import SourceError
+from attnstore.format.documents import StoreDocument
 from attnstore.ingest import annotate, ingest_proteins
-from attnstore.ingest.matching import Ids, fitted
-from attnstore.ingest.sources.record import Record
-from attnstore.layout import StoreDocument
-from attnstore.properties import Property, along, between
+from attnstore.readers.record import Record
 from attnstore.verify import verify
 
 N = None

@@ -10,9 +10,10 @@ import transformers
 
 import attnstore
 from attnstore.errors import ModelError
-from attnstore.ingest import capture, ingest
-from attnstore.ingest.collect import Collected
-from attnstore.ingest.language_model import load, spans_of
+from attnstore.ingest import ingest
+from attnstore.ingest.model import capture
+from attnstore.ingest.model.collect import Collected
+from attnstore.ingest.model.language_model import load, spans_of
 
 from .. import models
 

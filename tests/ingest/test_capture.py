@@ -8,9 +8,9 @@ import torch
 import transformers
 
 from attnstore.errors import ModelError
-from attnstore.ingest.collect import Collected
-from attnstore.ingest.language_model import load, spans_of, weights_digest
-from attnstore.ingest.tokens import AMINO_ACIDS, PROBE, residue_tokens
+from attnstore.ingest.model.collect import Collected
+from attnstore.ingest.model.language_model import load, spans_of, weights_digest
+from attnstore.ingest.model.tokens import AMINO_ACIDS, PROBE, residue_tokens
 
 SEQUENCES = ["MKTAYIAKQRQISFVKSHFSRQ", "ACDEFGHIKLMNPQRSTVWYACDEFGHIKLMNPQRSTVWY", "WWC"]
 

@@ -26,8 +26,8 @@ from hypothesis import strategies as st
 
 from attnstore import fetch
 from attnstore.errors import SourceError
-from attnstore.ingest.sources import archives, download
-from attnstore.ingest.sources.download import fetched
+from attnstore.readers import archives, download
+from attnstore.readers.download import fetched
 
 CIF = b"data_7HVP\n#\n_entry.id 7HVP\n" + b"ATOM 1 N PRO\n" * 2000
 PACKED = gzip.compress(CIF, mtime=0)
@@ -613,7 +613,7 @@ def test_a_cache_that_cannot_be_written_is_told_of(server, get, tmp_path):
 FETCH = """
 import sys
 from pathlib import Path
-from attnstore.ingest.sources.download import fetched
+from attnstore.readers.download import fetched
 (path,) = fetched(["7HVP"], cache=Path(sys.argv[1]))
 sys.stdout.buffer.write(path.read_bytes())
 """

@@ -9,10 +9,10 @@ import pytest
 
 import attnstore
 from attnstore.errors import ModelError, StoreError
+from attnstore.format.documents import Skipped
 from attnstore.ingest import compute, ingest
-from attnstore.ingest.language_model import LanguageModel
-from attnstore.ingest.tokens import ResidueTokens
-from attnstore.layout import Skipped
+from attnstore.ingest.model.language_model import LanguageModel
+from attnstore.ingest.model.tokens import ResidueTokens
 
 from ..models import ESM_VOCABULARY, save_esm
 from .oracle import assert_attention, fasta, marks, own, random_proteins, segments

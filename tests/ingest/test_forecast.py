@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 import attnstore
-from attnstore.durable import files_below
 from attnstore.errors import StoreError
+from attnstore.format.documents import Manifest, SegmentEntry
 from attnstore.ingest import forecast, ingest, run, task
-from attnstore.layout import Manifest, SegmentEntry
+from attnstore.runtime.durable import files_below
 
 from .oracle import fasta, random_proteins, segments
 

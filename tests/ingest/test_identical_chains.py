@@ -10,10 +10,10 @@ import pandas as pd
 import pytest
 
 import attnstore
-from attnstore.catalog_rows import Structure
-from attnstore.catalog_writer import CatalogWriter
+from attnstore.catalog.rows import Structure
+from attnstore.catalog.writer import CatalogWriter
+from attnstore.format.documents import StoreDocument
 from attnstore.ingest import annotate, ingest_proteins
-from attnstore.layout import StoreDocument
 
 from .structure_files import Atom, Described, as_pdb
 

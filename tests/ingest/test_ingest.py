@@ -13,11 +13,12 @@ import pytest
 import scipy.stats
 
 import attnstore
+from attnstore.annotate import store_directory
 from attnstore.errors import AttnstoreError, StoreError
-from attnstore.ingest import ingest, run, store_directory
-from attnstore.ingest.language_model import LanguageModel
+from attnstore.ingest import ingest, run
+from attnstore.ingest.model.language_model import LanguageModel
 from attnstore.ingest.pipeline import default_name
-from attnstore.ingest.sources.record import Record
+from attnstore.readers.record import Record
 
 from ..models import LAYERS, save_esm, sequence_of
 from .oracle import TOLERANCE, assert_attention, fasta, marks, own, random_proteins, segments

@@ -15,7 +15,7 @@ import pytest
 
 import attnstore
 from attnstore.ingest import Interrupted, ingest, pipeline
-from attnstore.ingest.language_model import LanguageModel
+from attnstore.ingest.model.language_model import LanguageModel
 
 from .oracle import command, random_proteins, segments
 

@@ -21,14 +21,14 @@ from pathlib import Path
 import pytest
 
 from attnstore.errors import StoreError
-from attnstore.ingest import lock
+from attnstore.format import lock
 
 HOST = socket.gethostname()
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from attnstore.ingest.lock import held
+from attnstore.format.lock import held
 with held(Path(sys.argv[1]), "model m"):
     print("held", flush=True)
     sys.stdin.read()

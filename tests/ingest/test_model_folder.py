@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from attnstore.errors import ModelError
-from attnstore.ingest.language_model import load
+from attnstore.ingest.model.language_model import load
 
 from .. import models
 

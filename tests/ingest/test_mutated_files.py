@@ -28,7 +28,7 @@ def test_the_files_are_damaged_and_what_is_neither_read_nor_refused_is_reported(
     def fail(*_, **__):
         raise KeyError("a fault of a reader")
 
-    monkeypatch.setattr("attnstore.ingest.annotation.tables.read", fail)
+    monkeypatch.setattr("attnstore.annotate.annotation.tables.read", fail)
     found: list[Outcome] = []
     run(range(40), 7, lambda *report: found.append(report[-1]))
     assert found

@@ -14,7 +14,7 @@ import pytest
 import attnstore
 from attnstore.errors import StoreError
 from attnstore.ingest import ingest
-from attnstore.ingest.language_model import load
+from attnstore.ingest.model.language_model import load
 
 from ..models import save_esm
 from .oracle import assert_attention, fasta, own, random_proteins
@@ -87,7 +87,7 @@ def test_a_seed_gives_the_same_twin_in_any_process_and_another_seed_another(stor
     import torch
 
     program = (
-        "import sys; from attnstore.ingest.language_model import load; "
+        "import sys; from attnstore.ingest.model.language_model import load; "
         "print(load(sys.argv[1], device='cpu', randomize_seed=3).weights_sha256)"
     )
     printed = subprocess.run(

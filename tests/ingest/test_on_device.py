@@ -6,12 +6,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from attnstore.codebook import DEFAULT, TOP
-from attnstore.ingest import capture, on_device
-from attnstore.ingest.language_model import load
-from attnstore.ingest.on_device import DeviceReceiver
-from attnstore.ingest.quantise import BadWeightError, HostReceiver, Items
-from attnstore.segment_values import MARGINALS, LocalProteins
+from attnstore.format.codebook import DEFAULT, TOP
+from attnstore.format.segment_values import MARGINALS, LocalProteins
+from attnstore.ingest import receiver_gpu as on_device
+from attnstore.ingest.model import capture
+from attnstore.ingest.model.language_model import load
+from attnstore.ingest.receiver_cpu import BadWeightError, HostReceiver, Items
+from attnstore.ingest.receiver_gpu import DeviceReceiver
 from tests.synthetic import softmax
 
 KEEP = ("codes", "arcs", "marginals")

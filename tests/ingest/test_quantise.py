@@ -6,9 +6,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from attnstore.codebook import DEFAULT, TOP
-from attnstore.ingest.quantise import BadWeightError, HostReceiver, Items
-from attnstore.segment_values import LocalProteins
+from attnstore.format.codebook import DEFAULT, TOP
+from attnstore.format.segment_values import LocalProteins
+from attnstore.ingest.receiver_cpu import BadWeightError, HostReceiver, Items
 from tests.synthetic import softmax
 
 KEEP = ("codes", "arcs", "marginals")

@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 
 import attnstore
-from attnstore import cli, layout
-from attnstore.durable import files_below, sha256_file
+from attnstore import cli
 from attnstore.errors import StoreError
+from attnstore.format import documents as layout
+from attnstore.format.documents import Manifest
+from attnstore.format.lock import held
 from attnstore.ingest import ingest
-from attnstore.ingest.lock import held
 from attnstore.ingest.repair import Repaired, repair
-from attnstore.layout import Manifest
+from attnstore.runtime.durable import files_below, sha256_file
 
 from ..models import CHAINS, ESM_VOCABULARY, save_esm
 
@@ -24,7 +25,7 @@ MODEL = Path("attention") / "tiny_esm"
 
 def forget() -> None:
     """Nothing that was read of another store under the same name may answer."""
-    from attnstore import segment, segment_files
+    from attnstore.format import segment, segment_files
 
     segment.open_segment.cache_clear()
     segment_files.check_part.cache_clear()

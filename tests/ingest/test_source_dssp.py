@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from attnstore.errors import SourceError
-from attnstore.ingest.sources.structures import dssp, dssp_output
-from attnstore.ingest.sources.vocabulary import SS3, SS4, SS8
+from attnstore.readers.structures import dssp, dssp_output
+from attnstore.readers.vocabulary import SS3, SS4, SS8
 
 DATA = Path(__file__).parents[1] / "data"
 OUTPUT = DATA / "dssp"

@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from attnstore.errors import SourceError
-from attnstore.ingest.sources import fasta, read_inputs
+from attnstore.readers import fasta
+from attnstore.readers.inputs import read_inputs
 
 LETTERS = "ACDEFGHIKLMNPQRSTVWYBJOUXZ"
 IDS = st.text(st.characters(codec="utf-8", exclude_categories=("Z", "C")), min_size=1, max_size=20)

@@ -19,8 +19,9 @@ import numpy as np
 import pytest
 
 from attnstore.errors import SourceError
-from attnstore.ingest.sources import Record, cgdms, fasta, read_inputs, text
-from attnstore.ingest.sources.structures import mmcif, pdb
+from attnstore.readers import cgdms, fasta, text
+from attnstore.readers.inputs import Record, read_inputs
+from attnstore.readers.structures import mmcif, pdb
 
 STRUCTURES = Path(__file__).parents[1] / "data" / "structures"
 CHAIN = b"""EGK
@@ -295,8 +296,8 @@ MEASURE = """
 import importlib, json, os, sys
 from pathlib import Path
 from attnstore.errors import SourceError
-from attnstore.ingest.sources import cgdms, fasta
-from attnstore.ingest.sources.structures import mmcif, pdb
+from attnstore.readers.inputs import cgdms, fasta
+from attnstore.readers.structures import mmcif, pdb
 
 def kilobytes(key):
     return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith(key))

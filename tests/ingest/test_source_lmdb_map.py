@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from attnstore.errors import SourceError
-from attnstore.ingest.sources.tape import lmdb_map
+from attnstore.readers.tape import lmdb_map
 
 # Around what fits in a page, in half a page (the longest that shares one) and in the pages that follow.
 VALUES = st.one_of(st.integers(0, 40), st.integers(1900, 2100), st.integers(3990, 4110), st.integers(0, 20_000))

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as of_numpy
 
 from attnstore.errors import SourceError
-from attnstore.ingest.sources.tape import pickles
+from attnstore.readers.tape import pickles
 
 PROTOCOLS = [2, 3, 4, 5]
 TYPES = st.one_of(

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as of_numpy
 
 from attnstore.errors import SourceError
-from attnstore.ingest.geometry import virtual_cb
-from attnstore.ingest.sources import Record, proteinnet
+from attnstore.readers import proteinnet
+from attnstore.readers.geometry import virtual_cb
+from attnstore.readers.inputs import Record
 
 
 def write(folder: Path, content: str | bytes, name: str = "training_30") -> Path:

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from attnstore.errors import SourceError
 from attnstore.fetch import cache_directory
-from attnstore.ingest.sources import Record, sidechainnet
+from attnstore.readers import sidechainnet
+from attnstore.readers.inputs import Record
 
 CHAINS = st.lists(
     st.tuples(

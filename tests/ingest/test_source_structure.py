@@ -16,10 +16,10 @@ from Bio.PDB.PDBParser import PDBParser
 
 from attnstore.errors import SourceError
 from attnstore.ingest import ingest_proteins
-from attnstore.ingest.geometry import virtual_cb
-from attnstore.ingest.sources import Record
-from attnstore.ingest.sources.record import DEFAULT, Options
-from attnstore.ingest.sources.structures import mmcif, pdb
+from attnstore.readers.geometry import virtual_cb
+from attnstore.readers.inputs import Record
+from attnstore.readers.record import DEFAULT, Options
+from attnstore.readers.structures import mmcif, pdb
 
 DATA = Path(__file__).parents[1] / "data" / "structures"
 AGREED = ["1A8O", "1LCD", "2XHE_backbone"]

@@ -10,8 +10,8 @@ import pytest
 import attnstore
 from attnstore.errors import SourceError
 from attnstore.ingest import annotate, ingest_proteins
-from attnstore.ingest.sources import Record
-from attnstore.ingest.sources.structures import mmcif, pdb
+from attnstore.readers.inputs import Record
+from attnstore.readers.structures import mmcif, pdb
 
 from .peptides import Place, cif_lines, pdb_lines, peptide
 

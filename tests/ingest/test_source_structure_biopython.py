@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from attnstore.errors import SourceError
-from attnstore.ingest.sources import Record
-from attnstore.ingest.sources.record import Options
-from attnstore.ingest.sources.structures import mmcif, pdb
+from attnstore.readers.inputs import Record
+from attnstore.readers.record import Options
+from attnstore.readers.structures import mmcif, pdb
 
 from .test_source_structure import assert_same
 from .test_source_structure_properties import assert_alike, numbered, pairs, values, where, where_is

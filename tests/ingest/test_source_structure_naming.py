@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 import attnstore
-from attnstore.catalog_writer import CatalogWriter
+from attnstore.catalog.writer import CatalogWriter
 from attnstore.ingest import annotate, ingest_proteins
-from attnstore.ingest.sources import Options, Record, read_inputs
-from attnstore.ingest.sources.record import Excluded
-from attnstore.ingest.sources.structures import mmcif, pdb
+from attnstore.readers.inputs import Options, Record, read_inputs
+from attnstore.readers.record import Excluded
+from attnstore.readers.structures import mmcif, pdb
 
 from .peptides import Place, cif_lines, pdb_lines, peptide
 
@@ -168,7 +168,7 @@ def test_chains_left_out_stand_in_the_store_and_stay_there(tmp_path):
 
 
 def test_a_store_from_before_reads_as_one_that_left_nothing_out_and_gets_the_table(tmp_path, monkeypatch):
-    from attnstore import catalog_writer
+    from attnstore.catalog import writer as catalog_writer
 
     (tmp_path / "x.pdb").write_text(pdb_lines([*AKL, *peptide("DA", chain="B", atoms=("P",))]))
     monkeypatch.setattr(catalog_writer, "_EXCLUDED", "SELECT 1")

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from attnstore.errors import SourceError
-from attnstore.ingest.sources import Record
-from attnstore.ingest.sources.record import Options
-from attnstore.ingest.sources.structures import mmcif, pdb
-from attnstore.ingest.sources.structures.pdb_header import residue_number
+from attnstore.readers.inputs import Record
+from attnstore.readers.record import Options
+from attnstore.readers.structures import mmcif, pdb
+from attnstore.readers.structures.pdb_header import residue_number
 
 from .test_source_structure import atom, chain_of, read_cif, read_pdb, text_of
 

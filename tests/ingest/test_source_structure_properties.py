@@ -20,11 +20,11 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from attnstore.errors import SourceError
-from attnstore.ingest.sources import Record, read_inputs
-from attnstore.ingest.sources.record import Options
-from attnstore.ingest.sources.structures import mmcif, pdb
-from attnstore.ingest.sources.structures.additives import BIOLIP
-from attnstore.ingest.sources.structures.elements import element, is_metal
+from attnstore.readers.inputs import Record, read_inputs
+from attnstore.readers.record import Options
+from attnstore.readers.structures import mmcif, pdb
+from attnstore.readers.structures.additives import BIOLIP
+from attnstore.readers.structures.elements import element, is_metal
 
 from .structure_files import FORMATS, Atom, Described, as_cif, as_pdb, chain_of, read
 

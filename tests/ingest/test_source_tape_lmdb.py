@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from attnstore.errors import SourceError
-from attnstore.ingest.sources import Record
-from attnstore.ingest.sources.tape import lmdb_map, pickles, tape_lmdb
+from attnstore.readers.inputs import Record
+from attnstore.readers.tape import lmdb_map, pickles, tape_lmdb
 
 BINDING_SITES = Path(__file__).parents[3] / "shared" / "data" / "binding_site_valid.lmdb"
 

@@ -20,7 +20,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from attnstore.errors import SourceError
-from attnstore.ingest.sources.uniprot import uniprot_features, uniprot_text, uniprot_xml
+from attnstore.readers.uniprot import uniprot_features, uniprot_text, uniprot_xml
 
 BACSU = Path(__file__).parents[1] / "data" / "uniprot" / "bacsu.xml.gz"
 WHOLE = os.environ.get("ATTNSTORE_UNIPROT_XML")

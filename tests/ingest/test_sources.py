@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from attnstore.errors import SourceError
-from attnstore.ingest.sources import READERS, read_inputs
+from attnstore.readers.inputs import READERS, read_inputs
 
 
 def ids(*inputs: Path | str) -> list[str]:

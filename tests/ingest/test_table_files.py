@@ -13,9 +13,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from attnstore.annotate.table_cells import typed
 from attnstore.errors import SourceError
-from attnstore.ingest.sources import tables
-from attnstore.ingest.table_cells import typed
+from attnstore.readers import tables
 
 N = None
 

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from attnstore.cli import cli
 from attnstore.errors import ModelError
 from attnstore.ingest import convert_tape
-from attnstore.ingest.language_model import load
+from attnstore.ingest.model.language_model import load
 
 LAYERS, HEADS, HIDDEN, INNER, POSITIONS = 2, 3, 24, 40, 8096
 

@@ -17,12 +17,12 @@ from distributed.comm import CommClosedError
 from tornado.log import app_log
 
 import attnstore
-from attnstore.cluster import cluster_errors
 from attnstore.errors import AttnstoreError, ModelError, StoreError
 from attnstore.ingest import ingest, run, task
-from attnstore.ingest.language_model import LanguageModel, load
+from attnstore.ingest.model.language_model import LanguageModel, load
 from attnstore.ingest.plan import PlannedSegment
 from attnstore.ingest.workers import start_workers
+from attnstore.runtime.cluster import cluster_errors
 
 from ..models import ESM_VOCABULARY, save_esm
 from .oracle import command, fasta, random_proteins, segments
@@ -212,7 +212,7 @@ def refusal(tmp_path: Path, model: Path, inputs: list[Path], **options: object) 
 
 @pytest.mark.parametrize("address", ["tcp://127.0.0.1:9", "nowhere", "http://127.0.0.1:9", "tcp://127.0.0.1:x"])
 def test_an_address_where_no_scheduler_answers_is_named(tmp_path, tiny_esm, inputs, monkeypatch, address):
-    monkeypatch.setattr("attnstore.cluster.PATIENCE", 0.5)
+    monkeypatch.setattr("attnstore.runtime.cluster.PATIENCE", 0.5)
     said = refusal(tmp_path, tiny_esm, inputs, scheduler=address)
     assert said.startswith(f"the scheduler {address} cannot be reached: ")
 

@@ -15,10 +15,10 @@ import numpy as np
 import pyarrow as pa
 
 import attnstore
-from attnstore.codebook import DEFAULT
-from attnstore.layout import StoreDocument
-from attnstore.properties import SQL_TYPES
-from attnstore.quoting import literal
+from attnstore.catalog.property import SQL_TYPES
+from attnstore.catalog.quoting import literal
+from attnstore.format.codebook import DEFAULT
+from attnstore.format.documents import StoreDocument
 from tests.synthetic import Protein, random_proteins, write_model, write_store
 
 #: What `attention` stands for. Bare `source`, `target` and `protein` are columns of `entries`.

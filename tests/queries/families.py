@@ -10,7 +10,7 @@ import duckdb
 import numpy as np
 from scipy import optimize, stats
 
-from attnstore.layout import StoreDocument
+from attnstore.format.documents import StoreDocument
 from tests.synthetic import Condition, Protein, matrix, write_store
 
 

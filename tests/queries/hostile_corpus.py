@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from attnstore.store import Store
+from attnstore.opened import Store
 
 #: Values and columns.
 _VALUES = (

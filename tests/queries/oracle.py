@@ -7,10 +7,10 @@ from typing import Any
 import duckdb
 import numpy as np
 
-from attnstore.queries.execution.pairs import AllPairs, ListedPairs, evaluate, truth
-from attnstore.queries.execution.vectors import evaluate_terms
-from attnstore.queries.language.expression import parse
-from attnstore.queries.language.tree import Columns
+from attnstore.queries.engine.pairs import AllPairs, ListedPairs, evaluate, truth
+from attnstore.queries.engine.vectors import evaluate_terms
+from attnstore.queries.sql.expression import parse
+from attnstore.queries.sql.tree import Columns
 
 RESIDUES = {
     "pos": "INTEGER",

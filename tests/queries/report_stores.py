@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from attnstore.catalog_writer import CatalogWriter
-from attnstore.layout import ATTENTION, ModelDocument
-from attnstore.properties import ARROW_TYPES, Annotation, Property, Source
+from attnstore.catalog.property import ARROW_TYPES, Annotation, Property, Source
+from attnstore.catalog.writer import CatalogWriter
+from attnstore.format.documents import ATTENTION, ModelDocument
 from tests.synthetic import Protein, random_proteins, softmax, write_model, write_store
 
 #: A value that would be markup, SQL and mathematics at once.

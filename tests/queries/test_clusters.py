@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import attnstore
-from attnstore.catalog import connect
+from attnstore.catalog.reader import connect
 from attnstore.errors import QueryError
 from attnstore.queries.statistics.clusters import assign, held_out, read_keys
 from tests.queries.families import (

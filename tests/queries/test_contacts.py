@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import attnstore
 from attnstore.errors import QueryError
-from attnstore.queries.contacts import kernels as contact_kernels
+from attnstore.queries.contacts import contact_kernels
 from attnstore.queries.contacts.prediction import evaluate, fit, predict
 from tests.synthetic import random_proteins, write_store
 

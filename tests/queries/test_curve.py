@@ -10,11 +10,11 @@ from matplotlib.text import Text
 from statsmodels.stats.proportion import proportion_confint
 
 import attnstore
-from attnstore.codebook import DEFAULT
 from attnstore.errors import QueryError
+from attnstore.format.codebook import DEFAULT
 from attnstore.queries import Alignment
-from attnstore.queries.execution import histograms
-from attnstore.queries.result import leading_heads
+from attnstore.queries.alignment import leading_heads
+from attnstore.queries.engine import histograms
 from attnstore.queries.statistics import curve
 from tests.queries.families import draws, intervals, keys_of, members, tally, write_families
 from tests.queries.test_clusters import FAMILIES, LENGTHS
@@ -284,7 +284,7 @@ def test_the_picture_shows_shares_against_thresholds(store):
 
 
 def test_pictures_of_every_kind_of_curve_draw(store, tmp_path):
-    from attnstore.queries.plot import save_figure
+    from attnstore.queries.heads_plot import save_figure
 
     for number, options in enumerate(
         (

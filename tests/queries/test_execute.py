@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import attnstore
-from attnstore.codebook import parse_threshold
 from attnstore.errors import QueryError, StoreError
-from attnstore.queries.execution.schedule import execute
+from attnstore.format.codebook import parse_threshold
+from attnstore.queries.engine.schedule import execute
 from tests.queries.families import write_families
 from tests.queries.test_clusters import FAMILIES, LENGTHS
 from tests.synthetic import random_proteins
@@ -106,7 +106,7 @@ def test_a_scheduler_that_is_not_there_is_one_sentence(store, monkeypatch):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"tcp://127.0.0.1:{free.getsockname()[1]}"
-    monkeypatch.setattr("attnstore.cluster.PATIENCE", 0.5)
+    monkeypatch.setattr("attnstore.runtime.cluster.PATIENCE", 0.5)
     for wrong in (address, "nowhere", "http://example.invalid"):
         with pytest.raises(QueryError, match=f"^the scheduler {wrong} cannot be reached: .*$") as caught:
             store.align("contact", scheduler=wrong)
@@ -114,7 +114,7 @@ def test_a_scheduler_that_is_not_there_is_one_sentence(store, monkeypatch):
 
 
 def test_the_progress_bar_counts_segments_wherever_they_are_read(store, client, monkeypatch):
-    from attnstore import progress
+    from attnstore.runtime import progress
 
     bars = []
 

@@ -5,9 +5,9 @@ import pytest
 from sqlglot import exp
 
 from attnstore.errors import QueryError
-from attnstore.queries.language import dialect
-from attnstore.queries.language.expression import parse
-from attnstore.queries.language.tree import Columns, Leaf, Operation, Quantity, Term
+from attnstore.queries.sql import dialect
+from attnstore.queries.sql.expression import parse
+from attnstore.queries.sql.tree import Columns, Leaf, Operation, Quantity, Term
 
 RESIDUES = {
     "pos": "INTEGER",
@@ -289,7 +289,7 @@ def test_two_readings_agree_only_if_they_say_the_same(one, other, same):
 
 def test_the_two_parsers_must_agree(monkeypatch):
     """As if sqlglot read one operator for another."""
-    from attnstore.queries.language import expression
+    from attnstore.queries.sql import expression
 
     monkeypatch.setattr(expression.sqlglot, "parse", lambda *_, **__: [exp.column("contact") > 3])
     with pytest.raises(QueryError, match="it would be read as `contact > 3`, which differs"):

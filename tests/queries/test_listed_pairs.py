@@ -8,8 +8,8 @@ import pyarrow as pa
 import pytest
 
 import attnstore
-from attnstore.catalog_writer import CatalogWriter
-from attnstore.properties import ARROW_TYPES, Annotation, Property, Source
+from attnstore.catalog.property import ARROW_TYPES, Annotation, Property, Source
+from attnstore.catalog.writer import CatalogWriter
 from tests.synthetic import random_proteins, write_store
 
 BOND = Property("bond", "pair", "boolean", "a bond")

@@ -9,13 +9,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from attnstore.compiled import compiled
 from attnstore.errors import QueryError, StoreError
-from attnstore.queries.execution import kernels
-from attnstore.queries.execution.pairs import AllPairs, truth
-from attnstore.queries.execution.vectors import evaluate_terms
-from attnstore.queries.language.expression import parse
-from attnstore.queries.language.tree import Columns
+from attnstore.queries.engine import kernels
+from attnstore.queries.engine.pairs import AllPairs, truth
+from attnstore.queries.engine.vectors import evaluate_terms
+from attnstore.queries.sql.expression import parse
+from attnstore.queries.sql.tree import Columns
+from attnstore.runtime.compiled import compiled
 
 from .oracle import COLUMNS, answer, catalog, expand, ours
 

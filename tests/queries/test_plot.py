@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from attnstore.errors import QueryError
-from attnstore.queries.plot import plot_heads, save_figure
+from attnstore.queries.heads_plot import plot_heads, save_figure
 
 SHAPES = [(1, 1), (6, 20), (8, 8), (30, 16), (12, 64), (30, 64), (96, 3)]
 
@@ -407,5 +407,5 @@ def test_other_suffixes_are_refused(name: str, tmp_path: pathlib.Path) -> None:
 
 
 def test_pyplot_is_not_loaded() -> None:
-    code = "import sys, attnstore.queries.plot; sys.exit('matplotlib.pyplot' in sys.modules)"
+    code = "import sys, attnstore.queries.heads_plot; sys.exit('matplotlib.pyplot' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

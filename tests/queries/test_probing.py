@@ -20,11 +20,12 @@ from sklearn.preprocessing import StandardScaler
 
 import attnstore
 from attnstore.errors import QueryError
-from attnstore.queries.execution.vectors import directory
-from attnstore.queries.probing import split, tasks
-from attnstore.queries.probing.features import read_layer
-from attnstore.queries.probing.labels import Examples, read_condition
-from attnstore.queries.probing.probe import probe
+from attnstore.queries.engine.vectors import directory
+from attnstore.queries.probe import probe_split as split
+from attnstore.queries.probe import probe_tasks as tasks
+from attnstore.queries.probe.features import read_layer
+from attnstore.queries.probe.labels import Examples, read_condition
+from attnstore.queries.probe.probe import probe
 from tests import synthetic
 from tests.queries.families import add_column, draws, intervals, keys_of
 from tests.synthetic import KEEP, contact, distance, random_proteins, without_origin, write_store
@@ -346,7 +347,7 @@ def test_tasks_travel(store):
             [lambda own=own: pickle.loads(pickle.dumps(pickle.loads(pickle.dumps(own))())) for own in run], combine
         )
 
-    from attnstore.queries.probing import probe as module
+    from attnstore.queries.probe import probe as module
 
     execute = module.execute
     expected = probe(store, "contact", **FEW)

@@ -15,7 +15,7 @@ from matplotlib.container import BarContainer
 import attnstore
 from attnstore.cli.probe import probe as command
 from attnstore.errors import QueryError
-from attnstore.queries.probing.probe import probe
+from attnstore.queries.probe.probe import probe
 from tests.synthetic import KEEP, random_proteins, write_store
 
 

@@ -19,7 +19,7 @@ import xarray as xr
 
 import attnstore
 from attnstore import cli
-from attnstore.catalog_rows import Structure
+from attnstore.catalog.rows import Structure
 from attnstore.errors import QueryError
 from tests.synthetic import Protein, write_model, write_store
 

@@ -97,7 +97,7 @@ def test_what_is_cut_out_of_a_result_is_a_plain_frame(store):
 
 
 def test_rows_are_streamed_and_no_more_are_found_than_are_read(store, monkeypatch):
-    from attnstore.segment import Segment
+    from attnstore.format.segment import Segment
 
     whole = store.query("SELECT * FROM attention WHERE weight >= 0.05 ORDER BY ALL")
     batches = store.stream("SELECT * FROM attention WHERE weight >= 0.05")
@@ -139,7 +139,7 @@ def test_a_cluster_gives_the_same_numbers(store):
 
 
 def test_more_than_the_memory_holds_is_refused_before_anything_is_read(store, monkeypatch):
-    from attnstore.queries.execution import count
+    from attnstore.queries.engine import count
 
     monkeypatch.setattr(count, "run", lambda *_: pytest.fail("it was started"))
     with pytest.raises(QueryError, match=r"may need .* GB .* limit is .* memory_limit"):

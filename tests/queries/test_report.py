@@ -71,7 +71,7 @@ class Page(HTMLParser):
 def coarse():
     """Pictures of fewer dots, which nobody looks at."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("attnstore.queries.plot._DPI", 40)
+        patch.setattr("attnstore.queries.heads_plot._DPI", 40)
         yield
 
 
@@ -299,8 +299,8 @@ def test_models_are_compared_on_the_proteins_that_both_hold(two, tmp_path):
 
 def annotate_like(path, proteins):
     """The properties of `write_two` in a store of all proteins but its first two."""
-    from attnstore.catalog_writer import CatalogWriter
-    from attnstore.properties import along
+    from attnstore.catalog.property import along
+    from attnstore.catalog.writer import CatalogWriter
     from tests.queries import report_stores as stores
 
     rng = np.random.default_rng(7)
@@ -351,7 +351,7 @@ def test_a_store_without_coordinates_labels_halves_or_arcs_still_gives_a_page(tm
 
 
 def test_a_model_with_nothing_committed_is_told(two, tmp_path):
-    from attnstore.layout import Manifest
+    from attnstore.format.documents import Manifest
 
     path = tmp_path / "store"
     write_two(path)

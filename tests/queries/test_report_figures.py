@@ -11,12 +11,12 @@ from matplotlib.colors import to_hex
 
 from attnstore.queries.report.amino_acids import AminoAcids, similarity
 from attnstore.queries.report.asking import Call
-from attnstore.queries.report.comparison import Compared, Comparison, best_heads
 from attnstore.queries.report.comparison_figure import draw_comparison
 from attnstore.queries.report.depth import Depth, centre_of_gravity
-from attnstore.queries.report.figures import draw_amino_acids, draw_depth, draw_similarity
 from attnstore.queries.report.measures import Measured
+from attnstore.queries.report.model_comparison import Compared, Comparison, best_heads
 from attnstore.queries.report.questions import LETTERS, Question
+from attnstore.queries.report.report_figures import draw_amino_acids, draw_depth, draw_similarity
 from tests.queries.test_plot import boxes, texts
 
 SHAPES = [(1, 1), (6, 20), (8, 8), (30, 16), (12, 64)]

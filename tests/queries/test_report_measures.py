@@ -151,9 +151,9 @@ def test_properties_are_ordered_by_centre_and_those_without_come_last(two):
 
 @pytest.mark.parametrize("kinds", [(), ("glycosylation",), ("disulfide_bonded", "metal_coordination")])
 def test_the_mixture_of_modifications_is_asked_for_where_no_kind_is_known(tmp_path, kinds):
-    from attnstore.catalog_writer import CatalogWriter
-    from attnstore.layout import StoreDocument
-    from attnstore.properties import Property, Source, along
+    from attnstore.catalog.property import Property, Source, along
+    from attnstore.catalog.writer import CatalogWriter
+    from attnstore.format.documents import StoreDocument
 
     StoreDocument().write(tmp_path)
     names = [*kinds, "protein_modification"]

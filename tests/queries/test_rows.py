@@ -9,12 +9,12 @@ import time
 import pytest
 
 import attnstore
-from attnstore import duckdb_connection
+from attnstore.catalog import connection as duckdb_connection
 from attnstore.errors import QueryError, StoreError
-from attnstore.queries.execution import forecast as forecasts
-from attnstore.queries.execution import rows as row_tasks
-from attnstore.queries.execution import top as tops
-from attnstore.segment import Segment
+from attnstore.format.segment import Segment
+from attnstore.queries.engine import pair_rows as row_tasks
+from attnstore.queries.engine import row_forecast as forecasts
+from attnstore.queries.engine import top_rows as tops
 from tests.synthetic import random_proteins, write_store
 
 from .brute_force import FROM, random_sample

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from attnstore.codebook import DEFAULT
-from attnstore.queries.language.dialect import RefusalError
-from attnstore.queries.language.steps import cut, values
-from attnstore.queries.language.syntax import expression
+from attnstore.format.codebook import DEFAULT
+from attnstore.queries.sql.dialect import RefusalError
+from attnstore.queries.sql.steps import cut, values
+from attnstore.queries.sql.syntax import expression
 
 STEPPED = [
     "weight >= 0.3",

@@ -9,9 +9,9 @@ import duckdb
 import pytest
 
 import attnstore
-from attnstore import time_limit
-from attnstore.duckdb_connection import Limits, open_in_memory, size_of, translated
+from attnstore.catalog.connection import Limits, open_in_memory, size_of, translated
 from attnstore.errors import QueryError
+from attnstore.runtime import time_limit
 from tests.synthetic import random_proteins, write_store
 
 #: DuckDB looks at no interruption while it compares two long texts: about a second for a few of them.

@@ -21,11 +21,11 @@ from matplotlib.collections import LineCollection
 import attnstore
 from attnstore.errors import QueryError
 from attnstore.ingest import ingest
-from attnstore.queries.plot import save_figure
-from attnstore.queries.views import page as page_module
-from attnstore.queries.views.page import page_data, thousandths, to_json
-from attnstore.queries.views.structure import from_file
-from attnstore.queries.views.view import view
+from attnstore.queries.heads_plot import save_figure
+from attnstore.queries.view import view_page as page_module
+from attnstore.queries.view.view import view
+from attnstore.queries.view.view_page import page_data, thousandths, to_json
+from attnstore.queries.view.view_structure import from_file
 from tests.synthetic import random_proteins, write_store
 
 STRUCTURES = Path(__file__).parents[1] / "data" / "structures"

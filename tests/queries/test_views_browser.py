@@ -12,8 +12,8 @@ from matplotlib.colors import to_rgb
 
 import attnstore
 from attnstore.ingest import ingest
-from attnstore.queries.views import colours
-from attnstore.queries.views.view import view
+from attnstore.queries.view import colours
+from attnstore.queries.view.view import view
 from tests.queries.browser import CHROMIUM, browser
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium")

@@ -12,8 +12,8 @@ import pytest
 
 import attnstore
 from attnstore.errors import AttnstoreError, SourceError, StoreError
-from attnstore.layout import Manifest
-from attnstore.reproduce import Reproduction, recipe, vig2021
+from attnstore.format.documents import Manifest
+from attnstore.queries.vig2021 import Reproduction, recipe, vig2021
 from tests.models import save_bert
 from tests.reproduce import tape_folder
 from tests.reproduce.conftest import QUICK

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 import attnstore
 from attnstore.errors import QueryError
-from attnstore.layout import ModelDocument
-from attnstore.reproduce.published import MODELS, PROPERTIES, figures, head_of, label_of, recognise, source
+from attnstore.format.documents import ModelDocument
+from attnstore.queries.vig2021.published import MODELS, PROPERTIES, figures, head_of, label_of, recognise, source
 
 FILE = "vig2021_top_heads.json"
 REFERENCE = Path(__file__).parents[3] / "shared" / "reference" / FILE
@@ -46,7 +46,7 @@ def test_ten_heads_that_the_model_has_best_first(model, key):
 @pytest.mark.skipif(not REFERENCE.exists(), reason="the reference is not here")
 def test_the_file_is_the_reference() -> None:
     """But for one name: the paper's "modification" is the property `protein_modification` of every store."""
-    own = (Path(__file__).parents[2] / "reproduce" / FILE).read_text()
+    own = (Path(__file__).parents[2] / "queries" / "vig2021" / FILE).read_text()
     reference = REFERENCE.read_text().replace('"modification":', '"protein_modification":')
     assert json.loads(own) == json.loads(reference)
 
@@ -101,7 +101,7 @@ def paper_rows() -> dict[tuple[str, str], str]:
 
 
 def test_the_page_of_the_papers_numbers_says_what_the_file_does() -> None:
-    rows, models = paper_rows(), json.loads((Path(__file__).parents[2] / "reproduce" / FILE).read_text())["models"]
+    rows, models = paper_rows(), json.loads((Path(__file__).parents[2] / "queries" / "vig2021" / FILE).read_text())["models"]
     words = {"contact": "Contacts", "binding_site": "Binding sites", "protein_modification": "Modifications"}
     told = {key for key in rows if key[0].endswith("ten best heads, %")}
     assert told == {(f"{words[key]}: ten best heads, %", model) for model in models for key in words}

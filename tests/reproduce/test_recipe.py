@@ -21,8 +21,8 @@ from scipy.stats import norm, spearmanr
 import attnstore
 from attnstore.cli.reproduce import reproduce
 from attnstore.errors import QueryError
-from attnstore.reproduce import recipe, vig2021
-from attnstore.reproduce.data_sets import DataSet
+from attnstore.queries.vig2021 import recipe, vig2021
+from attnstore.queries.vig2021.data_sets import DataSet
 from tests.reproduce import five_models, tape_folder
 from tests.reproduce.conftest import QUICK, leave_blank
 
@@ -32,7 +32,7 @@ DATA_SETS = {"contact": "proteinnet", "binding_site": "binding_site", "protein_m
 WHOLE = "TapeBert"
 
 PUBLISHED = json.loads(
-    (Path(__file__).parents[2] / "reproduce" / "vig2021_top_heads.json").read_text(encoding="utf-8")
+    (Path(__file__).parents[2] / "queries" / "vig2021" / "vig2021_top_heads.json").read_text(encoding="utf-8")
 )["models"]
 
 
@@ -42,7 +42,7 @@ def run(request: pytest.FixtureRequest, data: Path, tmp_path_factory: pytest.Tem
     folder = tmp_path_factory.mktemp("run")
     model = five_models.save_model(folder, request.param)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("attnstore.queries.plot._DPI", 20)  # of the PNG files
+        patch.setattr("attnstore.queries.heads_plot._DPI", 20)  # of the PNG files
         if request.param != WHOLE:
             leave_blank(patch)
             patch.setattr(recipe, "DATA_SETS", tuple(map(_without_letters, recipe.DATA_SETS[:3])))

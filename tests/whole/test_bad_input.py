@@ -18,7 +18,7 @@ import pytest
 
 import attnstore
 from attnstore import cli
-from attnstore.durable import files_below, replace_json
+from attnstore.runtime.durable import files_below, replace_json
 
 from ..models import CHAINS, HIDDEN, save_bert, save_esm, write_chains
 

@@ -89,7 +89,7 @@ def test_what_the_user_wrote_and_what_no_option_is_stay(message: str) -> None:
         ("attnstore.ingest.ingest(store.path, model=MODEL, keep=['arcs'])",
          "attnstore ingest 'my store.attn' --model MODEL --keep arcs"),
         ("attnstore.ingest.convert_tape('tape', 'out')", "attnstore convert-tape tape out"),
-        ("attnstore.reproduce.vig2021(model='m', data='d', force=True)",
+        ("attnstore.queries.vig2021.vig2021(model='m', data='d', force=True)",
          "attnstore reproduce vig2021 --model m --data d --force"),
     ],
 )  # fmt: skip
@@ -116,14 +116,14 @@ def test_the_command_prints_its_own_words(
         warnings.warn(message, stacklevel=1)
         raise SystemExit(0)
 
-    monkeypatch.setattr("attnstore.store.open_store", says)
+    monkeypatch.setattr("attnstore.opened.open_store", says)
     with pytest.raises(SystemExit):
         cli.main(["align", "a b", "contact"])
     assert capsys.readouterr().err == f"{what}: too many: pass --min-arcs 3, or `attnstore verify 'a b'`.\n"
 
 
 #: Of the strings of these modules options are those of other programs, or lines for a shell.
-SHELLS = ("attnstore/cli/", "attnstore/demo.py", "attnstore/fetch.py", "sources/structures/dssp.py")
+SHELLS = ("attnstore/cli/", "attnstore/fetch.py", "readers/structures/dssp.py")
 
 
 def strings(path: Path) -> Iterator[str]:
@@ -138,7 +138,7 @@ def strings(path: Path) -> Iterator[str]:
 
 def test_no_message_of_the_library_names_an_option_or_a_command_of_the_shell() -> None:
     root = Path(__file__).resolve().parents[2]
-    modules = [path for part in ("attnstore", "ingest", "queries", "reproduce") for path in (root / part).rglob("*.py")]
+    modules = [path for part in ("attnstore", "ingest", "queries") for path in (root / part).rglob("*.py")]
     assert len(modules) > 100
     found = [
         f"{path.relative_to(root)}: {text}"

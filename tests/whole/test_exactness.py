@@ -7,10 +7,10 @@ import pytest
 import torch
 
 import attnstore
-from attnstore.codebook import DEFAULT
+from attnstore.format.codebook import DEFAULT
 from attnstore.ingest import ingest
-from attnstore.ingest.quantise import HostReceiver
-from attnstore.ingest.sources import read_inputs
+from attnstore.ingest.receiver_cpu import HostReceiver
+from attnstore.readers.inputs import read_inputs
 
 THRESHOLDS = (0.3, 0.05, 0.012, 0.7)
 

@@ -17,11 +17,14 @@ import pandas as pd
 import pytest
 
 import attnstore
-from attnstore import cli, durable, segment, segment_files, shard_writer
-from attnstore.durable import Written, files_below, sha256_file
+from attnstore import cli
 from attnstore.errors import StoreError
+from attnstore.format import segment, segment_files
+from attnstore.format import zarr_writer as shard_writer
+from attnstore.format.documents import Manifest
 from attnstore.ingest import ingest
-from attnstore.layout import Manifest
+from attnstore.runtime import durable
+from attnstore.runtime.durable import Written, files_below, sha256_file
 
 from ..models import write_chains
 from ..processes import Ingests

@@ -50,7 +50,7 @@ assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
 assert asked() == expected
 print("fork", flush=True)
 
-from attnstore.ingest.language_model import load
+from attnstore.ingest.model.language_model import load
 digest = load(model, device="cpu").weights_sha256
 child = os.fork()
 if child == 0:
@@ -75,7 +75,7 @@ def test_children_forked_after_questions_and_models_answer_as_their_parent(small
 def test_a_child_forked_while_another_thread_asks_is_not_locked_out(small_store: Path):
     script = """
 import os, sys, threading, attnstore
-from attnstore.queries.language import dialect
+from attnstore.queries.sql import dialect
 store = attnstore.open(sys.argv[1])
 inside, done = threading.Event(), threading.Event()
 def parse():

@@ -15,14 +15,15 @@ import pytest
 import zarr
 
 import attnstore
-from attnstore import layout, segment
-from attnstore.catalog_rows import Structure
-from attnstore.catalog_writer import CatalogWriter
-from attnstore.codebook import DEFAULT, TOP
+from attnstore.catalog.rows import Structure
+from attnstore.catalog.writer import CatalogWriter
 from attnstore.errors import StoreError
-from attnstore.layout import Manifest, ModelDocument, SegmentEntry, Skipped, StoreDocument
-from attnstore.segment_values import LocalProteins
-from attnstore.segment_writer import SegmentContents, write_segment
+from attnstore.format import documents as layout
+from attnstore.format import segment
+from attnstore.format.codebook import DEFAULT, TOP
+from attnstore.format.documents import Manifest, ModelDocument, SegmentEntry, Skipped, StoreDocument
+from attnstore.format.segment_values import LocalProteins
+from attnstore.format.segment_writer import SegmentContents, write_segment
 
 from .format_reader import FormatModel, FormatReader, FormatSegment, RefusedError, code_of, edges_of
 
@@ -491,7 +492,7 @@ def test_the_catalog_is_of_the_storage_version_the_document_names(reader: Format
 
 
 def test_the_virtual_beta_carbon_is_placed_by_the_documents_formula() -> None:
-    geometry = pytest.importorskip("attnstore.ingest.geometry", exc_type=ImportError)
+    geometry = pytest.importorskip("attnstore.readers.geometry", exc_type=ImportError)
     terms = re.search(r"Cβ = A - ([0-9.]+) a \+ ([0-9.]+) b - ([0-9.]+) c", section("6.3"))
     assert terms is not None
     along_a, along_b, along_c = map(float, terms.groups())

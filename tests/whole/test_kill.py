@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 import attnstore
-from attnstore.durable import files_below, sha256_file
-from attnstore.layout import Manifest
+from attnstore.format.documents import Manifest
+from attnstore.runtime.durable import files_below, sha256_file
 
 from ..models import write_chains
 from ..processes import STAGES, Ingests

@@ -10,7 +10,7 @@ from types import ModuleType
 
 import pytest
 
-from attnstore.durable import sha256_file
+from attnstore.runtime.durable import sha256_file
 
 pytest.importorskip("jupytext")
 pytest.importorskip("nbclient")
@@ -55,7 +55,7 @@ def _outputs(page: str) -> list[str]:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory, esm2_model, antiberty_model, cgdms_chains):
     """A folder with a store as `make demo` leaves it, of one chain in eleven."""
-    from attnstore.demo import NAME
+    from attnstore.cli.demo import NAME
     from attnstore.ingest import ingest
 
     path = tmp_path_factory.mktemp("notebooks")

@@ -19,9 +19,9 @@ import xarray as xr
 
 import attnstore
 from attnstore.errors import StoreError
+from attnstore.format.segment import open_segment
 from attnstore.ingest import ingest
-from attnstore.segment import open_segment
-from attnstore.store import Store
+from attnstore.opened import Store
 
 from ..models import CHAINS
 

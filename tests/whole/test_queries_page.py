@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import attnstore
-from attnstore.tables import aligned
+from attnstore.runtime.table_output import aligned
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "queries.md"
 _QUESTION = re.compile(r"^### (\d+)\. (.+?)\n\n```sql\n(.+?)\n```\n\n```text\n(.*?)```$", re.MULTILINE | re.DOTALL)
@@ -29,7 +29,7 @@ def questions() -> list[tuple[str, str, str]]:
 @pytest.fixture(scope="session")
 def demo_store(tmp_path_factory, esm2_model, cgdms_chains):
     """The store of `make demo`: all chains through ESM-2 8M."""
-    from attnstore.demo import NAME
+    from attnstore.cli.demo import NAME
     from attnstore.ingest import ingest
 
     path = tmp_path_factory.mktemp("page") / "demo"

@@ -9,7 +9,7 @@ import matplotlib as mpl
 import pytest
 
 import attnstore
-from attnstore.demo import NAME
+from attnstore.cli.demo import NAME
 from attnstore.ingest import ingest
 
 README = Path(__file__).resolve().parents[2] / "README.md"

@@ -1,0 +1,1 @@
+"""Proteins and properties into a catalog."""

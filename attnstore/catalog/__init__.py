@@ -1,0 +1,1 @@
+"""The catalog: proteins, residues and their properties, in DuckDB."""

@@ -1,0 +1,450 @@
+"""Columns of properties in a catalog that is being written, and the dictionary that says what they are."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+import duckdb
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from ..errors import SourceError
+from .builtin import CB, CORE, KEYS, GlycineCb
+from .derived import is_site, site_distance, site_distances
+from .lots import ROWS, lots
+from .pair_table import merge_pairs
+from .property import SQL_TYPES, TABLES, Level, Property, Source
+from .quoting import identifier
+from .transaction import incoming
+
+#: Between the definitions of a column whose values follow several, of which so many are given.
+_OR, _MORE, _DEFINITIONS = "; or ", "others", 4
+
+_UNKNOWN, _BEFORE, _SEEN, _NOW, _MEASURED = range(5)
+
+
+class Key(NamedTuple):
+    """What a property is known by; names differ by more than case."""
+
+    level: Level
+    name: str
+
+
+class Admitted(NamedTuple):
+    """Of which proteins values are to be put, and which have theirs from this source already; bool [proteins]."""
+
+    new: npt.NDArray[np.bool_]
+    again: npt.NDArray[np.bool_]
+
+
+class PropertyColumns:
+    """The property columns of a catalog that is open for writing.
+
+    A protein gets each of its properties from one source: the first that has it, or with `replace` the last.
+
+    Parameters
+    ----------
+    connection : with the catalog's tables in its search path
+    replace : whether values take the place of those that were known before
+
+    Attributes
+    ----------
+    kept : how many proteins kept, of each property, what was known of them before: from another source, or from the
+        same one read otherwise
+    changed : whether any value was written, or a property dropped
+    types : of those that were kept as they have another type: the one there, and the one given
+    added : properties that proteins got values of
+    """
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, *, replace: bool) -> None:
+        self._connection = connection
+        self._replace = replace
+        self._core = {Key(prop.level, prop.name) for prop in CORE}
+        self._entries: dict[Key, Property] = {}
+        self._before: dict[Key, dict[str, tuple[str, str]]] = {}
+        self._now: dict[Key, dict[str, tuple[str, str]]] = {}
+        self._described: dict[Key, dict[str, None]] = {}
+        self._states: dict[Key, npt.NDArray[np.uint8]] = {}
+        self._staged: dict[Key, str] = {}
+        self._written: set[Key] = set()
+        self.kept: Counter[Key] = Counter()
+        self.types: dict[Key, tuple[str, str]] = {}
+        self.added: set[Key] = set()
+        for name, level, kind, unit, description, absent in connection.execute(
+            "SELECT name, level, type, unit, description, absent FROM properties"
+        ).fetchall():
+            self._entries[Key(level, name)] = Property(name, level, kind, description, unit, absent)
+        for name, level, source, sha256, absent in connection.execute("FROM property_sources").fetchall():
+            self._before.setdefault(Key(level, name), {})[sha256] = (source, absent)
+        for prop in CORE:
+            self._entries.setdefault(Key(prop.level, prop.name), prop)
+
+    @property
+    def changed(self) -> bool:
+        return bool(self._written)
+
+    @property
+    def names(self) -> set[str]:
+        """Names of the properties that there are, in lower case."""
+        return {key.name.lower() for key in self._entries}
+
+    def admit(
+        self, prop: Property, source: Source, proteins: npt.NDArray[np.integer], *, measured: bool = False
+    ) -> Admitted:
+        """Say of which proteins values of a property are to be put, and make ready for them.
+
+        Parameters
+        ----------
+        prop : Property
+        source : where the values are from
+        proteins : indices; of one that is named twice, the first counts
+        measured : they go with the coordinates, and are forgotten with them
+
+        Raises
+        ------
+        SourceError
+            If the name is taken by something else, or the property has another type in what was put before.
+        """
+        key = Key(prop.level, prop.name)
+        known = self._entries.get(key)
+        stays = not self._reserved(key) and not self._replace and key not in self._written
+        if known is not None and stays and _typed(known) != _typed(prop):
+            self.kept[key] += len(np.unique(proteins))
+            self.types[key] = (_typed(known), _typed(prop))
+            return Admitted(np.zeros(len(proteins), np.bool_), np.zeros(len(proteins), np.bool_))
+        self._column(prop)
+        states = self._state(key, int(proteins.max(initial=-1)) + 1)
+        first = np.zeros(len(proteins), np.bool_)
+        first[np.unique(proteins, return_index=True)[1]] = True
+        before = first & (states[proteins] == _BEFORE)
+        new: npt.NDArray[np.bool_] = first & (states[proteins] == _UNKNOWN)
+        again = np.zeros_like(before)
+        if self._replace:
+            new |= before
+            self._clear(key, proteins[before])
+        elif source.sha256 in self._before.get(key, {}):
+            again = before
+        else:
+            self.kept[key] += int(before.sum())
+        states[proteins[new]] = _MEASURED if measured else _NOW
+        states[proteins[again]] = _SEEN
+        if new.any():
+            self._written.add(key)
+            self.added.add(key)
+            self._now.setdefault(key, {})[source.sha256] = (source.name, prop.absent)
+            self._described.setdefault(key, {})[prop.description] = None
+        return Admitted(new, again)
+
+    def put(self, prop: Property, rows: pa.Table) -> None:
+        """Write values of admitted proteins.
+
+        Parameters
+        ----------
+        prop : Property
+        rows : a column `value`, and what they are of: `protein_index`; or `row`, the place of the residue among all
+            residues, increasing; or `protein_index`, `source` and `target`, NULL for the pairs that are not listed
+        """
+        key, name = Key(prop.level, prop.name), identifier(prop.name)
+        for start in range(0, len(rows), ROWS):
+            part = rows.slice(start, ROWS)
+            if prop.level == "pair":
+                with incoming(self._connection, part):
+                    self._connection.execute(f"INSERT INTO {self._stage(key)} BY NAME FROM incoming")
+                continue
+            with incoming(self._connection, part):
+                if prop.level == "protein":
+                    where = "proteins.protein_index = incoming.protein_index"
+                else:
+                    ends = part["row"]
+                    where = f"residues.rowid = incoming.row AND residues.rowid BETWEEN {ends[0]} AND {ends[-1]}"
+                self._connection.execute(
+                    f"UPDATE {TABLES[prop.level]} SET {name} = incoming.value FROM incoming WHERE {where}"
+                )
+
+    def forget_measured(self, proteins: npt.NDArray[np.integer]) -> None:
+        """Take back the values that were admitted as measured of proteins, which get other coordinates."""
+        for key, states in self._states.items():
+            there = proteins[proteins < len(states)]
+            which = there[states[there] == _MEASURED]
+            self._clear(key, which)
+            states[which] = _UNKNOWN
+
+    def glycine_cb(self, asked: GlycineCb | None) -> GlycineCb:
+        """Settle what stands for glycine's Cβ in the catalog, and describe the columns so.
+
+        Parameters
+        ----------
+        asked : None for what the catalog has, 'virtual' if it has no coordinates yet
+
+        Raises
+        ------
+        SourceError
+            If the catalog has coordinates with another.
+        """
+        keys = {axis: Key("residue", f"cb_{axis}") for axis in "xyz"}
+        stored: GlycineCb = "ca" if self._entries[keys["x"]].description == f"x of {CB['ca']}" else "virtual"
+        if asked is None or asked == stored:
+            return stored
+        if self._connection.execute("SELECT 1 FROM residues WHERE cb_x IS NOT NULL LIMIT 1").fetchall():
+            raise SourceError(
+                f"the store's coordinates are of glycine_cb={stored!r}: leave glycine_cb={asked!r} out, or ingest into "
+                "another store."
+            )
+        for axis, key in keys.items():
+            self._entries[key] = replace(self._entries[key], description=f"{axis} of {CB[asked]}")
+        return asked
+
+    def compare(self, prop: Property, rows: pa.Table) -> None:
+        """Count proteins whose values are others than these as kept; parameters as those of :meth:`put`."""
+        name, table = identifier(prop.name), TABLES[prop.level]
+        # Pairs may be listed for other properties, too: of these, the row for those that are not listed is counted.
+        counted = " AND source IS NULL" if prop.level == "pair" else ""
+        if prop.level == "residue":
+            same, owner = "t.rowid = i.row", "t.protein_index"
+        else:
+            keys = ("protein_index",) if prop.level == "protein" else ("protein_index", "source", "target")
+            same = " AND ".join(f"coalesce(t.{key}, -1) = coalesce(i.{key}, -1)" for key in keys)
+            owner = "i.protein_index"
+        given: Counter[int] = Counter()
+        others: set[int] = set()
+        for start in range(0, len(rows), ROWS):
+            with incoming(self._connection, rows.slice(start, ROWS)):
+                found = self._connection.execute(
+                    f"SELECT {owner} AS p, bool_or(t.{name} IS DISTINCT FROM i.value), "
+                    f"count_if(i.value IS NOT NULL{counted.replace('source', 'i.source')}) "
+                    f"FROM incoming i LEFT JOIN {table} t ON {same} GROUP BY p"
+                ).fetchall()
+            given.update({protein: count for protein, _, count in found})
+            others |= {protein for protein, differs, _ in found if differs}
+        stored = self._connection.execute(
+            f"SELECT protein_index, count_if({name} IS NOT NULL{counted}) FROM {table} GROUP BY protein_index"
+        ).fetchall()
+        others |= {protein for protein, count in stored if protein in given and count != given[protein]}
+        self.kept[Key(prop.level, prop.name)] += len(others)
+
+    def withdraw(self, key: Key) -> None:
+        """Take back the values that were put of a property, where none were replaced: it is as it was before."""
+        if key not in self._states:
+            return
+        states = self._states[key]
+        new = np.flatnonzero(np.isin(states, (_NOW, _MEASURED)))
+        if key in self._staged:
+            self._connection.execute(f"DROP TABLE {self._staged.pop(key)}")
+        else:
+            self._clear(key, new)
+        states[new] = _UNKNOWN
+        self._now.pop(key, None)
+        self._written.discard(key)
+        self.added.discard(key)
+
+    def drop(self, name: str) -> None:
+        """Take a property off every level that has it.
+
+        Raises
+        ------
+        SourceError
+            If there is none of that name, or the catalog cannot be without it.
+        """
+        keys = [key for key in self._entries if key.name == name and not self._reserved(key)]
+        if not keys:
+            own = any(key.name == name for key in self._entries)
+            reason = "is the catalog's own" if own else "is not in the store"
+            raise SourceError(f"the property {name} {reason}: `store.properties()` lists those that can be dropped.")
+        for key in keys:
+            self._forget(key)
+            self._written.add(key)
+
+    def finish(self, first_rows: Sequence[int], *, structures: bool) -> None:
+        """Settle pairs, distances to sites and the dictionary.
+
+        Parameters
+        ----------
+        first_rows : by index, where a protein's residues begin among all; and after the last
+        structures : whether proteins have got coordinates
+        """
+        if any(key.level == "pair" for key in self._written):
+            staged = {key.name: table for key, table in self._staged.items()}
+            merge_pairs(self._connection, staged, [name for level, name in self._entries if level == "pair"])
+        for key, prop in list(self._entries.items()):
+            if is_site(prop) and (structures or key in self._written):
+                self._measure(prop, np.asarray(first_rows, np.int64))
+        self._describe()
+
+    def _column(self, prop: Property) -> None:
+        """Make the column of a property if there is none, or one of another type that is to be replaced."""
+        key = Key(prop.level, prop.name)
+        known = self._entries.get(key)
+        if self._reserved(key):
+            raise SourceError(
+                f"{prop.name} is a column of the catalog itself: give the property another name, as "
+                f"columns={{{prop.name!r}: {f'{prop.name}_2'!r}}}."
+            )
+        namesake = next((other for other in self._entries if other.level == key.level
+                         and other.name.lower() == key.name.lower() and other != key), None)  # fmt: skip
+        if namesake is not None:
+            raise SourceError(f"the property {prop.name} differs from {namesake.name} by case alone: rename it.")
+        if known is not None and (known.kind, known.unit) != (prop.kind, prop.unit):
+            if key in self._written:
+                raise SourceError(
+                    f"the property {prop.name} is given as {_typed(known)} and as {_typed(prop)}: say what it is "
+                    f"(kinds={{{prop.name!r}: {prop.kind!r}}}, units=…), or give one of them another name."
+                )
+            self._forget(key)
+            known = None
+        if known is None:
+            self._check_distance(prop)
+            self._connection.execute(
+                f"ALTER TABLE {TABLES[prop.level]} ADD COLUMN {identifier(prop.name)} {SQL_TYPES[prop.kind]}"
+            )
+            self._entries[key] = prop
+
+    def _reserved(self, key: Key) -> bool:
+        if key in self._core or key.name.lower() in KEYS[key.level]:
+            return True
+        sites = (prop.name for prop in self._entries.values() if is_site(prop))
+        return key.level == "residue" and key.name.lower() in {site_distance(site).name.lower() for site in sites}
+
+    def _check_distance(self, prop: Property) -> None:
+        """Refuse a site if what is to hold the distance to it is something else already."""
+        if is_site(prop):
+            name = site_distance(prop.name).name
+            taken = next((key.name for key in self._entries if key.level == "residue"
+                          and key.name.lower() == name.lower()), None)  # fmt: skip
+            if taken is not None:
+                raise SourceError(
+                    f"the distance to {prop.name} is to be called {name}, and the store has a property {taken}: "
+                    f"drop={[taken]!r} takes that off, or give one of them another name."
+                )
+
+    def _forget(self, key: Key) -> None:
+        names = [key.name]
+        if is_site(self._entries[key]) and Key("residue", site_distance(key.name).name) in self._entries:
+            names.append(site_distance(key.name).name)
+        for name in names:
+            self._connection.execute(f"ALTER TABLE {TABLES[key.level]} DROP COLUMN {identifier(name)}")
+            for table in (self._entries, self._before, self._now, self._described, self._states):
+                table.pop(Key(key.level, name), None)
+
+    def _state(self, key: Key, size: int) -> npt.NDArray[np.uint8]:
+        """Whether each protein's value is unknown, from before, the same and compared, given now, or measured now."""
+        states = self._states.get(key)
+        if states is None:
+            known = self._connection.execute(
+                f"SELECT DISTINCT protein_index FROM {TABLES[key.level]} WHERE {identifier(key.name)} IS NOT NULL"
+            ).fetchnumpy()["protein_index"]
+            known = np.asarray(known, np.int64)
+            states = np.zeros(max(size, int(known.max(initial=-1)) + 1), np.uint8)
+            states[known] = _BEFORE
+        if len(states) < size:
+            states = np.concatenate([states, np.zeros(max(size, 2 * len(states)) - len(states), np.uint8)])
+        self._states[key] = states
+        return states
+
+    def _clear(self, key: Key, proteins: npt.NDArray[np.integer]) -> None:
+        if not len(proteins):
+            return
+        with incoming(self._connection, pa.table({"protein_index": pa.array(proteins, pa.int32())})):
+            self._connection.execute(
+                f"UPDATE {TABLES[key.level]} SET {identifier(key.name)} = NULL "
+                "WHERE protein_index IN (SELECT protein_index FROM incoming)"
+            )
+
+    def _stage(self, key: Key) -> str:
+        if key not in self._staged:
+            self._staged[key] = f"staged_{len(self._entries)}_{len(self._staged)}"
+            kind = SQL_TYPES[self._entries[key].kind]
+            self._connection.execute(
+                f"CREATE TEMP TABLE {self._staged[key]} "
+                f"(protein_index INTEGER, source INTEGER, target INTEGER, value {kind})"
+            )
+        return self._staged[key]
+
+    def _measure(self, site: Property, first_rows: npt.NDArray[np.int64]) -> None:
+        """Distances to the nearest residue of a site, of every protein."""
+        prop = site_distance(site.name)
+        key = Key(prop.level, prop.name)
+        if key not in self._entries:
+            if not self._connection.execute("SELECT 1 FROM residues WHERE cb_x IS NOT NULL LIMIT 1").fetchall():
+                return
+            self._connection.execute(f"ALTER TABLE residues ADD COLUMN {identifier(prop.name)} DOUBLE")
+            self._entries[key] = prop
+        lengths = np.diff(first_rows)
+        for begin, end in lots(lengths, ROWS):
+            first, after = first_rows[begin], first_rows[end]
+            found = self._connection.sql(
+                f"SELECT cb_x, cb_y, cb_z, coalesce({identifier(site.name)}, false) AS site FROM residues "
+                f"WHERE rowid BETWEEN {first} AND {after - 1} ORDER BY rowid"
+            ).to_arrow_table()
+            cb = np.stack([found[f"cb_{axis}"].to_numpy() for axis in "xyz"], axis=1).astype(np.float32)
+            distances = site_distances(lengths[begin:end].tolist(), cb, found["site"].to_numpy())
+            rows = pa.array(np.arange(first, after))
+            self.put(prop, pa.table({"row": rows, "value": pa.array(distances, pa.float64(), from_pandas=True)}))
+
+    def _describe(self) -> None:
+        """Write the dictionary, with how many values are known and how many are true."""
+        rows = []
+        for level, table in TABLES.items():
+            entries = {key: prop for key, prop in self._entries.items() if key.level == level}
+            if not entries:
+                continue
+            # A row that stands for the pairs that are not listed is no pair.
+            listed = " WHERE source IS NOT NULL" if level == "pair" else ""
+            counted = ", ".join(
+                f"count({name}), {f'count_if({name})' if prop.kind == 'boolean' else 'NULL'}"
+                for name, prop in ((identifier(key.name), prop) for key, prop in entries.items())
+            )
+            counts = self._connection.execute(f"SELECT {counted} FROM {table}{listed}").fetchone()
+            assert counts is not None
+            for place, (key, prop) in enumerate(entries.items()):
+                sources = self._sources(key)
+                absent = "; or ".join(dict.fromkeys(said for _, said in sources.values())) or prop.absent
+                description = self._description(key)
+                self._entries[key] = replace(prop, absent=absent, description=description)
+                rows.append((prop.name, level, prop.kind, prop.unit, description, absent,
+                             *_summary(sources), *counts[2 * place : 2 * place + 2]))  # fmt: skip
+        self._connection.execute("DELETE FROM properties")
+        self._connection.execute("DELETE FROM property_sources")
+        self._connection.executemany(f"INSERT INTO properties VALUES ({', '.join('?' * 10)})", rows)
+        listed_sources = [
+            (key.name, key.level, source, sha256, absent)
+            for key in self._entries
+            for sha256, (source, absent) in self._sources(key).items()
+        ]
+        if listed_sources:
+            columns = zip(
+                ("name", "level", "source", "sha256", "absent"), zip(*listed_sources, strict=True), strict=True
+            )
+            with incoming(
+                self._connection, pa.table({name: pa.array(values, pa.string()) for name, values in columns})
+            ):
+                self._connection.execute("INSERT INTO property_sources BY NAME FROM incoming")
+
+    def _sources(self, key: Key) -> dict[str, tuple[str, str]]:
+        """Name and meaning of absence by digest; those from before while a protein's value is still from before."""
+        return (self._before.get(key, {}) if self._stays(key) else {}) | self._now.get(key, {})
+
+    def _description(self, key: Key) -> str:
+        """Every definition that values of the column follow, those from before first."""
+        said = self._entries[key].description.split(_OR) if self._stays(key) else []
+        said = list(dict.fromkeys([*said, *self._described.get(key, {})])) or [self._entries[key].description]
+        more = [_MORE] if len(said) > _DEFINITIONS else []
+        return _OR.join([*said[:_DEFINITIONS], *more])
+
+    def _stays(self, key: Key) -> bool:
+        """Whether a protein's value may be from before."""
+        states = self._states.get(key)
+        return states is None or bool(np.isin(states, (_BEFORE, _SEEN)).any())
+
+
+def _typed(prop: Property) -> str:
+    return prop.kind + (f" in {prop.unit}" if prop.unit else "")
+
+
+def _summary(sources: dict[str, tuple[str, str]]) -> tuple[str | None, str | None]:
+    """One source for the dictionary; of several their number, and one digest of all of theirs."""
+    if len(sources) < 2:
+        return next(((name, sha256) for sha256, (name, _) in sources.items()), (None, None))
+    return f"{len(sources)} files", hashlib.sha256("".join(sorted(sources)).encode()).hexdigest()

@@ -1,0 +1,188 @@
+"""DuckDB connections within limits: memory, disk and threads are set here, on purpose, for every one of ours.
+
+What does not fit the memory is written to a folder that is removed on any end of the process (see `scratch`), up to
+a limit. DuckDB's own default is a folder `.tmp` in the current one, and most of the disk.
+"""
+
+import atexit
+import contextlib
+import os
+import re
+import weakref
+from collections.abc import Generator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import duckdb
+
+from ..errors import QueryError
+from ..runtime.scratch import free_bytes, scratch_folder
+from ..runtime.time_limit import is_left_behind
+from .duckdb_messages import in_words
+from .forked import outlives_fork
+
+T = TypeVar("T")
+
+#: Bytes of temporary files at most, unless asked otherwise; and at most half of what is free.
+DISK_LIMIT = 10 * 10**9
+#: Below that DuckDB does not even open a catalog.
+_LEAST_MEMORY = 64 << 20
+#: Connections that nobody has closed yet.
+_open: "weakref.WeakSet[duckdb.DuckDBPyConnection]" = weakref.WeakSet()
+#: Generators that read from connections and are not at their end.
+_unread: "weakref.WeakSet[Generator[Any, None, None]]" = weakref.WeakSet()
+_UNITS = {"K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a question may take.
+
+    Attributes
+    ----------
+    memory : bytes of memory
+    disk : bytes of temporary files; 0 writes none
+    """
+
+    memory: int
+    disk: int
+
+    @classmethod
+    def of(cls, memory_limit: int | str | None = None, disk_limit: int | str | None = None) -> "Limits":
+        """Limits as users give them: bytes, text such as '4GB', or None.
+
+        Parameters
+        ----------
+        memory_limit : None for half of the machine's memory
+        disk_limit : None for 10 GB, and no more than half of what is free in the system's temporary folder
+
+        Raises
+        ------
+        QueryError
+            One is no size.
+        """
+        memory = machine_memory() // 2 if memory_limit is None else size_of("memory_limit", memory_limit)
+        if disk_limit is None:
+            return cls(memory, min(DISK_LIMIT, free_bytes() // 2))
+        return cls(memory, size_of("disk_limit", disk_limit, least=0))
+
+
+def size_of(name: str, limit: int | str, least: int = 1) -> int:
+    """Bytes from a number or from text such as '4GB'.
+
+    Parameters
+    ----------
+    name : of the option, for the message
+    limit : of the option
+    least : bytes that are accepted
+
+    Raises
+    ------
+    QueryError
+        It is neither, or less.
+    """
+    text = str(limit).strip().upper().removesuffix("B").removesuffix("I")
+    try:
+        size = int(float(text.rstrip("KMGT")) * _UNITS.get(text[-1:], 1))
+    except (ValueError, OverflowError):
+        size = -1
+    if size < least:
+        raise QueryError(f"{name}={limit!r} is not a size: write e.g. {name}='4GB'.")
+    return size
+
+
+def machine_memory() -> int:
+    """Bytes of memory that this process can have: the machine's, or its control group's if that is less."""
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    for name in ("memory.max", "memory/memory.limit_in_bytes"):
+        try:
+            memory = min(memory, int(Path("/sys/fs/cgroup", name).read_text()))
+        except (OSError, ValueError):  # no control group, or "max"
+            continue
+    return memory
+
+
+def cores() -> int:
+    """Number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def open_in_memory(limits: Limits | None = None, *, threads: int | None = None) -> duckdb.DuckDBPyConnection:
+    """An in-memory DuckDB that keeps to limits; the caller closes it.
+
+    Parameters
+    ----------
+    limits : None for those of :meth:`Limits.of`
+    threads : None for one a core
+    """
+    limits = Limits.of() if limits is None else limits
+    folder = scratch_folder() if limits.disk else None
+    config: dict[str, str | int] = {
+        "memory_limit": f"{max(limits.memory, _LEAST_MEMORY)}B",
+        "threads": threads or cores(),
+        "temp_directory": str(folder) if folder else "",
+        # Nobody is asked before an extension is fetched from the network.
+        "autoinstall_known_extensions": "false",
+        "autoload_known_extensions": "false",
+    }
+    connection = outlives_fork(duckdb.connect(":memory:", config=config))  # type: ignore[arg-type]
+    _open.add(connection)
+    # Else DuckDB draws on the standard output, where results go. In a notebook without ipywidgets it cannot, and
+    # refuses any change of the setting.
+    with contextlib.suppress(duckdb.InvalidInputException):
+        connection.execute("SET enable_progress_bar = false")
+    if folder:
+        # DuckDB 2.0 shows this setting and does not keep to it where it is a part of `config`.
+        connection.execute(f"SET max_temp_directory_size = '{limits.disk}B'")
+    return connection
+
+
+def closed_at_exit(batches: Generator[T, None, None]) -> Generator[T, None, None]:
+    """The generator itself, which reads from a connection and is closed before the interpreter ends.
+
+    An Arrow reader keeps its generator for ever when the interpreter ends, and with it the connection.
+    """
+    _unread.add(batches)
+    return batches
+
+
+# A forked child closes none of its parent's.
+os.register_at_fork(after_in_child=_open.clear)
+os.register_at_fork(after_in_child=_unread.clear)
+
+
+@atexit.register
+def _close() -> None:
+    """DuckDB's binding reports every connection that outlives the interpreter, at length, on stderr."""
+    for batches in list(_unread):
+        with contextlib.suppress(ValueError):  # another thread is reading
+            batches.close()
+    for connection in list(_open):
+        if not is_left_behind(connection):
+            connection.close()
+
+
+def translated(error: duckdb.Error, *, option: bool = False) -> QueryError:
+    """DuckDB's error in answering a question as one of ours, in one sentence.
+
+    Parameters
+    ----------
+    error : of DuckDB; where a limit was reached, the message names the limit
+    option : the question takes `memory_limit` and `disk_limit`, which the message then names
+    """
+    if not isinstance(error, duckdb.OutOfMemoryException):
+        return QueryError(in_words(error))
+    text = str(error)
+    disk = "max_temp_directory_size" in text
+    what, name = ("temporary files", "disk_limit") if disk else ("memory", "memory_limit")
+    reached = re.search(r"/([\d.]+) (\w+) used", text)
+    less = "ask for less (an aggregate, a WHERE, a LIMIT, shorter texts)"
+    if reached is None and not disk:  # no limit of ours: the system gave no more
+        return QueryError(f"the query needs more memory than there is: {less}, or use a machine with more memory.")
+    size = f"{float(reached[1]) * _BINARY.get(reached[2], 1) / 1e9:.3g} GB of {what}" if reached else what
+    more = f"raise {name}, as in {name}='64GB'" if option else f"use a machine with more {'disk' * disk or 'memory'}"
+    return QueryError(f"the query needs more than {size}: {less}, or {more}.")
+
+
+_BINARY = {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}

@@ -1,0 +1,112 @@
+"""Reading the catalog: proteins, their residues and properties, in one immutable DuckDB file.
+
+A catalog follows from inputs alone and is complete before the first step of a model. It is never opened
+read-write once published: adding proteins or properties writes a new file, and replacing ``store.json`` makes it
+current. A reader keeps the file it opened.
+"""
+
+import contextlib
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import duckdb
+
+from ..errors import StoreError, first_line
+from ..format.documents import StoreDocument
+from ..runtime.durable import check_regular
+from ..runtime.faults import machine_error
+from .connection import open_in_memory
+from .quoting import literal
+from .schema import check_catalog
+
+
+@contextlib.contextmanager
+def catalog_errors(catalog: Path) -> Iterator[None]:
+    """DuckDB's errors in reading a catalog, as damaged blocks raise them, as one sentence.
+
+    Raises
+    ------
+    StoreError
+        The catalog is damaged.
+    MachineError
+        It may be whole: memory, threads, open files or the disk failed.
+    """
+    try:
+        yield
+    except (duckdb.Error, OSError, MemoryError) as error:
+        fault = machine_error(error, f"reading the catalog {catalog}")
+        if fault is not None:
+            raise fault from error
+        if not isinstance(error, duckdb.Error):
+            raise
+        raise StoreError(f"the catalog {catalog} is damaged: {first_line(error).rstrip('.')}.") from error
+
+
+def current_catalog(store: Path, document: StoreDocument) -> Path:
+    """Path of the current catalog; raises StoreError where there is none."""
+    if document.catalog is None:
+        raise StoreError(
+            f"{store} holds no proteins yet: `attnstore.ingest.ingest({str(store)!r}, [INPUT], model=MODEL)` adds some."
+        )
+    path = store / document.catalog
+    if not path.exists():
+        # Replaced, more than once, since the document was read: the newer one holds all that this one did.
+        newest = StoreDocument.read(store).catalog
+        path = store / (newest or document.catalog)
+        if not os.path.lexists(path):
+            raise StoreError(f"{store} is damaged: its catalog {path.name} is missing.")
+    return path
+
+
+def lock(connection: duckdb.DuckDBPyConnection, files: Sequence[Path], folders: Sequence[Path] = ()) -> None:
+    """Let a connection use the given files, and what lies in the given folders, and nothing else, for good."""
+    paths = ", ".join(literal(path) for path in files)
+    below = ", ".join(literal(f"{path}/") for path in folders)
+    connection.execute("SET python_enable_replacements = false")
+    connection.execute(f"SET allowed_paths = [{paths}]")
+    connection.execute(f"SET allowed_directories = [{below}]")
+    connection.execute("SET enable_external_access = false")
+    connection.execute("SET lock_configuration = true")
+
+
+def files_of(catalog: Path) -> tuple[Path, Path]:
+    """The files that DuckDB touches to attach a catalog: itself, and its write-ahead log, which there must not be."""
+    return catalog, catalog.with_name(f"{catalog.name}.wal")
+
+
+#: Catalogs that have passed the check: path, time of change, bytes and inode.
+_CHECKED: set[tuple[Path, int, int, int]] = set()
+
+
+def attach(connection: duckdb.DuckDBPyConnection, catalog: Path, name: str) -> None:
+    """Attach a catalog read-only to a connection that is locked to its files.
+
+    Raises
+    ------
+    StoreError
+        It is damaged, or not a catalog of the format: then nothing in it has been evaluated.
+    """
+    file, log = files_of(catalog)
+    if os.path.lexists(log):
+        raise StoreError(f"the catalog {catalog} is not complete: {log} lies beside it. Do not use this store.")
+    with catalog_errors(catalog):
+        status = check_regular(file, "the catalog")
+        connection.execute(f"ATTACH {literal(catalog)} AS {name} (READ_ONLY)")
+        identity = (catalog.absolute(), status.st_mtime_ns, status.st_size, status.st_ino)
+        if identity not in _CHECKED:
+            check_catalog(connection, name, catalog)
+            _CHECKED.add(identity)
+
+
+def connect(catalog: Path) -> duckdb.DuckDBPyConnection:
+    """An in-memory DuckDB with the catalog's tables in its search path, read-only, that can touch no other file."""
+    connection = open_in_memory()
+    try:
+        lock(connection, files_of(catalog))
+        attach(connection, catalog, "catalog")
+        connection.execute("USE catalog")
+    except BaseException:
+        connection.close()
+        raise
+    return connection

@@ -1,0 +1,500 @@
+"""Fills the next catalog: with proteins, what is known of their residues, and properties of both."""
+
+import hashlib
+import itertools
+from array import array
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from ..errors import SourceError, StoreError
+from ..format.documents import StoreDocument
+from .builtin import GlycineCb
+from .columns import Key, PropertyColumns
+from .property import Annotation, Level, Property, Source
+from .rows import (
+    NUMBERING_COLUMNS,
+    RESIDUES,
+    SETTLED,
+    STRUCTURE_COLUMNS,
+    Protein,
+    Structure,
+    annotation_rows,
+    protein_table,
+    structure_digest,
+)
+from .schema import create_tables
+from .transaction import NextCatalog, incoming, storage_errors
+
+#: Catalogs from before it was there have none: it is made when they are next written.
+_EXCLUDED = "CREATE TABLE IF NOT EXISTS excluded (id VARCHAR, file VARCHAR, reason VARCHAR)"
+
+
+class _Record(NamedTuple):
+    name: str
+    sequence: str
+    sequence_sha256: str
+    place: str
+    structure: Structure | None
+    structure_sha256: str | None
+    annotations: Sequence[Annotation]
+    source: Source | None
+    protein: int | None
+
+
+class _Member(NamedTuple):
+    """Enough of an id that is taken to tell a repetition from a contradiction, and whose it is."""
+
+    protein: int
+    sequence_sha256: str
+    structure_sha256: str | None
+    place: str
+
+
+class CatalogWriter:
+    """Builds the next catalog of a store; `publish` makes it current.
+
+    Use as a context manager: leaving it without `publish` leaves the store as it was. Identical sequences are one
+    protein with several members, unless `keep_duplicates`. The protein has the id of its first member and the
+    coordinates of the member with most positions of Cα and Cβ, the first among equals, with what is measured on them;
+    coordinates that the current catalog has stay.
+
+    Records are taken in batches, and what was taken before is looked up in the file, so that memory does not grow
+    with the number of proteins.
+
+    Parameters
+    ----------
+    store : directory of the store, which exists
+    keep_duplicates : keep identical sequences apart
+    replace : let values of properties take the place of those that the current catalog has of the same protein
+    glycine_cb : what stands for glycine's Cβ in the coordinates that are added: 'virtual' or 'ca'; by default as in the
+        current catalog
+
+    Attributes
+    ----------
+    glycine_cb : the same, settled
+    """
+
+    #: Residues after which a batch is full.
+    _BATCH = 500_000
+    #: What the digest in a catalog's name is of.
+    _MARKED = (
+        "SELECT id, sequence_sha256, structure_sha256, members FROM proteins ORDER BY protein_index",
+        "FROM properties ORDER BY ALL",
+        "FROM property_sources ORDER BY ALL",
+        "FROM excluded ORDER BY ALL",
+    )
+    #: Proteins that are given coordinates in one statement, which has all of them in memory several times over.
+    _UPGRADES = 200
+
+    def __init__(
+        self,
+        store: Path,
+        *,
+        keep_duplicates: bool = False,
+        replace: bool = False,
+        glycine_cb: GlycineCb | None = None,
+    ) -> None:
+        self._next = NextCatalog(store)
+        self._store = store
+        self._connection = self._next.connection
+        self._keep_duplicates = keep_duplicates
+        self._replace = replace
+        self._glycine_cb = glycine_cb
+        self._batch: list[_Record] = []
+        self._batch_residues = 0
+        self._count = self._next.document.proteins
+        #: Where each protein's residues begin, and after the last.
+        self._rows = array("q", [0])
+        #: Of each protein the number of positions in its coordinates, if these may be replaced by better ones.
+        self._resolved = array("i")
+        self._structures = self._changed = False
+
+    def __enter__(self) -> "CatalogWriter":
+        self._next.__enter__()
+        try:
+            with storage_errors():
+                self._begin()
+        except BaseException:
+            self._next.__exit__(None, None, None)
+            raise
+        return self
+
+    def _begin(self) -> None:
+        tables = {name for (name,) in self._connection.execute("SELECT name FROM (SHOW TABLES)").fetchall()}
+        if not tables:
+            create_tables(self._connection)
+        elif "property_sources" not in tables:
+            raise StoreError(f"{self._store} was made before stores had properties: ingest it anew.")
+        self._connection.execute(_EXCLUDED)
+        # What the catalog itself does not record: coordinates of members beyond the first that has any.
+        self._connection.execute("CREATE TEMP TABLE given (member VARCHAR, structure_sha256 VARCHAR)")
+        self._columns = PropertyColumns(self._connection, replace=self._replace)
+        self.glycine_cb = self._columns.glycine_cb(self._glycine_cb)
+        known = self._connection.execute(
+            f"SELECT length, if(structure IS NULL, 0, {SETTLED}) AS resolved FROM proteins ORDER BY protein_index"
+        ).fetchnumpy()
+        self._rows.extend(np.cumsum(known["length"], dtype=np.int64).tolist())
+        self._resolved.extend(known["resolved"].astype(np.int64).tolist())
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._next.__exit__(kind, error, traceback)
+
+    def add(
+        self,
+        name: str,
+        sequence: str,
+        place: str,
+        structure: Structure | None,
+        annotations: Sequence[Annotation] = (),
+        source: Source | None = None,
+    ) -> None:
+        """Add one input record.
+
+        Parameters
+        ----------
+        name : its id
+        sequence : one-letter, upper case
+        place : file and line or chain, for messages
+        structure : None where no coordinates are known
+        annotations : values of its properties
+        source : what they are from; not None where there are any
+
+        Raises
+        ------
+        SourceError
+            If the id of this record, or of one before it, stands for another sequence or other coordinates already; or
+            the name of a property for something else.
+        """
+        self._take(name, sequence, place, structure, annotations, source, None)
+
+    def annotate(
+        self,
+        protein: int,
+        name: str,
+        sequence: str,
+        place: str,
+        structure: Structure | None,
+        annotations: Sequence[Annotation],
+        source: Source | None,
+    ) -> None:
+        """Add what a record tells of a protein that the current catalog holds: properties and, if it has none,
+        coordinates.
+
+        Parameters
+        ----------
+        protein : its index
+        name : the record's id, by which the coordinates are known
+        sequence : that of the protein
+        place, structure, annotations, source : as in :meth:`add`
+
+        Raises
+        ------
+        SourceError
+            If the name of a property stands for something else.
+        """
+        self._take(name, sequence, place, structure, annotations, source, protein)
+
+    def annotate_rows(self, prop: Property, source: Source, rows: pa.Table) -> None:
+        """Put values of one property of many proteins.
+
+        Parameters
+        ----------
+        prop : Property
+        source : what the values are from
+        rows : ordered by `protein_index`, with a column `value` and, for residues, `pos`, or for pairs `source` and
+            `target`; what they are of is there once
+
+        Raises
+        ------
+        SourceError
+            If the name of the property stands for something else.
+        """
+        self._flush()
+        with storage_errors():
+            index = rows["protein_index"].to_numpy()
+            proteins = np.unique(index)
+            admitted = self._columns.admit(prop, source, proteins)
+            if prop.level == "residue":
+                first = np.asarray(self._rows)[index]
+                rows = pa.table({"row": first + rows["pos"].to_numpy(), "value": rows["value"]})
+            for which, take in ((admitted.new, self._columns.put), (admitted.again, self._columns.compare)):
+                if which.all():
+                    take(prop, rows)
+                elif which.any():
+                    take(prop, rows.filter(pa.array(np.isin(index, proteins[which]))))
+
+    def exclude(self, chains: Sequence[tuple[str, str, str]]) -> None:
+        """Record chains that were left out, each once.
+
+        Parameters
+        ----------
+        chains : id, name of the file, reason
+        """
+        if not chains:
+            return
+        columns = dict(zip(("id", "file", "reason"), zip(*dict.fromkeys(chains), strict=True), strict=True))
+        rows = pa.table({name: pa.array(values, pa.string()) for name, values in columns.items()})
+        with storage_errors(), incoming(self._connection, rows):
+            new = self._connection.execute("FROM incoming EXCEPT FROM excluded").fetchall()
+            if new:
+                self._connection.execute(
+                    "INSERT INTO excluded SELECT * FROM incoming EXCEPT FROM excluded ORDER BY ALL"
+                )
+                self._changed = True
+
+    def drop(self, name: str) -> None:
+        """Drop a property; raises SourceError if there is none of that name that can be dropped."""
+        self._columns.drop(name)
+
+    @property
+    def kept(self) -> Counter[tuple[Level, str]]:
+        """Of how many proteins other values than were given now were kept, by level and name of property."""
+        self._flush()
+        return Counter({key: count for key, count in self._columns.kept.items() if count})
+
+    def withdraw(self, level: Level, name: str) -> None:
+        """Take back all values that were put of a property that proteins kept."""
+        with storage_errors():
+            self._columns.withdraw(Key(level, name))
+
+    @property
+    def adds(self) -> bool:
+        """Whether anything was taken that the current catalog does not have."""
+        self._flush()
+        return self._changed or bool(self._columns.added)
+
+    @property
+    def types(self) -> Mapping[tuple[Level, str], tuple[str, str]]:
+        """Types of properties that were kept, as another one was given: the one there, and the one given."""
+        return {(level, name): types for (level, name), types in self._columns.types.items()}
+
+    @property
+    def names(self) -> set[str]:
+        """Names of the properties that there are, in lower case."""
+        return self._columns.names
+
+    def _take(
+        self,
+        name: str,
+        sequence: str,
+        place: str,
+        structure: Structure | None,
+        annotations: Sequence[Annotation],
+        source: Source | None,
+        protein: int | None,
+    ) -> None:
+        sequence_sha256 = hashlib.sha256(sequence.encode()).hexdigest()
+        structure_sha256 = None if structure is None else structure_digest(structure)
+        self._batch.append(
+            _Record(name, sequence, sequence_sha256, place, structure, structure_sha256, annotations, source, protein)
+        )
+        self._batch_residues += len(sequence)
+        if self._batch_residues >= self._BATCH:
+            self._flush()
+
+    def _flush(self) -> None:
+        batch, self._batch, self._batch_residues = self._batch, [], 0
+        if not batch:
+            return
+        with storage_errors():
+            taken, known = self._recall(batch)
+        by_sequence: dict[str, Protein] = {}
+        for first in known.values():
+            # Of identical sequences that were kept apart, the first counts.
+            by_sequence.setdefault(first.sequence_sha256, first)
+        proteins: dict[int, Protein] = {}
+        carriers: dict[int, _Record] = {}
+        members: list[tuple[int, str, str, str, str | None]] = []
+        annotated: list[tuple[int, _Record]] = []
+        for record in batch:
+            again = record.protein is None and record.name in taken
+            if again:
+                _check_repetition(record, taken[record.name])
+            of = taken[record.name].protein if again else record.protein
+            protein: Protein | None
+            if of is not None:
+                protein = known.get(of) or proteins.get(of)
+            else:
+                protein = None if self._keep_duplicates else by_sequence.get(record.sequence_sha256)
+            if protein is None:
+                protein = Protein(self._count, record.name, record.sequence, record.sequence_sha256)
+                self._count += 1
+                self._rows.append(self._rows[-1] + len(record.sequence))
+                self._resolved.append(0)
+                by_sequence.setdefault(record.sequence_sha256, protein)
+                proteins[protein.index] = protein
+            annotated.append((protein.index, record))
+            if record.name == protein.member:
+                carriers.setdefault(protein.index, record)
+            if again:
+                continue
+            if protein.adopt(record.name, record.structure, record.structure_sha256):
+                proteins[protein.index] = protein
+                carriers[protein.index] = record
+                self._structures = True
+            if record.protein is None:
+                digests = record.sequence_sha256, record.structure_sha256
+                taken[record.name] = _Member(protein.index, *digests, record.place)
+                members.append((protein.index, protein.id, record.name, record.place, record.structure_sha256))
+        self._changed = self._changed or bool(members or proteins)
+        with storage_errors():
+            self._insert_members(members)
+            upgraded = [protein for protein in proteins.values() if protein.index in known]
+            for start in range(0, len(upgraded), self._UPGRADES):
+                self._update(upgraded[start : start + self._UPGRADES])
+            self._insert([protein for protein in proteins.values() if protein.index not in known])
+            replaced = [index for index in proteins if 0 < self._resolved[index] < proteins[index].resolved]
+            self._columns.forget_measured(np.array(replaced, np.int64))
+            for index, protein in proteins.items():
+                self._resolved[index] = protein.resolved
+            self._annotate(_carriers_first(annotated, carriers), carriers)
+
+    def _annotate(self, records: Sequence[tuple[int, _Record]], carriers: Mapping[int, _Record]) -> None:
+        """Put the properties of a batch: those of the same name and source at once.
+
+        What is measured on coordinates that the protein has not got from this record is left out, unless the current
+        catalog has its coordinates: from where, is not known of these.
+        """
+        groups: dict[tuple[Property, Source, bool], list[tuple[int, Annotation]]] = {}
+        for index, record in records:
+            own = self._resolved[index] == SETTLED or record is carriers.get(index)
+            for annotation in record.annotations:
+                assert record.source is not None
+                if annotation.tells() and (own or not annotation.measured):
+                    key = annotation.property, record.source, annotation.measured
+                    groups.setdefault(key, []).append((index, annotation))
+        for (prop, source, measured), given in groups.items():
+            proteins = np.array([index for index, _ in given], np.int64)
+            admitted = self._columns.admit(prop, source, proteins, measured=measured)
+            for which, take in ((admitted.new, self._columns.put), (admitted.again, self._columns.compare)):
+                chosen = sorted(itertools.compress(given, which), key=lambda entry: entry[0])
+                if chosen:
+                    take(prop, annotation_rows(prop, chosen, self._rows))
+
+    def _recall(self, batch: Sequence[_Record]) -> tuple[dict[str, _Member], dict[int, Protein]]:
+        """What the catalog holds of a batch's ids, and of its sequences, by index."""
+        columns = {
+            "name": pa.array([record.name if record.protein is None else None for record in batch], pa.string()),
+            "sequence_sha256": [record.sequence_sha256 for record in batch],
+        }
+        with incoming(self._connection, pa.table(columns)):
+            members = self._connection.execute(
+                "SELECT m.member, m.protein_index, p.sequence_sha256, "
+                "coalesce(g.structure_sha256, if(p.structure = m.member, p.structure_sha256, NULL)), "
+                f"if(p.protein_index < {self._next.document.proteins}, 'the store', m.place) "
+                "FROM (SELECT DISTINCT name FROM incoming) i JOIN members m ON m.member = i.name "
+                "JOIN proteins p USING (protein_index) LEFT JOIN given g ON g.member = m.member"
+            ).fetchall()
+            proteins = self._connection.execute(
+                "SELECT protein_index, id, sequence, sequence_sha256, structure, structure_sha256 FROM proteins "
+                "WHERE sequence_sha256 IN (SELECT sequence_sha256 FROM incoming) ORDER BY protein_index"
+            ).fetchall()
+        recalled = [Protein(*row) for row in proteins]
+        for protein in recalled:
+            protein.resolved = self._resolved[protein.index]
+        return {name: _Member(*rest) for name, *rest in members}, {one.index: one for one in recalled}
+
+    def _insert_members(self, members: Sequence[tuple[int, str, str, str, str | None]]) -> None:
+        if not members:
+            return
+        columns = map(list, zip(*members, strict=True))
+        names = ("protein_index", "protein", "member", "place", "structure_sha256")
+        with incoming(self._connection, pa.table(dict(zip(names, columns, strict=True)))):
+            self._connection.execute("INSERT INTO members BY NAME SELECT * EXCLUDE (structure_sha256) FROM incoming")
+            self._connection.execute(
+                "INSERT INTO given SELECT member, structure_sha256 FROM incoming WHERE structure_sha256 IS NOT NULL"
+            )
+
+    def _insert(self, proteins: Sequence[Protein]) -> None:
+        if proteins:
+            with incoming(self._connection, protein_table(proteins)):
+                self._connection.execute(
+                    "INSERT INTO proteins BY NAME SELECT protein_index, id, length(sequence) AS length, sequence, "
+                    "sequence_sha256, 1 AS members, structure, structure_sha256 FROM incoming"
+                )
+                self._connection.execute(f"INSERT INTO residues BY NAME {RESIDUES}")
+
+    def _update(self, proteins: Sequence[Protein]) -> None:
+        """Give proteins that the catalog holds coordinates; or numbering alone, where there is none yet."""
+        located = [protein for protein in proteins if protein.member is not None]
+        numbered = [protein for protein in proteins if protein.member is None]
+        for some, columns, where in (
+            (located, STRUCTURE_COLUMNS, ""),
+            (numbered, NUMBERING_COLUMNS, " AND residues.author_number IS NULL"),
+        ):
+            if not some:
+                continue
+            with incoming(self._connection, protein_table(some)):
+                self._connection.execute(
+                    "UPDATE proteins SET structure = i.structure, structure_sha256 = i.structure_sha256 "
+                    "FROM incoming i WHERE proteins.protein_index = i.protein_index"
+                )
+                values = ", ".join(f"{column} = i.{column}" for column in columns)
+                self._connection.execute(
+                    f"UPDATE residues SET {values} FROM ({RESIDUES}) i "
+                    f"WHERE residues.protein_index = i.protein_index AND residues.pos = i.pos{where}"
+                )
+
+    def publish(self) -> StoreDocument:
+        """Finish the catalog and make it current; returns the store's description.
+
+        If nothing was added, the current catalog stays.
+
+        Raises
+        ------
+        SourceError
+            As :meth:`add` and :meth:`annotate`.
+        """
+        self._flush()
+        if not (self._changed or self._columns.changed):
+            return self._next.document
+        with storage_errors():
+            con = self._connection
+            self._columns.finish(self._rows, structures=self._structures)
+            con.execute(
+                "UPDATE proteins SET members = counts.n FROM "
+                "(SELECT protein_index, count(*)::INTEGER AS n FROM members GROUP BY 1 HAVING n > 1) AS counts "
+                "WHERE proteins.protein_index = counts.protein_index AND members <> counts.n"
+            )
+            counted = con.execute("SELECT count(*), coalesce(sum(length), 0)::BIGINT FROM proteins").fetchone()
+            assert counted is not None
+            # What comes after another catalog has another name, though it held the same: values are not looked at.
+            content = hashlib.sha256(repr(self._next.document.catalog).encode())
+            for rows in self._MARKED:
+                found = con.execute(rows)
+                while some := found.fetchmany(1_000):
+                    for row in some:
+                        content.update(repr(row).encode())
+        return self._next.publish(content.hexdigest(), int(counted[0]), int(counted[1]))
+
+
+def _carriers_first(
+    records: Sequence[tuple[int, _Record]], carriers: Mapping[int, _Record]
+) -> list[tuple[int, _Record]]:
+    """Order records so that of each protein's with coordinates the one comes first whose coordinates it has."""
+    place: dict[int, int] = {}
+    ranks = []
+    for number, (index, record) in enumerate(records):
+        if record.structure is None or not record.structure.resolved:
+            ranks.append((number, 1))
+            continue
+        first = place.setdefault(index, number)
+        ranks.append((first, 0) if record is carriers.get(index) else (number, 1))
+    return [records[number] for number in sorted(range(len(records)), key=ranks.__getitem__)]
+
+
+def _check_repetition(record: _Record, member: _Member) -> None:
+    stands = f"{record.place}: {record.name} stands for"
+    cure = f"already (in {member.place}): give one of them another id."
+    if member.sequence_sha256 != record.sequence_sha256:
+        raise SourceError(f"{stands} another sequence {cure}")
+    if None not in (digests := {member.structure_sha256, record.structure_sha256}) and len(digests) > 1:
+        raise SourceError(f"{stands} other coordinates {cure}")

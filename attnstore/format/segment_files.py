@@ -1,0 +1,106 @@
+"""The files of a segment: as its sealed list records them, whole or in parts that are digested one by one."""
+
+import re
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ..errors import StoreError
+from ..runtime import durable
+from ..runtime.faults import damage
+from .documents import SEGMENT_FILE, SegmentEntry, check_version
+
+
+class Part(NamedTuple):
+    """A stretch of a file: offset, size and SHA-256."""
+
+    offset: int
+    size: int
+    sha256: str
+
+
+class RecordedFile(NamedTuple):
+    """A file of a segment: relative path, size, SHA-256; of Parquet its row groups and footer."""
+
+    path: str
+    size: int
+    sha256: str
+    parts: tuple[Part, ...]
+
+
+#: A path within a segment: parts that neither begin a path nor leave a folder.
+_PATH = re.compile(r"[^/\\:\ud800-\udfff]+(/[^/\\:\ud800-\udfff]+)*")
+
+
+def recorded_files(directory: Path, entry: SegmentEntry) -> list[RecordedFile]:
+    """Every file of a segment, as its own sealed list says.
+
+    Raises
+    ------
+    StoreError
+        If the list is missing or not the one the manifest vouches for.
+    """
+    path, what = directory / SEGMENT_FILE, f"segment {entry.id}"
+    document = durable.read_bytes(path, what)
+    if durable.sha256_bytes(document) != entry.sha256:
+        raise StoreError(f"{what} is damaged: {path} does not have the digest in the manifest.")
+    content = durable.parse_json(document, path, what)
+    check_version(content, path)
+    recorded = []
+    try:
+        for relative, file in content["files"].items():
+            if not relative.isprintable() or not _PATH.fullmatch(relative) or ".." in Path(relative).parts:
+                raise StoreError(f"{path} names a file outside its segment: {relative!r}.")
+            parts = tuple(Part(int(offset), int(size), str(sha256)) for offset, size, sha256 in file.get("parts", ()))
+            if any(offset < 0 or size < 0 or offset + size > file["bytes"] for offset, size, _ in parts):
+                raise ValueError("parts lie outside their file")
+            recorded.append(RecordedFile(relative, int(file["bytes"]), str(file["sha256"]), parts))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise StoreError(f"{what} is damaged: {path} does not list files as it should ({error!r}).") from None
+    return recorded
+
+
+def bytes_at(path: Path, offset: int, size: int) -> bytes:
+    """A stretch of a file."""
+    with open(path, "rb") as file:
+        file.seek(offset)
+        return file.read(size)
+
+
+@lru_cache(maxsize=1 << 16)
+def check_part(path: Path, part: Part) -> None:
+    """Raise StoreError unless a part of a file has its digest; what has passed once is not read again."""
+    try:
+        content = bytes_at(path, part.offset, part.size)
+    except (OSError, MemoryError) as error:
+        raise damage(path, error) from error
+    if durable.sha256_bytes(content) != part.sha256:
+        raise StoreError(f"{path} is damaged: bytes from {part.offset} do not have the digest they were written with.")
+
+
+def open_parquet(path: Path, schema: pa.Schema) -> pq.ParquetFile:
+    """Open a Parquet file whose columns are those of a schema; others may follow."""
+    try:
+        file = pq.ParquetFile(path, page_checksum_verification=True)
+    except (OSError, MemoryError, pa.ArrowException) as error:
+        raise damage(path, error) from error
+    found = file.schema_arrow
+    if found.names[: len(schema)] != schema.names or found.types[: len(schema)] != schema.types:
+        file.close()
+        raise StoreError(f"{path} is damaged: its columns are not those of a store's.")
+    return file
+
+
+def read_parquet(path: Path, schema: pa.Schema) -> pa.Table:
+    """The columns of a schema; raises StoreError where one lacks values."""
+    with open_parquet(path, schema) as file:
+        try:
+            table = file.read(schema.names, use_threads=False)
+        except (OSError, MemoryError, pa.ArrowException) as error:
+            raise damage(path, error) from error
+    if any(column.null_count for column in table.columns):
+        raise StoreError(f"{path} is damaged: it lacks values.")
+    return table

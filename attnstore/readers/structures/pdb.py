@@ -1,0 +1,314 @@
+"""PDB files: one record per protein chain of the first model."""
+
+from __future__ import annotations
+
+import io
+import logging
+import re
+import warnings
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from Bio.PDB.PDBExceptions import PDBConstructionException, PDBConstructionWarning
+from Bio.PDB.PDBParser import PDBParser
+
+from ...errors import SourceError
+from .. import text
+from ..record import DEFAULT, Excluded, Options, Record
+from .amino_acids import WATERS, is_amino_acid, is_protein, why_no_protein
+from .chain import UNREADABLE, Atom, Chain, Group, Residue, left_over
+from .chain_properties import STRUCTURE_PROPERTIES, records
+from .confidence import pdb_declares
+from .elements import element
+from .entry import Entry
+from .naming import chain_id, entry_id
+from .pdb_header import Header, author_number, read_header, residue_and_chain
+from .placement import place
+from .residues import amino_acids, checked, is_peptide, of_polymer, residues
+from .segments import segments
+from .strays import with_strays
+
+_log = logging.getLogger(__name__)
+
+NAME = "PDB (.pdb .ent)"
+PROPERTIES = STRUCTURE_PROPERTIES
+
+_SUFFIXES = frozenset({".pdb", ".ent"})
+_CODE = re.compile(r"[1-9][A-Za-z0-9]{3}")
+# Records in which people have names, or programs: all but those with ids of chains and residues.
+_REMARKS = re.compile(rb"(?!ATOM|HETATM|SEQRES|MODRES|HELIX|SHEET|SSBOND|LINK|SITE)")
+_COORDINATES = ("ATOM  ", "HETATM")
+# HEADER comes first, if at all; some programs put a licence before it.
+_HEAD_LINES = 200
+
+
+def accepts(path: Path, head: bytes) -> bool:
+    """Say whether the file's suffix is that of a PDB file."""
+    return text.suffix(path) in _SUFFIXES
+
+
+def declared(path: Path) -> str:
+    """Return the entry's code in the file's HEADER; "" where it has none."""
+    for number, line in text.lines(path, windows=_REMARKS):
+        if line.startswith("HEADER"):
+            return _code(line[62:66].strip())
+        if line.startswith(_COORDINATES) or number > _HEAD_LINES:
+            break
+    return ""
+
+
+def _code(declared: str) -> str:
+    return declared if _CODE.fullmatch(declared) else ""
+
+
+def read(path: Path, options: Options = DEFAULT) -> Iterator[Record]:
+    """Yield one record per protein chain of the first model, sorted by chain id.
+
+    The sequence is SEQRES with the observed residues placed on it or, for a chain without SEQRES, that of
+    the observed residues. HETATM records after a chain's last TER are ligands, no part of the polymer, but for residues
+    that fit a gap of it. Chains without an id, or whose residues have the same numbers, are told apart by segment ids.
+
+    Raises
+    ------
+    SourceError
+        The file cannot be read, is no PDB file, has no chain, or has a chain whose residues cannot be told apart or do
+        not fit its SEQRES.
+    """
+    content = [line for _, line in text.lines(path, whole=True, windows=_REMARKS)]
+    header = read_header(path, content)
+    model, after, names, continued = _first_model(content)
+    code = entry_id(_code(header.code), path)
+    atoms = _atoms(path, model, after, names)
+    if not atoms.names and not header.sequences:
+        raise SourceError(f"{path} is no PDB file: it has neither ATOM nor SEQRES records; check the file.")
+    predicted = pdb_declares(path, content, predicted=options.predicted)
+    chains: list[Chain] = []
+    ligands: list[Group] = []
+    excluded: list[Excluded] = []
+    for part in _parts(header, atoms):
+        chain, others = _chain(path, part, chain_id(code, part.id), header)
+        ligands += others
+        if isinstance(chain, Chain):
+            if part.id == part.chain in continued and part.chain not in header.sequences:
+                _log.warning(
+                    "%s:%d: %s goes on after a TER and is read as one chain: if another molecule begins there, give it "
+                    "a chain id of its own (column 22)",
+                    path, continued[part.chain], f"chain {part.id}" if part.id.strip() else "the chain without an id",
+                )  # fmt: skip
+            chains.append(replace(chain, confidence=chain.b_factors()) if predicted else chain)
+        else:
+            excluded.append(Excluded(chain_id(code, part.id), path.name, chain, code))
+    seen = {*header.sequences, *atoms.polymers, *atoms.others}
+    excluded += [
+        Excluded(chain_id(code, name), path.name, why_no_protein(()), code) for name in sorted(atoms.names - seen)
+    ]
+    for one in excluded:
+        options.excluding(one)
+    entry = Entry(chains, ligands, header.parents, header.features, excluded=excluded)
+    yield from (replace(record, entry=code) for record in records(path, entry, options))
+
+
+@dataclass(frozen=True)
+class _Part:
+    """The atoms of a chain: those of its polymer and those that stand after its last TER."""
+
+    id: str
+    chain: str
+    polymer: Sequence[Atom]
+    behind: Sequence[Atom]
+
+
+def _parts(header: Header, atoms: _Collector) -> Iterator[_Part]:
+    """Yield the chains of the file, those of one id by segment where they are several."""
+    for name in sorted({*header.sequences, *atoms.polymers, *atoms.others}):
+        polymer, behind = atoms.polymers.get(name, []), atoms.others.get(name, [])
+        known = name in header.sequences
+        found = {"": polymer} if known else segments(polymer, header.parents, nameless=not name.strip())
+        for segment, members in found.items():
+            # A chain id in front, where there is one, keeps segment A of chain B from chain A.
+            full = "_".join(filter(str.strip, (name, segment))) if segment else name
+            yield _Part(full, name, members, [atom for atom in behind if not segment or atom.segment == segment])
+
+
+def _first_model(content: Sequence[str]) -> tuple[list[str], set[int], set[str], dict[str, int]]:
+    """Return the file with every line blanked out that is no coordinate of the first model, or a water's.
+
+    With it come the indices of the HETATM after the last TER of their chain, every chain id, and by chain the line at
+    which amino acids first go on after a TER.
+    """
+    end = _end_of_first_model(content)
+    last_ter: dict[str, int] = {}
+    continued: dict[str, int] = {}
+    chain = ""
+    for index, line in enumerate(content[:end]):
+        if line.startswith(_COORDINATES):
+            residue, chain = residue_and_chain(line)
+            # That TER was a break within the chain, if ATOM records go on after it.
+            goes_on = line.startswith("ATOM") and residue not in WATERS and last_ter.pop(chain, None) is not None
+            if goes_on and is_amino_acid(residue, {}):
+                continued.setdefault(chain, index + 1)
+        elif line[:6].rstrip() == "TER":
+            # The short form of TER names no chain and ends the one before it.
+            last_ter[chain] = index
+    model = [
+        line if line.startswith(_COORDINATES) and residue_and_chain(line)[0] not in WATERS else ""
+        for line in content[:end]
+    ]
+    after = {
+        index
+        for index, line in enumerate(model)
+        if line.startswith("HETATM") and index >= last_ter.get(residue_and_chain(line)[1], end)
+    }
+    names = {residue_and_chain(line)[1] for line in content[:end] if line.startswith(_COORDINATES)}
+    return model, after, names, continued
+
+
+def _end_of_first_model(content: Sequence[str]) -> int:
+    models = 0
+    for index, line in enumerate(content):
+        name = line[:6].rstrip()
+        models += name == "MODEL"
+        if name in {"ENDMDL", "END"} or models > 1:
+            return index
+    return len(content)
+
+
+def _atoms(path: Path, model: Sequence[str], after: set[int], names: set[str]) -> _Collector:
+    collector = _Collector(path, model, after, names)
+    if not collector.shown:
+        return collector
+    try:
+        # A number too large becomes infinite, which the check of the backbone refuses.
+        with warnings.catch_warnings(), np.errstate(over="ignore"):
+            # They concern absent occupancies and B factors, which are seen to here; what else Biopython
+            # would drop with a warning is decided by the collector.
+            warnings.simplefilter("ignore", PDBConstructionWarning)
+            # The collector reads the numbers, of which Biopython knows but the decimal ones.
+            lines = (f"{model[index][:22]}   0{model[index][26:]}" for index in collector.shown)
+            PDBParser(PERMISSIVE=True, structure_builder=collector).get_structure("", io.StringIO("\n".join(lines)))
+    except (PDBConstructionException, ValueError, IndexError) as error:
+        raise SourceError(
+            f"{path}:{collector.line} is no valid ATOM or HETATM record ({error}); correct the line."
+        ) from error
+    return collector
+
+
+class _Collector:
+    """Takes the place of Biopython's structure builder, to keep every atom with its line.
+
+    Biopython's own builder drops atoms it finds contradictory and picks the last of several point
+    mutants; here both are settled by `chain.residues`.
+    """
+
+    def __init__(self, path: Path, model: Sequence[str], after: set[int], names: set[str]) -> None:
+        self.path = path
+        self.line = 0
+        self.polymers: defaultdict[str, list[Atom]] = defaultdict(list)
+        self.others: defaultdict[str, list[Atom]] = defaultdict(list)
+        # Every chain id of the model, those of waters alone too.
+        self.names = names
+        # Indices of the lines that Biopython gets.
+        self.shown = [index for index, line in enumerate(model) if line]
+        self._model = model
+        self._after = after
+        self._residue: tuple[str | None, bool] = (None, False)
+
+    def set_line_counter(self, line: int) -> None:
+        self.line = self.shown[line - 1] + 1
+
+    def init_residue(self, _name: str, kind: str, _number: int, insertion_code: str) -> None:
+        self._residue = (insertion_code.strip() or None, kind != " ")
+
+    def init_atom(
+        self,
+        name: str,
+        position: Any,
+        b_factor: float,
+        occupancy: float | None,
+        alternative: str,
+        full_name: str,
+        _serial: int,
+        symbol: str | None,
+    ) -> None:
+        x, y, z = position.tolist()
+        index = self.line - 1
+        # Biopython knows no more than three columns of the one and one of the other.
+        residue, chain = residue_and_chain(self._model[index])
+        insertion_code, hetero = self._residue
+        # Biopython has 0 for a B-factor that is not there.
+        given = bool(self._model[index][60:66].strip())
+        atoms = self.others if index in self._after else self.polymers
+        atoms[chain].append(
+            Atom(
+                author_number(self._model[index][22:26]),
+                insertion_code,
+                residue,
+                hetero,
+                name=name,
+                alternative=alternative.strip(),
+                occupancy=occupancy or 0.0,
+                position=(x, y, z),
+                place=f"{self.path}:{self.line}",
+                element=element(symbol or "", full_name, residue),
+                b_factor=b_factor if given else float("nan"),
+                segment=self._model[index][72:76].strip(),
+            )
+        )
+
+    def init_chain(self, _: str) -> None: ...
+
+    def init_structure(self, _: str) -> None: ...
+
+    def init_model(self, *_: int) -> None: ...
+
+    def init_seg(self, _: str) -> None: ...
+
+    def set_header(self, _: object) -> None: ...
+
+    def get_structure(self) -> None: ...
+
+
+def _chain(path: Path, part: _Part, identifier: str, header: Header) -> tuple[Chain | str, list[Group]]:
+    """Return a chain, the reason where it is no protein, and the groups among its atoms."""
+    name = part.chain
+    where = f"{path} chain {part.id}" if part.id.strip() else str(path)
+    seen, behind = residues(part.polymer), residues(part.behind)
+    names = header.sequences.get(name)
+    known = names is not None
+    body = amino_acids(seen, header.parents) if names is None else _polymer(seen, frozenset(names))
+    strays = behind if names is None else _polymer(behind, frozenset(names))
+    # Sorted out before the placement, which a nucleic acid chain need not survive.
+    found = [residue.name for residue in body] if names is None else names
+    if not (is_protein(found, header.parents) or is_peptide(body)):
+        everything = [*seen, *behind]
+        return why_no_protein(found or of_polymer(seen)), left_over(name, name, everything)
+    polymer = checked(with_strays(body, strays, header.parents, where, declared=known))
+    _check_numbers(polymer)
+    others = left_over(name, name, [*seen, *behind], polymer)
+    names = names or [residue.name for residue in polymer]
+    places = place(names, polymer, header.missing.get(name, []), where) if known else range(len(names))
+    observed = dict(zip(places, polymer, strict=True))
+    return Chain(identifier, where, name, name, names, observed), others
+
+
+def _check_numbers(polymer: Sequence[Residue]) -> None:
+    for residue in polymer:
+        if residue.number >= UNREADABLE:
+            atom = next(iter(residue.named(residue.name).atoms.values()))
+            raise SourceError(
+                f"{atom.place}: the number of residue {residue.name} is neither decimal nor hybrid-36; renumber the "
+                "residues, or give the structure as mmCIF."
+            )
+
+
+def _polymer(observed: Sequence[Residue], names: frozenset[str]) -> list[Residue]:
+    """Leave out the ligands: HETATM residues of names that SEQRES does not list."""
+    return [
+        residue
+        for residue in observed
+        if any(name in names or not variant.hetero for name, variant in residue.variants.items())
+    ]

@@ -1,0 +1,1 @@
+"""What a process needs of its machine: files, temporary folders, time limits, a cluster."""

@@ -1,0 +1,89 @@
+"""A Dask cluster's client, or one sentence why there is none."""
+
+import contextlib
+import logging
+import socket
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from ..errors import AttnstoreError, first_line
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+#: Seconds in which a scheduler may still come up.
+PATIENCE = 10.0
+
+
+@contextlib.contextmanager
+def connected(scheduler: str, error: type[AttnstoreError]) -> "Iterator[Client]":
+    """A client of the scheduler at an address, closed in the end.
+
+    Parameters
+    ----------
+    scheduler : as 'tcp://host:8786'
+    error : what is raised if it cannot be reached, or Dask's distributed is not installed
+    """
+    try:
+        from distributed import Client
+    except ModuleNotFoundError as missing:
+        raise error(f"a Dask cluster needs {missing.name}: pip install 'attnstore[cluster]'.") from missing
+    # That a scheduler is gone is raised, see cluster_errors, and need not be logged as well.
+    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
+    try:
+        _knock(scheduler)
+        client = Client(scheduler, timeout=PATIENCE, set_as_default=False)
+    except (OSError, ValueError, TypeError) as reason:
+        raise error(f"the scheduler {scheduler} cannot be reached: {first_line(reason)}.") from reason
+    with client:
+        yield client
+
+
+@contextlib.contextmanager
+def cluster_errors(scheduler: str, error: type[AttnstoreError], then: str) -> Iterator[None]:
+    """What Dask raises where a scheduler or its workers are lost, as one sentence.
+
+    Parameters
+    ----------
+    scheduler : its address
+    error : what is raised
+    then : what to do, at the end of the sentence
+    """
+    import asyncio
+    from concurrent.futures import CancelledError
+
+    from distributed import KilledWorker
+    from distributed.comm import CommClosedError
+
+    try:
+        yield
+    except KilledWorker as lost:
+        raise error(
+            f"the workers of the Dask scheduler at {scheduler} died again and again in the same task, perhaps for want "
+            f"of memory: {then}."
+        ) from lost
+    # CommClosedError is an OSError, and must not be taken for a disk's.
+    except (CancelledError, asyncio.CancelledError, CommClosedError, TimeoutError) as lost:
+        raise error(f"the connection to the Dask scheduler at {scheduler} was lost: {then}.") from lost
+
+
+def _knock(scheduler: str) -> None:
+    """See that something listens there: a client that fails to connect lingers, and has hung the next one's start."""
+    from distributed.comm.addressing import parse_address, parse_host_port
+    from distributed.comm.registry import get_backend
+
+    scheme, location = parse_address(scheduler)
+    get_backend(scheme)
+    if scheme not in ("tcp", "tls", "ws", "wss"):
+        return
+    place, deadline = parse_host_port(location), time.monotonic() + PATIENCE
+    while True:
+        try:
+            socket.create_connection(place, timeout=PATIENCE).close()
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
+        else:
+            return

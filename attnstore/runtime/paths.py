@@ -1,0 +1,55 @@
+"""Paths as users write them."""
+
+import os
+from pathlib import Path
+
+from ..errors import AttnstoreError
+
+#: What DuckDB reads as a pattern, an option or the end of a folder, in paths of files that it opens itself.
+_SPECIAL = "?*\\"
+
+
+def expanded(path: str | os.PathLike[str]) -> str:
+    """A path, or id of a model, in which a leading "~" is the home folder and "~name" that of a user, as in a shell.
+
+    A file or folder whose name does begin so is reached as "./~name".
+
+    Raises
+    ------
+    AttnstoreError
+        It has a NUL character, as no path has, or is no path at all.
+    """
+    try:
+        given = os.fsdecode(path)
+    except TypeError as error:
+        raise AttnstoreError(f"{path!r} is a {type(path).__name__} and no path: give a str or a Path.") from error
+    if "\0" in given:
+        raise AttnstoreError(f"{given!r} has a NUL character, as no path has; correct it.")
+    return os.path.expanduser(given)
+
+
+def user_path(path: str | os.PathLike[str]) -> Path:
+    """A path that a user gives, see :func:`expanded`.
+
+    One with a colon is made absolute: Arrow and DuckDB read "sqlite:x" as a kind of file system or database.
+    """
+    found = Path(expanded(path))
+    return found.absolute() if ":" in str(found) else found
+
+
+def database_path(path: str | os.PathLike[str]) -> Path:
+    """A path that a user gives for a store or another file of DuckDB's.
+
+    Raises
+    ------
+    AttnstoreError
+        As :func:`expanded`; or DuckDB would read one of its characters as something else, and open another file.
+    """
+    found = user_path(path)
+    special = next((letter for letter in os.path.abspath(found) if letter in _SPECIAL), None)
+    if special is not None:
+        raise AttnstoreError(
+            f"{found} cannot be opened by DuckDB, which takes the {special} in its path for a pattern; rename the "
+            "folder, or give another path."
+        )
+    return found

@@ -1,0 +1,1 @@
+"""Language models: loading, tokens, and their attention as it is computed."""

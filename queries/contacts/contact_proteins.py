@@ -1,0 +1,236 @@
+"""Which proteins contacts are chosen on and which they are evaluated on: never one cluster on both sides."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from ...arguments import check_text
+from ...catalog.quoting import identifier
+from ...catalog.reader import connect
+from ...errors import QueryError
+from ...format.documents import ingest_with, lacking
+from ...runtime import time_limit
+from ..engine.vectors import directory
+from .contact_maps import RANGES, labelled_pairs
+from .contact_tasks import Part
+
+if TYPE_CHECKING:
+    from ...opened import Model, Store
+
+Array = npt.NDArray[Any]
+
+#: Atoms between which a contact can be measured.
+ATOMS = ("cb", "ca")
+
+
+@dataclass(frozen=True, eq=False)
+class Roster:
+    """The proteins that a model holds.
+
+    Attributes
+    ----------
+    store, model : where they lie
+    index : protein_index in the catalog, by id, rising
+    cluster : what stands for each one's cluster, by id
+    cluster_by : 'protein', or the column of `proteins` that says it
+    """
+
+    store: "Store"
+    model: "Model"
+    index: Mapping[str, int]
+    cluster: Mapping[str, str]
+    cluster_by: str
+
+    def clusters_of(self, names: Iterable[str]) -> set[str]:
+        """The clusters of some proteins."""
+        return {self.cluster[name] for name in names}
+
+    def check(self, names: Sequence[str]) -> None:
+        """Raise QueryError unless the model holds each of the proteins, and each is named once."""
+        for name in names:
+            check_text("protein", name)
+            if name not in self.index:
+                raise self.model.without(name)
+        if len(set(names)) < len(names):
+            raise QueryError("a protein is named twice: name each once.")
+
+    def parts(self, names: Sequence[str], atom: str) -> list[Part]:
+        """The proteins by segment, with their coordinates; one read of the catalog."""
+        found = self.coordinates(names, atom)
+        parts = []
+        for segment in self.model.segments:
+            local = [place for place, name in enumerate(segment.proteins.id) if name in found]
+            held = [segment.proteins.id[place] for place in local]
+            stored = segment.proteins.stored[local].tolist()
+            coordinates = [found[name][:length] for name, length in zip(held, stored, strict=True)]
+            if held:
+                clusters = tuple(self.cluster[name] for name in held)
+                parts.append(Part(segment, tuple(local), tuple(coordinates), clusters))
+        return parts
+
+    def coordinates(self, names: Sequence[str], atom: str) -> dict[str, Array]:
+        """Position of an atom in every residue, float32 [length, 3] in Å; NaN where it is unknown."""
+        wanted = pa.table({"protein_index": pa.array([self.index[name] for name in names], pa.int32())})
+        with time_limit.closing(connect(self.store.catalog_path)) as connection:
+            connection.register("wanted", wanted)
+            rows = connection.execute(
+                f"SELECT protein_index, {', '.join(f'{atom}_{axis}' for axis in 'xyz')} FROM residues "
+                "SEMI JOIN wanted USING (protein_index) ORDER BY protein_index, pos"
+            ).fetchnumpy()
+        points = [np.ma.filled(np.ma.asarray(rows[f"{atom}_{axis}"], np.float32), np.nan) for axis in "xyz"]
+        ordered = sorted(names, key=self.index.__getitem__)
+        ends = np.searchsorted(np.asarray(rows["protein_index"]), [self.index[name] for name in ordered], "right")
+        return dict(zip(ordered, np.split(np.stack(points, axis=1), ends[:-1]), strict=True))
+
+
+def roster(store: "Store", model: "Model", cluster_by: str) -> Roster:
+    """The proteins of a model and their clusters.
+
+    Raises
+    ------
+    QueryError
+        If the model holds nothing yet or no codes, or `proteins` has no such column.
+    StoreError
+        If a segment and the catalog contradict one another.
+    """
+    if not model.manifest.segments:
+        raise QueryError(f"model {model.name} has nothing committed yet: run its ingest again.")
+    keep = model.document.keep
+    if "codes" not in keep:
+        why = f"contacts are predicted from codes, and {lacking(model.name, keep, 'codes')}"
+        raise QueryError(f"{why}: {ingest_with(keep, 'codes')}.")
+    path = store.catalog_path
+    catalog = directory(path)
+    for segment in model.segments:
+        catalog.places(segment)
+    with time_limit.closing(connect(path)) as connection:
+        columns = list(catalog.columns.of("protein"))
+        if cluster_by not in (*columns, "protein"):
+            raise QueryError(
+                f"proteins has no column {cluster_by!r} to cluster by: it has {', '.join(columns)}; "
+                "'protein' makes each protein a cluster."
+            )
+        column = "NULL" if cluster_by == "protein" else identifier(cluster_by)
+        rows = connection.execute(
+            f"SELECT id, protein_index, CAST({column} AS VARCHAR) FROM proteins ORDER BY protein_index"
+        ).fetchall()
+    held = [(name, index, cluster) for name, index, cluster in rows if name in model.places]
+    return Roster(
+        store,
+        model,
+        {name: index for name, index, _ in held},
+        # A protein of unknown cluster is one of its own.
+        {name: f"protein {name}" if cluster is None else f"cluster {cluster}" for name, _, cluster in held},
+        cluster_by,
+    )
+
+
+def choose(
+    roster: Roster,
+    select: int | str | Sequence[str],
+    *,
+    seed: int,
+    atom: str,
+    span: str,
+    apart_from: Sequence[str],
+) -> tuple[str, ...]:
+    """The proteins to choose heads, or fit a regression, on, in the order of the catalog.
+
+    Parameters
+    ----------
+    roster : Roster
+    select : how many to draw, each from another cluster; an SQL condition on `proteins`; or ids
+    seed : of the draw
+    atom : 'cb' or 'ca'
+    span : the range in which each must have a known contact
+    apart_from : proteins of whose clusters none is drawn
+
+    Raises
+    ------
+    QueryError
+        If there are none, or fewer than asked for.
+    """
+    if isinstance(select, int) and not isinstance(select, bool):
+        return _draw(roster, select, np.random.default_rng(seed), atom, span, roster.clusters_of(apart_from))
+    if isinstance(select, str):
+        names = _matching(roster, select)
+        names = [name for name, labelled in _labelled(roster, names, atom, span) if labelled]
+    elif not isinstance(select, Sequence):
+        raise QueryError(f"select={select!r} is neither a number of proteins, a condition nor a list of ids.")
+    else:
+        names = list(select)
+        roster.check(names)
+        for name, labelled in _labelled(roster, names, atom, span):
+            if not labelled:
+                raise QueryError(f"protein {name} of select has no known contact at {RANGES[span]}: leave it out.")
+    if not names:
+        raise QueryError(f"select leaves no protein with a known contact at {RANGES[span]}: widen it.")
+    return tuple(sorted(names, key=roster.index.__getitem__))
+
+
+def _draw(
+    roster: Roster, number: int, rng: np.random.Generator, atom: str, span: str, used: set[str]
+) -> tuple[str, ...]:
+    if number < 1:
+        raise QueryError(f"select draws at least 1 protein, not {number}.")
+    drawn: list[str] = []
+    names = list(roster.index)
+    order = [names[place] for place in rng.permutation(len(names))]
+    # By batches: few proteins lack contacts, and most need not be looked at.
+    batch = max(64, 2 * number)
+    for first in range(0, len(order), batch):
+        for name, labelled in _labelled(roster, order[first : first + batch], atom, span):
+            if labelled and roster.cluster[name] not in used:
+                drawn.append(name)
+                used.add(roster.cluster[name])
+                if len(drawn) == number:
+                    return tuple(sorted(drawn, key=roster.index.__getitem__))
+    raise QueryError(
+        f"select asks for {number} proteins of different clusters with a known contact at {RANGES[span]}, "
+        f"and there are {len(drawn)}: ask for fewer."
+    )
+
+
+def _matching(roster: Roster, condition: str) -> list[str]:
+    from ...catalog_sql import duckdb_errors
+
+    # The store's own SQL: a single SELECT, locked in.
+    relation = roster.store.sql(f"SELECT id FROM proteins WHERE (\n{condition}\n) ORDER BY protein_index")
+    with duckdb_errors():
+        rows = relation.fetchall()
+    return [name for (name,) in rows if name in roster.index]
+
+
+def _labelled(roster: Roster, names: Sequence[str], atom: str, span: str) -> Iterable[tuple[str, bool]]:
+    """Each protein and whether it has a known contact in a range, among the residues that the model saw."""
+    found = roster.coordinates(names, atom) if names else {}
+    for name in names:
+        segment, local = roster.model.places[name]
+        pairs = labelled_pairs(found[name][: int(segment.proteins.stored[local])])
+        yield name, bool(pairs.contacts[list(RANGES).index(span)])
+
+
+def keep_apart(roster: Roster, proteins: Sequence[str], chosen: Sequence[str]) -> None:
+    """Raise QueryError if a protein is not held, or is of a cluster that was chosen on."""
+    roster.check(proteins)
+    taken = {roster.cluster[name]: name for name in chosen}
+    for name in proteins:
+        other = taken.get(roster.cluster[name])
+        if other is not None:
+            shared = "itself one that" if name in chosen else f"of the same {roster.cluster_by} as {other}, on which"
+            raise QueryError(
+                f"protein {name} is {shared} heads or coefficients were chosen on: leave it out here, or out of select."
+            )
+
+
+def remaining(roster: Roster, chosen: Sequence[str]) -> list[str]:
+    """The proteins of clusters that were not chosen on; raises QueryError if there is none."""
+    taken = roster.clusters_of(chosen)
+    names = [name for name in roster.index if roster.cluster[name] not in taken]
+    if not names:
+        raise QueryError("every protein is of a cluster that was chosen on: select fewer.")
+    return names

@@ -1,0 +1,105 @@
+"""What contacts come back as: a map of one protein, or precision over many, as xarray objects."""
+
+import pandas as pd
+import xarray as xr
+
+from ...errors import QueryError
+from ..sql.tree import CONTACT_DISTANCE, CONTACT_SEPARATION
+
+
+class ContactMap(xr.DataArray):  # type: ignore[no-untyped-call]
+    """An `xarray.DataArray` [i, j] of scores, symmetric; how it was made stands in its attributes.
+
+    Coordinates: i and j, positions from 0; i_aa, j_aa; i_number, j_number, the authors' numbers, NaN where there is
+    none; distance [i, j], float32 in Å, NaN where it is unknown.
+    """
+
+    __slots__ = ()
+
+    def to_table(self, top: int | None = None) -> pd.DataFrame:
+        """The best-scored pairs six or more apart, best first.
+
+        Parameters
+        ----------
+        top : how many; by default L, the number of residues
+
+        Returns
+        -------
+        pandas.DataFrame
+            i, j, i_aa, j_aa, i_number, j_number, separation, score, distance, contact; NULL is what is not known.
+        """
+        import numpy as np
+
+        if top is not None and top < 1:
+            raise QueryError(f"top is at least 1, not {top}.")
+        length = self.sizes["i"]
+        i, j = np.triu_indices(length, CONTACT_SEPARATION)
+        best = np.argsort(-self.values[i, j], kind="stable")[: length if top is None else top]
+        i, j = i[best], j[best]
+        distance = pd.Series(self["distance"].values[i, j].astype(np.float64)).astype("Float64")
+        return pd.DataFrame(
+            {
+                "i": i,
+                "j": j,
+                "i_aa": self["i_aa"].values[i],
+                "j_aa": self["j_aa"].values[j],
+                "i_number": pd.Series(self["i_number"].values[i]).astype("Int64"),
+                "j_number": pd.Series(self["j_number"].values[j]).astype("Int64"),
+                "separation": j - i,
+                "score": self.values[i, j],
+                "distance": distance,
+                "contact": distance < CONTACT_DISTANCE,
+            }
+        )
+
+
+class ContactEvaluation(xr.Dataset):  # type: ignore[no-untyped-call]
+    """An `xarray.Dataset` of precision by range and length of the list; how it was made stands in its attributes.
+
+    Variables over (range, top), means over the proteins with a known contact in the range:
+
+    - precision, with low and high, a bootstrap interval over clusters, NaN of fewer than five (see
+      :func:`~attnstore.queries.statistics.cluster_intervals.cluster_interval`);
+    - exhausted: proteins with no more pairs than the list asks for, so that any scores would give the same;
+    - random (range): the mean precision of a random order;
+    - proteins (range): how many there are.
+
+    Over proteins: by_protein (protein, range, top), NaN where it has no known contact; pairs and contacts
+    (protein, range), those of known distance.
+
+    Where every head was evaluated, over (layer, head): head_precision (layer, head, range, top), head_low and
+    head_high of the figure that heads are ranked by, head_chosen (that figure on the proteins chosen on), alignment
+    (share of arcs with α ≥ 0.3 and separation ≥ 6 that are contacts, on the same proteins) and arcs (how many).
+    """
+
+    __slots__ = ()
+
+    def to_table(self) -> pd.DataFrame:
+        """A row for each range and length of the list."""
+        columns = ["precision", "low", "high", "random", "proteins", "exhausted"]
+        return self[columns].to_dataframe(["range", "top"]).reset_index()[["range", "top", *columns]]
+
+    @property
+    def heads(self) -> pd.DataFrame:
+        """A row for each head, the most precise first: precision, low, high, chosen, alignment and arcs.
+
+        Raises
+        ------
+        QueryError
+            If heads were not evaluated one by one.
+        """
+        if "head_precision" not in self:
+            raise QueryError("heads are evaluated one by one by method 'head', with neither layer nor head given.")
+        span, top = self.attrs["rank_range"], self.attrs["rank_top"]
+        frame = xr.Dataset(
+            {
+                "precision": self["head_precision"].sel(range=span, top=top, drop=True),
+                "low": self["head_low"],
+                "high": self["head_high"],
+                "chosen": self["head_chosen"],
+                "alignment": self["alignment"],
+                "arcs": self["arcs"],
+            }
+        )
+        table = frame.to_dataframe(["layer", "head"]).reset_index()
+        return table.sort_values(["precision", "layer", "head"], ascending=[False, True, True], ignore_index=True)

@@ -1,0 +1,105 @@
+"""What a probe is to tell: a condition on residues or on pairs, and its known values in each protein."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import sqlglot
+from sqlglot import exp
+from sqlglot.errors import SqlglotError
+
+from ..engine.pairs import NULL, TRUE, AllPairs, evaluate, truth
+from ..engine.vectors import ProteinVectors
+from ..plan.align_plan import one_end
+from ..sql.dialect import PlainDuckDB
+from ..sql.expression import BARE, QUANTITY_NAMES, parse, rendered
+from ..sql.tree import CONTACT_SEPARATION, Columns, Expression
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Condition:
+    """A condition that has been read.
+
+    Attributes
+    ----------
+    text : as it was written
+    expression : Expression
+    of_pairs : whether it depends on both residues of a pair rather than on one
+    """
+
+    text: str
+    expression: Expression
+    of_pairs: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Examples:
+    """The residues, or unordered pairs six or more apart, of one protein of which the condition is known.
+
+    Attributes
+    ----------
+    first : int32 [examples], the residue, or the one of the pair that comes first
+    second : int32 [examples], the other of the pair; None of residues
+    label : bool [examples]
+    """
+
+    first: Array
+    second: Array | None
+    label: Array
+
+    def take(self, rows: Array) -> "Examples":
+        """Some of them."""
+        return Examples(self.first[rows], None if self.second is None else self.second[rows], self.label[rows])
+
+
+def read_condition(text: str, columns: Columns) -> Condition:
+    """Read a condition in the language of `align`, in which a column of residues may stand without an end.
+
+    Parameters
+    ----------
+    text : such as ``ss4 = 'helix'``, ``binding_site`` or ``contact``
+    columns : of the catalog
+
+    Raises
+    ------
+    QueryError
+        If it cannot be read, or names what does not exist.
+    """
+    expression = parse(_with_ends(text, columns), clause="condition", columns=columns)
+    return Condition(text, expression, one_end([expression]) is None)
+
+
+def _with_ends(text: str, columns: Columns) -> str:
+    """The text with `target.` before each bare column of residues; unchanged where it is no expression or has none."""
+    residues = {name.lower() for name in columns.of("target")}
+    try:
+        tree = sqlglot.parse_one(text, dialect=PlainDuckDB)
+    except (SqlglotError, RecursionError):
+        return text  # to be refused in the language's own words
+    bare = [
+        column
+        for column in tree.find_all(exp.Column)
+        if not column.table and column.name.lower() in residues - {*QUANTITY_NAMES, *BARE}
+    ]
+    for column in bare:
+        column.set("table", exp.to_identifier("target"))
+    return rendered(tree) if bare else text
+
+
+def labelled(condition: Condition, vectors: ProteinVectors) -> Examples:
+    """The examples of one protein: residues in their order, pairs by the first residue and then the second.
+
+    A pair's label is the condition's value with the first residue as source and the second as target.
+    """
+    root = condition.expression.root
+    if not condition.of_pairs:
+        codes = np.broadcast_to(evaluate(root, AllPairs(vectors)).ravel(), vectors.length)
+        known = np.flatnonzero(codes != NULL).astype(np.int32)
+        return Examples(known, None, codes[known] == TRUE)
+    first, second = np.triu_indices(vectors.length, CONTACT_SEPARATION)
+    codes = truth(condition.expression, vectors)[second, first]
+    known = codes != NULL
+    return Examples(first[known].astype(np.int32), second[known].astype(np.int32), codes[known] == TRUE)

@@ -1,0 +1,258 @@
+"""Linear probes: how much of a property can be read off each layer (Vig et al. 2021, section on probing)."""
+
+import json
+import operator
+from collections.abc import Mapping, Sequence
+from functools import partial
+from numbers import Integral, Real
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ...arguments import check_text
+from ...catalog.reader import connect
+from ...errors import QueryError
+from ...format.documents import ingest_with, lacking
+from ...runtime import time_limit
+from ...runtime.progress import bar
+from ..engine.schedule import execute
+from ..engine.vectors import directory, evaluate_terms
+from ..provenance import provenance
+from ..sql.dialect import read
+from ..sql.literals import warn_of_case
+from ..statistics.clusters import read_keys
+from .features import Source
+from .labels import read_condition
+from .probe_result import Probing, summarise
+from .probe_split import Split
+from .probe_tasks import DIVISORS, Metric, Part, Performance, Probe, count, gather, measure
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+    from ...opened import Model, Store
+
+#: What a model must have kept for each kind of probe, and why nothing else will do.
+_TIERS: Mapping[Source, tuple[str, str]] = {
+    "embeddings": ("hidden", "representations of residues are probed from hidden"),
+    "attention": ("codes", "attention is probed from codes, which hold every weight; arcs lack those below the floor"),
+}
+#: The layer from which on there is one: the first layer is given embeddings before anything attends.
+_FIRST: Mapping[Source, int] = {"embeddings": -1, "attention": 0}
+METRICS = ("auto", "f1", "precision")
+#: Examples that a probe learns from.
+EXAMPLES = 1 << 17
+#: A property of residues that fewer have is measured by the best-scored residues, as binding sites are in the paper.
+_RARE = 0.1
+
+
+@time_limit.limited
+def probe(
+    store: "Store",
+    condition: str,
+    *,
+    metric: str = "auto",
+    sources: Sequence[str] = ("embeddings", "attention"),
+    cluster_by: str = "protein",
+    test_share: float = 0.2,
+    examples: int = EXAMPLES,
+    balanced: bool = False,
+    model: str | None = None,
+    level: float = 0.95,
+    replicates: int = 1000,
+    seed: int = 0,
+    scheduler: "str | Client | None" = None,
+    progress: bool = False,
+    timeout: float | None = None,
+) -> Probing:
+    """Train a linear classifier of a property on each layer, and measure it on other proteins.
+
+    The embedding probe sees what a layer hands on, the attention probe the weights of the layer's heads; see
+    :class:`~attnstore.queries.probe.features.Embeddings` and
+    :class:`~attnstore.queries.probe.features.Attention`. The classifier is scikit-learn's logistic regression
+    (C = 1) on standardised features. Pairs are unordered and six or more apart, as in the paper.
+
+    Parameters
+    ----------
+    store : Store
+    condition : what is to be told: an SQL condition on columns of residues (``ss4 = 'helix'``, ``binding_site``,
+        ``rsa < 0.2``) or on pairs in the language of `align` (``contact``, ``distance < 12``, ``pair.bond``); residues
+        or pairs for which it is NULL take no part
+    metric : 'f1', 'precision' (of the best-scored L/5 pairs or L/20 residues of each protein, L being its length), or
+        'auto': as in the paper precision of pairs, F1 of residues, but precision where fewer than a tenth of those
+        learnt from are true
+    sources : 'embeddings', 'attention' or both
+    cluster_by : 'protein', or a column of proteins, such as a sequence cluster: learnt from and tested on are
+        different clusters, and the bootstrap draws them; where it is NULL a protein stands alone
+    test_share : expected share of clusters that are tested on, see
+        :func:`~attnstore.queries.probe.probe_split.tested`
+    examples : residues or pairs to learn from, drawn evenly where there are more; they bound the memory taken
+    balanced : weigh true and false examples so that both count as much (scikit-learn's 'balanced'); the paper does not
+    model : name; may be left out where the store has one
+    level, replicates : of the bootstrap intervals over the clusters tested on
+    seed : of the clusters tested on, of the draw of examples and of the bootstrap
+    scheduler : a Dask client or a scheduler's address; by default threads
+    progress : draw a progress bar on standard error
+    timeout : seconds that the answer may take; None for any number
+
+    Returns
+    -------
+    Probing
+        An `xarray.Dataset` over (probe, layer).
+
+    Raises
+    ------
+    QueryError
+        If the condition cannot be read, the model lacks what is probed, or there is nothing to learn or to test on.
+    StoreError
+        If what is read is damaged.
+    """
+    check_text("condition", condition)
+    check_text("cluster_by", cluster_by)
+    chosen = store.model(model)
+    sources = [sources] if isinstance(sources, str) else sources
+    asked = _check(chosen, metric, sources, test_share, examples, level, replicates, seed)
+    parts, catalog = _parts(store, chosen, condition, cluster_by)
+    counts = execute([partial(count, part) for part in parts], operator.add, scheduler=scheduler)
+    split = Split.draw(parts, catalog, counts, share=test_share, examples=examples, seed=seed)
+    split.check(condition)
+    of_pairs = parts[0].condition.of_pairs
+    used = _metric(metric, of_pairs, split.true_share)
+
+    def tested(learnt: Probe | None) -> Performance:
+        tasks = [
+            partial(measure, part, split.tested_in(number), learnt, used, replicates, seed)
+            for number, part in enumerate(parts)
+        ]
+        return execute(tasks, Performance.combine, scheduler=scheduler)
+
+    places = [(source, layer) for source in asked for layer in range(_FIRST[source], chosen.document.layers)]
+    found: dict[tuple[str, int], Performance] = {}
+    with bar(len(places), "probe", shown=progress, leave=False) as counted:
+        for source, layer in places:
+            found[source, layer] = tested(_learn(parts, split, source, layer, balanced, scheduler))
+            counted.update()
+    attributes = {
+        "condition": condition,
+        "of": "pairs" if of_pairs else "residues",
+        "metric": used,
+        "list": "" if used == "f1" else f"L/{DIVISORS['pairs' if of_pairs else 'residues']}",
+        "chance": tested(None).ratio,
+        "model": chosen.name,
+        "cluster_by": cluster_by,
+        "test_share": test_share,
+        "balanced": int(balanced),
+        "level": level,
+        "replicates": replicates,
+        "seed": seed,
+        **split.summary,
+    }
+    # Attributes of a NetCDF file are text and numbers.
+    origin = provenance(store, [chosen.name])
+    attributes |= {key: value if isinstance(value, str) else json.dumps(value) for key, value in origin.items()}
+    return summarise(found, level, split.by_protein(parts), attributes)
+
+
+def _check(
+    model: "Model",
+    metric: str,
+    sources: Sequence[str],
+    test_share: float,
+    examples: int,
+    level: float,
+    replicates: int,
+    seed: int,
+) -> list[Source]:
+    """What is probed, embeddings first; raises QueryError where an option cannot be or the model lacks what is read."""
+    if metric not in METRICS:
+        raise QueryError(f"metric is one of {', '.join(METRICS)}, not {metric!r}.")
+    if (
+        not isinstance(sources, Sequence)
+        or not sources
+        or len(set(sources)) < len(sources)
+        or not set(sources) <= set(_TIERS)
+    ):
+        raise QueryError(f"sources are {', '.join(_TIERS)}, one or both, each once, not {sources!r}.")
+    wholes: tuple[tuple[str, Any, int], ...] = (
+        ("examples", examples, 2),
+        ("replicates", replicates, 1),
+        ("seed", seed, 0),
+    )
+    for name, value, least in wholes:
+        if not isinstance(value, Integral) or not least <= int(value) < 2**128:
+            raise QueryError(f"{name} is a whole number from {least} on, not {value!r}.")
+    shares: tuple[tuple[str, Any], ...] = (("test_share", test_share), ("level", level))
+    for name, share in shares:
+        if not isinstance(share, Real) or not 0 < float(share) < 1:
+            raise QueryError(f"{name} lies between 0 and 1, not at {share!r}.")
+    if not model.manifest.segments:
+        raise QueryError(f"model {model.name} has nothing committed yet: run its ingest again.")
+    keep, asked = model.document.keep, [source for source in _TIERS if source in sources]
+    for source in asked:
+        tier, why = _TIERS[source]
+        if tier not in keep:
+            others = [other for other, (needed, _) in _TIERS.items() if needed in keep]
+            instead = f"; or probe {others[0]} alone with sources={others[:1]!r}" if others else ""
+            raise QueryError(f"{why}, and {lacking(model.name, keep, tier)}: {ingest_with(keep, tier)}{instead}.")
+    return asked
+
+
+def _parts(store: "Store", model: "Model", text: str, cluster_by: str) -> tuple[list[Part], list[int]]:
+    """The segments, and the place in the catalog of each of their proteins in turn."""
+    path = store.catalog_path
+    catalog = directory(path)
+    with time_limit.closing(connect(path)) as connection:
+        condition = read_condition(text, catalog.columns)
+        warn_of_case(connection, [read(condition.expression.text)], catalog.columns)
+        keys = read_keys(connection, cluster_by)
+        vectors = evaluate_terms(connection, [condition.expression])
+    parts, order = [], []
+    for segment in model.segments:
+        places = catalog.places(segment)
+        clusters = tuple(keys[place] for place in places)
+        own = vectors.select(places, segment.proteins.stored.tolist())
+        parts.append(Part(condition, segment, own, clusters))
+        order += places
+    return parts, order
+
+
+def _metric(asked: str, of_pairs: bool, true_share: float) -> Metric:
+    if asked == "auto":
+        return "precision" if of_pairs or true_share < _RARE else "f1"
+    return "f1" if asked == "f1" else "precision"
+
+
+def _learn(
+    parts: Sequence[Part],
+    split: Split,
+    source: Source,
+    layer: int,
+    balanced: bool,
+    scheduler: "str | Client | None",
+) -> Probe:
+    """Fit the classifier of a layer: its scaling is folded into its weights."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.preprocessing import StandardScaler
+    from threadpoolctl import threadpool_limits
+
+    tasks = [partial(gather, part, split.learnt_in(number), source, layer) for number, part in enumerate(parts)]
+    found = execute(tasks, operator.add, scheduler=scheduler)
+    label = np.concatenate([own for _, own in found])
+    if label.all() or not label.any():
+        what = "false" if label.any() else "true"
+        raise QueryError(f"none of the {label.size:,} examples drawn is {what}: draw more (examples={4 * label.size}).")
+    table = np.empty((label.size, found[0][0].shape[1]), np.float32)
+    scaler = StandardScaler(copy=False)
+    for features, _ in found:
+        scaler.partial_fit(features)
+    end = len(table)
+    while found:  # what is copied into the table is let go
+        features, _ = found.pop()
+        table[end - len(features) : end] = scaler.transform(features)
+        end -= len(features)
+    classifier = LogisticRegression(class_weight="balanced" if balanced else None, max_iter=1000)
+    # On one thread sums are always taken in the same order: the same numbers on every run.
+    with threadpool_limits(1):
+        classifier.fit(table, label)
+    weights = classifier.coef_[0].astype(np.float64) / scaler.scale_
+    return Probe(source, layer, weights, float(classifier.intercept_[0] - weights @ scaler.mean_))

@@ -1,0 +1,127 @@
+"""What a probe comes back as: an xarray Dataset that can be drawn."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from xarray.plot.accessor import DatasetPlotAccessor
+
+from ...runtime.drawing import load_matplotlib
+from ..statistics.cluster_intervals import cluster_interval, difference_interval
+from .probe_tasks import Performance
+
+#: Columns of the table form, in order.
+COLUMNS = ("score", "low", "high", "difference", "difference_low", "difference_high")
+
+
+class ProbingPlot(DatasetPlotAccessor):
+    """``result.plot()`` draws the curves; xarray's own ``result.plot.scatter`` and the like stay."""
+
+    _ds: xr.Dataset
+
+    def __call__(self, *, title: str | None = None, one_based: bool = False) -> Any:
+        """Score against layer, and below the difference from the layer before.
+
+        Parameters
+        ----------
+        title : what to write above; by default the question
+        one_based : number layers from 1, as the paper does
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+        """
+        load_matplotlib()
+        from .probe_plot import plot_probes
+
+        return plot_probes(self._ds, title=title, one_based=one_based)
+
+
+class Probing(xr.Dataset):  # type: ignore[no-untyped-call]
+    """An `xarray.Dataset` over (probe, layer): how well a property is told from each layer, on held-out clusters.
+
+    Coordinates: probe, 'embeddings' and 'attention'; layer, from 0, and −1 for what the first layer is given; hidden
+    (layer), the number of the same representations in ``store.hidden``.
+
+    Variables over (probe, layer), NaN of attention before the first layer:
+
+    - score, with low and high, a bootstrap interval over the clusters tested on, NaN of fewer than five
+      (:func:`~attnstore.queries.statistics.cluster_intervals.cluster_interval`);
+    - difference from the layer before, with difference_low and difference_high, of the same replicates (the
+      differential performance of Vig et al. 2021;
+      :func:`~attnstore.queries.statistics.cluster_intervals.difference_interval`).
+
+    Over proteins with known values: tested, whether it was tested on rather than learnt from.
+
+    The attribute `chance` is what no knowledge scores: the expectation of a random order, or the F1 of calling
+    everything true.
+    """
+
+    __slots__ = ()
+
+    @property
+    def plot(self) -> ProbingPlot:  # type: ignore[override]
+        """Draw the curves."""
+        return ProbingPlot(self)
+
+    def to_table(self) -> pd.DataFrame:
+        """A row for each probe and layer."""
+        frame = self[list(COLUMNS)].to_dataframe(["probe", "layer"]).reset_index()
+        return frame.dropna(subset="score")[["probe", "layer", *COLUMNS]].reset_index(drop=True)
+
+
+def score_words(attrs: dict[str, Any]) -> str:
+    """What is measured: 'F1', or of which list the precision is."""
+    if attrs["metric"] == "f1":
+        return "F1"
+    return f"precision of the best {attrs['list']} {attrs['of']}"
+
+
+def summarise(
+    found: Mapping[tuple[str, int], Performance], level: float, tested: Mapping[str, bool], attributes: dict[str, Any]
+) -> Probing:
+    """Scores and differences with their intervals.
+
+    Parameters
+    ----------
+    found : by probe and layer; of each probe a run of layers
+    level : confidence of the intervals
+    tested : by protein
+    """
+    probes = list(dict.fromkeys(probe for probe, _ in found))
+    layers = sorted({layer for _, layer in found})
+    shape = len(probes), len(layers)
+    variables = {name: np.full(shape, np.nan) for name in COLUMNS}
+    for (probe, layer), performance in found.items():
+        place = probes.index(probe), layers.index(layer)
+        variables["score"][place] = performance.ratio
+        low, high = cluster_interval(
+            performance.bootstrap,
+            performance.numerator,
+            performance.denominator,
+            performance.holders.finalise()[0],
+            level,
+        )
+        variables["low"][place], variables["high"][place] = float(low), float(high)
+        if (before := found.get((probe, layer - 1))) is not None:
+            variables["difference"][place] = performance.ratio - before.ratio
+            ends = difference_interval(
+                (performance.bootstrap, performance.numerator, performance.denominator),
+                (before.bootstrap, before.numerator, before.denominator),
+                min(int(one.holders.finalise()[0]) for one in (performance, before)),
+                level,
+            )
+            variables["difference_low"][place], variables["difference_high"][place] = ends
+    return Probing(
+        {name: (("probe", "layer"), values) for name, values in variables.items()}
+        | {"tested": ("protein", list(tested.values()))},
+        coords={
+            "probe": probes,
+            "layer": layers,
+            "hidden": ("layer", [layer + 1 for layer in layers]),
+            "protein": list(tested),
+        },
+        attrs=attributes,
+    )

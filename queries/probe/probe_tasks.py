@@ -1,0 +1,168 @@
+"""What one segment says of a probe: its examples, those that are learnt from, and how well it does on others."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from ...format.segment import Segment
+from ..engine.vectors import SegmentVectors
+from ..statistics.bootstrap import PoissonBootstrap, replicate_weights
+from ..statistics.clusters import Clusters
+from ..statistics.holders import Holders
+from .features import Source, read_layer
+from .labels import Condition, labelled
+
+Array = npt.NDArray[Any]
+Metric = Literal["f1", "precision"]
+
+#: The lists of the best-scored hold L divided by this: of residues and of pairs, as in Vig et al. 2021.
+DIVISORS = {"residues": 20, "pairs": 5}
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """The proteins of one segment; what a task is given.
+
+    Attributes
+    ----------
+    condition : what is to be told
+    segment : Segment
+    vectors : of the segment's proteins, in its order
+    clusters : which cluster each is of
+    """
+
+    condition: Condition
+    segment: Segment
+    vectors: SegmentVectors
+    clusters: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A linear classifier of what one layer holds: score = features · weights + intercept, true above 0.
+
+    Attributes
+    ----------
+    source, layer : what it sees, as in `features`
+    weights : float64 [features]
+    intercept : float
+    """
+
+    source: Source
+    layer: int
+    weights: Array
+    intercept: float
+
+
+def count(part: Part) -> list[tuple[int, int]]:
+    """Number of examples of each protein, and of those that are true."""
+    labels = [labelled(part.condition, vectors).label for vectors in part.vectors.proteins()]
+    return [(label.size, int(label.sum())) for label in labels]
+
+
+def gather(part: Part, chosen: Mapping[int, Array], source: Source, layer: int) -> list[tuple[Array, Array]]:
+    """Features, float32 [examples, features], and labels of what is learnt from, by protein.
+
+    Parameters
+    ----------
+    chosen : rows among the examples of each protein that has any, by its index in the segment
+    """
+    if not chosen:
+        return []
+    held, proteins = read_layer(part.segment, source, layer), part.vectors.proteins()
+    found = []
+    for local, rows in chosen.items():
+        examples = labelled(part.condition, proteins[local]).take(rows)
+        found.append((held.features(local, examples), examples.label))
+    return found
+
+
+@dataclass(frozen=True, eq=False)
+class Performance:
+    """How well a probe does, as a ratio of sums over proteins.
+
+    Attributes
+    ----------
+    numerator, denominator : F1 = 2TP / (2TP + FP + FN); precision = true ones listed / ones listed
+    bootstrap : of the ratio, over clusters
+    holders : clusters that the denominator counts
+    """
+
+    numerator: float
+    denominator: float
+    bootstrap: PoissonBootstrap
+    holders: Holders
+
+    @property
+    def ratio(self) -> float:
+        """The score; NaN where the denominator is 0, as F1 is where nothing is true and nothing called so."""
+        return self.numerator / self.denominator if self.denominator else float("nan")
+
+    def combine(self, other: "Performance") -> "Performance":
+        """That on both tasks' proteins."""
+        return Performance(
+            self.numerator + other.numerator,
+            self.denominator + other.denominator,
+            self.bootstrap.combine(other.bootstrap),
+            self.holders.combine(other.holders),
+        )
+
+
+def measure(
+    part: Part, proteins: tuple[int, ...], probe: Probe | None, metric: Metric, replicates: int, seed: int
+) -> Performance:
+    """Measure a probe on some proteins of a part.
+
+    Parameters
+    ----------
+    proteins : indices in the segment
+    probe : Probe; None for what is expected of one that knows nothing: of lists, a random order; of F1, that
+        everything is called true, for which F1 is the largest
+    """
+    vectors = part.vectors.proteins()
+    held = read_layer(part.segment, probe.source, probe.layer) if probe is not None and proteins else None
+    sums = np.zeros((len(proteins), 2))
+    for place, local in enumerate(proteins):
+        examples = labelled(part.condition, vectors[local])
+        if not examples.label.size:
+            continue
+        found = np.ones(examples.label.size)
+        if probe is not None and held is not None:
+            found = held.scores(local, examples, probe.weights, probe.intercept)
+        if metric == "f1":
+            sums[place] = _agreement(found > 0, examples.label)
+        else:
+            divisor = DIVISORS["residues" if examples.second is None else "pairs"]
+            sums[place] = listed(found, examples.label, max(1, vectors[local].length // divisor))
+    clusters = tuple(part.clusters[local] for local in proteins)
+    weights = replicate_weights(clusters, replicates, seed)
+    numerator, denominator = sums.T
+    return Performance(
+        float(numerator.sum()),
+        float(denominator.sum()),
+        PoissonBootstrap.partial(numerator, denominator, weights),
+        # Any cluster may have proteins in other parts.
+        Holders.partial(Clusters(clusters, np.ones(len(clusters), bool)), (denominator > 0).astype(np.uint8)),
+    )
+
+
+def _agreement(called: Array, label: Array) -> tuple[float, float]:
+    """2TP and 2TP + FP + FN."""
+    return 2.0 * np.count_nonzero(called & label), float(np.count_nonzero(called) + np.count_nonzero(label))
+
+
+def listed(found: Array, label: Array, size: int) -> tuple[float, float]:
+    """True ones among the best-scored, and how many are listed: `size`, or all where there are fewer.
+
+    Of those that tie for the last places the expected number counts.
+    """
+    # Here, because importing numba takes longer than reading a condition.
+    from ..contacts.contact_kernels import precisions
+
+    size = min(size, label.size)
+    precision = np.empty((1, 1))
+    precisions(found, label, np.array([[0, label.size]]), np.array([size]), precision)
+    return float(np.nan_to_num(precision[0, 0])) * size, float(size)

@@ -1,0 +1,176 @@
+"""Several models of a store side by side: trained ones, and those with random weights or shuffled sequences."""
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from ...catalog.quoting import literal
+from ...errors import QueryError
+from .asking import Settings
+from .depth import Depth, depth
+from .measures import Measured, measure
+from .questions import Question
+
+if TYPE_CHECKING:
+    from ...format.documents import ModelDocument
+    from ...opened import Store
+
+_RANDOM = {"weights": "random weights", "sequence": "shuffled sequences"}
+
+
+def model_label(document: "ModelDocument") -> str:
+    """A model's name, with what is random in it."""
+    random = _RANDOM.get(document.randomize or "")
+    return f"{document.name} ({random}, seed {document.seed})" if random else document.name
+
+
+@dataclass(frozen=True, eq=False)
+class Compared:
+    """One model's answer to one question, on the proteins that all models hold.
+
+    Attributes
+    ----------
+    model : name
+    layers : of the model
+    measured : Measured
+    depth : of all heads; None of an amino acid
+    """
+
+    model: str
+    layers: int
+    measured: Measured
+    depth: Depth | None
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """Models on the same proteins.
+
+    Attributes
+    ----------
+    labels : of the models, by name
+    proteins : how many all of them hold
+    unlike : of how many of these they saw different lengths, one having cut them shorter than another
+    among : the condition on proteins that keeps to them; None where every model holds just these
+    rows : one for each question and model
+    """
+
+    labels: Mapping[str, str]
+    proteins: int
+    unlike: int
+    among: str | None
+    rows: Sequence[Compared]
+
+    def of(self, key: str) -> list[Compared]:
+        """The models' answers to one question."""
+        return [row for row in self.rows if row.measured.question.key == key]
+
+    @property
+    def questions(self) -> list[Question]:
+        """In the order in which they were asked."""
+        return list({row.measured.question.key: row.measured.question for row in self.rows}.values())
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """A row for each question and model: :func:`best_heads`."""
+        return best_heads([(self.labels[row.model], row.layers, row.measured, row.depth) for row in self.rows])
+
+
+def best_heads(rows: Iterable[tuple[str, int, Measured, Depth | None]]) -> pd.DataFrame:
+    """A row for each answer of a model: its best head, picked and measured on different clusters, and its centre.
+
+    Parameters
+    ----------
+    rows : the model's label, its number of layers, the answer, and the property's course, None of an amino acid
+
+    Returns
+    -------
+    pandas.DataFrame
+        Of the best head layer, head, share with its interval, count of total arcs, the number of clusters that hold
+        them, background and enrichment;
+        `relative_centre` is the centre of gravity with the first layer at 0 and the last at 1.
+    """
+    numbers = ("share", "bootstrap_low", "bootstrap_high", "background", "enrichment")
+    counts = ("count", "total", "clusters")
+    table = []
+    for label, layers, one, course in rows:
+        best = {} if one.best is None else one.best.to_dict()
+        centre = course.centre if course is not None else math.nan
+        table.append(
+            {
+                "model": label,
+                "property": one.question.label,
+                "key": one.question.key,
+                "layer": best.get("layer"),
+                "head": best.get("head"),
+                **{name: best.get(name, math.nan) for name in numbers},
+                **{name: best.get(name) for name in counts},
+                "centre": centre,
+                "relative_centre": centre / (layers - 1) if layers > 1 else math.nan,
+            }
+        )
+    columns = ["model", "property", "key", "layer", "head", *numbers, *counts, "centre", "relative_centre"]
+    types: Any = dict.fromkeys(["layer", "head", *counts], "Int64") | dict.fromkeys([*numbers, *columns[-2:]], float)
+    return pd.DataFrame(table, columns=columns).astype(types)
+
+
+def shared_proteins(store: "Store", models: Sequence[str]) -> tuple[int, int, str | None]:
+    """The proteins that all of some models hold.
+
+    Returns
+    -------
+    number : of them
+    unlike : how many of them the models saw different lengths of, one having cut them shorter than another
+    among : the condition that keeps to them; None where every model holds just these
+    """
+    held = [
+        {name: int(segment.proteins.stored[index]) for name, (segment, index) in store.models[model].places.items()}
+        for model in models
+    ]
+    shared = set(held[0]).intersection(*held[1:])
+    others = set().union(*held) - shared
+    unlike = sum(len({lengths[name] for lengths in held}) > 1 for name in shared)
+    if not others:
+        return len(shared), unlike, None
+    names, operator = (shared, "IN") if len(shared) <= len(others) else (others, "NOT IN")
+    listed = ", ".join(map(literal, sorted(names)))
+    return len(shared), unlike, f"protein.id {operator} ({listed})"
+
+
+def compare(
+    store: "Store",
+    models: Sequence[str],
+    measured: Mapping[str, Sequence[Measured]],
+    settings: Settings,
+    done: Callable[[], object],
+) -> Comparison:
+    """Compare models on the proteins that all of them hold.
+
+    Parameters
+    ----------
+    store : Store
+    models : names, two or more
+    measured : each model's answers on all its proteins; asked again where these are not just the shared ones
+    settings : Settings
+    done : called after each question
+
+    Raises
+    ------
+    QueryError
+        If the models share no protein.
+    """
+    number, unlike, among = shared_proteins(store, models)
+    if not number:
+        raise QueryError("the models share no protein")
+    rows = []
+    for name in models:
+        for one in measured[name]:
+            again = one if among is None else measure(store, name, one.question, replace(settings, paper=False), among)
+            course = depth(one.question, again.whole.result) if again.whole is not None else None
+            rows.append(Compared(name, store.models[name].document.layers, again, course))
+            done()
+    labels = {name: model_label(store.models[name].document) for name in models}
+    return Comparison(labels, number, unlike, among, rows)

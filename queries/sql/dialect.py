@@ -1,0 +1,433 @@
+"""What of DuckDB's SQL a clause may use, asked of DuckDB itself.
+
+The clause is split on sqlglot's syntax tree but it means what DuckDB takes it to mean. So DuckDB's own
+parser says which functions are called, DuckDB's catalogue says what they are, DuckDB's binder gives the
+types, and the two parsers must agree on the structure: where they differ (`x BETWEEN SYMMETRIC a AND b`,
+`x IN [1, NULL]`) the answer could be silently wrong.
+"""
+
+import atexit
+import json
+import os
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import lru_cache
+from typing import Any, ClassVar
+
+import duckdb
+from sqlglot.dialects.duckdb import DuckDB
+from sqlglot.parsers.duckdb import DuckDBParser
+
+from ...catalog.connection import Limits, open_in_memory
+from ...catalog.quoting import identifier
+from ...runtime import time_limit
+from ...runtime.faults import machine_error
+from .tree import QUANTITIES, Columns
+
+# Consistent according to DuckDB's catalogue, and yet not a property of the data.
+_DENIED = {
+    "age",
+    "error",
+    "json_deserialize_sql",
+    "json_serialize_plan",
+    "json_serialize_sql",
+    "parse_duckdb_log_message",
+    "version",
+    "write_log",
+}
+# Macros read the session, the catalogue and the clock more often than not: only these are let through.
+_MACROS = {"date_add", "days_in_month", "fdiv", "fmod", "if", "nullif", "split_part"}
+_MACRO_PREFIXES = ("array_", "list_", "md5_number_")
+
+_REFUSED_CLASSES = {
+    "SUBQUERY": "a subquery",
+    "WINDOW": "a window function",
+    "STAR": "*",
+    "PARAMETER": "a parameter",
+    "POSITIONAL_REFERENCE": "a positional reference",
+    "LAMBDA": "a lambda function",
+    "DEFAULT": "DEFAULT",
+    # The order of codes would follow the bytes, not the collation.
+    "COLLATE": "COLLATE",
+}
+# Operators of other languages.
+_SPELT = {"&&": "AND", "=>": ">=", "!": "NOT", "===": "=", "=<": "<="}
+_TABLES = {"source", "target", "protein", "listed", "pair"}
+
+# DuckDB parses these as a different node than their spelling with NOT.
+_NEGATED = {
+    "OPERATOR_IS_NOT_NULL": "OPERATOR_IS_NULL",
+    "COMPARE_NOT_IN": "COMPARE_IN",
+    "COMPARE_NOT_BETWEEN": "COMPARE_BETWEEN",
+    "COMPARE_DISTINCT_FROM": "COMPARE_NOT_DISTINCT_FROM",
+}
+_NEGATED_FUNCTIONS = {"!~~": "~~", "!~~*": "~~*"}
+_NOT_STRUCTURE = {
+    "alias",
+    "catalog",
+    "class",
+    "distinct",
+    "export_state",
+    "filter",
+    "is_operator",
+    "order_bys",
+    "qualified_name",
+    "query_location",
+    "query_location_length",
+    "schema",
+}
+
+
+class PlainDuckDB(DuckDB):
+    """sqlglot's DuckDB, but a call of a function is rendered back under the name it was written with.
+
+    sqlglot would write log2(x) as LOG(2, x), which is not the same to the last bit.
+    """
+
+    class Parser(DuckDBParser):
+        FUNCTIONS: ClassVar = {
+            name: DuckDBParser.FUNCTIONS[name]
+            for name in ("ABS", "CEIL", "CEILING", "COALESCE", "FLOOR", "GREATEST", "IFNULL", "LEAST")
+        }
+
+
+class RefusalError(Exception):
+    """A clause that cannot be answered: (problem, cure), to be told with the clause quoted."""
+
+
+@dataclass(frozen=True)
+class Functions:
+    """DuckDB's built-in functions: name to types, the names that are allowed, and aliases."""
+
+    types: Mapping[str, frozenset[str]]
+    allowed: frozenset[str]
+    alias_of: Mapping[str, str]
+
+
+_lock = threading.RLock()
+
+#: Bytes for parsing and typing, and for functions of the weight.
+_MEMORY = 1 << 30
+
+
+def _memory() -> duckdb.DuckDBPyConnection:
+    connection = open_in_memory(Limits(_MEMORY, disk=0), threads=1)
+    connection.execute("SET enable_external_access = false")
+    return connection
+
+
+@lru_cache(maxsize=1)
+def _parser() -> duckdb.DuckDBPyConnection:
+    return _memory()
+
+
+@contextmanager
+def locked_parser() -> Iterator[duckdb.DuckDBPyConnection]:
+    """A DuckDB without data or access to any, to parse with; one thread at a time."""
+    with _lock:
+        if time_limit.is_left_behind(_parser()):
+            _parser.cache_clear()
+        yield _parser()
+
+
+@lru_cache(maxsize=1)
+def functions() -> Functions:
+    """DuckDB's built-in functions, read once per process."""
+    with _lock:
+        rows = (
+            _parser()
+            .execute(
+                "SELECT lower(function_name), function_type, any_value(lower(alias_of)),"
+                " bool_and(coalesce(stability, 'CONSISTENT') = 'CONSISTENT'"
+                " AND NOT coalesce(has_side_effects, FALSE))"
+                " FROM duckdb_functions() GROUP BY ALL"
+            )
+            .fetchall()
+        )
+    types: dict[str, frozenset[str]] = {}
+    for name, kind, *_ in rows:
+        types[name] = types.get(name, frozenset()) | {kind}
+    allowed = {
+        name
+        for name, kind, _, consistent in rows
+        if (kind == "scalar" and consistent and not name.startswith(("__", "current_")))
+        or (kind == "macro" and (name in _MACROS or name.startswith(_MACRO_PREFIXES)))
+    }
+    aliases = {name: alias for name, kind, alias, _ in rows if kind == "scalar" and alias}
+    return Functions(types, frozenset(allowed - _DENIED), aliases)
+
+
+def serialised(sql: str) -> Any:
+    """What DuckDB's parser makes of SQL: the caller's own, to change."""
+    return json.loads(_serialised(sql))
+
+
+@lru_cache(maxsize=1 << 12)
+def _serialised(sql: str) -> str:
+    with locked_parser() as parser:
+        ((text,),) = parser.execute("SELECT json_serialize_sql(?::VARCHAR)", [sql]).fetchall()
+    return str(text)
+
+
+def read(sql: str) -> Any:
+    """DuckDB's syntax tree of one expression.
+
+    Parameters
+    ----------
+    sql : str
+        The expression.
+
+    Returns
+    -------
+    dict
+        The node as `json_serialize_sql` writes it.
+
+    Raises
+    ------
+    RefusalError
+        It does not parse.
+    """
+    # The line break ends a trailing comment, which would otherwise swallow the parenthesis.
+    tree = serialised(f"SELECT ({sql}\n)")
+    if tree["error"]:
+        raise RefusalError(f"DuckDB cannot parse it ({tree['error_message']})", "write one SQL expression")
+    statements = tree["statements"]
+    if len(statements) != 1 or len(statements[0]["node"].get("select_list", ())) != 1:
+        raise RefusalError("it is not one expression", "write one SQL expression")
+    return statements[0]["node"]["select_list"][0]
+
+
+def walk(value: Any) -> Iterator[dict[str, Any]]:
+    """Every expression in a tree of DuckDB's parser."""
+    if isinstance(value, dict):
+        if "class" in value:
+            yield value
+        for child in value.values():
+            yield from walk(child)
+    elif isinstance(value, list):
+        for child in value:
+            yield from walk(child)
+
+
+def check(tree: Any) -> None:
+    """Refuse what is not a scalar expression over its columns.
+
+    Parameters
+    ----------
+    tree : dict
+        From `read`.
+
+    Raises
+    ------
+    RefusalError
+        A subquery, aggregate, window or table function, `*`, parameter, lambda, collation, or a function
+        that is unknown, reads outside data, or does not always answer the same.
+    """
+    for node in walk(tree):
+        if node["class"] in _REFUSED_CLASSES:
+            raise RefusalError(
+                f"it uses {_REFUSED_CLASSES[node['class']]}",
+                "use scalar functions and operators over source.<column>, target.<column>, protein.<column>",
+            )
+        if node["class"] == "FUNCTION":
+            check_function(node)
+
+
+def check_function(node: Mapping[str, Any]) -> None:
+    """Refuse a call of what is no scalar function of its arguments alone.
+
+    Parameters
+    ----------
+    node : dict
+        Of class FUNCTION.
+
+    Raises
+    ------
+    RefusalError
+        It is unknown, an aggregate or table function, reads outside data, or does not always answer the same.
+    """
+    known = functions()
+    name = node["function_name"].lower()
+    if name in _SPELT:
+        operand = [one["expression"]["class"] for one in node["arguments"]]
+        # Lists may have && between them, and no column is a list.
+        if name != "&&" or {"COMPARISON", "CONJUNCTION", "CONSTANT", "COLUMN_REF"} & set(operand):
+            raise RefusalError(f"{name} is not SQL", f"write {_SPELT[name]}")
+    if node.get("schema") or node.get("catalog"):
+        raise RefusalError(f"it names the schema of {name}()", f"call {name}() without it")
+    if name in known.allowed:
+        return
+    types = known.types.get(name, frozenset())
+    if types & {"aggregate", "window"} and "scalar" not in types:
+        raise RefusalError(
+            f"{name}() is an aggregate or window function",
+            "a clause is asked of one pair at a time, so use scalar functions",
+        )
+    if types & {"table", "table_macro", "pragma"} or name == "unnest":
+        raise RefusalError(f"{name}() is a table function", "use scalar functions of the columns")
+    if types:
+        raise RefusalError(
+            f"{name}() may read outside data or answer differently each time",
+            "use functions of the columns alone",
+        )
+    raise RefusalError(f"there is no function {name}()", "use a scalar function of DuckDB")
+
+
+def check_columns(tree: Any) -> None:
+    """Refuse what DuckDB takes for a column but sqlglot for something else, such as CURRENT_DATE."""
+    for node in walk(tree):
+        if node["class"] == "COLUMN_REF":
+            names = node["column_names"]
+            if len(names) != 2 or names[0].lower() not in _TABLES:
+                raise RefusalError(
+                    f"{'.'.join(names)} is no column of a residue or protein",
+                    "use source.<column>, target.<column> or protein.<column>",
+                )
+
+
+def _structure(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_structure(child) for child in value]
+    if not isinstance(value, dict):
+        return value
+    kind = value.get("type")
+    if kind in _NEGATED:
+        return _not(_structure({**value, "type": _NEGATED[kind]}))
+    if value.get("class") == "FUNCTION":
+        return _call(value)
+    plain = {key: _structure(child) for key, child in value.items() if key not in _NOT_STRUCTURE}
+    if kind == "COLUMN_REF":
+        plain["column_names"] = [part.lower() for part in plain["column_names"]]
+    elif kind == "TYPE":
+        plain["type_name"] = plain["type_name"].lower()
+    elif kind == "VALUE_CONSTANT" and value.get("literal", {}).get("kind") in ("INTEGER", "NUMERIC"):
+        # .5, 0.5 and 1_000, 1000
+        plain["literal"]["text"] = Decimal(plain["literal"]["text"].replace("_", ""))
+    elif value.get("class") == "CONJUNCTION":
+        # a AND (b AND c) is the same as (a AND b) AND c.
+        children: list[Any] = []
+        for child in plain["children"]:
+            children += child["children"] if child.get("type") == kind else [child]
+        plain["children"] = children
+    return plain
+
+
+def _call(value: dict[str, Any]) -> Any:
+    name = value["function_name"].lower()
+    if name in _NEGATED_FUNCTIONS:
+        return _not(_call({**value, "function_name": _NEGATED_FUNCTIONS[name]}))
+    arguments = [(one["name"], _structure(one["expression"])) for one in value["arguments"]]
+    if name == "+" and len(arguments) == 1:
+        return arguments[0][1]
+    if name == "if" and len(arguments) == 3:
+        (_, when), (_, then), (_, otherwise) = arguments
+        check = {"when_expr": when, "then_expr": then}
+        return {"type": "CASE_EXPR", "case_checks": [check], "else_expr": otherwise}
+    return {"type": "FUNCTION", "function_name": functions().alias_of.get(name, name), "arguments": arguments}
+
+
+def _not(operand: Any) -> dict[str, Any]:
+    return {"type": "OPERATOR_NOT", "children": [operand]}
+
+
+def agree(tree: Any, other: Any) -> bool:
+    """Whether two trees of `read` say the same, up to aliases of functions and spellings of NOT."""
+    return bool(_structure(tree) == _structure(other))
+
+
+@lru_cache(maxsize=8)
+def _binder(columns: Columns) -> duckdb.DuckDBPyConnection:
+    connection = _memory()
+    kinds = {"boolean": "BOOLEAN", "number": "DOUBLE"}
+    pair = (("separation", "INTEGER"), *((name, kinds[kind]) for name, kind in QUANTITIES.items()))
+    short = tuple((name.removesuffix("_cb"), kind) for name, kind in pair if name.endswith("_cb"))
+    tables = {
+        "residues": columns.residues,
+        "proteins": columns.proteins,
+        "listed": columns.pairs,
+        "pair": pair,
+        "entries": (*_ENTRY, *pair, *short),
+    }
+    for table, listed in tables.items():
+        # Of pairs nothing may be known but which they are, and a table needs a column.
+        definitions = [f"{identifier(name)} {kind}" for name, kind in listed] or ["nothing INTEGER"]
+        connection.execute(f"CREATE TABLE {table} ({', '.join(definitions)})")
+    return connection
+
+
+#: Columns of `attention` that name no property.
+_ENTRY = (
+    ("model", "VARCHAR"), ("protein", "VARCHAR"), ("layer", "INTEGER"), ("head", "INTEGER"), ("source", "INTEGER"),
+    ("target", "INTEGER"), ("weight", "FLOAT"), ("reverse_weight", "FLOAT"),
+)  # fmt: skip
+
+
+@atexit.register
+def _close() -> None:
+    """DuckDB's binding reports every connection that outlives the interpreter, at length, on stderr."""
+    _parser.cache_clear()
+    _binder.cache_clear()
+
+
+def _before_fork() -> None:
+    """A forked child can neither use nor destroy DuckDB's connections: it inherits none of these, and a free lock."""
+    _lock.acquire()
+    _close()
+
+
+os.register_at_fork(before=_before_fork, after_in_parent=_lock.release, after_in_child=_lock.release)
+
+
+def types_of(sql: Sequence[str], columns: Columns) -> list[str]:
+    """DuckDB's types of expressions over source, target, protein, listed and pair.
+
+    Parameters
+    ----------
+    sql : sequence of str
+        Expressions over `source`, `target`, `protein` and `listed` columns, distances and contacts of `pair`.
+    columns : Columns
+        Of the catalog.
+
+    Returns
+    -------
+    list of str
+        One type each, "NULL" for an untyped NULL.
+
+    Raises
+    ------
+    RefusalError
+        DuckDB does not accept one of them.
+    """
+    return _types(sql, "residues AS source, residues AS target, proteins AS protein, listed, pair", columns)
+
+
+def attention_types(sql: Sequence[str], columns: Columns) -> list[str]:
+    """DuckDB's types of expressions of a block: bare columns are qualified by `attention`; raises as `types_of`."""
+    tables = "entries AS attention, residues AS source, residues AS target, proteins AS protein, listed AS pair"
+    return _types(sql, tables, columns)
+
+
+def _types(sql: Sequence[str], tables: str, columns: Columns) -> list[str]:
+    listed = ", ".join(f"{one} AS c{number}" for number, one in enumerate(sql))
+    try:
+        with _lock:
+            if time_limit.is_left_behind(_binder(columns)):
+                _binder.cache_clear()
+            binder = _binder(columns)
+            describe = f"DESCRIBE SELECT {listed} FROM {tables}"
+            rows = time_limit.run(binder, lambda: binder.execute(describe).fetchall())
+    except duckdb.Error as error:
+        raise machine_error(error, "answering the query") or RefusalError(
+            f"DuckDB does not accept it ({reason(error)})", "correct it"
+        ) from error
+    return [str(row[1]).strip('"') for row in rows]
+
+
+def reason(error: duckdb.Error) -> str:
+    """DuckDB's message as part of one sentence: its first line, without the class and the full stop."""
+    line = str(error).strip().split("\n")[0]
+    head, colon, tail = line.partition(" Error: ")
+    return (tail if colon and " " not in head.strip() else line).strip().rstrip(".")

@@ -1,0 +1,216 @@
+"""One protein to be looked at: its matrix, its arcs along the chain and on its structure."""
+
+import html
+from collections.abc import Sequence
+from dataclasses import dataclass
+from os import PathLike
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ...arguments import check_head, check_index, check_whole
+from ...errors import QueryError
+from ...format.codebook import parse_threshold
+from ...runtime import time_limit
+from ...runtime.drawing import load_matplotlib
+from ...runtime.paths import user_path
+from ..provenance import provenance
+from ..sql.tree import CONTACT_SEPARATION
+from .view_arcs import Arcs, read_arcs
+from .view_residues import Residues, Track, read_residues
+from .view_structure import Atoms, from_file, from_store
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+    from matplotlib.figure import Figure
+
+    from ...opened import Model, Store
+
+#: The pictures that are figures.
+FIGURES = ("matrix", "arcs")
+
+#: Suffixes of a page.
+PAGES = (".html", ".htm")
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class View:
+    """What is shown of one protein under one model. In a notebook it shows the page, in a frame of its own.
+
+    Attributes
+    ----------
+    residues, arcs, atoms : what the pictures are made of
+    layer, head : from 0; the head shown at first
+    threshold : arcs with this weight or more are shown
+    separation : and whose ends lie so far apart along the chain
+    sites : the boolean property shown as sites, None where there is none
+    shape : layers and heads of the model
+    weights : float32 [source, target] of the head; 0 where the store keeps none so small
+    whole : whether `weights` holds all of them, not those from the arc floor on alone
+    chosen : how the head was chosen, in words
+    origin : identity of store, model and versions
+    """
+
+    residues: Residues
+    arcs: Arcs
+    atoms: Atoms
+    layer: int
+    head: int
+    threshold: float
+    separation: int
+    sites: Track | None
+    shape: tuple[int, int]
+    weights: "npt.NDArray[np.float32]"
+    whole: bool
+    chosen: str
+    origin: dict[str, Any]
+
+    def __repr__(self) -> str:
+        (model,) = self.origin["models"]
+        return f"{self.residues.protein} ({len(self.residues)} residues): head {self.layer}-{self.head} of {model}"
+
+    def matrix(self, tracks: Sequence[str] = ()) -> "Figure":
+        """The head's attention matrix, contacts overlaid, secondary structure, sites and `tracks` along the edges."""
+        load_matplotlib()
+        from .matrix_plot import plot_matrix
+
+        return plot_matrix(self, tracks)
+
+    def along(self, tracks: Sequence[str] = ()) -> "Figure":
+        """The head's arcs drawn along the sequence, contacts above and others below, properties between."""
+        load_matplotlib()
+        from .arc_plot import plot_arcs
+
+        return plot_arcs(self, tracks)
+
+    def html(self) -> str:
+        """The page: the structure with every head's arcs on it, in one file that asks for nothing of a network."""
+        from .view_page import render
+
+        return render(self)
+
+    def save(self, path: str | PathLike[str], figure: str = "matrix", tracks: Sequence[str] = ()) -> None:
+        """Write the page to a file that ends in .html, or a figure to one in .png, .svg or .pdf.
+
+        Parameters
+        ----------
+        path : file
+        figure : 'matrix' or 'arcs'
+        tracks : properties of residues along it, besides secondary structure and sites; a page has them all, and takes
+            neither
+
+        Raises
+        ------
+        QueryError
+            If the suffix or the figure is none of these, or the file cannot be written.
+        """
+        load_matplotlib()
+        from ..heads_plot import save_figure
+
+        if figure not in FIGURES:
+            raise QueryError(f"figure is one of {', '.join(FIGURES)}, not {figure!r}.")
+        path = user_path(path)
+        if path.suffix.lower() not in PAGES:
+            save_figure(self.matrix(tracks) if figure == "matrix" else self.along(tracks), path)
+            return
+        try:
+            path.write_text(self.html(), encoding="utf-8")
+        except OSError as error:
+            raise QueryError(f"{path} cannot be written: {error.strerror}.") from error
+
+    def _repr_html_(self) -> str:
+        page = html.escape(self.html())
+        style = "width:100%;height:820px;border:1px solid #d8dce0;border-radius:6px"
+        title = html.escape(f"Attention on {self.residues.protein}")
+        # Without allow-same-origin the page can reach neither the notebook nor what its server keeps.
+        return f'<iframe sandbox="allow-scripts" srcdoc="{page}" title="{title}" style="{style}"></iframe>'
+
+
+@time_limit.limited
+def view(
+    store: "Store",
+    protein: str,
+    *,
+    model: str | None = None,
+    layer: int | None = None,
+    head: int | None = None,
+    threshold: float = 0.3,
+    separation: int = CONTACT_SEPARATION,
+    sites: str | None = None,
+    structure: str | PathLike[str] | None = None,
+    chain: str | None = None,
+    timeout: float | None = None,
+) -> View:
+    """Look at one protein: the attention of a head as a matrix, along the sequence, and on the structure.
+
+    Parameters
+    ----------
+    store : Store
+    protein : id
+    model : name; may be left out where the store has one
+    layer, head : from 0, both or neither; without them the head whose share of contacts in this protein has the
+        largest lower bound, by Wilson's interval of 95 %
+    threshold : arcs of this weight or more are shown at first; not below the model's arc floor, three decimals at most
+    separation : and whose ends lie so far apart along the chain; 6 leaves out what cannot be a contact
+    sites : a boolean property of residues to highlight; the first of binding_site, binding_site_ligand,
+        binding_site_record and active_site that is true of any residue where None
+    structure : PDB or mmCIF file (.gz too) to draw; without it the Cα that the store holds. Contacts are the store's,
+        whichever is drawn
+    chain : of that file; the one that agrees best where None
+    timeout : seconds that the answer may take; None for any number
+
+    Returns
+    -------
+    View
+        ``.matrix()`` and ``.along()`` are figures, ``.html()`` the page, ``.save(path)`` writes either.
+
+    Raises
+    ------
+    QueryError
+        If there is no such protein, model, head or property, the threshold cannot be, or the structure is another's.
+    StoreError
+        If what is read is damaged.
+    """
+    chosen = store.model(model)
+    segment, local = chosen.locate(protein)
+    stored = int(segment.proteins.stored[local])
+    shape = chosen.document.layers, chosen.document.heads
+    check_head(layer, head)
+    if (layer is None) != (head is None):
+        raise QueryError("layer and head go together: give both, or neither to have one chosen.")
+    for value, size, what in ((layer, shape[0], "layer"), (head, shape[1], "head")):
+        if value is not None:
+            check_index(what, value, size)
+    check_whole("separation", separation, 0, CONTACT_SEPARATION)
+    if chain is not None and structure is None:
+        raise QueryError("a chain is one of a structure file: give structure, too.")
+    threshold = _check_threshold(threshold, chosen)
+    residues = read_residues(store, protein, stored)
+    shown = residues.sites(sites)
+    atoms = from_store(residues) if structure is None else from_file(user_path(structure), residues, chain)
+    arcs = read_arcs(store, chosen, protein)
+    how = "as asked for"
+    if layer is None or head is None:
+        layer, head = arcs.best_head(shape, threshold, separation)
+        how = "its share of contacts in this protein has the largest lower bound (Wilson, 95 %)"
+    whole = "codes" in chosen.document.keep
+    if whole:
+        weights = np.asarray(store.attention(protein, layer, head, model=chosen.name), np.float32)
+    else:
+        weights = np.zeros((stored, stored), np.float32)
+        mine = arcs.of(layer, head, 0.0)
+        weights[arcs.source[mine], arcs.target[mine]] = arcs.weight[mine]
+    return View(
+        residues, arcs, atoms, int(layer), int(head), float(threshold), int(separation), shown, shape, weights, whole,
+        how, provenance(store, [chosen.name]),
+    )  # fmt: skip
+
+
+def _check_threshold(threshold: float, model: "Model") -> float:
+    parse_threshold(threshold)
+    threshold, floor = float(threshold), model.document.arc_floor
+    if threshold < floor:
+        raise QueryError(f"threshold {threshold:g} is not between {floor:g}, where arcs begin, and 1.")
+    if abs(threshold * 1000 - round(threshold * 1000)) > 1e-9:
+        raise QueryError(f"threshold {threshold!r} has more than three decimals: write threshold={threshold:.3f}.")
+    return threshold

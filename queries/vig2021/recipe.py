@@ -1,0 +1,333 @@
+"""Vig et al. 2021 as a recipe: the four data sets through a model, a report of each, and a table beside the paper's."""
+
+import datetime
+import math
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from ...errors import QueryError, SourceError, StoreError, check_choice
+from ...opened import open_store
+from ...runtime.drawing import load_matplotlib
+from ...runtime.durable import make_directories, parse_json, read_bytes, replace_json, sha256_file
+from ...runtime.paths import database_path, user_path
+from .comparison import best_heads, compare_heads, counted, summarise
+from .data_sets import DATA_SETS, SPLITS, DataSet
+from .moved_labels import ENDING, MOVED, asked, move_labels, moves_labels
+from .published import PROPERTIES, PublishedModel, check_name, recognise
+
+if TYPE_CHECKING:
+    from ..report.depth import Depth
+    from ..report.model_report import ModelReport
+    from ..report.report import Report
+
+#: The paper's number of sequences of each data set.
+SEQUENCES = 5000
+
+#: What the questions of the paper need.
+KEPT = ("arcs", "marginals")
+
+RECIPE_FILE = "recipe.json"
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Which sequences a folder's stores are of: no other may be added to them.
+
+    Attributes
+    ----------
+    model : last part of its id or folder; that its weights are the same, an ingest sees
+    split : of the data sets
+    sample, seed : how many were drawn, and by what; None where the first were taken
+    limit : how many of the first; None where some were drawn
+    """
+
+    model: str
+    split: str
+    sample: int | None
+    seed: int | None
+    limit: int | None
+
+    @property
+    def words(self) -> str:
+        """What was taken, for people."""
+        if self.limit is not None:
+            return f"The first {counted(self.limit, 'sequence')} of each data set"
+        return f"Up to {counted(self.sample or 0, 'sequence')} of each data set, drawn with seed {self.seed}"
+
+
+@dataclass(frozen=True, eq=False)
+class Reproduction:
+    """What came out, and where it lies.
+
+    Attributes
+    ----------
+    page : the page that links the reports
+    model : its name in the stores
+    published : the paper's model that it was compared with; None where it is none of them
+    recognised : by what it was told, a phrase
+    drawn : which sequences
+    as_published : whether the labels of sites and modifications were moved by one residue
+    heads : the published ten heads and the measured ten of each property, see
+        :func:`attnstore.queries.vig2021.comparison.compare_heads`
+    summary : how near they are, see :func:`attnstore.queries.vig2021.comparison.summarise`
+    best : the best heads of the five models and of this one,
+        see :func:`attnstore.queries.vig2021.comparison.best_heads`
+    depths : the properties of all data sets ordered by centre of gravity, in the paper's form
+    similarity : correlation of amino acids' likeness by attention with BLOSUM62; None where it was not measured
+    stores : by data set
+    reports : by data set
+    notes : what cannot be compared, a sentence each
+    missing : what was not run or cannot be shown, a sentence each
+    """
+
+    page: Path
+    model: str
+    published: str | None
+    recognised: str
+    drawn: Drawn
+    as_published: bool
+    heads: pd.DataFrame
+    summary: pd.DataFrame
+    best: pd.DataFrame
+    depths: "tuple[Depth, ...]"
+    similarity: float | None
+    stores: Mapping[str, Path]
+    reports: "Mapping[str, Report]"
+    notes: tuple[str, ...]
+    missing: tuple[str, ...]
+
+
+def vig2021(
+    model: str,
+    data: str | os.PathLike[str],
+    output: str | os.PathLike[str] | None = None,
+    *,
+    compare_with: str | None = None,
+    as_published: bool = False,
+    split: str = "train",
+    sample: int | None = None,
+    seed: int = 0,
+    limit: int | None = None,
+    keep: Sequence[str] = KEPT,
+    device: str = "auto",
+    precision: str = "float32",
+    batch_pairs: int | None = None,
+    segment_entries: int | None = None,
+    workers: int | None = None,
+    scheduler: str | None = None,
+    replicates: int = 1000,
+    force: bool = False,
+    progress: bool = False,
+) -> Reproduction:
+    """Do the experiment of Vig et al. 2021 (arXiv 2006.15222) on a model; the same call again goes on.
+
+    Of each data set that is there a store is made of 5,000 sequences, identical ones kept apart, truncated at 510
+    residues, and a report in the paper's form: heads with more than 100 arcs, attention ≥ 0.3, unknown counting as
+    false, Wald intervals at 0.05/m. Data sets that are not there are told in `missing`.
+
+    Parameters
+    ----------
+    model : hub id or local folder
+    data : folder of the data sets, as TAPE and the paper's code lay them out
+    output : folder of the stores, reports, tables and the page; by default `vig2021-` and the model's name
+    compare_with : the paper's name of the published model, or 'other' for none; by default told by the model's name or
+        shape (see :func:`attnstore.queries.vig2021.published.recognise`)
+    as_published : measure sites and modifications on labels moved by one residue, as the released code does for
+        ProtXLNet; the stores stay as they are, with one more property. Any model but an XLNet is refused
+    split : 'train', the paper's, or 'valid'
+    sample, seed : how many sequences of each data set are drawn, by default 5,000, and by what; the seed is also that
+        of the reports
+    limit : take the first so many instead, for a trial; it has its own output folder by default
+    keep : as `ingest` has it; the default is all that the paper's questions need
+    device, batch_pairs, segment_entries, workers, scheduler, force : as `ingest` has them
+    precision : as `ingest` has it, but float32 on a GPU too, as in the paper
+    replicates : of the reports' bootstrap
+    progress : draw progress bars on standard error
+
+    Raises
+    ------
+    SourceError
+        If none of the data sets is there, or one cannot be read.
+    StoreError
+        If the output folder holds sequences that were taken otherwise or from other files or cannot be written, or an
+        ingest cannot go on.
+    QueryError
+        If what it is to be compared with is no model of the paper, or of another shape; or labels are to be moved for
+        a model for which the released code does not move them.
+    """
+    check_choice("split", split, SPLITS, SourceError)
+    if "arcs" not in keep and "codes" not in keep:
+        raise StoreError("the paper's questions need arcs: keep=['arcs', 'marginals'] keeps them.")
+    if limit is not None and sample is not None:
+        raise StoreError(f"limit={limit} and sample={sample} exclude each other: leave one of them out.")
+    check_name(compare_with)
+    source = user_path(data)
+    found = {one: one.find(source, split) for one in DATA_SETS}
+    there = {one: path for one, path in found.items() if path is not None}
+    missing = [_not_run(one, source, split) for one in DATA_SETS if one not in there]
+    if not there:
+        raise SourceError(f"{source} has none of the data sets: {' '.join(missing)}")
+    from ...ingest.pipeline import default_name, ingest
+
+    name = default_name(model)
+    drawn = (
+        Drawn(name, split, SEQUENCES if sample is None else sample, seed, None)
+        if limit is None
+        else Drawn(name, split, None, None, limit)
+    )
+    folder = database_path(output) if output is not None else _default_output(drawn)
+    stores: dict[str, Path] = {}
+    settings = {**asdict(drawn), "keep": ",".join(sorted(set(keep))), "precision": precision}
+    with _of_these_sequences(folder, settings, {one.name: path for one, path in there.items()}):
+        for one, path in there.items():
+            stores[one.name] = _store_of(folder, one.name)
+            name = ingest(
+                stores[one.name], [path], model=model, keep=keep, device=device, precision=precision,
+                batch_pairs=batch_pairs, segment_entries=segment_entries, limit=drawn.limit, sample=drawn.sample,
+                seed=seed, keep_duplicates=True, workers=workers, scheduler=scheduler, force=force, progress=progress,
+            ).model  # fmt: skip
+            document = open_store(stores[one.name]).model(name).document
+            published, recognised = recognise(document, compare_with)
+            if as_published and not moves_labels(document):
+                raise QueryError(
+                    f"as_published=True is for ProtXLNet alone: for {document.source}, a {document.architecture}, the "
+                    "paper's code has every label at its own residue; leave the option out."
+                )
+            if as_published:
+                move_labels(stores[one.name], one.properties)
+    reports = {
+        one.name: open_store(stores[one.name]).report(
+            folder / "reports" / one.name, models=[name], paper=True, seed=seed, replicates=replicates,
+            properties=asked(one.properties) if as_published else one.properties, scheduler=scheduler,
+            progress=progress,
+        )
+        for one in there
+    }  # fmt: skip
+    measures = [report.models[0] for report in reports.values()]
+    measured, proteins = _in_the_papers_form(measures)
+    moved = moves_labels(document)
+    heads = compare_heads(measured, published, moved=moved, as_published=as_published)
+    alike = [one.similarity.correlation for one in measures if one.similarity is not None]
+    missing += [
+        f"{one.what}: {one.reason}." for report in reports.values() for one in report.missing if one.model is None
+    ]
+    from ..report.depth import by_centre
+
+    load_matplotlib()
+    from .paper_page import PAGE, write
+
+    done = Reproduction(
+        page=folder / PAGE,
+        model=name,
+        published=published.name if published is not None else None,
+        recognised=recognised,
+        drawn=drawn,
+        as_published=as_published,
+        heads=heads,
+        summary=summarise(measured, proteins, heads, published),
+        best=best_heads(heads, name),
+        depths=tuple(by_centre([course for one in measures for course in one.depths(paper=True)])),
+        similarity=next((one for one in alike if not math.isnan(one)), None),
+        stores=MappingProxyType(stores),
+        reports=MappingProxyType(reports),
+        notes=tuple(_notes(published, measured, moved and not as_published)),
+        missing=tuple(missing),
+    )
+    write(done, document, datetime.datetime.now(datetime.UTC))
+    return done
+
+
+def _not_run(one: DataSet, data: Path, split: str) -> str:
+    return f"{one.words} are not measured: {one.published_path(data, split)} is missing; it is from {one.source}."
+
+
+def _default_output(drawn: Drawn) -> Path:
+    """A folder's name, another for a trial or another split: what was taken for one is not for the other."""
+    parts = [f"vig2021-{drawn.model}"]
+    parts += [drawn.split] if drawn.split != SPLITS[0] else []
+    parts += [f"first-{drawn.limit}"] if drawn.limit is not None else []
+    return Path("-".join(parts))
+
+
+def _store_of(folder: Path, name: str) -> Path:
+    return folder / f"{name}.attn"
+
+
+@contextmanager
+def _of_these_sequences(folder: Path, settings: Mapping[str, Any], files: Mapping[str, Path]) -> Iterator[None]:
+    """See that a folder's stores are of these files, taken so; a first run that fails at once leaves no trace."""
+    path = folder / RECIPE_FILE
+    first, new = not path.exists(), not folder.exists()
+    before = {} if first else parse_json(read_bytes(path, "the recipe"), path, "the recipe")
+    for key, value in settings.items():
+        if not first and before.get(key) != value:
+            raise StoreError(
+                f"{folder} was made with {key}={before.get(key)!r}, not {key}={value!r}: use that, or another folder "
+                f"(output={os.fspath(folder) + '-2'!r})."
+            )
+    told: Mapping[str, str] = before.get("files", {})
+    digests = {name: _digest(file) for name, file in files.items()}
+    for name, digest in digests.items():
+        store = _store_of(folder, name)
+        if store.exists() and told.get(name) != digest:
+            raise StoreError(
+                f"{store} was made of another file than {files[name]}: use that, remove the store, or "
+                f"use another folder (output={os.fspath(folder) + '-2'!r})."
+            )
+    try:
+        make_directories(folder)
+        replace_json(path, {**settings, "files": {**told, **digests}})
+    except OSError as error:
+        raise StoreError(f"{error.filename or folder} cannot be written: {error.strerror}.") from error
+    try:
+        yield
+    except BaseException:
+        if first and not any(folder.glob("*.attn")):
+            path.unlink(missing_ok=True)
+            if new:
+                # Another run may have begun here.
+                with suppress(OSError):
+                    folder.rmdir()
+        raise
+
+
+def _digest(file: Path) -> str:
+    """Of a data set's content: a grown or replaced file would add its sequences to those that were drawn."""
+    try:
+        return sha256_file(file / "data.mdb" if file.is_dir() else file)
+    except OSError as error:
+        raise SourceError(f"{error.filename or file} cannot be read: {error.strerror}.") from error
+
+
+def _notes(published: PublishedModel | None, measured: Mapping[str, pd.DataFrame], moved: bool) -> Iterator[str]:
+    if published is not None and moved and measured.keys() & {*MOVED}:
+        yield (
+            f"Binding sites and modifications: the published shares of {published.name} are of labels moved by one "
+            "residue, by an error of the paper's code, and cannot be compared with those above. as_published=True "
+            "measures on labels moved likewise."
+        )
+    if "contact" in measured:
+        yield (
+            "Contacts: backgrounds are of pairs six or more residues apart, as in the paper, while shares are of all "
+            "arcs, nearer ones counting as no contact. Compare shares with shares; a share over its background is no "
+            "enrichment."
+        )
+
+
+def _in_the_papers_form(measures: "Sequence[ModelReport]") -> tuple[dict[str, pd.DataFrame], dict[str, int]]:
+    """All heads of each published property that was measured, the best first, and the number of proteins."""
+    answers = {
+        key: one.paper
+        for report in measures
+        for one in report.measured
+        if (key := one.question.key.removesuffix(ENDING)) in PROPERTIES and one.paper is not None
+    }
+    tables = {key: answer.table for key, answer in answers.items()}
+    return tables, {key: int(answer.result.attrs["proteins"]) for key, answer in answers.items()}
