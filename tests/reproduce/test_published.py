@@ -101,7 +101,8 @@ def paper_rows() -> dict[tuple[str, str], str]:
 
 
 def test_the_page_of_the_papers_numbers_says_what_the_file_does() -> None:
-    rows, models = paper_rows(), json.loads((Path(__file__).parents[2] / "queries" / "vig2021" / FILE).read_text())["models"]
+    own = Path(__file__).parents[2] / "queries" / "vig2021" / FILE
+    rows, models = paper_rows(), json.loads(own.read_text())["models"]
     words = {"contact": "Contacts", "binding_site": "Binding sites", "protein_modification": "Modifications"}
     told = {key for key in rows if key[0].endswith("ten best heads, %")}
     assert told == {(f"{words[key]}: ten best heads, %", model) for model in models for key in words}
