@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 from .errors import AttnstoreError, MachineError, ModelError, QueryError, SourceError, StoreError
 
 if TYPE_CHECKING:
-    from .opened import Store
-    from .opened import open_store as open
+    from .api import Store
+    from .api import open_store as open
 
 __version__ = "0.1.0"
 
@@ -17,7 +17,7 @@ __all__ = ["AttnstoreError", "MachineError", "ModelError", "QueryError", "Source
 def __getattr__(name: str) -> Any:
     """What needs NumPy is imported when it is used: the command heeds Ctrl-C before that."""
     if name in ("Store", "open"):
-        store = importlib.import_module(".opened", __name__)
+        store = importlib.import_module(".api", __name__)
         return store.open_store if name == "open" else store.Store
     if not name.startswith("_"):  # a module, as `layout`
         module = f"{__name__}.{name}"

@@ -15,10 +15,21 @@ from .format.documents import ingest_with, lacking
 from .opened import Model, Store
 
 
-def attention(
-    store: Store, protein: str, layer: int | None, head: int | None, model: str | None, bounds: bool
-) -> xr.DataArray | xr.Dataset:
-    """See :meth:`attnstore.opened.Store.attention`."""
+def attention(store: Store, protein: str, layer: int | None, head: int | None, model: str | None) -> xr.DataArray:
+    """See :meth:`attnstore.Store.attention`."""
+    found = _read(store, protein, layer, head, model)
+    return found["weight"].assign_attrs(found.attrs)
+
+
+def attention_bounds(store: Store, protein: str, layer: int | None, head: int | None, model: str | None) -> xr.Dataset:
+    """See :meth:`attnstore.Store.attention_bounds`."""
+    return _read(store, protein, layer, head, model, bounds=True)
+
+
+def _read(
+    store: Store, protein: str, layer: int | None, head: int | None, model: str | None, *, bounds: bool = False
+) -> xr.Dataset:
+    """A Dataset of weight and, with `bounds`, lower and upper."""
     chosen = _holding(store, model, "codes")
     check_head(layer, head)
     selected = (_index(layer, chosen.document.layers, "layer"), _index(head, chosen.document.heads, "head"))
@@ -42,19 +53,17 @@ def attention(
         return xr.DataArray(matrix, dims=(*free, "source", "target"), coords=coordinates, name="weight")
 
     codebook = chosen.codebook
-    weight = labelled(_look_up(codes, segment.bin_mean[selected]))
-    result: xr.DataArray | xr.Dataset = weight
+    parts = {"weight": labelled(_look_up(codes, segment.bin_mean[selected]))}
     if bounds:
-        lower, upper = labelled(codebook.lower[codes]), labelled(codebook.upper[codes])
-        result = xr.Dataset({"weight": weight, "lower": lower, "upper": upper})
-    return result.assign_attrs(
+        parts |= {"lower": labelled(codebook.lower[codes]), "upper": labelled(codebook.upper[codes])}
+    return xr.Dataset(parts).assign_attrs(
         protein=protein, model=chosen.name, layer=_attribute(layer), head=_attribute(head),
         source_length=int(segment.proteins.length[local]), approximate="mean of the codebook's bin",
     )  # fmt: skip
 
 
 def hidden(store: Store, protein: str, layer: int | None, model: str | None) -> xr.DataArray:
-    """See :meth:`attnstore.opened.Store.hidden`."""
+    """See :meth:`attnstore.Store.hidden`."""
     chosen = _holding(store, model, "hidden")
     selected = _index(layer, chosen.document.layers + 1, "layer")
     segment, local = chosen.locate(protein)

@@ -1,34 +1,23 @@
-"""A store, open for reading: its models, its matrices, and the questions one can ask it."""
+"""A store, open for reading, as data: where it is, its models and what is committed of them."""
 
 import os
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .arguments import check_text, nearest
+from .catalog.reader import catalog_errors, current_catalog
 from .errors import QueryError, StoreError
 from .format.codebook import Codebook
 from .format.documents import ATTENTION, MANIFEST_FILE, MODEL_FILE, STORE_FILE, Manifest, ModelDocument, StoreDocument
 from .format.segment import Segment, open_segment
 from .runtime.faults import check_address_space
-from .runtime.paths import database_path, user_path
-
-if TYPE_CHECKING:
-    import pyarrow as pa
-    import xarray as xr
-
-    from .catalog.relation import Relation
-    from .queries.alignment import Alignment
-    from .queries.contacts.contact_result import ContactEvaluation, ContactMap
-    from .queries.probe.probe_result import Probing
-    from .queries.query_result import Result
-    from .queries.report.report import Report
-    from .queries.view.view import View
+from .runtime.paths import database_path
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -148,7 +137,7 @@ class Model:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Store:
-    """Proteins and the attention that models pay to them. Open one with :func:`attnstore.open`.
+    """Proteins and the attention that models pay to them, as data: :class:`attnstore.Store` adds what can be asked.
 
     Attributes
     ----------
@@ -178,8 +167,6 @@ class Store:
         Where others have added proteins or properties since the store was opened, and its own catalog is gone, that
         is the current one, with a warning: it holds the same proteins in the same order.
         """
-        from .catalog.reader import current_catalog
-
         path = current_catalog(self.path, self.document)
         if path.name != self.document.catalog:
             if self._is_other():
@@ -221,218 +208,14 @@ class Store:
             )
         return self.models[name]
 
-    def attention(
-        self,
-        protein: str,
-        layer: int | None = None,
-        head: int | None = None,
-        *,
-        model: str | None = None,
-        bounds: bool = False,
-    ) -> "xr.DataArray | xr.Dataset":
-        """The attention matrix of a protein.
-
-        Weights come from the codes: each is the mean of its bin in its head, and lies within the bin's edges.
-
-        Parameters
-        ----------
-        protein : id
-        layer, head : from 0; all of them where None
-        model : may be left out where the store has one
-        bounds : return a Dataset of weight, lower and upper instead
-
-        Returns
-        -------
-        xarray.DataArray or xarray.Dataset
-            float32 [source, target], after [layer] and [head] where all were asked for. Source attends to target.
-            Rows do not sum to one: what goes to special tokens is in the coordinate `special` of `source`, where
-            marginals were kept.
-
-        Raises
-        ------
-        QueryError
-            If there is no such protein, layer, head or model, or the model's codes were not kept.
-        StoreError
-            If the codes are damaged.
-        """
-        from .matrix import attention
-
-        with self._as_opened():
-            return attention(self, protein, layer, head, model, bounds)
-
-    def hidden(self, protein: str, layer: int | None = None, *, model: str | None = None) -> "xr.DataArray":
-        """The representations of a protein's residues, as each layer hands them on.
-
-        Parameters
-        ----------
-        protein : id
-        layer : 0 is what the first layer is given, the embeddings, and n what layer n, counted from 1, hands on; all
-            of them where None
-        model : may be left out where the store has one
-
-        Returns
-        -------
-        xarray.DataArray
-            float16 [residue, feature], after [layer] where all were asked for.
-
-        Raises
-        ------
-        QueryError
-            If there is no such protein, layer or model, or hidden representations were not kept.
-        StoreError
-            If they are damaged.
-        """
-        from .matrix import hidden
-
-        with self._as_opened():
-            return hidden(self, protein, layer, model)
-
-    def sql(self, statement: str, *, timeout: float | None = None) -> "Relation":
-        """One SELECT over ``proteins``, ``members``, ``residues``, ``pairs``, ``properties``, ``property_sources``,
-        ``excluded``, ``arcs``, ``heads``, ``models`` and ``skipped``, in DuckDB, which can touch no other file.
-
-        Parameters
-        ----------
-        statement : exactly one SELECT of DuckDB's SQL
-        timeout : seconds that an answer may take; None for any
-
-        Returns
-        -------
-        Relation
-            The rows are found when they are asked for: ``.df()``, ``.fetchall()``, ``.to_arrow_table()``, …
-
-        Raises
-        ------
-        QueryError
-            If it is not exactly one SELECT, or does not bind.
-        """
-        from .catalog_sql import relation
-
-        with self._as_opened():
-            return relation(self, statement, timeout=timeout)
-
-    def proteins(self) -> "Relation":
-        """The proteins, a row each with id, length, sequence and properties: ``.df()``, ``.to_arrow_table()``, …"""
-        return self.sql("SELECT * FROM proteins ORDER BY protein_index")
-
-    def residues(self) -> "Relation":
-        """The residues, a row each with protein, pos, aa, coordinates and properties."""
-        return self.sql("SELECT * FROM residues ORDER BY protein_index, pos")
-
-    def pairs(self) -> "Relation":
-        """The pairs of which a property is listed; a row without ends is for all others of its protein."""
-        return self.sql("SELECT * FROM pairs ORDER BY protein_index, source NULLS FIRST, target")
-
-    def properties(self) -> "Relation":
-        """The dictionary of properties: type, unit, meaning, source, and how many values are known and true."""
-        return self.sql("SELECT * FROM properties")
-
-    def annotate(self, *inputs: Any, **options: Any) -> "Store":
-        """Give proteins properties from files, pandas or Arrow tables; returns the store as it is then.
-
-        See :func:`attnstore.ingest.annotate` for what is read and the options.
-        """
-        from .annotate.annotation import annotate
-
-        annotate(self.path, inputs, **options)
-        return open_store(self.path)
-
-    def export(self, target: str | os.PathLike[str], form: str = "duckdb", *, arcs: bool = False) -> list[str]:
-        """Write the store's tables to one DuckDB file or a folder of Parquet; see :func:`attnstore.export.export`."""
-        from .export import export
-
-        with self._as_opened():
-            return export(self, user_path(target), form, arcs=arcs)
-
-    def query(self, sql: str, **options: Any) -> "Result":
-        """Answer one SELECT over the virtual table `attention` and the store's other tables; a pandas frame.
-
-        See :func:`attnstore.queries.query.query` for the language, the options and what comes back.
-        """
-        from .queries.query import query
-
-        with self._as_opened():
-            return query(self, sql, **options)
-
-    def stream(self, sql: str, **options: Any) -> "pa.RecordBatchReader":
-        """The same answer in Arrow batches, found while they are read; see :func:`attnstore.queries.query.stream`."""
-        from .queries.query import stream
-
-        with self._as_opened():
-            return stream(self, sql, **options)
-
-    def explain(self, sql: str, **options: Any) -> str:
-        """How :meth:`query` would answer, in words; see :func:`attnstore.queries.query.explain`."""
-        from .queries.query import explain
-
-        with self._as_opened():
-            return explain(self, sql, **options)
-
-    def align(self, predicate: str, **options: Any) -> "Alignment":
-        """Share of each head's attention that goes to pairs where a predicate is true.
-
-        See :func:`attnstore.queries.align.align` for the options and what comes back.
-        """
-        from .queries.align import align
-
-        with self._reading():
-            return align(self, predicate, **options)
-
-    def contacts(
-        self, proteins: "str | Sequence[str] | None" = None, **options: Any
-    ) -> "ContactMap | ContactEvaluation":
-        """Contacts predicted from attention: the map of one protein, or precision over several, or all.
-
-        See :func:`attnstore.queries.contacts.prediction.contacts` for the options and what comes back.
-        """
-        from .queries.contacts.prediction import contacts
-
-        with self._reading():
-            return contacts(self, proteins, **options)
-
-    def probe(self, condition: str, **options: Any) -> "Probing":
-        """How well a linear probe finds a property in each layer's representations, and in its attention.
-
-        See :func:`attnstore.queries.probe.probe.probe` for the options and what comes back.
-        """
-        from .queries.probe.probe import probe
-
-        with self._reading():
-            return probe(self, condition, **options)
-
-    def view(self, protein: str, **options: Any) -> "View":
-        """One protein to look at: a head's matrix, its arcs along the chain, its structure in 3D.
-
-        See :func:`attnstore.queries.view.view.view` for the options and what comes back.
-        """
-        from .queries.view.view import view
-
-        with self._reading():
-            return view(self, protein, **options)
-
-    def report(self, directory: str | os.PathLike[str], **options: Any) -> "Report":
-        """Every model and every property on one page, with its figures and tables beside it.
-
-        See :func:`attnstore.queries.report.report.report` for the options and what comes back.
-        """
-        from .runtime.drawing import load_matplotlib
-
-        load_matplotlib()
-        from .queries.report.report import report
-
-        with self._reading():
-            return report(self, user_path(directory), **options)
-
     @contextmanager
-    def _reading(self) -> Iterator[None]:
+    def reading(self) -> Iterator[None]:
         """What a damaged catalog says, in one sentence."""
-        from .catalog.reader import catalog_errors
-
-        with self._as_opened(), catalog_errors(self.path / str(self.document.catalog)):
+        with self.as_opened(), catalog_errors(self.path / str(self.document.catalog)):
             yield
 
     @contextmanager
-    def _as_opened(self) -> Iterator[None]:
+    def as_opened(self) -> Iterator[None]:
         """Whatever fails because the store is no longer the one that was opened says that."""
         try:
             yield
@@ -461,12 +244,6 @@ class Store:
             return True
         listed = {name: set(model.manifest.segments) for name, model in now.models.items()}
         return any(set(model.manifest.segments) - listed.get(name, set()) for name, model in self.models.items())
-
-    def verify(self) -> list[str]:
-        """Check every digest, checksum, count and sum; returns a sentence for each thing that is damaged."""
-        from .verify import verify
-
-        return list(map(str, verify(self.path)))
 
 
 def _model_again(store: Path, name: str) -> Model:

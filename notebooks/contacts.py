@@ -37,9 +37,9 @@ store = attnstore.open("demo.attn")
 # Fifty proteins choose; all the others, none of the same cluster, measure.
 
 # %%
-head = store.contacts(method="head", select=50)
-topk = store.contacts(method="topk", select=50)
-logistic = store.contacts(method="logistic", select=50)
+head = store.contact_precision(method="head", select=50)
+topk = store.contact_precision(method="topk", select=50)
+logistic = store.contact_precision(method="logistic", select=50)
 methods = {"head": head, "topk": topk, "logistic": logistic}
 
 results = pd.concat({name: result.to_table() for name, result in methods.items()}, names=["method"])

@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -83,7 +83,7 @@ def align(
 
     PREDICATE is an SQL condition such as "contact", "target.aa = 'C'" or "distance < 10 AND separation >= 12".
     """
-    from ..opened import open_store
+    from ..api import open_store
 
     if plot is not None:
         load_matplotlib()
@@ -101,9 +101,9 @@ def align(
         click.echo(f"wrote {plot}", err=True)
 
 
-def _threshold(text: str) -> float | str | None:
+def _threshold(text: str) -> float | Literal["auto"] | None:
     if text == "auto":
-        return text
+        return "auto"
     if text == "all":
         return None
     try:

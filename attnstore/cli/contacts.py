@@ -55,21 +55,23 @@ def contacts(
 
     With --method head and no head given, csv, json and parquet hold the ranking of all heads.
     """
-    from ..opened import open_store
-    from ..queries.contacts.contact_result import ContactMap
+    from ..api import open_store
 
     options["layer"], options["head"] = layer_and_head(layer, head)
     ranked = protein is None and options["method"] == "head" and options["layer"] is None
     if top is not None and protein is None and not ranked:
         raise click.UsageError("--top says how many contacts of a PROTEIN, or heads, are listed: here is neither.")
     chosen: int | str | None = int(select) if select is not None and select.strip().isdecimal() else select
-    result = open_store(store).contacts(protein, select=chosen, progress=sys.stderr.isatty(), **options)
-    if isinstance(result, ContactMap):
-        frame = result.to_table(top)
-        write_table(frame, form, output, map_text(result, frame))
+    opened = open_store(store)
+    options |= {"select": chosen, "progress": sys.stderr.isatty()}
+    if protein is not None:
+        predicted = opened.contacts(protein, **options)
+        frame = predicted.to_table(top)
+        write_table(frame, form, output, map_text(predicted, frame))
     else:
-        frame = result.heads if ranked else result.to_table()
-        write_table(frame, form, output, evaluation_text(result, 10 if top is None else top))
+        evaluated = opened.contact_precision(**options)
+        frame = evaluated.heads if ranked else evaluated.to_table()
+        write_table(frame, form, output, evaluation_text(evaluated, 10 if top is None else top))
 
 
 def map_text(result: "ContactMap", frame: "pd.DataFrame") -> str:

@@ -8,8 +8,8 @@ from pathlib import Path
 import click
 
 from .. import fetch
+from ..api import open_store
 from ..errors import AttnstoreError
-from ..opened import open_store
 from .align import alignment_text
 from .ingest import summary_text
 

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 def probe(
     store: Path,
     condition: str,
-    sources: str,
+    sources: Any,
     examples: int | None,
     plot: Path | None,
     form: str,
@@ -57,7 +57,7 @@ def probe(
     CONDITION is an SQL condition on columns of residues, such as "ss4 = 'helix'" or "binding_site", or on pairs, such
     as "contact".
     """
-    from ..opened import open_store
+    from ..api import open_store
 
     if plot is not None:
         load_matplotlib()

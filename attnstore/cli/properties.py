@@ -70,8 +70,8 @@ def annotate(store: Path, inputs: tuple[Path, ...], fetch: bool, as_json: bool, 
     .parquet; MMseqs2's clusters) with a column id, and pos for residues, or source and target for pairs. What it tells
     of proteins that are not in STORE is passed over. Attention stays as it is.
     """
+    from ..api import open_store
     from ..ingest import annotate as run
-    from ..opened import open_store
 
     files, entries = files_and_entries(inputs, fetch)
     done = run(store, files, fetch=entries, **options)
@@ -95,7 +95,7 @@ def annotate(store: Path, inputs: tuple[Path, ...], fetch: bool, as_json: bool, 
 @click.option("--json", "as_json", is_flag=True, help="For programs; with descriptions and digests.")
 def properties(store: Path, as_json: bool) -> None:
     """List what STORE knows of proteins, residues and pairs: type, unit, source, and how much of it."""
-    from ..opened import open_store
+    from ..api import open_store
 
     opened = open_store(store)
     click.echo(json_records(opened.properties().df()) if as_json else aligned(_dictionary(opened), left=("name",)))
@@ -122,9 +122,9 @@ def _last(path: Any) -> str:
 @click.option("--format", "form", type=click.Choice(["duckdb", "parquet"]), default="duckdb",
               help="One DuckDB file, or a folder of Parquet files.")  # fmt: skip
 @click.option("--arcs", is_flag=True, help="Also the arcs of every model, most of a store's size.")
-def export(store: Path, target: Path, form: str, arcs: bool) -> None:
+def export(store: Path, target: Path, form: Any, arcs: bool) -> None:
     """Write the tables of STORE to OUT, which any tool opens."""
-    from ..opened import open_store
+    from ..api import open_store
 
     try:
         names = open_store(store).export(target, form, arcs=arcs)

@@ -42,7 +42,7 @@ def query(
     For example "SELECT layer, head, avg(contact) AS share, count(*) AS arcs FROM attention WHERE weight >= 0.3 AND
     separation >= 6 GROUP BY ALL ORDER BY share DESC LIMIT 10".
     """
-    from ..opened import open_store
+    from ..api import open_store
 
     opened = open_store(store)
     limits: dict[str, Any] = {"memory_limit": memory_limit, "disk_limit": disk_limit, "timeout": timeout}

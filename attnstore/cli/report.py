@@ -57,7 +57,7 @@ def report(
 
     The page needs no network and no other file.
     """
-    from ..opened import open_store
+    from ..api import open_store
 
     folder = output if output is not None else Path(f"{store.resolve().stem}-report")
     done = open_store(store).report(

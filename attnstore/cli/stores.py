@@ -19,7 +19,7 @@ from .options import STORE, TIMEOUT, output_options
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def info(store: Path, as_json: bool) -> None:
     """Say what STORE holds."""
-    from ..opened import open_store
+    from ..api import open_store
 
     opened = open_store(store)
     if not as_json:
@@ -40,8 +40,8 @@ def sql(store: Path, statement: str, timeout: float | None, form: str, output: P
     models and skipped."""
     import pandas as pd
 
+    from ..api import open_store
     from ..catalog_sql import duckdb_errors
-    from ..opened import open_store
 
     with duckdb_errors():
         table = open_store(store).sql(statement, timeout=timeout).to_arrow_table()
@@ -54,7 +54,7 @@ def sql(store: Path, statement: str, timeout: float | None, form: str, output: P
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def verify(store: Path, as_json: bool) -> None:
     """Check every digest, checksum, count and sum of STORE; exit 1 if anything is damaged."""
-    from ..opened import open_store
+    from ..api import open_store
     from ..verify import verify as check
 
     problems = check(store, progress=sys.stderr.isatty())

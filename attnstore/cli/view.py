@@ -49,7 +49,7 @@ def view(
     largest lower bound. In the page every head can be chosen.
     """
     load_matplotlib()
-    from ..opened import open_store
+    from ..api import open_store
     from ..queries.heads_plot import check_suffix
     from ..queries.view.view import PAGES
 

@@ -11,6 +11,7 @@ import pyarrow as pa
 from ...arguments import check_text
 from ...catalog.quoting import identifier
 from ...catalog.reader import connect
+from ...catalog_sql import duckdb_errors, relation
 from ...errors import QueryError
 from ...format.documents import ingest_with, lacking
 from ...runtime import time_limit
@@ -196,12 +197,10 @@ def _draw(
 
 
 def _matching(roster: Roster, condition: str) -> list[str]:
-    from ...catalog_sql import duckdb_errors
-
     # The store's own SQL: a single SELECT, locked in.
-    relation = roster.store.sql(f"SELECT id FROM proteins WHERE (\n{condition}\n) ORDER BY protein_index")
+    found = relation(roster.store, f"SELECT id FROM proteins WHERE (\n{condition}\n) ORDER BY protein_index")
     with duckdb_errors():
-        rows = relation.fetchall()
+        rows = found.fetchall()
     return [name for (name,) in rows if name in roster.index]
 
 

@@ -12,7 +12,9 @@ from ... import __version__
 from ...arguments import check_head, check_share, check_text, check_whole
 from ...catalog.quoting import literal
 from ...errors import QueryError
+from ...matrix import attention
 from ...runtime import time_limit
+from ..align import align
 from ..engine.schedule import execute
 from .contact_maps import RANGES, TOPS, Pairs, combined, sizes
 from .contact_proteins import ATOMS, Roster, choose, keep_apart, remaining, roster
@@ -37,8 +39,53 @@ _BELONG = {"layer": ("head",), "head": ("head",), "k": ("topk",), "c": ("logisti
 @time_limit.limited
 def contacts(
     store: "Store",
+    protein: str,
+    *,
+    method: str = "topk",
+    layer: int | None = None,
+    head: int | None = None,
+    k: int | None = None,
+    c: float | None = None,
+    apc: bool = True,
+    select: int | str | Sequence[str] | None = None,
+    rank_range: str | None = None,
+    rank_top: str | None = None,
+    atom: str = "cb",
+    seed: int = 0,
+    cluster_by: str = "protein",
+    model: str | None = None,
+    scheduler: "str | Client | None" = None,
+    progress: bool = False,
+    timeout: float | None = None,
+) -> ContactMap:
+    """Predict the contacts of one protein: :func:`fit` on other clusters, then :func:`predict`.
+
+    The parameters are those of :meth:`attnstore.Store.contacts`.
+    """
+    check_text("protein", protein)
+    predictor = fit(
+        store, method=method, layer=layer, head=head, k=k, c=c, apc=apc, select=select, rank_range=rank_range,
+        rank_top=rank_top, atom=atom, apart_from=[protein], seed=seed, cluster_by=cluster_by, model=model,
+        scheduler=scheduler, progress=progress,
+    )  # fmt: skip
+    return predict(store, predictor, protein)
+
+
+@time_limit.limited
+def contact_precision(
+    store: "Store",
     proteins: str | Sequence[str] | None = None,
     *,
+    method: str = "topk",
+    layer: int | None = None,
+    head: int | None = None,
+    k: int | None = None,
+    c: float | None = None,
+    apc: bool = True,
+    select: int | str | Sequence[str] | None = None,
+    rank_range: str | None = None,
+    rank_top: str | None = None,
+    atom: str = "cb",
     level: float = 0.95,
     replicates: int = 1000,
     seed: int = 0,
@@ -47,48 +94,19 @@ def contacts(
     scheduler: "str | Client | None" = None,
     progress: bool = False,
     timeout: float | None = None,
-    **options: Any,
-) -> ContactMap | ContactEvaluation:
-    """Predict the contacts of a protein, or measure how well those of many are predicted.
+) -> ContactEvaluation:
+    """Measure how well contacts are predicted: :func:`fit`, then :func:`evaluate` on proteins of other clusters.
 
-    Parameters
-    ----------
-    store : Store
-    proteins : an id, for its map; several, or None for all, for precision over them
-    level, replicates : of the bootstrap interval over clusters, where precision is measured
-    seed : of the draw of proteins and of the bootstrap
-    cluster_by : 'protein', or a column of `proteins`: heads and coefficients are chosen on other clusters than those
-        evaluated, always; a protein whose column is NULL is a cluster of its own
-    model : name; may be left out where the store has one
-    scheduler : address of a Dask scheduler or a `distributed.Client`; threads where None
-    progress : draw a progress bar on standard error
-    timeout : seconds that the answer may take; None for any number
-    **options : method, layer, head, k, c, apc, select, rank_range, rank_top and atom, as in :func:`fit`
-
-    Returns
-    -------
-    ContactMap
-        For one protein.
-    ContactEvaluation
-        For many. Where all were asked for, those of clusters chosen on are left out, and counted. With method 'head'
-        and no layer and head, every head is evaluated beside the one that was chosen.
-
-    Raises
-    ------
-    QueryError
-        If an option cannot be, or a protein is of a cluster that was chosen on.
-    StoreError
-        If what is read is damaged.
+    The parameters are those of :meth:`attnstore.Store.contact_precision`.
     """
     _check_statistics(level, replicates, seed)
     _check_proteins(proteins)
     several = None if proteins is None else [proteins] if isinstance(proteins, str) else list(proteins)
     predictor = fit(
-        store, apart_from=several or (), seed=seed, cluster_by=cluster_by, model=model, scheduler=scheduler,
-        progress=progress, **options,
+        store, method=method, layer=layer, head=head, k=k, c=c, apc=apc, select=select, rank_range=rank_range,
+        rank_top=rank_top, atom=atom, apart_from=several or (), seed=seed, cluster_by=cluster_by, model=model,
+        scheduler=scheduler, progress=progress,
     )  # fmt: skip
-    if isinstance(proteins, str):
-        return predict(store, predictor, proteins)
     return evaluate(
         store, predictor, several, level=level, replicates=replicates, seed=seed, scheduler=scheduler, progress=progress
     )
@@ -221,7 +239,7 @@ def predict(store: "Store", predictor: ContactPredictor, protein: str) -> Contac
     """
     held = _held(store, predictor)
     keep_apart(held, [protein], predictor.chosen_on)
-    labels = store.attention(protein, 0, 0, model=predictor.model).coords
+    labels = attention(store, protein, 0, 0, predictor.model).coords
     segment, local = held.model.places[protein]
     length = int(segment.proteins.stored[local])
     first, second = (side.astype(np.int32) for side in np.triu_indices(length))
@@ -352,5 +370,5 @@ def _alignment(held: Roster, names: list[str], atom: str, progress: bool) -> dic
         quoted = ", ".join(map(literal, listed))
         where += f" AND protein.id {negated}IN ({quoted})"
     predicate = "contact" if atom == "cb" else "contact_ca"
-    found = held.store.align(predicate, where=where, model=held.model.name, replicates=1, progress=progress)
+    found = align(held.store, predicate, where=where, model=held.model.name, replicates=1, progress=progress)
     return {"alignment": found["share"], "arcs": found["total"]}

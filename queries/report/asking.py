@@ -5,7 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from ..align import align as measure_alignment
 from ..plan.align_plan import THRESHOLD
+from ..query import query as answer
 from ..statistics.measure import MIN_PROTEINS
 
 if TYPE_CHECKING:
@@ -86,10 +88,10 @@ def align(store: "Store", settings: Settings, predicate: str, **options: Any) ->
     if options.get("paper"):
         common.pop("min_proteins", None)
     call = Call(str(store.path), "align", predicate, {**given, **common})
-    return store.align(predicate, scheduler=settings.scheduler, **call.options), call
+    return measure_alignment(store, predicate, scheduler=settings.scheduler, **call.options), call
 
 
 def query(store: "Store", settings: Settings, sql: str) -> tuple["Result", Call]:
     """Ask in SQL."""
     call = Call(str(store.path), "query", sql, {})
-    return store.query(sql, scheduler=settings.scheduler), call
+    return answer(store, sql, scheduler=settings.scheduler), call

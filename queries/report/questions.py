@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ...catalog.builtin import CB
 from ...catalog.quoting import identifier, literal
+from ...catalog_sql import relation
 from ...errors import QueryError
 from ..sql.dialect import locked_parser
 
@@ -105,7 +106,11 @@ def ask_of(store: "Store", names: Sequence[str] | None = None) -> tuple[list[Que
     QueryError
         If a name is none of these.
     """
-    entries = [entry for entry in store.properties().to_arrow_table().to_pylist() if entry["level"] != "protein"]
+    entries = [
+        entry
+        for entry in relation(store, "SELECT * FROM properties").to_arrow_table().to_pylist()
+        if entry["level"] != "protein"
+    ]
     if names is not None:
         _check(names, {CONTACT, AMINO_ACIDS} | {entry["name"] for entry in entries} - _PLACE)
     named = frozenset(names or ())
@@ -198,9 +203,10 @@ def _amino_acid(letter: str) -> Question:
 def _values(store: "Store", table: str, name: str) -> list[str]:
     """The distinct values of a category, one more than can be asked for at most."""
     column = _column_name(name)
-    rows = store.sql(
+    rows = relation(
+        store,
         f"SELECT DISTINCT {column} AS value FROM {table} WHERE {column} IS NOT NULL "
-        f"ORDER BY value LIMIT {MOST_VALUES + 1}"
+        f"ORDER BY value LIMIT {MOST_VALUES + 1}",
     ).fetchall()
     return [str(value) for (value,) in rows]
 
@@ -209,7 +215,7 @@ def _high(store: "Store", level: str, name: str) -> str:
     """A number that a tenth of the values reach, with two digits and rounded down, so that some do reach it."""
     column, table = _column_name(name), "pairs" if level == "pair" else "residues"
     finite = f"FROM {table} WHERE isfinite({column}::DOUBLE)"
-    ((value,),) = store.sql(f"SELECT quantile_disc({column}, 0.9) {finite}").fetchall()
+    ((value,),) = relation(store, f"SELECT quantile_disc({column}, 0.9) {finite}").fetchall()
     if isinstance(value, int):
         return str(value)
     number = Decimal(repr(value))

@@ -11,6 +11,7 @@ import numpy as np
 from ...arguments import check_head, check_index, check_whole
 from ...errors import QueryError
 from ...format.codebook import parse_threshold
+from ...matrix import attention
 from ...runtime import time_limit
 from ...runtime.drawing import load_matplotlib
 from ...runtime.paths import user_path
@@ -195,7 +196,7 @@ def view(
         how = "its share of contacts in this protein has the largest lower bound (Wilson, 95 %)"
     whole = "codes" in chosen.document.keep
     if whole:
-        weights = np.asarray(store.attention(protein, layer, head, model=chosen.name), np.float32)
+        weights = np.asarray(attention(store, protein, layer, head, chosen.name), np.float32)
     else:
         weights = np.zeros((stored, stored), np.float32)
         mine = arcs.of(layer, head, 0.0)

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...catalog.quoting import literal
+from ..query import query
 from ..statistics.intervals import wilson_interval
 
 if TYPE_CHECKING:
@@ -76,8 +77,9 @@ def read_arcs(store: "Store", model: "Model", protein: str) -> Arcs:
     floor = model.document.arc_floor
     named = {"model": model.name, "protein": protein}
     only = " AND ".join(f"{column} = {literal(value)}" for column, value in named.items())
-    frame = store.query(
-        f"SELECT layer, head, source, target, weight, contact FROM attention WHERE {only} AND weight >= {floor!r}"
+    frame = query(
+        store,
+        f"SELECT layer, head, source, target, weight, contact FROM attention WHERE {only} AND weight >= {floor!r}",
     )
     contact = frame["contact"].astype("Int8").to_numpy(np.int8, na_value=-1)
     columns = {name: frame[name].to_numpy(np.int64) for name in ("layer", "head", "source", "target")}

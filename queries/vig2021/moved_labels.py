@@ -10,6 +10,8 @@ the last residue's label is lost.
 from collections.abc import Sequence
 from pathlib import Path
 
+from ...annotate.annotation import annotate
+from ...catalog_sql import relation
 from ...format.documents import ModelDocument
 from ...opened import open_store
 
@@ -32,10 +34,8 @@ def asked(properties: Sequence[str]) -> tuple[str, ...]:
 
 def move_labels(store: Path, properties: Sequence[str]) -> None:
     """Add to a store the properties with moved labels, FALSE at every first residue."""
-    from ...ingest import annotate
-
     for key in [key for key in properties if key in MOVED]:
-        frame = open_store(store).residues().select(f"protein AS id, pos, {key} AS label").df()
+        frame = relation(open_store(store), f"SELECT protein AS id, pos, {key} AS label FROM residues").df()
         frame = frame.sort_values(["id", "pos"], ignore_index=True)
         moved = frame["label"].astype("boolean").shift(1)
         moved[frame["pos"] == 0] = False

@@ -202,14 +202,19 @@ def vig2021(
                 )
             if as_published:
                 move_labels(stores[one.name], one.properties)
-    reports = {
-        one.name: open_store(stores[one.name]).report(
-            folder / "reports" / one.name, models=[name], paper=True, seed=seed, replicates=replicates,
-            properties=asked(one.properties) if as_published else one.properties, scheduler=scheduler,
-            progress=progress,
-        )
-        for one in there
-    }  # fmt: skip
+    load_matplotlib()
+    from ..report.depth import by_centre
+    from ..report.report import report
+
+    reports: dict[str, Report] = {}
+    for one in there:
+        opened = open_store(stores[one.name])
+        with opened.reading():
+            reports[one.name] = report(
+                opened, folder / "reports" / one.name, models=[name], paper=True, seed=seed, replicates=replicates,
+                properties=asked(one.properties) if as_published else one.properties, scheduler=scheduler,
+                progress=progress,
+            )  # fmt: skip
     measures = [report.models[0] for report in reports.values()]
     measured, proteins = _in_the_papers_form(measures)
     moved = moves_labels(document)
@@ -218,9 +223,6 @@ def vig2021(
     missing += [
         f"{one.what}: {one.reason}." for report in reports.values() for one in report.missing if one.model is None
     ]
-    from ..report.depth import by_centre
-
-    load_matplotlib()
     from .paper_page import PAGE, write
 
     done = Reproduction(

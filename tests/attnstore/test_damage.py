@@ -67,7 +67,7 @@ def answers(store: Path) -> Answers:
     found = {f"{name} {key}": array.values for name, result in asked.items() for key, array in result.items()}
     for part in opened.model().segments:
         protein = part.proteins.id[-1]
-        bounded = opened.attention(protein, bounds=True)
+        bounded = opened.attention_bounds(protein)
         found |= {f"{protein} {key}": array.values for key, array in bounded.variables.items()}
         found[f"{protein} bins"] = part.bin_count
     return found

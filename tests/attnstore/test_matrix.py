@@ -23,7 +23,7 @@ def store(proteins, tmp_path_factory):
 
 def test_every_weight_lies_within_the_bounds_given_source_first(store, proteins):
     for protein in proteins:
-        found = store.attention(protein.id, 1, 0, bounds=True)
+        found = store.attention_bounds(protein.id, 1, 0)
         assert found["weight"].dims == ("source", "target")
         weights = protein.weights[1, 0]
         for array in (weights, found["weight"].values):

@@ -13,9 +13,9 @@ import pandas as pd
 import pytest
 
 import attnstore
+from attnstore.api import Store
 from attnstore.errors import StoreError
 from attnstore.ingest import ingest
-from attnstore.opened import Store
 
 PROTEIN = "1FFF_A"
 QUESTIONS = {

@@ -731,7 +731,7 @@ def test_no_integer_that_users_get_wraps(sound, tmp_path):
     grouped = opened.query("SELECT layer, count(*) AS n, source.pos AS p FROM attention GROUP BY ALL")
     for found in (rows, grouped):
         assert not [field for field in found.to_arrow().schema if pa.types.is_unsigned_integer(field.type)]
-    for dataset in (opened.attention("p0", bounds=True), opened.hidden("p0"), opened.align("contact", replicates=0)):
+    for dataset in (opened.attention_bounds("p0"), opened.hidden("p0"), opened.align("contact", replicates=0)):
         assert not [name for name, values in dataset.coords.items() if values.dtype in unsigned]
         for name, values in getattr(dataset, "data_vars", {}).items():
             assert values.dtype not in unsigned, name

@@ -46,7 +46,7 @@ def assert_attention(
     store: attnstore.Store, protein: str, alpha: npt.NDArray[np.float32], model: str | None = None
 ) -> None:
     """Codes, arcs and marginals of a protein are those of these weights, but for rounding."""
-    found = store.attention(protein, model=model, bounds=True)
+    found = store.attention_bounds(protein, model=model)
     assert found["lower"].shape == alpha.shape
     assert (found["lower"].values <= alpha + TOLERANCE).all()
     assert (alpha - TOLERANCE <= found["upper"].values).all()

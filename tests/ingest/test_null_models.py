@@ -78,7 +78,7 @@ def test_the_attention_of_a_twin_is_that_of_the_untrained_model(store, tiny_esm)
     for name, sequence in PROTEINS.items():
         alpha = own(tiny_esm, sequence, twin)[0]
         assert np.abs(alpha - own(tiny_esm, sequence)[0]).max() > 0.1
-        found = store.attention(name, model=WEIGHTS, bounds=True)
+        found = store.attention_bounds(name, model=WEIGHTS)
         assert (found["lower"].values <= alpha + 1e-5).all()
         assert (alpha - 1e-5 <= found["upper"].values).all()
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from attnstore.opened import Store
+from attnstore.api import Store
 
 #: Values and columns.
 _VALUES = (
@@ -183,7 +183,7 @@ _ASK: dict[str, Callable[[Store, str], Any]] = {
     "where": lambda store, text: store.align("contact", where=text, replicates=0).to_table(),
     "weighted": lambda store, text: store.align(text, weighted=True, replicates=0).to_table(),
     "probe": lambda store, text: store.probe(text, sources=("attention",), replicates=1, examples=32),
-    "select": lambda store, text: store.contacts(select=text, replicates=1),
+    "select": lambda store, text: store.contact_precision(select=text, replicates=1),
     "cluster_by": lambda store, text: store.align("contact", cluster_by=text, replicates=1),
     "protein": lambda store, text: store.attention(text),
     "property": lambda store, text: store.report(os.devnull, properties=[text]),

@@ -98,7 +98,7 @@ def test_the_list_of_contacts_is_the_map_sorted(store, proteins):
 
 @pytest.mark.parametrize(("atom", "apc"), [("cb", True), ("ca", True), ("cb", False)])
 def test_precision_of_a_head_is_that_of_loops(store, proteins, atom, apc):
-    found = store.contacts(method="head", layer=1, head=0, atom=atom, apc=apc)
+    found = store.contact_precision(method="head", layer=1, head=0, atom=atom, apc=apc)
     assert found.attrs["left_out"] == 0
     assert list(found["protein"].values) == list(proteins)
     expected = [
@@ -124,8 +124,8 @@ def test_precision_of_a_head_is_that_of_loops(store, proteins, atom, apc):
 
 
 def test_named_proteins_come_back_in_their_order(store):
-    every = store.contacts(method="head", layer=0, head=1)
-    some = store.contacts(["p5", "p0", "p10"], method="head", layer=0, head=1)
+    every = store.contact_precision(method="head", layer=0, head=1)
+    some = store.contact_precision(["p5", "p0", "p10"], method="head", layer=0, head=1)
     assert some["protein"].values.tolist() == ["p5", "p0", "p10"]
     np.testing.assert_array_equal(some["by_protein"], every["by_protein"].sel(protein=["p5", "p0", "p10"]))
 
@@ -149,7 +149,7 @@ def ranking(store, proteins, names, span="all", top="L", apc=True):
 @pytest.mark.parametrize(("span", "top"), [("all", "L"), ("short", "L/5")])
 def test_every_head_is_ranked_beside_its_alignment(store, proteins, span, top):
     chosen = ["p0", "p4", "p8"]
-    found = store.contacts(method="head", select=chosen, rank_range=span, rank_top=top)
+    found = store.contact_precision(method="head", select=chosen, rank_range=span, rank_top=top)
     others = [name for name in proteins if name not in chosen]
     assert found["protein"].values.tolist() == others
     assert found.attrs["left_out"] == 3
@@ -176,7 +176,7 @@ def test_every_head_is_ranked_beside_its_alignment(store, proteins, span, top):
 
 def test_heads_are_ranked_only_where_none_is_given(store):
     with pytest.raises(QueryError, match="neither layer nor head"):
-        _ = store.contacts(["p0"], method="head", layer=0, head=0).heads
+        _ = store.contact_precision(["p0"], method="head", layer=0, head=0).heads
 
 
 @pytest.mark.parametrize("k", [1, 3, 6])
@@ -237,7 +237,7 @@ def test_the_regression_is_scikit_learns_on_features_by_loops(store, proteins):
 
 def test_a_regression_that_keeps_no_head_is_refused(store):
     with pytest.raises(QueryError, match="keeps no head at c = 1e-06"):
-        store.contacts(method="logistic", select=["p0"], c=1e-6)
+        store.contact_precision(method="logistic", select=["p0"], c=1e-6)
 
 
 def test_provenance_says_what_was_chosen_and_where(store):
@@ -254,7 +254,7 @@ def test_results_outlive_the_session(store, tmp_path):
     import xarray as xr
 
     chosen = ["p0", "p4"]
-    for found in (store.contacts(method="head", select=chosen), store.contacts("p1", select=chosen)):
+    for found in (store.contact_precision(method="head", select=chosen), store.contacts("p1", select=chosen)):
         found.to_netcdf(tmp_path / "saved.nc")
         opened = xr.open_dataset(tmp_path / "saved.nc") if "range" in found.dims else None
         opened = xr.open_dataarray(tmp_path / "saved.nc") if opened is None else opened

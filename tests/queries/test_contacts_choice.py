@@ -33,7 +33,7 @@ def lengths(names):
 @pytest.mark.parametrize("method", ["head", "topk", "logistic"])
 def test_no_cluster_is_on_both_sides(store, method, seed):
     options = {"c": 100.0} if method == "logistic" else {}
-    found = store.contacts(method=method, select=3, seed=seed, cluster_by="length", replicates=2, **options)
+    found = store.contact_precision(method=method, select=3, seed=seed, cluster_by="length", replicates=2, **options)
     chosen = chosen_on(found)
     assert len(chosen) == len(lengths(chosen)) == 3
     assert not lengths(chosen) & lengths(found["protein"].values)
@@ -50,7 +50,7 @@ def test_the_draw_follows_from_the_seed(store):
 
 @pytest.mark.parametrize("seed", range(12))
 def test_what_is_drawn_is_labelled_and_apart_from_what_is_asked_for(store, seed):
-    found = store.contacts(["p0", "p5"], select=3, seed=seed, cluster_by="length", k=1, replicates=2)
+    found = store.contact_precision(["p0", "p5"], select=3, seed=seed, cluster_by="length", k=1, replicates=2)
     chosen = chosen_on(found)
     assert not lengths(chosen) & {30, 41}
     # Every fourth protein has no coordinates, p12 no pair six or more apart.
@@ -60,7 +60,7 @@ def test_what_is_drawn_is_labelled_and_apart_from_what_is_asked_for(store, seed)
 
 def test_a_protein_that_was_chosen_on_is_refused(store):
     with pytest.raises(QueryError, match=r"^protein p2 is itself one that heads or coefficients were chosen on"):
-        store.contacts(["p0", "p2"], select=["p2", "p4"])
+        store.contact_precision(["p0", "p2"], select=["p2", "p4"])
     with pytest.raises(QueryError, match=r"^protein p2 is itself one"):
         store.contacts("p2", select=["p2", "p4"])
 
@@ -68,8 +68,8 @@ def test_a_protein_that_was_chosen_on_is_refused(store):
 def test_a_protein_of_a_cluster_that_was_chosen_on_is_refused(store):
     message = r"^protein p3 is of the same length as p2, on which heads or coefficients were chosen on"
     with pytest.raises(QueryError, match=message):
-        store.contacts(["p0", "p3"], select=["p2"], cluster_by="length")
-    assert store.contacts(["p0", "p3"], select=["p2"], k=1).sizes["protein"] == 2
+        store.contact_precision(["p0", "p3"], select=["p2"], cluster_by="length")
+    assert store.contact_precision(["p0", "p3"], select=["p2"], k=1).sizes["protein"] == 2
 
 
 def test_a_predictor_keeps_what_it_was_chosen_on(store):
@@ -83,21 +83,23 @@ def test_a_predictor_keeps_what_it_was_chosen_on(store):
 
 def test_an_unknown_cluster_is_one_of_its_own(store):
     # p3, p7 and p11 have no structure; the others name their own, which is their id.
-    found = store.contacts(select=["p2"], cluster_by="structure", k=1, replicates=2)
+    found = store.contact_precision(select=["p2"], cluster_by="structure", k=1, replicates=2)
     assert found.attrs["left_out"] == 1
     assert {"p3", "p7", "p11"} < set(found["protein"].values)
 
 
 def test_a_condition_selects_labelled_proteins(store):
-    found = store.contacts(select="length BETWEEN 26 AND 33 -- p3 and p7 have no coordinates", k=1, replicates=2)
+    found = store.contact_precision(
+        select="length BETWEEN 26 AND 33 -- p3 and p7 have no coordinates", k=1, replicates=2
+    )
     assert chosen_on(found) == ["p0", "p1", "p2", "p4", "p8"]
     assert chosen_on(store.contacts("p0", select="id = 'p4'", k=1)) == ["p4"]
 
 
 def test_the_bootstrap_draws_clusters(store):
     options = {"method": "head", "layer": 0, "head": 0}
-    apart = store.contacts(**options)
-    together = store.contacts(**options, cluster_by="length")
+    apart = store.contact_precision(**options)
+    together = store.contact_precision(**options, cluster_by="length")
     np.testing.assert_array_equal(apart["precision"], together["precision"])
     assert (apart["low"] != together["low"]).any()
 
@@ -150,16 +152,16 @@ def test_the_bootstrap_draws_clusters(store):
 )
 def test_what_cannot_be_is_refused_in_a_sentence(store, options, message):
     if message is None:  # what can be
-        assert store.contacts(**{"replicates": 2, **options}).sizes["protein"] > 0
+        assert store.contact_precision(**{"replicates": 2, **options}).sizes["protein"] > 0
         return
     with pytest.raises(QueryError, match=message) as refused:
-        store.contacts(**options)
+        store.contact_precision(**options)
     assert "\n" not in str(refused.value)
 
 
 def test_a_selection_of_everything_leaves_nothing(store):
     with pytest.raises(QueryError, match="every protein is of a cluster that was chosen on: select fewer"):
-        store.contacts(select=["p0"], cluster_by="members", k=1)
+        store.contact_precision(select=["p0"], cluster_by="members", k=1)
 
 
 def test_a_predictor_of_another_model_is_refused(store, tmp_path):
@@ -183,5 +185,5 @@ def test_a_cluster_of_processes_gives_the_same_numbers(store):
         Client(cluster) as client,
     ):
         for options in ({"method": "head", "select": 3}, {"method": "logistic", "select": 3, "c": 100.0}):
-            here, there = store.contacts(**options), store.contacts(**options, scheduler=client)
+            here, there = store.contact_precision(**options), store.contact_precision(**options, scheduler=client)
             assert here.identical(there)

@@ -56,7 +56,7 @@ def assert_same(found, expected):
 
 @pytest.mark.parametrize(("arguments", "options"), ASKED)
 def test_precision_is_pythons(small_store, run, arguments, options):
-    expected = attnstore.open(small_store).contacts(**options).to_table()
+    expected = attnstore.open(small_store).contact_precision(**options).to_table()
     for form, read in READERS.items():
         assert_same(read(run(small_store, *arguments, "--format", form)), expected)
     text = run(small_store, *arguments).decode()
@@ -85,7 +85,7 @@ def test_the_contacts_of_a_protein_are_pythons(small_store, run, tmp_path):
 
 
 def test_all_heads_are_listed_where_none_is_given(small_store, run):
-    expected = attnstore.open(small_store).contacts(method="head", select=2)
+    expected = attnstore.open(small_store).contact_precision(method="head", select=2)
     arguments = [small_store, "--method", "head", "--select", 2]
     for form, read in READERS.items():
         assert_same(read(run(*arguments, "--format", form)), expected.heads)

@@ -277,14 +277,14 @@ def test_contacts_are_predicted_from_codes(samples, keep):
     store, whole = samples[keep].store, samples[WHOLE].store
     options: dict[str, Any] = {"method": "head", "layer": 1, "head": 2}
     if "codes" not in keep:
-        for proteins in ("p0", None):
+        for predict in (lambda: store.contacts("p0", **options), lambda: store.contact_precision(**options)):
             refused(
-                lambda proteins=proteins: store.contacts(proteins, **options),
+                predict,
                 "contacts are predicted from codes", "model first was ingested without codes", "keep=['codes', ",
             )  # fmt: skip
         return
     np.testing.assert_array_equal(store.contacts("p0", **options), whole.contacts("p0", **options))
-    found, expected = (one.contacts(replicates=5, method="head", select=["p0"]) for one in (store, whole))
+    found, expected = (one.contact_precision(replicates=5, method="head", select=["p0"]) for one in (store, whole))
     assert set(found) == set(expected)
     for name in found:
         np.testing.assert_array_equal(found[name], expected[name])

@@ -47,7 +47,7 @@ def test_other_questions_end_at_theirs(store, tmp_path):
         lambda: store.align("contact", where=slow, timeout=0.2),
         lambda: store.explain(f"SELECT count(*) FROM attention WHERE {slow}", timeout=0.2),
         lambda: list(store.stream(ENDLESS, timeout=0.2)),
-        lambda: store.contacts(select=1, timeout=1e-6),
+        lambda: store.contact_precision(select=1, timeout=1e-6),
         lambda: store.probe(SLOW.format("aa"), sources=["attention"], timeout=0.2),
         lambda: store.report(tmp_path / "report", timeout=1e-6),
         lambda: store.view("p0", layer=0, head=0, timeout=1e-6),

@@ -225,7 +225,7 @@ def test_the_head_chosen_has_the_largest_lower_bound(store, proteins, threshold)
 
 def test_the_matrix_has_the_weights(store, proteins):
     shown = view(store, "p0", layer=1, head=2)
-    bounds = store.attention("p0", 1, 2, bounds=True)
+    bounds = store.attention_bounds("p0", 1, 2)
     exact = proteins[0].weights[1, 2]
     assert shown.whole
     assert (shown.weights <= bounds["upper"].to_numpy()).all()

@@ -375,7 +375,7 @@ def test_ingest_and_queries_do_not_import_each_other():
 def test_the_import_rules_see_what_they_forbid():
     assert "attnstore.errors" in imported(ROOT / "ingest" / "pipeline.py", everywhere=False)
     assert "attnstore.readers.text" in imported(ROOT / "attnstore" / "readers" / "fasta.py", everywhere=False)
-    assert "attnstore.queries.align.align" in imported(ROOT / "attnstore" / "opened.py", everywhere=True)
+    assert "attnstore.queries.align.align" in imported(ROOT / "attnstore" / "api.py", everywhere=True)
 
 
 def test_sql_values_of_every_type_come_out_as_they_are(small_store, run):

@@ -116,7 +116,7 @@ def test_the_command_prints_its_own_words(
         warnings.warn(message, stacklevel=1)
         raise SystemExit(0)
 
-    monkeypatch.setattr("attnstore.opened.open_store", says)
+    monkeypatch.setattr("attnstore.api.open_store", says)
     with pytest.raises(SystemExit):
         cli.main(["align", "a b", "contact"])
     assert capsys.readouterr().err == f"{what}: too many: pass --min-arcs 3, or `attnstore verify 'a b'`.\n"

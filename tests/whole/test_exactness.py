@@ -107,7 +107,7 @@ def test_the_planted_weights_are_among_those_counted(ingested):
 def test_every_weight_lies_in_its_bin_and_every_arc_is_the_weight_itself(ingested):
     store, _, weights = ingested
     for name, alpha in weights.items():
-        found = store.attention(name, bounds=True)
+        found = store.attention_bounds(name)
         assert (found["lower"].values <= alpha).all()
         assert ((alpha < found["upper"].values) | (alpha >= DEFAULT.edges[-1])).all()
     table = store.sql("SELECT protein, layer, head, source, target, weight FROM arcs").df()

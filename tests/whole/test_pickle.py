@@ -18,10 +18,10 @@ import pytest
 import xarray as xr
 
 import attnstore
+from attnstore.api import Store
 from attnstore.errors import StoreError
 from attnstore.format.segment import open_segment
 from attnstore.ingest import ingest
-from attnstore.opened import Store
 
 from ..models import CHAINS
 
@@ -43,10 +43,10 @@ ANSWERS: dict[str, Callable[[Store], Any]] = {
     "split": lambda store: store.align("contact", split=True, replicates=9),
     "curve": lambda store: store.align("contact", threshold=None, replicates=0),
     "matrix": lambda store: store.attention(PROTEIN, layer=1, head=2),
-    "bounds": lambda store: store.attention(PROTEIN, bounds=True),
+    "bounds": lambda store: store.attention_bounds(PROTEIN),
     "hidden": lambda store: store.hidden(PROTEIN),
     "contacts": lambda store: store.contacts(PROTEIN, method="head", layer=1, head=2),
-    "precision": lambda store: store.contacts(method="head", select=2),
+    "precision": lambda store: store.contact_precision(method="head", select=2),
     "probing": lambda store: store.probe("aa = 'L'"),
     "heads": lambda store: store.query(HEADS),
     "heads over layers": lambda store: store.query(HEADS).to_xarray(),
