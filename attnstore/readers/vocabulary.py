@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from ..catalog.property import UNKNOWN_IF_NONE, UNRESOLVED, Property
 
 _NOT_ASSIGNED = "NULL where no structure is assigned, as at unresolved residues"
@@ -20,6 +22,15 @@ SS3 = Property(
     "ss3", "residue", "category", "ss8 in three classes: helix (H G I), strand (E B) and coil (all others)",
     absent=_NOT_ASSIGNED,
 )  # fmt: skip
+#: Each letter's class of eight (and mkdssp 4's P), of four and of three.
+DSSP_CLASSES: Mapping[str, tuple[str, str, str]] = {
+    **{letter: (letter, "helix", "helix") for letter in "GHI"},
+    **{letter: (letter, "strand", "strand") for letter in "EB"},
+    **{letter: (letter, "turn", "coil") for letter in "ST"},
+    "P": ("P", "other", "coil"),
+    # None of these: DSSP leaves it blank, others write it out.
+    **dict.fromkeys(" -CL", ("C", "other", "coil")),
+}
 HELIX = Property("helix", "residue", "boolean", "in a helix, as the entry records it", absent=UNKNOWN_IF_NONE)
 STRAND = Property("strand", "residue", "boolean", "in a β-strand, as the entry records it", absent=UNKNOWN_IF_NONE)
 TURN = Property("turn", "residue", "boolean", "in a turn, as the entry records it", absent=UNKNOWN_IF_NONE)

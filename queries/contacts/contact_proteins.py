@@ -9,13 +9,13 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from ...arguments import check_text
-from ...catalog.quoting import identifier
 from ...catalog.reader import connect
 from ...catalog_sql import duckdb_errors, relation
 from ...errors import QueryError
 from ...format.documents import ingest_with, lacking
 from ...runtime import time_limit
 from ..engine.vectors import directory
+from ..statistics.clusters import read_clusters
 from .contact_maps import RANGES, labelled_pairs
 from .contact_tasks import Part
 
@@ -109,17 +109,10 @@ def roster(store: "Store", model: "Model", cluster_by: str) -> Roster:
     for segment in model.segments:
         catalog.places(segment)
     with time_limit.closing(connect(path)) as connection:
-        columns = list(catalog.columns.of("protein"))
-        if cluster_by not in (*columns, "protein"):
-            raise QueryError(
-                f"proteins has no column {cluster_by!r} to cluster by: it has {', '.join(columns)}; "
-                "'protein' makes each protein a cluster."
-            )
-        column = "NULL" if cluster_by == "protein" else identifier(cluster_by)
-        rows = connection.execute(
-            f"SELECT id, protein_index, CAST({column} AS VARCHAR) FROM proteins ORDER BY protein_index"
-        ).fetchall()
-    held = [(name, index, cluster) for name, index, cluster in rows if name in model.places]
+        clusters = read_clusters(connection, cluster_by)
+        rows = connection.execute("SELECT id, protein_index FROM proteins ORDER BY protein_index").fetchall()
+    known = zip(rows, clusters, strict=True)
+    held = [(name, index, cluster) for (name, index), cluster in known if name in model.places]
     return Roster(
         store,
         model,

@@ -1,6 +1,5 @@
 """What a report asks of a store: a question for contacts, for each property it holds, and for each amino acid."""
 
-import difflib
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -8,6 +7,7 @@ from decimal import ROUND_FLOOR, Decimal
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 
+from ...arguments import nearest
 from ...catalog.builtin import CB
 from ...catalog.quoting import identifier, literal
 from ...catalog_sql import relation
@@ -130,10 +130,8 @@ def ask_of(store: "Store", names: Sequence[str] | None = None) -> tuple[list[Que
 def _check(names: Sequence[str], known: set[str]) -> None:
     for name in names:
         if name not in known:
-            near = difflib.get_close_matches(name, known, 3, 0.5) or sorted(known)
-            raise QueryError(
-                f"the store holds no property {name!r} of residues or pairs to report: try {', '.join(near)}."
-            )
+            near = nearest(name, known) or ", ".join(sorted(known))
+            raise QueryError(f"the store holds no property {name!r} of residues or pairs to report: try {near}.")
 
 
 def _place(entry: dict[str, Any]) -> tuple[bool, int]:

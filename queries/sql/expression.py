@@ -9,13 +9,13 @@ Pair-level numbers are float64, as DuckDB's DOUBLE: integers beyond 2**53 are ro
 computed in binary, and a NaN (0/0, infinity minus infinity) is a NULL. FLOAT results are rounded to FLOAT.
 """
 
-import difflib
 from collections.abc import Callable, Iterable
 
 import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
+from ...arguments import nearest
 from ...errors import QueryError
 from .dialect import PlainDuckDB, RefusalError, agree, check, check_columns, read, types_of, walk
 from .membership import without_quantifiers
@@ -222,7 +222,7 @@ def unknown(
     # A column is recognised without its end, too.
     called = {one.lower().split(".")[-1]: one for one in known or available}
     called |= {one.lower(): one for one in known or available}
-    matched = difflib.get_close_matches(name.lower(), called, n=1, cutoff=0.6)
-    closest = called[matched[0]] if matched else None
+    matched = nearest(name, called)
+    closest = None if matched is None else called[matched]
     hint = f"did you mean {prefix}{closest}? The " if closest else "the "
     return RefusalError(f"there is no {what}", f"{hint}{plural} are {', '.join(available)}")

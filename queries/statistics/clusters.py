@@ -4,7 +4,6 @@ Homologous proteins say the same thing many times over. Taken one by one they ma
 half that holds one of a family is no independent check of the half that holds another.
 """
 
-import difflib
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from ...arguments import check_text, nearest
 from ...catalog.quoting import identifier
 from ...errors import QueryError
 from .bootstrap import SEED_BYTES
@@ -46,6 +46,44 @@ class Clusters:
         return type(self)(self.keys, np.ones(len(self.keys), bool))
 
 
+def read_clusters(connection: "duckdb.DuckDBPyConnection", cluster_by: str) -> list[str | None]:
+    """What says each protein's cluster, in the order of protein_index: a value of a column, as text.
+
+    `align`, `contacts`, `probe` and `report` all read clusters here, so that they accept and refuse the same.
+
+    Parameters
+    ----------
+    connection : of the catalog
+    cluster_by : 'protein', or a column of `proteins` in any case
+
+    Returns
+    -------
+    list of str or None
+        None where a protein is a cluster of its own: by 'protein' everywhere, by a column where it is NULL or NaN.
+
+    Raises
+    ------
+    QueryError
+        If `cluster_by` is no text, or `proteins` has no such column; the message names the nearest.
+    """
+    check_text("cluster_by", cluster_by)
+    value = "NULL"
+    if cluster_by != "protein":
+        types = {name: kind for name, kind, *_ in connection.execute("DESCRIBE proteins").fetchall()}
+        column = next((name for name in types if name.lower() == cluster_by.lower()), None)
+        if column is None:
+            near = nearest(cluster_by, ["protein", *types])
+            hint = f": did you mean {near}? Name" if near else "; name"
+            raise QueryError(
+                f"cluster_by={cluster_by!r} is no column of proteins{hint} protein, or one of {', '.join(types)}."
+            )
+        value = identifier(column)
+        if types[column] in ("FLOAT", "DOUBLE"):
+            value = f"nullif({value}, 'NaN')"
+    rows = connection.execute(f"SELECT CAST({value} AS VARCHAR) FROM proteins ORDER BY protein_index").fetchall()
+    return [name for (name,) in rows]
+
+
 def read_keys(connection: "duckdb.DuckDBPyConnection", cluster_by: str) -> list[str]:
     """The key of every protein's cluster, in the order of protein_index.
 
@@ -55,28 +93,13 @@ def read_keys(connection: "duckdb.DuckDBPyConnection", cluster_by: str) -> list[
     Raises
     ------
     QueryError
-        If `proteins` has no such column; the message names the closest.
+        As :func:`read_clusters`.
     """
+    values = read_clusters(connection, cluster_by)
+    ids = [name for (name,) in connection.execute("SELECT id FROM proteins ORDER BY protein_index").fetchall()]
     if cluster_by == "protein":
-        key = "id"
-    else:
-        types = {name: kind for name, kind, *_ in connection.execute("DESCRIBE proteins").fetchall()}
-        column = next((name for name in types if name.lower() == cluster_by.lower()), None)
-        if column is None:
-            raise QueryError(f"cluster_by={cluster_by!r} is no column of proteins{_nearest(cluster_by, list(types))}.")
-        value = identifier(column)
-        if types[column] in ("FLOAT", "DOUBLE"):
-            value = f"nullif({value}, 'NaN')"
-        key = f"coalesce('cluster:' || CAST({value} AS VARCHAR), 'protein:' || id)"
-    rows = connection.execute(f"SELECT {key} FROM proteins ORDER BY protein_index").fetchall()
-    return [name for (name,) in rows]
-
-
-def _nearest(name: str, columns: list[str]) -> str:
-    found = difflib.get_close_matches(name.lower(), [column.lower() for column in columns], n=1, cutoff=0.5)
-    closest = next((column for column in columns if found and column.lower() == found[0]), None)
-    hint = f": did you mean {closest}? Name" if closest else "; name"
-    return f"{hint} protein, or one of {', '.join(columns)}"
+        return ids
+    return [f"protein:{name}" if value is None else f"cluster:{value}" for name, value in zip(ids, values, strict=True)]
 
 
 def assign(keys: Sequence[str], segments: Iterable[Sequence[int]]) -> list[Clusters]:

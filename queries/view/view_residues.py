@@ -10,6 +10,7 @@ import pandas as pd
 
 from ...catalog.reader import catalog_errors, connect
 from ...errors import QueryError, StoreError
+from ...readers.vocabulary import DSSP_CLASSES
 from ...runtime import time_limit
 from ..sql.tree import CONTACT_DISTANCE, CONTACT_SEPARATION
 
@@ -24,10 +25,12 @@ _IDENTITY = ("pos", "aa", "author_number", "insertion_code", "ca_x", "ca_y", "ca
 #: Boolean properties that are shown as sites unless another is asked for, the first that is true of any residue.
 _SITES = ("binding_site", "binding_site_ligand", "binding_site_record", "active_site")
 
+#: What is drawn for each class of four and of three.
+_DRAWN = {"helix": "h", "strand": "s", "turn": "t", "other": "c", "coil": "c"}
 _CLASSES = {
-    "ss8": {"G": "h", "H": "h", "I": "h", "E": "s", "B": "s", "S": "t", "T": "t", "C": "c", "P": "c"},
-    "ss4": {"helix": "h", "strand": "s", "turn": "t", "other": "c"},
-    "ss3": {"helix": "h", "strand": "s", "coil": "c"},
+    "ss8": {ss8: _DRAWN[ss4] for ss8, ss4, _ in DSSP_CLASSES.values()},
+    "ss4": _DRAWN,
+    "ss3": _DRAWN,
 }
 
 

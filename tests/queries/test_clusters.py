@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 import attnstore
 from attnstore.catalog.reader import connect
 from attnstore.errors import QueryError
+from attnstore.queries.contacts.contact_proteins import roster
 from attnstore.queries.statistics.clusters import assign, held_out, read_keys
 from tests.queries.families import (
     add_column,
@@ -113,6 +114,46 @@ def test_proteins_without_a_family_are_drawn_alone_and_never_taken_for_one(tmp_p
             read_keys(connection, "famly")
         with pytest.raises(QueryError, match=r"no column of proteins; .* one of .*family"):
             read_keys(connection, "zzz")
+
+
+@pytest.mark.parametrize(
+    ("cluster_by", "refused"),
+    [
+        ("protein", None),
+        ("family", None),
+        ("FAMILY", None),
+        ("Sequence_Length", "is no column of proteins"),
+        ("famly", "is no column of proteins: did you mean family"),
+        ("", "is no column of proteins"),
+        ('family" FROM proteins; --', "is no column of proteins"),
+        (["family"], "is a list"),
+        (None, "cluster_by is None"),
+    ],
+)
+def test_align_contacts_and_probe_accept_and_refuse_the_same_clusters(store, cluster_by, refused):
+    asked = (
+        lambda: store.align("contact", threshold=0.05, cluster_by=cluster_by, replicates=2),
+        lambda: store.contacts(select=["p0"], k=1, replicates=2, cluster_by=cluster_by),
+        lambda: store.probe("contact", sources=("attention",), test_share=0.5, replicates=2, cluster_by=cluster_by),
+    )
+    if refused is None:
+        assert [ask().attrs["cluster_by"] for ask in asked] == [cluster_by] * 3
+        return
+    messages = set()
+    for ask in asked:
+        with pytest.raises(QueryError, match=refused) as error:
+            ask()
+        messages.add(str(error.value))
+    assert len(messages) == 1
+
+
+def test_a_cluster_of_nan_is_as_unknown_to_contacts_as_to_align(tmp_path):
+    proteins = random_proteins(3, [20] * 3)
+    path = tmp_path / "store"
+    write_store(path, proteins)
+    add_column(path, "order", "DOUBLE", [float("nan"), float("nan"), 1.0])
+    held = roster(attnstore.open(path), attnstore.open(path).model(), "Order")
+    assert len(held.clusters_of(["p0", "p1", "p2"])) == 3
 
 
 @given(

@@ -17,25 +17,16 @@ from Bio.Data.PDBData import residue_sasa_scales
 from ...catalog.property import Annotation, Property
 from ...errors import SourceError
 from .. import text
-from ..vocabulary import RSA, SS3, SS4, SS8
+from ..vocabulary import DSSP_CLASSES, RSA, SS3, SS4, SS8
 from .dssp_output import Row, is_output, read_output
 from .naming import chain_id, entry_id
 
 NAME = "DSSP output (classic, or mkdssp's annotated mmCIF)"
 PROPERTIES: tuple[Property, ...] = (SS8, SS4, SS3, RSA)
 
-# Each letter's class of eight (and mkdssp 4's P), of four and of three.
-_CLASSES: Mapping[str, tuple[str, str, str]] = {
-    **{letter: (letter, "helix", "helix") for letter in "GHI"},
-    **{letter: (letter, "strand", "strand") for letter in "EB"},
-    **{letter: (letter, "turn", "coil") for letter in "ST"},
-    "P": ("P", "other", "coil"),
-    # None of these: DSSP leaves it blank, others write it out.
-    **dict.fromkeys(" -CL", ("C", "other", "coil")),
-}
-_LETTERS = list(_CLASSES)
+_LETTERS = list(DSSP_CLASSES)
 _INDEX: Mapping[str | None, int | None] = {letter: index for index, letter in enumerate(_LETTERS)} | {None: None}
-_NAMES = [pa.array(column) for column in zip(*_CLASSES.values(), strict=True)]
+_NAMES = [pa.array(column) for column in zip(*DSSP_CLASSES.values(), strict=True)]
 
 # Tien et al. 2013, PLoS ONE 8:e80635, Table 1, column "Theoretical", Å²; Biopython has it by the name of the group.
 _LARGEST: Mapping[str, float] = residue_sasa_scales["Wilke"]
