@@ -25,7 +25,7 @@ MATCHES: tuple[Match, ...] = ("id", "sequence")
 MISMATCHES: tuple[Mismatch, ...] = ("refuse", "align", "skip")
 
 #: Of aligned residues, the least share that has to be the same: below it is another protein.
-_IDENTITY = 0.9
+IDENTITY = 0.9
 #: Cells of the largest alignment, two bytes each.
 _CELLS = 1 << 30
 
@@ -218,21 +218,47 @@ def _difference(given: str, stored: str) -> str:
 
 
 def _places(given: str, stored: str) -> npt.NDArray[np.int64] | None:
-    """For each residue in the store, the place of the given one across from it, −1 for none; None if they differ."""
-    if len(given) * len(stored) > _CELLS:
+    """As :func:`aligned`; None if the sequences are too different, or too long."""
+    places = aligned(given, stored)
+    if places is None:
         return None
-    from Bio.Align import PairwiseAligner
-
-    # Gaps cost as in searches for near relatives; what one sequence has more at its ends costs nothing.
-    aligner = PairwiseAligner(mode="global", match_score=2, mismatch_score=-3, open_gap_score=-5, extend_gap_score=-2)
-    aligner.end_gap_score = 0
-    places = np.full(len(stored), -1, np.int64)
-    for (begin, end), (of, _) in zip(*aligner.align(stored, given)[0].aligned, strict=True):
-        places[begin:end] = np.arange(of, of + end - begin)
     across = np.flatnonzero(places >= 0)
     same = sum(stored[at] == given[places[at]] for at in across.tolist())
-    enough = same >= _IDENTITY * min(len(given), len(stored))
-    return places if enough and same >= _IDENTITY * len(across) else None
+    enough = same >= IDENTITY * min(len(given), len(stored))
+    return places if enough and same >= IDENTITY * len(across) else None
+
+
+def aligned(given: str, stored: str, extension: float = -2) -> npt.NDArray[np.int64] | None:
+    """Put a sequence on another one by a global alignment.
+
+    A match scores 2, a mismatch −3 and the first residue of a gap −5, as in searches for near relatives; what one
+    sequence has more at its ends costs nothing.
+
+    Parameters
+    ----------
+    given, stored : the sequences
+    extension : score of each further residue of a gap; nearer to 0 where long parts may be missing, as in a structure
+
+    Returns
+    -------
+    ndarray of int64 [len(stored)] or None
+        For each residue of `stored`, the place in `given` of the one across from it, −1 for none; None where the
+        alignment would take more than 2 GiB.
+    """
+    if len(given) * len(stored) > _CELLS:
+        return None
+    places = np.full(len(stored), -1, np.int64)
+    if not given or not stored:
+        return places
+    from Bio.Align import PairwiseAligner
+
+    aligner = PairwiseAligner(
+        mode="global", match_score=2, mismatch_score=-3, open_gap_score=-5, extend_gap_score=extension
+    )
+    aligner.end_gap_score = 0
+    for (begin, end), (of, _) in zip(*aligner.align(stored, given)[0].aligned, strict=True):
+        places[begin:end] = np.arange(of, of + end - begin)
+    return places
 
 
 def _carried(structure: Structure, places: npt.NDArray[np.int64]) -> Structure:

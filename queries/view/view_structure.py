@@ -4,16 +4,22 @@ Either way they become lines of the PDB format for the page, chain A, numbered f
 nothing else of a file reaches a page. What is bound within 5 Å of the chain goes along as chain Z.
 """
 
-import gzip
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from io import StringIO
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from ...errors import QueryError, first_line
+from ...annotate.matching import IDENTITY, aligned
+from ...errors import QueryError, SourceError
+from ...readers import text
+from ...readers.structures import mmcif, pdb
+from ...readers.structures.amino_acids import is_amino_acid
+from ...readers.structures.chain import Atom, Chain, sequence
+from ...readers.structures.entry import Entry
 from .view_residues import Residues
 
 Array = npt.NDArray[Any]
@@ -21,14 +27,17 @@ Array = npt.NDArray[Any]
 #: Å from the chain within which other groups are shown, the distance of `binding_site_ligand`.
 _NEAR = 5.0
 
-#: The share of residues that must agree for a chain to be taken for the protein.
-_AGREE = 0.9
-
 #: Residues that must agree, of a longer protein, however little of it a file has.
 _LEAST = 20
 
 #: Numbers have four digits in the PDB format.
 _LONGEST = 9999
+
+#: Å; coordinates have eight columns there, three of them decimals.
+_LEAST_COORDINATE, _MOST_COORDINATE = -999.9995, 9999.9995
+
+#: What is drawn of a residue or group: its place from 0, its name and its atoms.
+Drawn: TypeAlias = tuple[int, str, tuple[Atom, ...]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,21 +83,21 @@ def from_store(residues: Residues) -> Atoms:
     (Cα(i+1) − Cα(i)) points along a helix's axis, as its C=O do, and from side to side of a strand; the mean over
     the two ends of a peptide bond, up to sign, is taken for its C=O.
     """
-    from Bio.PDB.Atom import Atom
-    from Bio.PDB.Residue import Residue
-
     known = ~np.isnan(residues.ca).any(axis=1)
     if not known.any():
         return Atoms("", residues.ca, True, "the store holds no coordinates of this protein")
     _check_length(residues)
     side = _side_vectors(residues.ca.astype(np.float64))
-    placed = {}
+    trace: list[Drawn] = []
     for place in np.flatnonzero(known).tolist():
-        residue = placed[place] = Residue((" ", place + 1, " "), _three(residues.letters[place]), " ")
+        name = _three(residues.letters[place])
         positions = {"CA": residues.ca[place], "O": residues.ca[place] + 2.4 * side[place]}
-        for number, (name, position) in enumerate(positions.items()):
-            residue.add(Atom(name, position, 0.0, 1.0, " ", f" {name:<3}", number, name[0]))
-    return Atoms(_written(placed, []), residues.ca, True, "Cα from the store")
+        atoms = tuple(
+            Atom(place + 1, None, name, False, kind, "", 1.0, (float(x), float(y), float(z)), "", kind[0], 0.0)
+            for kind, (x, y, z) in positions.items()
+        )
+        trace.append((place, name, atoms))
+    return Atoms(_written(trace, []), residues.ca, True, "Cα from the store")
 
 
 def from_file(path: str | Path, residues: Residues, chain: str | None) -> Atoms:
@@ -103,27 +112,76 @@ def from_file(path: str | Path, residues: Residues, chain: str | None) -> Atoms:
         If the file cannot be read, or no chain of it is this protein.
     """
     _check_length(residues)
-    first = _read(Path(path))
-    chains = {one.id: _polymer(one) for one in first}
-    if chain is not None and chain not in chains:
-        raise QueryError(f"{path} has no chain {chain!r}: it has {', '.join(chains) or 'none'}.")
-    wanted = chains if chain is None else {chain: chains[chain]}
-    found = {name: _placed(members, residues) for name, members in wanted.items()}
-    named = {name: residues.protein.endswith(("_" + name, "." + name)) for name in found}
-    best = max(found, key=lambda name: (_agreeing(found[name], residues), named[name]), default=None)
-    agree = _agreeing(found[best], residues) if best is not None else 0
-    enough = min(_LEAST, _AGREE * len(residues))
-    if best is None or agree < enough or agree < _AGREE * min(len(found[best]), len(residues)):
-        nearest = f"chain {best} agrees in {agree} of {len(residues)} residues" if agree else "none has a residue of it"
+    path = Path(path)
+    entry = _read(path)
+    chains = [_Observed(one, entry) for one in entry.chains]
+    wanted = [one for one in chains if chain is None or chain in (one.name, one.chain.author)]
+    left_out = [_name(one.id, entry) for one in entry.excluded]
+    if chain is not None and not wanted and chain not in left_out:
+        names = ", ".join([*(one.name for one in chains), *left_out])
+        raise QueryError(f"{path} has no chain {chain!r}: it has {names or 'none'}.")
+    found = {one: one.placed(residues) for one in wanted}
+    named = {one: residues.protein.endswith(("_" + one.name, "." + one.name)) for one in found}
+    best = max(found, key=lambda one: (one.agreeing(found[one], residues), named[one]), default=None)
+    agree = best.agreeing(found[best], residues) if best is not None else 0
+    enough = min(_LEAST, IDENTITY * len(residues))
+    if best is None or agree < enough or agree < IDENTITY * min(len(found[best]), len(residues)):
+        nearest = f"{best.words} agrees in {agree} of {len(residues)} residues" if best and agree else ""
         raise QueryError(
-            f"{path} has no chain that is {residues.protein} ({nearest}): give a file of this protein's structure."
+            f"{path} has no chain that is {residues.protein} ({nearest or 'none has a residue of it'}): "
+            "give a file of this protein's structure."
         )
-    placed = found[best]
+    seen = best.chain.seen()
+    placed = {place: seen[at] for place, at in found[best].items()}
     ca = np.full((len(residues), 3), np.nan, np.float32)
     for place, residue in placed.items():
-        if "CA" in residue:
-            ca[place] = residue["CA"].coord
-    return Atoms(_written(placed, _bound(first, placed)), ca, False, f"chain {best} of {Path(path).name}")
+        if "CA" in residue.atoms:
+            ca[place] = residue.atoms["CA"].position
+    kinds = {place: best.chain.names[at] for place, at in found[best].items()}
+    protein = [(place, kinds[place], tuple(residue.atoms.values())) for place, residue in placed.items()]
+    bound = _bound(entry, [atom for _, _, atoms in protein for atom in atoms])
+    return Atoms(_written(protein, bound), ca, False, f"{best.words} of {path.name}")
+
+
+@dataclass(frozen=True, eq=False)
+class _Observed:
+    """A chain of a structure file, and how its residues fall on those of a protein."""
+
+    chain: Chain
+    entry: Entry
+
+    @property
+    def name(self) -> str:
+        return _name(self.chain.id, self.entry)
+
+    @property
+    def words(self) -> str:
+        return f"chain {self.name}" if self.name else "the chain without an id"
+
+    @cached_property
+    def letters(self) -> str:
+        return sequence(self.chain, self.entry.parents)
+
+    def placed(self, residues: Residues) -> dict[int, int]:
+        """The place in the chain of each residue of the protein: by number where that agrees, else by sequence."""
+        by_number = {f"{number}{code or ''}": place for place, (_, number, code) in self.chain.numbered()}
+        found = {place: by_number[number] for place, number in enumerate(residues.numbers) if number in by_number}
+        numbered = int(np.count_nonzero(residues.numbers != ""))
+        if found and self.agreeing(found, residues) >= IDENTITY * min(len(self.chain.observed), numbered):
+            return found
+        # A file that declares no sequence leaves out whole loops.
+        places = aligned(self.letters, "".join(residues.letters), extension=-0.2)
+        across = enumerate(() if places is None else places.tolist())
+        return {place: at for place, at in across if at in self.chain.observed}
+
+    def agreeing(self, placed: dict[int, int], residues: Residues) -> int:
+        """How many residues are the same amino acid."""
+        return sum(self.letters[at] == residues.letters[place] for place, at in placed.items())
+
+
+def _name(identifier: str, entry: Entry) -> str:
+    """What a chain is called within its entry; '' where it has no id."""
+    return identifier.removeprefix(entry.id).removeprefix("_")
 
 
 def _check_length(residues: Residues) -> None:
@@ -154,125 +212,48 @@ def _three(letter: str) -> str:
     return str(protein_letters_1to3.get(letter, "UNK")).upper()
 
 
-def _read(path: Path) -> Any:
-    """The first model of a file."""
-    from Bio.PDB.MMCIFParser import MMCIFParser
-    from Bio.PDB.PDBExceptions import PDBConstructionException
-    from Bio.PDB.PDBParser import PDBParser
-
-    suffixes = [suffix.lower() for suffix in path.suffixes]
-    parsers = {".pdb": PDBParser, ".ent": PDBParser, ".cif": MMCIFParser, ".mmcif": MMCIFParser}
-    kind = next((suffix for suffix in reversed(suffixes) if suffix != ".gz"), "")
-    if kind not in parsers:
+def _read(path: Path) -> Entry:
+    readers: Mapping[str, Any] = {".pdb": pdb, ".ent": pdb, ".cif": mmcif, ".mmcif": mmcif}
+    kind = text.suffix(path)
+    if kind not in readers:
         raise QueryError(
-            f"{path} names no kind of structure file: end it in {', '.join(parsers)}, or one of these and .gz."
+            f"{path} names no kind of structure file: end it in {', '.join(readers)}, or one of these and .gz."
         )
-    opener: Any = gzip.open if suffixes[-1] == ".gz" else open
     try:
-        with opener(path, "rt", encoding="utf-8", errors="replace") as file:
-            lines = file if parsers[kind] is MMCIFParser else StringIO("".join(filter(_numbered, file)))
-            structure = parsers[kind](QUIET=True).get_structure("x", lines)
-        return next(iter(structure))
-    except OSError as error:
-        raise QueryError(f"{path} cannot be read: {error.strerror or first_line(error)}.") from error
-    except StopIteration as error:
-        raise QueryError(f"{path} holds no atoms: give a PDB or mmCIF file of this protein's structure.") from error
-    except (ValueError, KeyError, IndexError, TypeError, EOFError, PDBConstructionException) as error:
-        raise QueryError(f"{path} cannot be read as a structure: {first_line(error).rstrip('.')}.") from error
+        entry: Entry = readers[kind].read_entry(path)
+    except SourceError as error:
+        raise QueryError(str(error)) from error
+    return entry
 
 
-def _numbered(line: str) -> bool:
-    """Leave out coordinates whose residue number is none: waters and ions beyond 9999, in hexadecimal or stars."""
-    if not line.startswith(("ATOM  ", "HETATM")):
-        return True
-    number = line[22:26].strip().removeprefix("-")
-    return number.isascii() and number.isdigit()
+def _bound(entry: Entry, protein: Sequence[Atom]) -> list[Drawn]:
+    """Groups that are no amino acid, nucleotide or water, with an atom near one of the protein."""
+    from scipy.spatial import cKDTree
+
+    near = cKDTree(np.reshape([atom.position for atom in protein if atom.heavy], (-1, 3)))
+    groups: list[Drawn] = []
+    for group in entry.groups:
+        points = [atom.position for atom in group.atoms if atom.heavy]
+        if points and not is_amino_acid(group.name, entry.parents) and near.query(points)[0].min() <= _NEAR:
+            groups.append((len(groups), group.name, group.atoms))
+    return groups[:_LONGEST]
 
 
-def _polymer(chain: Any) -> list[Any]:
-    """The residues of a chain that are amino acids, modified ones included."""
-    return [one for one in chain if "CA" in one and (one.id[0] == " " or _one(one)) and one["CA"].element != "CA"]
-
-
-def _one(residue: Any) -> str:
-    from Bio.Data.PDBData import protein_letters_3to1_extended
-
-    return str(protein_letters_3to1_extended.get(residue.resname.strip(), ""))
-
-
-def _placed(members: list[Any], residues: Residues) -> dict[int, Any]:
-    """Residues of a chain by their place in the protein: by number where that agrees, else by sequence."""
-    by_number = {f"{one.id[1]}{one.id[2].strip()}": one for one in members}
-    found = {place: by_number[number] for place, number in enumerate(residues.numbers) if number in by_number}
-    numbered = int(np.count_nonzero(residues.numbers != ""))
-    if found and _agreeing(found, residues) >= _AGREE * min(len(members), numbered):
-        return found
-    return _aligned(members, residues)
-
-
-def _aligned(members: list[Any], residues: Residues) -> dict[int, Any]:
-    from Bio.Align import PairwiseAligner
-
-    if not members:
-        return {}
-    aligner = PairwiseAligner(mode="global", match_score=2, mismatch_score=-1, open_gap_score=-3, extend_gap_score=-0.2)
-    aligner.end_gap_score = 0
-    observed = "".join(_one(one)[:1] or "X" for one in members)
-    alignment = next(iter(aligner.align("".join(residues.letters), observed)))
-    pairs = zip(*alignment.aligned, strict=True)
-    return {
-        int(place): members[index]
-        for (begin, end), (first, last) in pairs
-        for place, index in zip(range(begin, end), range(first, last), strict=True)
-    }
-
-
-def _agreeing(placed: dict[int, Any], residues: Residues) -> int:
-    return sum(_one(residue) == residues.letters[place] for place, residue in placed.items())
-
-
-def _bound(first: Any, placed: dict[int, Any]) -> list[Any]:
-    """Groups that are no amino acid, nucleotide or water, with an atom near one that is placed."""
-    from Bio.PDB.NeighborSearch import NeighborSearch
-
-    search = NeighborSearch([atom for residue in placed.values() for atom in residue])
-    mine = {id(residue) for residue in placed.values()}
-    groups = [one for chain in first for one in chain if one.id[0].startswith("H_") and id(one) not in mine]
-    return [one for one in groups if not _one(one) and any(search.search(atom.coord, _NEAR) for atom in one)]
-
-
-def _written(placed: dict[int, Any], bound: list[Any]) -> str:
+def _written(protein: Iterable[Drawn], bound: Iterable[Drawn]) -> str:
     """Atoms as lines of the PDB format: the protein's as chain A, numbered from 1, others as chain Z."""
-    from Bio.PDB.Chain import Chain
-    from Bio.PDB.Model import Model
-    from Bio.PDB.PDBIO import PDBIO
-    from Bio.PDB.Residue import Residue
-    from Bio.PDB.Structure import Structure
-
-    model = Model(0)
-    for name, numbered in (("A", placed.items()), ("Z", enumerate(bound[:_LONGEST]))):
-        chain = Chain(name)
-        for place, residue in numbered:
-            flag = " " if name == "A" else "H_"
-            copy = Residue((flag, place + 1, " "), residue.resname, " ")
-            for atom in residue:
-                if atom.element not in ("H", "D"):
-                    copy.add(_single(atom))
-            chain.add(copy)
-        if len(chain):
-            model.add(chain)
-    structure = Structure("x")
-    structure.add(model)
-    writer = PDBIO()
-    writer.set_structure(structure)
-    out = StringIO()
-    writer.save(out, preserve_atom_numbering=False)
-    return out.getvalue()
-
-
-def _single(atom: Any) -> Any:
-    """One position of an atom, that with the highest occupancy."""
-    one = atom.disordered_get().copy() if atom.is_disordered() == 2 else atom.copy()
-    one.set_altloc(" ")
-    one.disordered_flag = 0
-    return one
+    lines: list[str] = []
+    for record, chain, residues in (("ATOM", "A", protein), ("HETATM", "Z", bound)):
+        for place, name, atoms in residues:
+            for atom in atoms:
+                if not atom.heavy or not all(_LEAST_COORDINATE < x < _MOST_COORDINATE for x in atom.position):
+                    continue
+                # An element's symbol ends in the second of the name's four columns.
+                written = atom.name if len(atom.name) > 3 or len(atom.element) > 1 else f" {atom.name}"
+                x, y, z = atom.position
+                lines.append(
+                    f"{record:6}{len(lines) % 99_999 + 1:5} {written:4.4} {name:>3.3} {chain}{place + 1:4}    "
+                    f"{x:8.3f}{y:8.3f}{z:8.3f}  1.00  0.00          {atom.element:>2.2}  \n"
+                )
+        if lines and not lines[-1].startswith("TER"):
+            lines.append("TER\n")
+    return "".join([*lines, "END\n"])

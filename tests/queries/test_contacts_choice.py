@@ -141,7 +141,10 @@ def test_the_bootstrap_draws_clusters(store):
         ({"select": "lenght > 10"}, "lenght"),
         ({"select": "true); DROP TABLE proteins; --"}, "exactly one SELECT|syntax error"),
         ({"select": "length > 0"}, None),
-        ({"cluster_by": "family"}, "cluster_by='family' is no column of proteins; name protein, or one of protein_index, id"),
+        (
+            {"cluster_by": "family"},
+            "is no column of proteins; name protein, or one of protein_index, id",
+        ),
         ({"cluster_by": 'length" FROM proteins; --'}, "is no column of proteins"),
         ({"model": "other"}, "the store holds no model 'other'"),
         ({"proteins": ["nobody"]}, "model random holds no protein 'nobody'"),

@@ -187,9 +187,10 @@ def left_over(author: str, asym: str, chain: Iterable[Residue], polymer: Iterabl
     ]
 
 
-def chain_id(entry: str, chain: str) -> str:
-    """Return "<entry>_<chain>", or the entry alone where the file names no chain."""
-    return f"{entry}_{chain}" if chain.strip() else entry
+def sequence(chain: Chain, parents: Parents) -> str:
+    """Return the letters of a chain, X where a residue has none."""
+    letters = chain.letters or "X" * len(chain.names)
+    return "".join(letter(name, parents, declared) or "X" for name, declared in zip(chain.names, letters, strict=True))
 
 
 def record(chain: Chain, parents: Parents, annotations: tuple[Annotation, ...]) -> Record:
@@ -223,12 +224,9 @@ def record(chain: Chain, parents: Parents, annotations: tuple[Annotation, ...]) 
     n, ca, c, cb = np.moveaxis(atoms, 1, 0)
     # A Cβ without its Cα is still the file's own observation and stays.
     cb = np.where(np.isnan(cb), virtual_cb(n, ca, c), cb)
-    letters = chain.letters or "X" * length
     return Record(
         id=chain.id,
-        sequence="".join(
-            letter(name, parents, declared) or "X" for name, declared in zip(chain.names, letters, strict=True)
-        ),
+        sequence=sequence(chain, parents),
         place=chain.place,
         structure=Structure(number, known, tuple(codes), ca.astype(np.float32), cb.astype(np.float32)),
         annotations=annotations,

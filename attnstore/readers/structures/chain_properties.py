@@ -78,13 +78,15 @@ _EVIDENCE = ("AUTHOR", "SOFTWARE", "UNKNOWN")
 
 
 def records(path: Path, entry: Entry, options: Options) -> Iterator[Record]:
-    """Yield the record of each chain of an entry, with its annotations.
+    """Yield the record of each chain of an entry, with its annotations; the options are given what is left out.
 
     Raises
     ------
     SourceError
         The entry has no protein chain, a residue number is out of range, or mkdssp was asked for and fails.
     """
+    for one in entry.excluded:
+        options.excluding(one)
     if not entry.chains and not entry.excluded:
         raise SourceError(f"{path} has no chain; give a structure that has one.")
     entry = _with_ambiguity(path, entry)
@@ -111,7 +113,7 @@ def records(path: Path, entry: Entry, options: Options) -> Iterator[Record]:
             annotations.append(at(_ANY_MODIFICATION, length, set().union(*kinds.values()), known))
         if secondary is not None:
             annotations += secondary(chain)
-        yield record(chain, entry.parents, tuple(annotations))
+        yield replace(record(chain, entry.parents, tuple(annotations)), entry=entry.id)
 
 
 def _spans(entry: Entry, chain: Chain, known: NDArray[np.bool_]) -> Iterator[Annotation]:

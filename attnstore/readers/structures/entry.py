@@ -88,8 +88,9 @@ class Features:
 
 @dataclass(frozen=True)
 class Entry:
-    """The protein chains, ligands and features of the first model, and the chains that are left out."""
+    """The id, protein chains, ligands and features of the first model, and the chains that are left out."""
 
+    id: str
     chains: Sequence[Chain]
     groups: Sequence[Group]
     parents: Parents

@@ -57,7 +57,12 @@ def _declared(code: str) -> str:
 
 
 def read(path: Path, options: Options = DEFAULT) -> Iterator[Record]:
-    """Yield one record per protein chain of the first model, sorted by author chain id.
+    """Yield one record per protein chain of the first model, sorted by author chain id; see `read_entry`."""
+    return records(path, read_entry(path, options), options)
+
+
+def read_entry(path: Path, options: Options = DEFAULT) -> Entry:
+    """Return the chains of the first model, sorted by author chain id.
 
     The sequence is that of pdbx_poly_seq_scheme (or entity_poly_seq), on which the atoms have their
     places by label_seq_id; without these categories it is the sequence of the observed residues. Residues that are no
@@ -127,11 +132,8 @@ def read(path: Path, options: Options = DEFAULT) -> Iterator[Record]:
         for chain, reason in sorted(reasons.items())
         if chain not in {one.author for one in chains}
     ]
-    for left_out in excluded:
-        options.excluding(left_out)
     features = read_categories(path, cif, _labelled(rows))
-    found_entry = Entry(chains, ligands, parents, features, excluded=excluded)
-    yield from (replace(record, entry=entry) for record in records(path, found_entry, options))
+    return Entry(entry, chains, ligands, parents, features, excluded=excluded)
 
 
 def _undeclared(

@@ -66,7 +66,12 @@ def _code(declared: str) -> str:
 
 
 def read(path: Path, options: Options = DEFAULT) -> Iterator[Record]:
-    """Yield one record per protein chain of the first model, sorted by chain id.
+    """Yield one record per protein chain of the first model, sorted by chain id; see `read_entry`."""
+    return records(path, read_entry(path, options), options)
+
+
+def read_entry(path: Path, options: Options = DEFAULT) -> Entry:
+    """Return the chains of the first model, sorted by chain id.
 
     The sequence is SEQRES with the observed residues placed on it or, for a chain without SEQRES, that of
     the observed residues. HETATM records after a chain's last TER are ligands, no part of the polymer, but for residues
@@ -106,10 +111,7 @@ def read(path: Path, options: Options = DEFAULT) -> Iterator[Record]:
     excluded += [
         Excluded(chain_id(code, name), path.name, why_no_protein(()), code) for name in sorted(atoms.names - seen)
     ]
-    for one in excluded:
-        options.excluding(one)
-    entry = Entry(chains, ligands, header.parents, header.features, excluded=excluded)
-    yield from (replace(record, entry=code) for record in records(path, entry, options))
+    return Entry(code, chains, ligands, header.parents, header.features, excluded=excluded)
 
 
 @dataclass(frozen=True)
