@@ -14,8 +14,7 @@ import pyarrow as pa
 from ..errors import SourceError
 from .builtin import CB, CORE, KEYS, GlycineCb
 from .derived import is_site, site_distance, site_distances
-from .lots import ROWS, lots
-from .pair_table import merge_pairs
+from .pair_table import ROWS, lots, merge_pairs
 from .property import SQL_TYPES, TABLES, Level, Property, Source
 from .quoting import identifier
 from .transaction import incoming

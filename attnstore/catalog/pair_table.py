@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import duckdb
 import numpy as np
+import numpy.typing as npt
 
-from .lots import ROWS, lots
 from .quoting import identifier
 
 _KEYS = ("protein_index", "source", "target")
@@ -63,3 +63,18 @@ def _parts(connection: duckdb.DuckDBPyConnection, tables: Sequence[str]) -> Iter
         for source in range(0, longest, width):
             some = f" AND (source IS NULL OR source BETWEEN {source} AND {source + width - 1})" if parts > 1 else ""
             yield where + some, source == 0
+
+
+#: Rows that one statement makes or changes, which has them in memory several times over.
+ROWS = 100_000
+
+
+def lots(sizes: npt.NDArray[np.int64], most: int) -> Iterator[tuple[int, int]]:
+    """Begin and end of runs of things of these sizes that come to `most` rows; a larger thing is a run alone."""
+    ends = np.cumsum(sizes)
+    begin = 0
+    while begin < len(sizes):
+        before = int(ends[begin - 1]) if begin else 0
+        end = max(begin + 1, int(np.searchsorted(ends, before + most, "right")))
+        yield begin, end
+        begin = end

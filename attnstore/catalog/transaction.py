@@ -48,7 +48,7 @@ class NextCatalog:
 
     def __enter__(self) -> "NextCatalog":
         try:
-            with storage_errors():
+            with writing_errors():
                 # A killed writer's: the caller sees to it that there is one writer at a time.
                 for leftover in (*self._store.glob(".catalog.*.tmp*"), *self._store.glob(".store.json.*.tmp")):
                     _remove(leftover)
@@ -91,7 +91,7 @@ class NextCatalog:
         mark : hexadecimal, that of no catalog of the store before; names the file
         proteins, residues : what it holds
         """
-        with storage_errors():
+        with writing_errors():
             self.connection.execute("USE memory")
             self.connection.execute("CHECKPOINT next")
             self.connection.execute("DETACH next")
@@ -115,7 +115,7 @@ def _remove(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def storage_errors() -> Iterator[None]:
+def writing_errors() -> Iterator[None]:
     """Errors in writing a catalog as a StoreError of one sentence."""
     try:
         yield

@@ -29,7 +29,7 @@ from .rows import (
     structure_digest,
 )
 from .schema import create_tables
-from .transaction import NextCatalog, incoming, storage_errors
+from .transaction import NextCatalog, incoming, writing_errors
 
 #: Catalogs from before it was there have none: it is made when they are next written.
 _EXCLUDED = "CREATE TABLE IF NOT EXISTS excluded (id VARCHAR, file VARCHAR, reason VARCHAR)"
@@ -118,7 +118,7 @@ class CatalogWriter:
     def __enter__(self) -> "CatalogWriter":
         self._next.__enter__()
         try:
-            with storage_errors():
+            with writing_errors():
                 self._begin()
         except BaseException:
             self._next.__exit__(None, None, None)
@@ -218,7 +218,7 @@ class CatalogWriter:
             If the name of the property stands for something else.
         """
         self._flush()
-        with storage_errors():
+        with writing_errors():
             index = rows["protein_index"].to_numpy()
             proteins = np.unique(index)
             admitted = self._columns.admit(prop, source, proteins)
@@ -242,7 +242,7 @@ class CatalogWriter:
             return
         columns = dict(zip(("id", "file", "reason"), zip(*dict.fromkeys(chains), strict=True), strict=True))
         rows = pa.table({name: pa.array(values, pa.string()) for name, values in columns.items()})
-        with storage_errors(), incoming(self._connection, rows):
+        with writing_errors(), incoming(self._connection, rows):
             new = self._connection.execute("FROM incoming EXCEPT FROM excluded").fetchall()
             if new:
                 self._connection.execute(
@@ -262,7 +262,7 @@ class CatalogWriter:
 
     def withdraw(self, level: Level, name: str) -> None:
         """Take back all values that were put of a property that proteins kept."""
-        with storage_errors():
+        with writing_errors():
             self._columns.withdraw(Key(level, name))
 
     @property
@@ -304,7 +304,7 @@ class CatalogWriter:
         batch, self._batch, self._batch_residues = self._batch, [], 0
         if not batch:
             return
-        with storage_errors():
+        with writing_errors():
             taken, known = self._recall(batch)
         by_sequence: dict[str, Protein] = {}
         for first in known.values():
@@ -345,7 +345,7 @@ class CatalogWriter:
                 taken[record.name] = _Member(protein.index, *digests, record.place)
                 members.append((protein.index, protein.id, record.name, record.place, record.structure_sha256))
         self._changed = self._changed or bool(members or proteins)
-        with storage_errors():
+        with writing_errors():
             self._insert_members(members)
             upgraded = [protein for protein in proteins.values() if protein.index in known]
             for start in range(0, len(upgraded), self._UPGRADES):
@@ -456,7 +456,7 @@ class CatalogWriter:
         self._flush()
         if not (self._changed or self._columns.changed):
             return self._next.document
-        with storage_errors():
+        with writing_errors():
             con = self._connection
             self._columns.finish(self._rows, structures=self._structures)
             con.execute(

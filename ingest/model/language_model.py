@@ -17,8 +17,7 @@ import transformers
 
 from ...errors import ModelError, first_line
 from .architectures import ARCHITECTURES, Architecture
-from .capture import Receiver, Spans, capture
-from .collect import Collected
+from .capture import Collected, Receiver, Spans, capture
 from .model_config import read_config
 from .model_folder import check_folder, without_tokenizer
 from .tokens import PROBE, ResidueTokens, residue_tokens

@@ -12,7 +12,7 @@ import attnstore
 from attnstore.errors import ModelError
 from attnstore.ingest import ingest
 from attnstore.ingest.model import capture
-from attnstore.ingest.model.collect import Collected
+from attnstore.ingest.model.capture import Collected
 from attnstore.ingest.model.language_model import load, spans_of
 
 from .. import models

@@ -8,7 +8,7 @@ import torch
 import transformers
 
 from attnstore.errors import ModelError
-from attnstore.ingest.model.collect import Collected
+from attnstore.ingest.model.capture import Collected
 from attnstore.ingest.model.language_model import load, spans_of, weights_digest
 from attnstore.ingest.model.tokens import AMINO_ACIDS, PROBE, residue_tokens
 

@@ -23,8 +23,7 @@ from .elements import element
 from .entry import Entry
 from .mmcif_categories import ABSENT, Cif, author_number, read_categories
 from .naming import chain_id, entry_id, told_apart
-from .residues import alternatives, amino_acids, checked, is_peptide, of_polymer, residues
-from .segments import segments
+from .residues import alternatives, amino_acids, checked, is_peptide, of_polymer, residues, segments
 from .strays import with_strays
 
 NAME = "mmCIF (.cif .mmcif)"

@@ -28,8 +28,7 @@ from .entry import Entry
 from .naming import chain_id, entry_id
 from .pdb_header import Header, author_number, read_header, residue_and_chain
 from .placement import place
-from .residues import amino_acids, checked, is_peptide, of_polymer, residues
-from .segments import segments
+from .residues import amino_acids, checked, is_peptide, of_polymer, residues, segments
 from .strays import with_strays
 
 _log = logging.getLogger(__name__)
