@@ -48,7 +48,7 @@ started = time.perf_counter()
 import attnstore
 print(time.perf_counter() - started)
 import dask, duckdb, numba, numcodecs, pandas, pyarrow.parquet, scipy.stats, sqlglot, xarray
-import statsmodels.stats.proportion, attnstore.queries.align
+import attnstore.queries.align
 print(time.perf_counter() - started)
 """
 

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from statsmodels.stats.proportion import proportion_confint
+from scipy.stats import norm
 
 Floats = NDArray[np.float64]
 
@@ -27,7 +27,12 @@ def wilson_interval(true: ArrayLike, total: ArrayLike, alpha: ArrayLike = 0.05) 
     ValueError
         If alpha is not between 0 and 1.
     """
-    return _interval(true, total, alpha, "wilson")
+    share, trials, z = _arguments(true, total, alpha)
+    stretched = 1 + z**2 / trials
+    centre = (share + z**2 / (2 * trials)) / stretched
+    half = z * np.sqrt(share * (1 - share) / trials + z**2 / (4 * trials**2)) / stretched
+    # Only rounding can lead outside of [0, 1].
+    return np.clip(centre - half, 0, 1), np.clip(centre + half, 0, 1)
 
 
 def wald_interval(true: ArrayLike, total: ArrayLike, alpha: ArrayLike = 0.05) -> tuple[Floats, Floats]:
@@ -46,14 +51,16 @@ def wald_interval(true: ArrayLike, total: ArrayLike, alpha: ArrayLike = 0.05) ->
     ValueError
         If alpha is not between 0 and 1.
     """
-    return _interval(true, total, alpha, "normal")
+    share, trials, z = _arguments(true, total, alpha)
+    half = z * np.sqrt(share * (1 - share) / trials)
+    return np.clip(share - half, 0, 1), np.clip(share + half, 0, 1)
 
 
-def _interval(true: ArrayLike, total: ArrayLike, alpha: ArrayLike, method: str) -> tuple[Floats, Floats]:
+def _arguments(true: ArrayLike, total: ArrayLike, alpha: ArrayLike) -> tuple[Floats, Floats, Floats]:
+    """Return shares and totals (NaN where a total is 0), and the 1 − alpha/2 quantile of the normal distribution."""
     level = np.asarray(alpha, np.float64)
     if not ((level > 0) & (level < 1)).all():
         raise ValueError(f"alpha must lie between 0 and 1, not {level}")
-    successes = np.asarray(true, np.float64)
-    trials = np.asarray(total, np.float64)
-    low, high = proportion_confint(successes, np.where(trials > 0, trials, math.nan), alpha=level, method=method)
-    return np.asarray(low, np.float64), np.asarray(high, np.float64)
+    counts = np.asarray(total, np.float64)
+    trials = np.where(counts > 0, counts, math.nan)
+    return np.asarray(true, np.float64) / trials, trials, np.asarray(norm.isf(level / 2), np.float64)

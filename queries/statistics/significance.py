@@ -45,8 +45,8 @@ def two_proportion_test(true: ArrayLike, total: ArrayLike, bg_true: float, bg_kn
     """Test the share of every head against a measured background, two-sided.
 
     z = (p₁ − p₂) / √(p(1 − p)(1/n₁ + 1/n₂)) with p₁ = true/total, p₂ = bg_true/bg_known and the pooled
-    p = (true + bg_true)/(total + bg_known): the z-test of Vig et al. 2021, as statsmodels'
-    ``proportions_ztest`` has it. Positive z: the head's share exceeds the background.
+    p = (true + bg_true)/(total + bg_known): the z-test for the difference of two proportions with pooled
+    variance that Vig et al. 2021 use. Positive z: the head's share exceeds the background.
     """
     k, n = np.asarray(true, np.float64), np.asarray(total, np.float64)
     background = float(bg_true), float(bg_known)
@@ -59,9 +59,8 @@ def one_sample_test(true: ArrayLike, total: ArrayLike, expected: ArrayLike) -> Z
     """Test the share of every head against the head's own expectation, two-sided.
 
     z = (p − e) / √(e(1 − e)/n) with p = true/total, n = total and e the expectation, which is taken as
-    known: the score test, whose inversion is the Wilson interval; ``proportions_ztest`` of statsmodels
-    with ``value=e, prop_var=e``. For the backgrounds matched to a head, which have no sample size of
-    their own.
+    known: the score test, whose inversion is the Wilson interval. For the backgrounds matched to a head,
+    which have no sample size of their own.
     """
     k, n = np.asarray(true, np.float64), np.asarray(total, np.float64)
     e = np.asarray(expected, np.float64)

@@ -7,6 +7,8 @@ import hashlib
 import math
 import subprocess
 import sys
+from fractions import Fraction
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -14,8 +16,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
-from statsmodels.stats.multitest import multipletests
-from statsmodels.stats.proportion import proportion_confint, proportions_ztest
 
 from attnstore.queries.statistics.background import PooledBackground, ProteinBackground, SeparationBackground
 from attnstore.queries.statistics.bootstrap import PoissonBootstrap, replicate_weights
@@ -476,15 +476,48 @@ GRID = [(0, 5), (5, 5), (1, 7), (120, 400), (3, 10**6), (10**9, 3 * 10**9), (0, 
 TRUE, TOTAL = (np.array([pair[n] for pair in GRID]) for n in (0, 1))
 
 
-@pytest.mark.parametrize(("interval", "method"), [(wilson_interval, "wilson"), (wald_interval, "normal")])
 @pytest.mark.parametrize("alpha", [0.05, 0.05 / 144])
-def test_intervals_against_statsmodels(interval: Any, method: str, alpha: float) -> None:
-    low, high = interval(TRUE, TOTAL, alpha)
+def test_wilson_against_scipy(alpha: float) -> None:
+    low, high = wilson_interval(TRUE, TOTAL, alpha)
     for n, (true, total) in enumerate(GRID[:-1]):
-        expected = proportion_confint(true, total, alpha=alpha, method=method)
-        assert (low[n], high[n]) == pytest.approx(expected, rel=1e-12, abs=1e-15)
-    assert math.isnan(low[-1])
-    assert math.isnan(high[-1])
+        expected = stats.binomtest(true, total).proportion_ci(1 - alpha, method="wilson")
+        assert (low[n], high[n]) == pytest.approx(tuple(expected), rel=1e-12, abs=1e-15)
+
+
+@pytest.mark.parametrize("alpha", [0.05, 0.05 / 144])
+def test_wald_against_exact_shares(alpha: float) -> None:
+    low, high = wald_interval(TRUE, TOTAL, alpha)
+    z = -NormalDist().inv_cdf(alpha / 2)
+    for n, (true, total) in enumerate(GRID[:-1]):
+        share = Fraction(true, total)
+        half = z * math.sqrt(share * (1 - share) / total)
+        assert (low[n], high[n]) == pytest.approx(
+            (max(0.0, share - half), min(1.0, share + half)), rel=1e-12, abs=1e-15
+        )
+
+
+@pytest.mark.parametrize(
+    ("interval", "true", "total", "alpha", "expected"),
+    [  # as printed by proportion_confint of statsmodels 0.15.0
+        (wilson_interval, 1, 7, 0.05, (0.02567962434474355, 0.5131278292743189)),
+        (wald_interval, 1, 7, 0.05, (0.0, 0.40208200738821154)),
+        (wilson_interval, 120, 400, 0.05 / 144, (0.22527743392672522, 0.3871226142655267)),
+        (wald_interval, 120, 400, 0.05 / 144, (0.21803480495025798, 0.381965195049742)),
+        (wilson_interval, 3, 1000000, 0.05, (1.0202712409681232e-06, 8.821149774312438e-06)),
+        (wald_interval, 3, 1000000, 0.05, (0.0, 6.394752110088894e-06)),
+        (wilson_interval, 1000000000, 3000000000, 0.1, (0.33331917683763773, 0.3333474901296449)),
+        (wald_interval, 1000000000, 3000000000, 0.1, (0.33331917668732414, 0.3333474899793425)),
+    ],
+)
+def test_intervals_are_those_of_statsmodels_to_the_bit(
+    interval: Any, true: int, total: int, alpha: float, expected: tuple[float, float]
+) -> None:
+    assert interval(true, total, alpha) == expected
+
+
+@pytest.mark.parametrize("interval", [wilson_interval, wald_interval])
+def test_intervals_of_nothing_are_nan_and_alpha_is_checked(interval: Any) -> None:
+    assert np.isnan(interval(0, 0)).all()
     with pytest.raises(ValueError, match="alpha"):
         interval(TRUE, TOTAL, 0.0)
 
@@ -502,24 +535,28 @@ def test_wilson_is_the_interval_of_the_score_test() -> None:
     bg_false=st.integers(0, 10**9),
 )
 @settings(deadline=None)
-def test_two_proportion_test_against_statsmodels(true: int, false: int, bg_true: int, bg_false: int) -> None:
+def test_two_proportion_test_against_exact_shares(true: int, false: int, bg_true: int, bg_false: int) -> None:
     test = two_proportion_test([[true]], [[true + false]], bg_true, bg_true + bg_false)
     if true + false and bg_true + bg_false and true + bg_true and false + bg_false:
-        z, p = proportions_ztest([true, bg_true], [true + false, bg_true + bg_false])
+        n, m = true + false, bg_true + bg_false
+        pooled = Fraction(true + bg_true, n + m)
+        difference = Fraction(true, n) - Fraction(bg_true, m)
+        z = float(difference) / math.sqrt(pooled * (1 - pooled) * (Fraction(1, n) + Fraction(1, m)))
         assert test.z.item() == pytest.approx(z, rel=1e-9, abs=1e-9)
-        assert test.p.item() == pytest.approx(p, rel=1e-6, abs=1e-300)
+        assert test.p.item() == pytest.approx(math.erfc(abs(z) / math.sqrt(2)), rel=1e-6, abs=1e-300)
     else:
         assert np.isnan(test).all()
 
 
 @given(true=st.integers(0, 10**6), false=st.integers(0, 10**6), expected=st.floats(0.001, 0.999))
 @settings(deadline=None)
-def test_one_sample_test_against_statsmodels(true: int, false: int, expected: float) -> None:
+def test_one_sample_test_against_exact_shares(true: int, false: int, expected: float) -> None:
     test = one_sample_test([[true]], [[true + false]], [[expected]])
     if true + false:
-        z, p = proportions_ztest(true, true + false, value=expected, prop_var=expected)
+        n, e = true + false, Fraction(expected)
+        z = float(Fraction(true, n) - e) / math.sqrt(e * (1 - e) / n)
         assert test.z.item() == pytest.approx(z, rel=1e-9, abs=1e-9)
-        assert test.p.item() == pytest.approx(p, rel=1e-6, abs=1e-300)
+        assert test.p.item() == pytest.approx(math.erfc(abs(z) / math.sqrt(2)), rel=1e-6, abs=1e-300)
     else:
         assert np.isnan(test).all()
 
@@ -554,14 +591,20 @@ def test_sign_of_z() -> None:
     mask=st.lists(st.booleans(), min_size=20, max_size=20),
 )
 @settings(deadline=None)
-def test_adjustments_against_statsmodels(p: list[float], mask: list[bool]) -> None:
+def test_adjustments_against_their_definition(p: list[float], mask: list[bool]) -> None:
     values = np.array(p)[None]
     ranked = np.array(mask[: len(p)])[None]
-    for adjust, method in ((bonferroni, "bonferroni"), (benjamini_hochberg, "fdr_bh")):
+    tested = sorted(values[ranked])
+    m = len(tested)
+    # min over j ≥ i of p₍ⱼ₎·m/j, j from 1; of equal p-values the last place decides.
+    stepped = {each: min(1.0, *(tested[j] * m / (j + 1) for j in range(tested.index(each), m))) for each in tested}
+    for adjust, expected in (
+        (bonferroni, [min(1.0, m * each) for each in values[ranked]]),
+        (benjamini_hochberg, [stepped[each] for each in values[ranked]]),
+    ):
         adjusted = adjust(values, ranked)
         assert np.isnan(adjusted[~ranked]).all()
-        if ranked.any():
-            np.testing.assert_allclose(adjusted[ranked], multipletests(values[ranked], method=method)[1])
+        np.testing.assert_allclose(adjusted[ranked], expected)
 
 
 def test_a_ranked_head_without_p_counts_in_m() -> None:
@@ -609,11 +652,12 @@ def test_summary_of_counts() -> None:
     np.testing.assert_allclose(result["enrichment"][0], [0.4 / 0.3, 60 / 99 / 0.3, 0.0])
     for name in NAMES - {"count", "total", "unknown", "ranked", "background", "clusters", "rank"}:
         assert math.isnan(result[name][1, 2]), name
-    z, p = proportions_ztest([40, 300], [100, 1000])
+    z = (0.4 - 0.3) / math.sqrt(340 / 1100 * (1 - 340 / 1100) * (1 / 100 + 1 / 1000))
+    p = math.erfc(z / math.sqrt(2))
     assert (result["z"][0, 0], result["p"][0, 0]) == pytest.approx((z, p))
     assert result["p_bonferroni"][0, 0] == pytest.approx(min(1, 4 * p))
-    expected = proportion_confint(40, 100, alpha=0.2, method="wilson")
-    assert (result["wilson_low"][0, 0], result["wilson_high"][0, 0]) == pytest.approx(expected)
+    expected = stats.binomtest(40, 100).proportion_ci(0.8, method="wilson")
+    assert (result["wilson_low"][0, 0], result["wilson_high"][0, 0]) == pytest.approx(tuple(expected))
     ends = cluster_interval(bootstrap, COUNTS.true, COUNTS.total(), result["clusters"], 0.8)
     np.testing.assert_array_equal([result["bootstrap_low"], result["bootstrap_high"]], ends)
     np.testing.assert_array_equal(result["clusters"], [[6, 6, 6], [6, 6, 0]])
@@ -623,7 +667,8 @@ def test_summary_against_a_background_of_each_head() -> None:
     arcs = np.array([[[100, 99, 100], [100, 101, 0]]])
     result = summary(COUNTS, ProteinBackground.partial(arcs, [25], [100]))
     np.testing.assert_array_equal(result["background"], [[0.25, 0.25, 0.25], [0.25, 0.25, math.nan]])
-    z, p = proportions_ztest(40, 100, value=0.25, prop_var=0.25)
+    z = (0.4 - 0.25) / math.sqrt(0.25 * 0.75 / 100)
+    p = math.erfc(z / math.sqrt(2))
     assert (result["z"][0, 0], result["p"][0, 0]) == pytest.approx((z, p))
 
 
@@ -663,8 +708,8 @@ def test_summary_in_the_form_of_the_paper() -> None:
     # More than 100 arcs: exactly 100 are not enough.
     np.testing.assert_array_equal(result["ranked"], [[False, False, True], [False, True, False]])
     assert result["share"][1, 1] == 50 / 106
-    expected = proportion_confint(50, 106, alpha=0.05 / 2, method="normal")
-    assert (result["wald_low"][1, 1], result["wald_high"][1, 1]) == pytest.approx(expected)
+    half = NormalDist().inv_cdf(1 - 0.05 / 4) * math.sqrt(50 / 106 * 56 / 106 / 106)
+    assert (result["wald_low"][1, 1], result["wald_high"][1, 1]) == pytest.approx((50 / 106 - half, 50 / 106 + half))
     assert np.isnan(result["wald_low"][~result["ranked"]]).all()
     nothing = summary(COUNTS, background, paper=True, min_arcs=10**6)
     for name in ("wald_low", "wald_high", "p_bonferroni", "p_bh"):
