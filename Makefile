@@ -1,5 +1,6 @@
 # make demo   real proteins through a real model, and which heads follow contacts
 # make test   every check and test
+# make check  lint, types, and the tests that need no trained model and do not take long
 # make docs   the documentation as a site, in build/site
 # make notebooks   run the notebooks on the demo, and write their pages in docs/notebooks
 # make install   the set-up alone
@@ -8,7 +9,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 MODULES := attnstore ingest queries tests benchmarks notebooks docs/conf.py
 
-.PHONY: install demo docs notebooks test lint typecheck clean
+.PHONY: install demo docs notebooks test check lint typecheck clean
 
 install: .venv/installed
 
@@ -31,8 +32,14 @@ notebooks: demo
 	$(BIN)/python notebooks/render.py
 
 # Two processes with a thread each: with more, those of one wait for cores that the other's have.
+# Modules are handed out in the order of tests/conftest.py, the longest first.
+PYTEST := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadscope --no-loadscope-reorder
+
 test: lint typecheck
-	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadscope
+	$(PYTEST)
+
+check: lint typecheck
+	$(PYTEST) --quiet -m "not trained and not slow"
 
 lint: install
 	$(BIN)/ruff check $(MODULES)

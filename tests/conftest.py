@@ -14,6 +14,64 @@ from attnstore.errors import AttnstoreError
 
 from . import models
 
+#: Fixtures that fetch a trained model or real chains from the package index.
+TRAINED = {"esm2_model", "antiberty_model", "cgdms_chains"}
+
+#: Modules that take long: they start many processes, ingest, damage or draw much. Longest first.
+LONG = [
+    "whole/test_queries_page",
+    "reproduce/test_recipe",
+    "whole/test_notebooks",
+    "attnstore/test_damage",
+    "queries/test_report",
+    "whole/test_site",
+    "whole/test_faults",
+    "reproduce/test_folder",
+    "whole/test_bad_input",
+    "ingest/test_interrupt",
+    "attnstore/test_properties",
+    "ingest/test_repair",
+    "ingest/test_annotate_as_written",
+    "queries/test_query_random",
+    "attnstore/test_agreement",
+    "attnstore/test_crash",
+    "ingest/test_workers",
+    "queries/test_contacts_choice",
+    "ingest/test_annotate",
+    "queries/test_report_figures",
+    "queries/test_plot",
+    "queries/test_kept",
+    "whole/test_cli",
+    "queries/test_contacts",
+    "whole/test_hub",
+    "whole/test_fork",
+    "queries/test_probing",
+    "queries/test_query_result",
+    "ingest/test_null_models",
+    "queries/test_environment",
+    "attnstore/test_keep",
+    "ingest/test_fetch_cli",
+    "ingest/test_source_sidechainnet",
+    "attnstore/test_catalog",
+    "ingest/test_source_uniprot",
+]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what `make check` leaves out, and begin with what takes longest, so that two processes end together."""
+    here = Path(__file__).parent
+    places = {here / f"{name}.py": place for place, name in enumerate(LONG)}
+    for item in items:
+        asked = {*getattr(item, "fixturenames", ())}
+        if hasattr(item, "callspec"):
+            asked |= {value for value in item.callspec.params.values() if isinstance(value, str)}
+        if asked & TRAINED:
+            item.add_marker("trained")
+        if item.path in places:
+            item.add_marker("slow")
+    items.sort(key=lambda item: places.get(item.path, len(places)))
+
 
 @pytest.fixture(scope="session")
 def tiny_esm(tmp_path_factory: pytest.TempPathFactory) -> Path:
