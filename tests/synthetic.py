@@ -78,13 +78,18 @@ KEEP = ("codes", "arcs", "marginals")
 
 def write_store(path: Path, proteins: list[Protein], **options: Any) -> None:
     """Write proteins and attention by the store's own writers; options as `write_model` has them."""
+    write_proteins(path, proteins)
+    write_model(path, proteins, **options)
+
+
+def write_proteins(path: Path, proteins: list[Protein]) -> None:
+    """Write a store that holds the proteins, and no model."""
     path.mkdir()
     StoreDocument().write(path)
     with CatalogWriter(path, keep_duplicates=True) as catalog:
         for protein in proteins:
             catalog.add(protein.id, protein.sequence, protein.id, protein.structure)
         catalog.publish()
-    write_model(path, proteins, **options)
 
 
 def write_model(

@@ -9,7 +9,6 @@ import dataclasses
 import itertools
 import pickle
 import re
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,7 +21,7 @@ from attnstore.format import documents as layout
 from attnstore.format.documents import Manifest
 from attnstore.format.segment_writer import SegmentContents, write_segment
 from attnstore.verify import verify
-from tests.synthetic import Protein, contents, kept, random_proteins, write_store
+from tests.synthetic import Protein, contents, kept, model_document, random_proteins, write_proteins
 
 #: What is kept where nobody says.
 WHOLE = ("codes", "arcs", "marginals")
@@ -32,9 +31,10 @@ def written_again(
     path: Path, proteins: list[Protein], segments: list[SegmentContents], keep: tuple[str, ...] = WHOLE
 ) -> list[str]:
     """What verify says of a store of other segments, each under right digests and counts, and of their plan."""
-    write_store(path, proteins, keep=keep)
+    write_proteins(path, proteins)
     directory = path / "attention" / "random"
-    shutil.rmtree(directory / "segments")
+    directory.mkdir(parents=True)
+    model_document("random", *proteins[0].attention.shape[:2], keep).write(directory)
     planned = [{"number": i, "batches": [list(part.proteins.id)]} for i, part in enumerate(segments)]
     layout.write_document(directory / "plan.json", {"segments": planned})
     entries = [write_segment(directory, number, part, 512, 1) for number, part in enumerate(segments)]
