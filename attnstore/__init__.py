@@ -4,12 +4,11 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from .errors import AttnstoreError, MachineError, ModelError, QueryError, SourceError, StoreError
+from .version import __version__ as __version__
 
 if TYPE_CHECKING:
     from .api import Store
     from .api import open_store as open
-
-__version__ = "0.1.0"
 
 __all__ = ["AttnstoreError", "MachineError", "ModelError", "QueryError", "SourceError", "Store", "StoreError", "open"]
 

@@ -12,10 +12,7 @@ from pathlib import Path, PurePosixPath
 
 from .errors import AttnstoreError
 from .runtime.durable import sha256_file
-from .runtime.paths import user_path
-
-#: Environment variable that moves the cache.
-CACHE_VARIABLE = "ATTNSTORE_CACHE"
+from .runtime.paths import cache_directory
 
 
 @dataclass(frozen=True)
@@ -60,16 +57,6 @@ SIDECHAINNET = Package(
     "sidechainnet", "1.0.1", "sidechainnet-1.0.1-py2.py3-none-any.whl",
     "604f57ffb2ae35e293aaf2cdb3e5bbb79907930dddf963da602d4f9445429d78", 47.7,
 )  # fmt: skip
-
-
-def cache_directory() -> Path:
-    """Where fetched files are kept: $ATTNSTORE_CACHE, or the user's cache folder."""
-    given = os.environ.get(CACHE_VARIABLE)
-    if given:
-        return user_path(given)
-    from platformdirs import user_cache_path
-
-    return user_cache_path("attnstore")
 
 
 def esm2_model() -> Path:

@@ -8,8 +8,8 @@ import tarfile
 import tempfile
 from pathlib import Path
 
-from attnstore.fetch import cache_directory
 from attnstore.runtime.durable import sha256_file
+from attnstore.runtime.paths import cache_directory
 
 _ARCHIVE = "oplm-0.4.0.tar.gz"
 _SHA256 = "3a469da7ea8688f4b08468075339c45fe367098fb921b99690b5358d66bd8c93"

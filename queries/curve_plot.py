@@ -12,8 +12,8 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from ..errors import QueryError
-from .alignment import interval_of, leading_heads
 from .figure import BACKGROUND, KINDS, SMALL, TEXT, TICKS, TITLE, NotebookFigure, interval_words, question
+from .statistics.shown_heads import interval_of, leading_heads
 
 #: Told apart by people who do not see all colours, too (Okabe & Ito 2008).
 _COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#000000")

@@ -11,7 +11,7 @@ import xarray as xr
 from matplotlib.colors import LinearSegmentedColormap, Normalize, PowerNorm
 from matplotlib.figure import Figure
 
-from .alignment import interval_of
+from .statistics.shown_heads import interval_of
 
 BACKGROUND = "#c1440e"
 

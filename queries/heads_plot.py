@@ -28,7 +28,6 @@ from numpy.typing import NDArray
 
 from ..errors import QueryError
 from ..runtime.paths import user_path
-from .alignment import interval_of, rank_of
 from .figure import (
     ABSOLUTE_COLOURS,
     ABSOLUTE_TICKS,
@@ -43,6 +42,7 @@ from .figure import (
     interval_words,
     question,
 )
+from .statistics.shown_heads import interval_of, rank_of
 
 _COLOUR_MAP = "YlGnBu"
 _BAR = "#2c7fb8"

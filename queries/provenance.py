@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 
-from .. import __version__
+from ..version import __version__
 
 if TYPE_CHECKING:
     from ..format.documents import Manifest

@@ -10,13 +10,14 @@ from typing import Any, NoReturn
 
 import click
 
-from .. import __version__
 from ..errors import AttnstoreError
 from ..runtime.faults import check_address_space, machine_error
+from ..version import __version__
 from .align import align
 from .contacts import contacts
 from .convert import convert_tape
-from .ingest import demo, ingest
+from .demo import demo
+from .ingest import ingest
 from .messages import speaking, typed
 from .probe import probe
 from .properties import annotate, export, properties

@@ -194,7 +194,7 @@ def curve_text(result: "Alignment", top: int) -> str:
     """The question and, at some thresholds, the shares of the leading heads, to be read by people."""
     import pandas as pd
 
-    from ..queries.alignment import leading_heads
+    from ..queries.statistics.shown_heads import leading_heads
 
     attributes = result.attrs
     weighted = attributes["form"] == "weighted"

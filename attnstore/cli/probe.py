@@ -81,7 +81,7 @@ def probe(
 
 def probing_text(result: "Probing", frame: "pd.DataFrame") -> str:
     """The question, a row for each layer and what was learnt from, to be read by people."""
-    from ..queries.probe.probe_result import score_words
+    from ..queries.probe.probe_tasks import score_words
 
     attributes = result.attrs
     by = "" if attributes["cluster_by"] == "protein" else f" by {attributes['cluster_by']}"

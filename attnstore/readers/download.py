@@ -20,11 +20,11 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import IO
 
-from .. import __version__
 from ..errors import SourceError, first_line
-from ..fetch import CACHE_VARIABLE, cache_directory
 from ..runtime.durable import sync_file
+from ..runtime.paths import CACHE_VARIABLE, cache_directory
 from ..runtime.progress import bar
+from ..version import __version__
 from .archives import Entry, NoEntryError, UnfitError, entry_named
 
 #: How often an entry is asked for, where another try may help.
@@ -75,7 +75,7 @@ def fetched(
         PDB ids ("7HVP", "pdb_00007hvp") and UniProt accessions ("P12345"), upper or lower case; one that is named
         twice counts once.
     cache
-        The cache folder; without it, :func:`~attnstore.fetch.cache_directory`.
+        The cache folder; without it, :func:`~attnstore.runtime.paths.cache_directory`.
     progress
         Draw a progress bar on standard error.
     wait

@@ -5,6 +5,9 @@ from pathlib import Path
 
 from ..errors import AttnstoreError
 
+#: Environment variable that moves the cache of fetched files.
+CACHE_VARIABLE = "ATTNSTORE_CACHE"
+
 #: What DuckDB reads as a pattern, an option or the end of a folder, in paths of files that it opens itself.
 _SPECIAL = "?*\\"
 
@@ -53,3 +56,13 @@ def database_path(path: str | os.PathLike[str]) -> Path:
             "folder, or give another path."
         )
     return found
+
+
+def cache_directory() -> Path:
+    """Where fetched files are kept: $ATTNSTORE_CACHE, or the user's cache folder."""
+    given = os.environ.get(CACHE_VARIABLE)
+    if given:
+        return user_path(given)
+    from platformdirs import user_cache_path
+
+    return user_cache_path("attnstore")

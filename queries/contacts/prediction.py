@@ -8,12 +8,12 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from ... import __version__
 from ...arguments import check_head, check_share, check_text, check_whole
 from ...catalog.quoting import literal
 from ...errors import QueryError
 from ...matrix import attention
 from ...runtime import time_limit
+from ...version import __version__
 from ..align import align
 from ..engine.schedule import execute
 from .contact_maps import RANGES, TOPS, Pairs, combined, sizes

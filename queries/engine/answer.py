@@ -17,7 +17,7 @@ from . import count
 from . import pair_rows as row_tasks
 from .cells import CellTable
 from .schedule import execute
-from .top_rows import Top, TopRows, first_rows
+from .top_rows import Batch, Top, TopRows
 from .vectors import Directory
 
 
@@ -185,7 +185,7 @@ def top_of(plan: BlockPlan, catalog: Directory, top: Top, **options: Any) -> pa.
             vectors, group = of_segment(plan, segment, catalog)
             if (group >= 0).any():
                 places = catalog.places(segment)
-                tasks.append(partial(first_rows, top, model.scan, segment, vectors, group >= 0, places))
+                tasks.append(partial(row_tasks.first_rows, top, model.scan, segment, vectors, group >= 0, places))
         if tasks:
             parts.append((model, execute(tasks, TopRows.combine, **options)))
     found = [(model, part) for model, part in parts if len(part)]
@@ -220,7 +220,7 @@ def _batches(plan: BlockPlan, catalog: Directory, schema: pa.Schema) -> Iterator
                 yield decoded(plan, model, batch, schema)
 
 
-def decoded(plan: BlockPlan, model: ModelPlan, batch: row_tasks.Batch, schema: pa.Schema) -> pa.RecordBatch:
+def decoded(plan: BlockPlan, model: ModelPlan, batch: Batch, schema: pa.Schema) -> pa.RecordBatch:
     """A batch of rows with the values that its codes stand for."""
     columns: dict[str, Any] = {
         "model": pa.repeat(model.model.name, len(batch["layer"])),

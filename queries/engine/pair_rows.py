@@ -1,6 +1,6 @@
 """Rows of a block without aggregates: a pair and head each, found segment by segment and handed on in batches."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,16 +11,13 @@ from .cells import Scan
 from .count_codes import band_of_codes
 from .groups import key_codes, passing_of
 from .pairs import AllPairs, ListedPairs, evaluate
+from .top_rows import Batch, Best, Top, TopRows
 from .vectors import SegmentVectors
 
 if TYPE_CHECKING:
     from ...format.segment import Segment
-    from .top_rows import Best
 
 Array = npt.NDArray[Any]
-
-#: layer, head, protein (local index), source, target, the keys, and the weights' columns.
-Batch = Mapping[str, Array]
 
 #: Rows of the first batch, so that whoever reads three waits for no more, and of the largest.
 _FIRST, _LARGEST = 1 << 11, 1 << 18
@@ -33,7 +30,7 @@ def rows(
     segment: "Segment",
     vectors: SegmentVectors,
     taking_part: npt.NDArray[np.bool_],
-    best: "Best | None" = None,
+    best: Best | None = None,
 ) -> Iterator[Batch]:
     """Rows of one segment, in growing batches; no more is read than the batches asked for need.
 
@@ -66,6 +63,24 @@ def rows(
             yield batch
 
 
+def first_rows(
+    top: Top, scan: Scan, segment: "Segment", vectors: SegmentVectors, taking_part: Array, places: Sequence[int]
+) -> TopRows:
+    """A task: the first rows of one segment.
+
+    Parameters
+    ----------
+    top : what is wanted
+    scan, segment, vectors, taking_part : as of :func:`rows`, which raises
+    places : index of each of the segment's proteins in the catalog
+    """
+    best = Best(top)
+    index = np.asarray(places, np.int64)
+    for batch in rows(scan, segment, vectors, taking_part, best):
+        best.add({**batch, "__protein": index[batch["protein"]]})
+    return best.rows()
+
+
 def _batches(scan: Scan, pairs: ListedPairs, columns: dict[str, Array], size: int) -> Iterator[Batch]:
     """A batch of some pairs, without those that do not pass; the columns are of the pairs."""
     keep = np.flatnonzero(np.broadcast_to(passing_of(scan, pairs), size))
@@ -87,7 +102,7 @@ def _slices(size: int, first: int) -> Iterator[slice]:
 
 
 def _from_arcs(
-    scan: Scan, segment: "Segment", vectors: SegmentVectors, taking_part: Array, best: "Best | None"
+    scan: Scan, segment: "Segment", vectors: SegmentVectors, taking_part: Array, best: Best | None
 ) -> Iterator[Batch]:
     size = _FIRST
     for theta in _thresholds(scan, segment, best):
@@ -106,7 +121,7 @@ def _from_arcs(
             size = min(size + len(at), _LARGEST)
 
 
-def _thresholds(scan: Scan, segment: "Segment", best: "Best | None") -> Iterator[tuple[np.float32, np.float32]]:
+def _thresholds(scan: Scan, segment: "Segment", best: Best | None) -> Iterator[tuple[np.float32, np.float32]]:
     """Ranges of the weight to read one after the other: where the largest are wanted, those come first."""
     least, above = scan.bands.lower[np.argmax(scan.taken)], np.float32(2)
     if best is not None and best.by_weight and best.descending:
@@ -121,7 +136,7 @@ def _thresholds(scan: Scan, segment: "Segment", best: "Best | None") -> Iterator
 
 
 def _from_codes(
-    scan: Scan, segment: "Segment", vectors: SegmentVectors, taking_part: Array, best: "Best | None"
+    scan: Scan, segment: "Segment", vectors: SegmentVectors, taking_part: Array, best: Best | None
 ) -> Iterator[Batch]:
     offset, stored = vectors.pair_offset, vectors.stored
     passing = np.zeros(int(offset[-1]), bool)
@@ -177,7 +192,7 @@ def _of_places(
     return columns
 
 
-def _in_order(scan: Scan, segment: "Segment", wanted: Array, best: "Best | None") -> Iterator[tuple[int, int]]:
+def _in_order(scan: Scan, segment: "Segment", wanted: Array, best: Best | None) -> Iterator[tuple[int, int]]:
     """Heads to read: as they are numbered, or those that promise most first, and no more than may hold any."""
     heads = [(int(layer), int(head)) for layer, head in np.argwhere(scan.heads)]
     if best is None or not best.by_weight:

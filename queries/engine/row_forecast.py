@@ -20,8 +20,8 @@ from ..sql.syntax import columns_in
 from . import count
 from .answer import decoded, row_schema
 from .cells import Scan
-from .pair_rows import rows
-from .top_rows import Top, first_rows
+from .pair_rows import first_rows, rows
+from .top_rows import Top
 from .vectors import Directory
 
 if TYPE_CHECKING:

@@ -4,21 +4,17 @@ Rows that tie in all that is ordered by stand in the order of model, layer, head
 source and target, so that the same question has the same answer.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from .cells import Scan
-from .pair_rows import Batch, rows
-from .vectors import SegmentVectors
-
-if TYPE_CHECKING:
-    from ...format.segment import Segment
-
 Array = npt.NDArray[Any]
+
+#: layer, head, protein (local index), source, target, the keys, and the weights' columns.
+Batch = Mapping[str, Array]
 
 #: Batches are put together until there are so many rows more than wanted.
 _SLACK = 1 << 16
@@ -121,24 +117,6 @@ class Best:
         if self._waiting:
             self._settle()
         return self._found
-
-
-def first_rows(
-    top: Top, scan: Scan, segment: "Segment", vectors: SegmentVectors, taking_part: Array, places: Sequence[int]
-) -> TopRows:
-    """A task: the first rows of one segment.
-
-    Parameters
-    ----------
-    top : what is wanted
-    scan, segment, vectors, taking_part : as of :func:`attnstore.queries.engine.pair_rows.rows`, which raises
-    places : index of each of the segment's proteins in the catalog
-    """
-    best = Best(top)
-    index = np.asarray(places, np.int64)
-    for batch in rows(scan, segment, vectors, taking_part, best):
-        best.add({**batch, "__protein": index[batch["protein"]]})
-    return best.rows()
 
 
 def _first(top: Top, parts: list[Batch]) -> TopRows:

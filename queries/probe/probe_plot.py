@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 
 from ...errors import QueryError
 from ..figure import BACKGROUND, SMALL, TEXT, TICKS, TITLE, NotebookFigure
-from .probe_result import score_words
+from .probe_tasks import score_words
 
 #: Told apart by people who do not see all colours, too (Okabe & Ito 2008); orange and blue as in the paper.
 _COLOURS = {"embeddings": "#e69f00", "attention": "#0072b2"}

@@ -72,13 +72,6 @@ class Probing(xr.Dataset):  # type: ignore[no-untyped-call]
         return frame.dropna(subset="score")[["probe", "layer", *COLUMNS]].reset_index(drop=True)
 
 
-def score_words(attrs: dict[str, Any]) -> str:
-    """What is measured: 'F1', or of which list the precision is."""
-    if attrs["metric"] == "f1":
-        return "F1"
-    return f"precision of the best {attrs['list']} {attrs['of']}"
-
-
 def summarise(
     found: Mapping[tuple[str, int], Performance], level: float, tested: Mapping[str, bool], attributes: dict[str, Any]
 ) -> Probing:

@@ -22,6 +22,13 @@ Metric = Literal["f1", "precision"]
 DIVISORS = {"residues": 20, "pairs": 5}
 
 
+def score_words(attrs: dict[str, Any]) -> str:
+    """What is measured: 'F1', or of which list the precision is."""
+    if attrs["metric"] == "f1":
+        return "F1"
+    return f"precision of the best {attrs['list']} {attrs['of']}"
+
+
 @dataclass(frozen=True, eq=False)
 class Part:
     """The proteins of one segment; what a task is given.

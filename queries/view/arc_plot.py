@@ -1,7 +1,7 @@
 """The figure of one head's arcs along the sequence: contacts above, others below, properties between."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -12,10 +12,8 @@ from matplotlib.ticker import MaxNLocator
 from ..figure import TEXT, TICKS, TITLE, NotebookFigure
 from . import colours
 from .matrix_plot import draw_strip
+from .protein_attention import ProteinAttention
 from .tracks import draw_legend, legend_width, strips
-
-if TYPE_CHECKING:
-    from .view import View
 
 # Inches.
 _LEFT, _PANEL = 0.62, 5.2
@@ -27,14 +25,14 @@ _KINDS = {1: ("contact", colours.CONTACT), 0: ("not a contact", colours.OTHER), 
 _THIN, _THICK = 0.25, 3.0
 
 
-def plot_arcs(view: "View", tracks: Sequence[str] = ()) -> NotebookFigure:
+def plot_arcs(view: ProteinAttention, tracks: Sequence[str] = ()) -> NotebookFigure:
     """Draw the head's arcs with at least the view's weight and separation.
 
     The height of an arc is its separation, its thickness the weight; which of its ends attends is not shown.
 
     Parameters
     ----------
-    view : View
+    view : ProteinAttention
     tracks : properties of residues to draw, besides secondary structure and sites
 
     Raises
@@ -107,7 +105,7 @@ def plot_arcs(view: "View", tracks: Sequence[str] = ()) -> NotebookFigure:
     return figure
 
 
-def _draw_arcs(axes: Axes, view: "View", chosen: np.ndarray, colour: str) -> None:
+def _draw_arcs(axes: Axes, view: ProteinAttention, chosen: np.ndarray, colour: str) -> None:
     """Half ellipses from source to target, the weakest first."""
     chosen = chosen[::-1]
     source, target = view.arcs.source[chosen], view.arcs.target[chosen]

@@ -1,7 +1,7 @@
 """The figure of one head's attention matrix: blue on contacts, orange elsewhere, tracks along the edges."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -13,10 +13,8 @@ from numpy.typing import NDArray
 
 from ..figure import SMALL, TEXT, TICKS, TITLE, NotebookFigure
 from . import colours
+from .protein_attention import ProteinAttention
 from .tracks import Strip, draw_legend, legend_width, strips
-
-if TYPE_CHECKING:
-    from .view import View
 
 Array = NDArray[Any]
 
@@ -33,12 +31,12 @@ _SHADES = {
 }
 
 
-def plot_matrix(view: "View", tracks: Sequence[str] = ()) -> NotebookFigure:
+def plot_matrix(view: ProteinAttention, tracks: Sequence[str] = ()) -> NotebookFigure:
     """Draw every weight of the head, source downwards and target across, by the square root of the weight.
 
     Parameters
     ----------
-    view : View
+    view : ProteinAttention
     tracks : properties of residues to draw along the edges, besides secondary structure and sites
 
     Raises

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import matplotlib as mpl
 import numpy as np
@@ -14,10 +13,8 @@ from matplotlib.patches import Patch
 from ...errors import QueryError
 from ..figure import SMALL
 from . import colours
+from .protein_attention import ProteinAttention
 from .view_residues import Residues, Track
-
-if TYPE_CHECKING:
-    from .view import View
 
 #: Letters of a legend's entry.
 _LONGEST = 36
@@ -73,7 +70,7 @@ def _label(text: str) -> str:
     return f" {shown}" if shown.startswith("_") else shown
 
 
-def strips(view: "View", names: Sequence[str]) -> list[Strip]:
+def strips(view: ProteinAttention, names: Sequence[str]) -> list[Strip]:
     """Secondary structure and sites, where known, then the properties named.
 
     Raises

@@ -4,7 +4,7 @@ import html
 from collections.abc import Sequence
 from dataclasses import dataclass
 from os import PathLike
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,12 +17,12 @@ from ...runtime.drawing import load_matplotlib
 from ...runtime.paths import user_path
 from ..provenance import provenance
 from ..sql.tree import CONTACT_SEPARATION
-from .view_arcs import Arcs, read_arcs
-from .view_residues import Residues, Track, read_residues
-from .view_structure import Atoms, from_file, from_store
+from .protein_attention import ProteinAttention
+from .view_arcs import read_arcs
+from .view_residues import read_residues
+from .view_structure import from_file, from_store
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
     from matplotlib.figure import Figure
 
     from ...opened import Model, Store
@@ -35,36 +35,11 @@ PAGES = (".html", ".htm")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class View:
-    """What is shown of one protein under one model. In a notebook it shows the page, in a frame of its own.
+class View(ProteinAttention):
+    """One protein's attention under one model, to be drawn; in a notebook it shows the page, in a frame of its own.
 
-    Attributes
-    ----------
-    residues, arcs, atoms : what the pictures are made of
-    layer, head : from 0; the head shown at first
-    threshold : arcs with this weight or more are shown
-    separation : and whose ends lie so far apart along the chain
-    sites : the boolean property shown as sites, None where there is none
-    shape : layers and heads of the model
-    weights : float32 [source, target] of the head; 0 where the store keeps none so small
-    whole : whether `weights` holds all of them, not those from the arc floor on alone
-    chosen : how the head was chosen, in words
-    origin : identity of store, model and versions
+    Its attributes are those of :class:`~attnstore.queries.view.protein_attention.ProteinAttention`.
     """
-
-    residues: Residues
-    arcs: Arcs
-    atoms: Atoms
-    layer: int
-    head: int
-    threshold: float
-    separation: int
-    sites: Track | None
-    shape: tuple[int, int]
-    weights: "npt.NDArray[np.float32]"
-    whole: bool
-    chosen: str
-    origin: dict[str, Any]
 
     def __repr__(self) -> str:
         (model,) = self.origin["models"]

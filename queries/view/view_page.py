@@ -11,17 +11,15 @@ import json
 import re
 import string
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from . import colours
+from .protein_attention import ProteinAttention
+from .view_arcs import Arcs
 from .view_residues import Track
-
-if TYPE_CHECKING:
-    from .view import View
-    from .view_arcs import Arcs
 
 #: The molecular viewer that goes along, as npm has it: build/3Dmol-min.js and LICENSE of the package 3dmol.
 VIEWER = "3Dmol.js 2.5.5"
@@ -36,7 +34,7 @@ MOST_ARCS = 250_000
 _THOUSANDTHS = (np.arange(1001) / 1000).astype(np.float32)
 
 
-def render(view: "View") -> str:
+def render(view: ProteinAttention) -> str:
     """The page as text, the same for equal views."""
     library = _script("3Dmol-min.js")
     program = f'(() => {{\n"use strict";\n{_script(*_PROGRAM)}}})();'
@@ -62,7 +60,7 @@ def render(view: "View") -> str:
     )
 
 
-def page_data(view: "View") -> dict[str, Any]:
+def page_data(view: ProteinAttention) -> dict[str, Any]:
     """What the page is told, to be written as JSON.
 
     `arcs` has an entry for each head, layer by layer: sources, targets, weights in thousandths (falling, rounded down)
@@ -97,7 +95,7 @@ def page_data(view: "View") -> dict[str, Any]:
     }  # fmt: skip
 
 
-def page_floor(arcs: "Arcs", threshold: float) -> int:
+def page_floor(arcs: Arcs, threshold: float) -> int:
     """The least weight that a page holds, in thousandths.
 
     The arc floor; where that would be more than `MOST_ARCS`, the least hundredth at which they are no more, but not
@@ -122,7 +120,7 @@ def to_json(data: Any) -> str:
     return re.sub("[<>&\u2028\u2029]", lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
-def _by_head(arcs: "Arcs", shape: tuple[int, int], floor: int) -> list[list[Any]]:
+def _by_head(arcs: Arcs, shape: tuple[int, int], floor: int) -> list[list[Any]]:
     weights = thousandths(arcs.weight)
     held = weights >= floor
     place = (arcs.layer * shape[1] + arcs.head)[held]
@@ -153,13 +151,13 @@ def _property(track: Track) -> dict[str, Any]:
     return {**told, "values": finite}
 
 
-def _subtitle(view: "View", model: str) -> str:
+def _subtitle(view: ProteinAttention, model: str) -> str:
     residues = view.residues
     layers, heads = view.shape
     return f"{len(residues)} residues · {model}, {layers} layers × {heads} heads · drawn: {view.atoms.origin}"
 
 
-def _notes(view: "View", floor: int) -> list[str]:
+def _notes(view: ProteinAttention, floor: int) -> list[str]:
     residues = view.residues
     notes = [
         f"Layers and heads count from 0. Head {view.layer}-{view.head} is shown first: {view.chosen}.",
@@ -187,7 +185,7 @@ def _notes(view: "View", floor: int) -> list[str]:
     return notes
 
 
-def _provenance(view: "View", model: str) -> str:
+def _provenance(view: ProteinAttention, model: str) -> str:
     origin = view.origin
     held = origin["models"][model]
     return (

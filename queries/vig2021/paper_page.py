@@ -22,7 +22,7 @@ from .published import source
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from .recipe import Reproduction
+    from .reproduction import Reproduction
 
 PAGE = "index.html"
 

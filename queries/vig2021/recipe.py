@@ -5,7 +5,7 @@ import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -17,15 +17,14 @@ from ...opened import open_store
 from ...runtime.drawing import load_matplotlib
 from ...runtime.durable import make_directories, parse_json, read_bytes, replace_json, sha256_file
 from ...runtime.paths import database_path, user_path
-from .comparison import best_heads, compare_heads, counted, summarise
+from .comparison import best_heads, compare_heads, summarise
 from .data_sets import DATA_SETS, SPLITS, DataSet
 from .moved_labels import ENDING, MOVED, asked, move_labels, moves_labels
 from .published import PROPERTIES, PublishedModel, check_name, recognise
+from .reproduction import Drawn, Reproduction
 
 if TYPE_CHECKING:
-    from ..report.depth import Depth
     from ..report.model_report import ModelReport
-    from ..report.report import Report
 
 #: The paper's number of sequences of each data set.
 SEQUENCES = 5000
@@ -34,74 +33,6 @@ SEQUENCES = 5000
 KEPT = ("arcs", "marginals")
 
 RECIPE_FILE = "recipe.json"
-
-
-@dataclass(frozen=True)
-class Drawn:
-    """Which sequences a folder's stores are of: no other may be added to them.
-
-    Attributes
-    ----------
-    model : last part of its id or folder; that its weights are the same, an ingest sees
-    split : of the data sets
-    sample, seed : how many were drawn, and by what; None where the first were taken
-    limit : how many of the first; None where some were drawn
-    """
-
-    model: str
-    split: str
-    sample: int | None
-    seed: int | None
-    limit: int | None
-
-    @property
-    def words(self) -> str:
-        """What was taken, for people."""
-        if self.limit is not None:
-            return f"The first {counted(self.limit, 'sequence')} of each data set"
-        return f"Up to {counted(self.sample or 0, 'sequence')} of each data set, drawn with seed {self.seed}"
-
-
-@dataclass(frozen=True, eq=False)
-class Reproduction:
-    """What came out, and where it lies.
-
-    Attributes
-    ----------
-    page : the page that links the reports
-    model : its name in the stores
-    published : the paper's model that it was compared with; None where it is none of them
-    recognised : by what it was told, a phrase
-    drawn : which sequences
-    as_published : whether the labels of sites and modifications were moved by one residue
-    heads : the published ten heads and the measured ten of each property, see
-        :func:`attnstore.queries.vig2021.comparison.compare_heads`
-    summary : how near they are, see :func:`attnstore.queries.vig2021.comparison.summarise`
-    best : the best heads of the five models and of this one,
-        see :func:`attnstore.queries.vig2021.comparison.best_heads`
-    depths : the properties of all data sets ordered by centre of gravity, in the paper's form
-    similarity : correlation of amino acids' likeness by attention with BLOSUM62; None where it was not measured
-    stores : by data set
-    reports : by data set
-    notes : what cannot be compared, a sentence each
-    missing : what was not run or cannot be shown, a sentence each
-    """
-
-    page: Path
-    model: str
-    published: str | None
-    recognised: str
-    drawn: Drawn
-    as_published: bool
-    heads: pd.DataFrame
-    summary: pd.DataFrame
-    best: pd.DataFrame
-    depths: "tuple[Depth, ...]"
-    similarity: float | None
-    stores: Mapping[str, Path]
-    reports: "Mapping[str, Report]"
-    notes: tuple[str, ...]
-    missing: tuple[str, ...]
 
 
 def vig2021(

@@ -24,10 +24,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from attnstore import fetch
 from attnstore.errors import SourceError
 from attnstore.readers import archives, download
 from attnstore.readers.download import fetched
+from attnstore.runtime.paths import CACHE_VARIABLE
 
 CIF = b"data_7HVP\n#\n_entry.id 7HVP\n" + b"ATOM 1 N PRO\n" * 2000
 PACKED = gzip.compress(CIF, mtime=0)
@@ -173,7 +173,7 @@ def test_what_is_in_the_cache_is_not_asked_for(server, get, tmp_path, monkeypatc
 
 
 def test_the_cache_is_below_the_cache_folder(server, tmp_path, monkeypatch):
-    monkeypatch.setenv(fetch.CACHE_VARIABLE, str(tmp_path))
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path))
     server.answers[UNIPROT] = [sent(XML)]
     assert fetched(["P12345"]) == [tmp_path / "uniprot" / "P12345.xml"]
 
@@ -614,6 +614,7 @@ FETCH = """
 import sys
 from pathlib import Path
 from attnstore.readers.download import fetched
+from attnstore.runtime.paths import CACHE_VARIABLE
 (path,) = fetched(["7HVP"], cache=Path(sys.argv[1]))
 sys.stdout.buffer.write(path.read_bytes())
 """

@@ -14,9 +14,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from attnstore.errors import SourceError
-from attnstore.fetch import cache_directory
 from attnstore.readers import sidechainnet
 from attnstore.readers.inputs import Record
+from attnstore.runtime.paths import cache_directory
 
 CHAINS = st.lists(
     st.tuples(

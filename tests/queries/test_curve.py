@@ -13,9 +13,9 @@ import attnstore
 from attnstore.errors import QueryError
 from attnstore.format.codebook import DEFAULT
 from attnstore.queries import Alignment
-from attnstore.queries.alignment import leading_heads
 from attnstore.queries.engine import histograms
 from attnstore.queries.statistics import curve
+from attnstore.queries.statistics.shown_heads import leading_heads
 from tests.queries.families import draws, intervals, keys_of, members, tally, write_families
 from tests.queries.test_clusters import FAMILIES, LENGTHS
 from tests.synthetic import contact, distance, random_proteins, without_origin

@@ -11,10 +11,9 @@ from click.testing import CliRunner
 import attnstore
 from attnstore.cli import cli
 from attnstore.errors import AttnstoreError
-from attnstore.fetch import CACHE_VARIABLE, cache_directory
 from attnstore.ingest import annotate, ingest, ingest_proteins
 from attnstore.queries.heads_plot import save_figure
-from attnstore.runtime.paths import database_path, user_path
+from attnstore.runtime.paths import CACHE_VARIABLE, cache_directory, database_path, user_path
 from attnstore.verify import verify
 
 
