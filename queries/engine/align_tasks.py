@@ -14,13 +14,14 @@ import numpy.typing as npt
 from ...format.codebook import Codebook
 from ...format.segment import Segment
 from ..plan.align_plan import Plan, one_end
+from ..sql.tree import FALSE, NULL, TRUE
 from ..statistics.background import SeparationBackground
 from ..statistics.clusters import Clusters, held_out
 from ..statistics.measure import Measure
 from ..statistics.samples import Counts, Halves, Reading, Sample
 from . import kernels
 from .histograms import Sums, histograms
-from .kernels import EXCLUDED, FALSE, GROUPS, NULL, TRUE
+from .kernels import EXCLUDED, GROUPS
 from .pairs import ListedPairs
 from .states import eligible_states, flat_states, protein_states, state_counts, states
 from .vectors import ProteinVectors, SegmentVectors

@@ -3,8 +3,9 @@
 import numpy as np
 
 from ...errors import QueryError
+from ..sql.tree import TRUE
 from .cells import Array, Counted, KeyCode, Scan
-from .pairs import TRUE, AllPairs, ListedPairs, Pairs, evaluate
+from .pairs import AllPairs, ListedPairs, Pairs, evaluate
 from .vectors import SegmentVectors
 
 #: Groups up to this number are counted in arrays as long as it; beyond, only those that occur get a place.

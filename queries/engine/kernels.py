@@ -14,11 +14,12 @@ import numpy as np
 import numpy.typing as npt
 
 from ...runtime.compiled import compiled
-from ..sql.tree import CONTACT_DISTANCE, CONTACT_SEPARATION
+from ..sql.tree import CONTACT_DISTANCE, CONTACT_SEPARATION, FALSE, TRUE
 
 Array = npt.NDArray[Any]
 
-FALSE, NULL, TRUE, EXCLUDED = 0, 1, 2, 3
+#: State of a pair that does not pass the where clause: the one after the Kleene codes.
+EXCLUDED = 3
 GROUPS = 4
 
 _compile = compiled()

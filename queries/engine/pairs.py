@@ -15,10 +15,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ..sql.tree import ATOMS, Expression, Kind, Leaf, Node, Operation, Quantity
+from ..sql.tree import ATOMS, FALSE, NULL, TRUE, Expression, Kind, Leaf, Node, Operation, Quantity
 from .vectors import ProteinVectors, SegmentVectors
-
-FALSE, NULL, TRUE = 0, 1, 2
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,7 +4,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ..plan.align_plan import Plan
-from .kernels import EXCLUDED, FALSE, TRUE, count_passing
+from ..sql.tree import FALSE, TRUE
+from .kernels import EXCLUDED, count_passing
 from .pairs import AllPairs, ListedPairs, Pairs, evaluate
 from .vectors import ProteinVectors, SegmentVectors
 

@@ -12,7 +12,7 @@ from ..engine.cells import KeyCode
 from ..engine.groups import FREE_SIZE, key_values
 from ..engine.vectors import Vectors
 from ..sql.rewrite import Key
-from ..sql.tree import Leaf, Term
+from ..sql.tree import NULL, TRUE, Leaf, Term
 
 Array = npt.NDArray[Any]
 
@@ -35,7 +35,7 @@ class Encoded:
     def decode(self, codes: Array) -> pa.Array:
         """Values of codes: truth values, float64 or strings, NULL where they are unknown."""
         if self.code.kind == "boolean":
-            return pa.array(codes == 2, mask=codes == 1)
+            return pa.array(codes == TRUE, mask=codes == NULL)
         if self.values is None:
             numbers = key_values(codes)
             return pa.array(numbers, mask=np.isnan(numbers))

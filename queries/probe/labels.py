@@ -9,12 +9,12 @@ import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
-from ..engine.pairs import NULL, TRUE, AllPairs, evaluate, truth
+from ..engine.pairs import AllPairs, evaluate, truth
 from ..engine.vectors import ProteinVectors
 from ..plan.align_plan import one_end
 from ..sql.dialect import PlainDuckDB
 from ..sql.expression import BARE, QUANTITY_NAMES, parse, rendered
-from ..sql.tree import CONTACT_SEPARATION, Columns, Expression
+from ..sql.tree import CONTACT_SEPARATION, NULL, TRUE, Columns, Expression
 
 Array = npt.NDArray[Any]
 

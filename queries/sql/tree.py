@@ -23,6 +23,9 @@ QUANTITIES: dict[str, Kind] = {
 # The atom whose coordinates a quantity is computed from.
 ATOMS = {"distance_cb": "cb", "contact_cb": "cb", "distance_ca": "ca", "contact_ca": "ca"}
 
+# Kleene codes of truth values: AND is the minimum, OR the maximum and NOT 2 − x.
+FALSE, NULL, TRUE = 0, 1, 2
+
 CONTACT_SEPARATION = 6
 CONTACT_DISTANCE = 8.0
 
