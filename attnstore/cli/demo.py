@@ -26,7 +26,7 @@ def demo(store: Path) -> None:
     from ..runtime.drawing import load_matplotlib
 
     load_matplotlib()
-    from ..opened import open_store
+    from ..api import open_store
     from ..queries.heads_plot import save_figure
 
     model, chains = fetch.esm2_model(), fetch.cgdms_chains()

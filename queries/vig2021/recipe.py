@@ -25,6 +25,7 @@ from .reproduction import Drawn, Reproduction
 
 if TYPE_CHECKING:
     from ..report.model_report import ModelReport
+    from ..report.report import Report
 
 #: The paper's number of sequences of each data set.
 SEQUENCES = 5000
