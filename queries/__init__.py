@@ -1,6 +1,1 @@
-"""Questions to plans, plans to statistics."""
-
-from .align import align
-from .alignment import Alignment
-
-__all__ = ["Alignment", "align"]
+"""Questions about attention: SQL, alignment, contacts, probes, reports and views."""

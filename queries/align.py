@@ -13,16 +13,18 @@ from ..catalog.reader import connect
 from ..errors import QueryError
 from ..runtime import time_limit
 from .alignment import Alignment
+from .engine.align_scan import Plan, Tier
 from .engine.align_tasks import run, run_curve
 from .engine.schedule import execute
 from .engine.vectors import directory, evaluate_terms
-from .plan.align_plan import Plan, Tier, choose_threshold, choose_tier, one_end
+from .plan.align_plan import choose_curve_tier, choose_threshold, choose_tier
 from .provenance import provenance
 from .sql.dialect import read
 from .sql.expression import parse
 from .sql.literals import warn_of_case
+from .sql.tree import one_end
 from .statistics.clusters import Clusters, assign, held_out, read_keys
-from .statistics.curve import at_thresholds, check_bootstrap, choose_curve_tier, first_code, thresholds
+from .statistics.curve import at_thresholds, check_bootstrap, first_code, thresholds
 from .statistics.descriptions import describe, interval_kind
 from .statistics.measure import Measure, check_measure
 from .statistics.samples import Halves, Sample

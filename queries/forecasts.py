@@ -8,10 +8,11 @@ import duckdb
 from ..catalog.connection import Limits
 from ..errors import QueryError
 from .engine.reading import Reading, readings
-from .engine.row_forecast import Forecast, forecast, most_rows, row_width
 from .engine.top_rows import Top
 from .engine.vectors import Directory
 from .plan.blocks import BlockPlan
+from .plan.explain import Forecast
+from .row_forecast import forecast, most_rows, row_width
 
 #: A result is there as Arrow and as pandas.
 _COPIES = 2

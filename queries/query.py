@@ -20,7 +20,7 @@ from ..catalog_sql import duckdb_errors, open_tables
 from ..errors import AttnstoreError, QueryError
 from ..format.documents import ingest_with, lacking
 from ..runtime import time_limit
-from .engine.answer import RowStream, cells_of, create, top_of
+from .answer import RowStream, cells_of, create, top_of
 from .engine.cells import Tier
 from .engine.top_rows import Top
 from .engine.vectors import Directory, directory

@@ -13,7 +13,7 @@ from .options import STORE, TIMEOUT, output_options
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ..queries import Alignment
+    from ..queries.alignment import Alignment
 
 #: Thresholds of a curve that are shown to people; all are in the other formats.
 _SHOWN = (0.0, 0.001, 0.01, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9)

@@ -13,13 +13,13 @@ import numpy.typing as npt
 
 from ...format.codebook import Codebook
 from ...format.segment import Segment
-from ..plan.align_plan import Plan, one_end
-from ..sql.tree import FALSE, NULL, TRUE
+from ..sql.tree import FALSE, NULL, TRUE, one_end
 from ..statistics.background import SeparationBackground
 from ..statistics.clusters import Clusters, held_out
 from ..statistics.measure import Measure
 from ..statistics.samples import Counts, Halves, Reading, Sample
 from . import kernels
+from .align_scan import Plan
 from .histograms import Sums, histograms
 from .kernels import EXCLUDED, GROUPS
 from .pairs import ListedPairs

@@ -8,8 +8,8 @@ import numpy.typing as npt
 
 from ...format.codebook import Codebook
 from ...format.segment import Segment
-from ..plan.align_plan import Plan
 from . import kernels
+from .align_scan import Plan
 from .cell_kernels import histogram
 from .curve_kernels import arc_histogram
 from .kernels import GROUPS

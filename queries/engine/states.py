@@ -3,8 +3,8 @@
 import numpy as np
 import numpy.typing as npt
 
-from ..plan.align_plan import Plan
 from ..sql.tree import FALSE, TRUE
+from .align_scan import Plan
 from .kernels import EXCLUDED, count_passing
 from .pairs import AllPairs, ListedPairs, Pairs, evaluate
 from .vectors import ProteinVectors, SegmentVectors

@@ -1,73 +1,19 @@
 """From a question to how it is answered: which tier of the store, and whether exactly or within bounds."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ...errors import QueryError
 from ...format.codebook import Codebook, parse_threshold
-from ..sql.tree import Expression
+from ..engine.align_scan import Tier
 from .kept import STORED, among_kept, why_not
 
 if TYPE_CHECKING:
     from ...format.documents import ModelDocument
 
-Tier = Literal["marginals", "arcs", "codes"]
-
-
 #: The paper's θ.
 THRESHOLD = 0.3
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How one alignment is computed; small and picklable.
-
-    Attributes
-    ----------
-    predicate : what is measured
-    where : which pairs take part; None for all
-    threshold : θ, a float32 value; 0 where every weight takes part
-    weighted : sums of weights rather than numbers of arcs
-    separations : whether arcs are told apart by separation, as the background matched to it needs
-    causal : whether the model cannot attend to what comes after, so that such pairs are no part of a background
-    tier : what is read
-    exact : whether the numbers are exact rather than within bounds
-    reason : why this tier, for people
-    """
-
-    predicate: Expression
-    where: Expression | None
-    threshold: float
-    weighted: bool
-    separations: bool
-    causal: bool
-    tier: Tier
-    exact: bool
-    reason: str
-
-    @property
-    def clauses(self) -> tuple[Expression, ...]:
-        """The predicate and, if there is one, the where clause."""
-        return (self.predicate,) if self.where is None else (self.predicate, self.where)
-
-    @property
-    def end(self) -> str | None:
-        """'source' or 'target' where predicate and where clause depend on that end alone; else None."""
-        return one_end(self.clauses)
-
-
-def one_end(clauses: Iterable[Expression]) -> str | None:
-    """The one end, 'source' or 'target', that clauses depend on; None if both, or a quantity of the pair.
-
-    What depends on neither can be asked of either: 'target'.
-    """
-    ends = frozenset().union(*(clause.ends for clause in clauses)) - {"protein"}
-    if ends <= {"target"}:
-        return "target"
-    return "source" if ends == {"source"} else None
 
 
 def choose_threshold(threshold: float | str, weighted: bool) -> float:
@@ -92,7 +38,7 @@ def choose_tier(
     Parameters
     ----------
     document, codebook : of the model
-    threshold, weighted, separations : as in :class:`Plan`
+    threshold, weighted, separations : as in :class:`~attnstore.queries.engine.align_scan.Plan`
     one_ended : whether predicate and where clause depend on one end alone
     tier : the one to use, None to choose
 
@@ -149,3 +95,33 @@ def choose_tier(
     raise QueryError(
         f"threshold {threshold:g} cannot be answered of model {name}: {why_not(able, reasons, works, keep)}."
     )
+
+
+def choose_curve_tier(document: "ModelDocument", *, weighted: bool, tier: str | None) -> tuple[Tier, str]:
+    """The tier that a curve is read from and why: codes, unless arcs are asked for or codes were not kept.
+
+    Raises
+    ------
+    QueryError
+        If the tier asked for knows no thresholds or was not kept, or there is none of that name; or neither was kept.
+    """
+    within = ", weights within the bounds of their bins" if weighted else ""
+    able: dict[Tier, str] = {
+        "codes": f"one pass answers all {document.edges.size} thresholds{within}",
+        "arcs": f"the edges of the codebook from the arc floor, {document.arc_floor:g}",
+    }
+    unable: dict[Tier, str] = {"marginals": "marginals know no threshold"}
+    kept, reasons = among_kept(able, unable, document.keep)
+    if tier is not None:
+        if tier not in STORED:
+            raise QueryError(f"tier {tier!r} is not one of codes and arcs, from which a curve is read.")
+        if tier not in kept:
+            raise QueryError(f"the tier {tier} cannot answer this of model {document.name}: {reasons[tier]}.")
+        return tier, kept[tier]
+    if not kept:
+        works = {"marginals": "weighted=True with threshold='auto' works for a question about one end"}
+        raise QueryError(
+            f"a curve cannot be read of model {document.name}: {why_not(able, reasons, works, document.keep)}."
+        )
+    chosen: Tier = "codes" if "codes" in kept else "arcs"
+    return chosen, kept[chosen] if chosen == "codes" else f"{kept[chosen]}; {reasons['codes']}"

@@ -1,5 +1,6 @@
 """A plan in words: what is read, by which tier and why, where each condition is evaluated, and what it takes."""
 
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -14,9 +15,28 @@ from .tiers import bytes_to_read
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..engine.row_forecast import Forecast
-
 _UNITS = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What a block takes.
+
+    Attributes
+    ----------
+    seconds : to find its cells or rows
+    rows : that it gives; of cells none are foretold
+    size : bytes of the rows
+    """
+
+    seconds: float
+    rows: int
+    size: int
+
+    def first(self, number: float) -> "Forecast":
+        """Of the first rows alone, where reading stops at them; of all where it is infinite."""
+        share = min(number / max(self.rows, 1), 1.0)
+        return Forecast(self.seconds * share, int(min(number, self.rows)), int(self.size * share))
 
 
 def explained(statement: Statement, number: int, plan: BlockPlan | None, fallback: str, memory: tuple[int, int]) -> str:

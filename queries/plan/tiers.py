@@ -15,8 +15,7 @@ from ..sql.block import Question
 from ..sql.steps import Bands, cut, values
 from ..sql.syntax import Tree, columns_in, expression, replace_children
 from ..sql.touched import is_of
-from ..sql.tree import Expression, Leaf
-from .align_plan import one_end
+from ..sql.tree import Expression, Leaf, one_end
 from .kept import among_kept, why_not
 
 if TYPE_CHECKING:

@@ -11,10 +11,9 @@ from sqlglot.errors import SqlglotError
 
 from ..engine.pairs import AllPairs, evaluate, truth
 from ..engine.vectors import ProteinVectors
-from ..plan.align_plan import one_end
 from ..sql.dialect import PlainDuckDB
 from ..sql.expression import BARE, QUANTITY_NAMES, parse, rendered
-from ..sql.tree import CONTACT_SEPARATION, NULL, TRUE, Columns, Expression
+from ..sql.tree import CONTACT_SEPARATION, NULL, TRUE, Columns, Expression, one_end
 
 Array = npt.NDArray[Any]
 

@@ -4,7 +4,7 @@ Everything here is a small frozen value without a parser or a database behind it
 to a worker process as it is and serves as a key of a dictionary.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -163,3 +163,14 @@ class Expression:
     def atoms(self) -> frozenset[str]:
         """The atoms ("ca", "cb") whose coordinates it needs."""
         return frozenset(ATOMS[name] for name in self.quantities if name in ATOMS)
+
+
+def one_end(clauses: Iterable[Expression]) -> str | None:
+    """The one end, 'source' or 'target', that clauses depend on; None if both, or a quantity of the pair.
+
+    What depends on neither can be asked of either: 'target'.
+    """
+    ends = frozenset().union(*(clause.ends for clause in clauses)) - {"protein"}
+    if ends <= {"target"}:
+        return "target"
+    return "source" if ends == {"source"} else None

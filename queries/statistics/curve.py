@@ -8,15 +8,13 @@ import numpy.typing as npt
 
 from ...errors import QueryError
 from ...format.codebook import Codebook
-from ..plan.align_plan import Tier
-from ..plan.kept import STORED, among_kept, why_not
 from .background import ProteinBackground
 from .bootstrap import PoissonBootstrap
 from .measure import Measure
 from .samples import Counts, Sample
 
 if TYPE_CHECKING:
-    from ...format.documents import ModelDocument
+    pass
 
 Array = npt.NDArray[Any]
 
@@ -24,37 +22,7 @@ Array = npt.NDArray[Any]
 _BOOTSTRAP_BYTES = 64 << 20
 
 
-def choose_curve_tier(document: "ModelDocument", *, weighted: bool, tier: str | None) -> tuple[Tier, str]:
-    """The tier that a curve is read from and why: codes, unless arcs are asked for or codes were not kept.
-
-    Raises
-    ------
-    QueryError
-        If the tier asked for knows no thresholds or was not kept, or there is none of that name; or neither was kept.
-    """
-    within = ", weights within the bounds of their bins" if weighted else ""
-    able: dict[Tier, str] = {
-        "codes": f"one pass answers all {document.edges.size} thresholds{within}",
-        "arcs": f"the edges of the codebook from the arc floor, {document.arc_floor:g}",
-    }
-    unable: dict[Tier, str] = {"marginals": "marginals know no threshold"}
-    kept, reasons = among_kept(able, unable, document.keep)
-    if tier is not None:
-        if tier not in STORED:
-            raise QueryError(f"tier {tier!r} is not one of codes and arcs, from which a curve is read.")
-        if tier not in kept:
-            raise QueryError(f"the tier {tier} cannot answer this of model {document.name}: {reasons[tier]}.")
-        return tier, kept[tier]
-    if not kept:
-        works = {"marginals": "weighted=True with threshold='auto' works for a question about one end"}
-        raise QueryError(
-            f"a curve cannot be read of model {document.name}: {why_not(able, reasons, works, document.keep)}."
-        )
-    chosen: Tier = "codes" if "codes" in kept else "arcs"
-    return chosen, kept[chosen] if chosen == "codes" else f"{kept[chosen]}; {reasons['codes']}"
-
-
-def first_code(codebook: Codebook, arc_floor: float, tier: Tier) -> int:
+def first_code(codebook: Codebook, arc_floor: float, tier: str) -> int:
     """The least code whose threshold the tier can answer."""
     return 0 if tier == "codes" else int(np.searchsorted(codebook.edges, np.float32(arc_floor))) + 1
 

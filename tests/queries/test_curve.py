@@ -12,7 +12,7 @@ from scipy.stats import binomtest
 import attnstore
 from attnstore.errors import QueryError
 from attnstore.format.codebook import DEFAULT
-from attnstore.queries import Alignment
+from attnstore.queries.alignment import Alignment
 from attnstore.queries.engine import histograms
 from attnstore.queries.statistics import curve
 from attnstore.queries.statistics.shown_heads import leading_heads

@@ -12,8 +12,8 @@ import attnstore
 from attnstore.catalog import connection as duckdb_connection
 from attnstore.errors import QueryError, StoreError
 from attnstore.format.segment import Segment
+from attnstore.queries import row_forecast as forecasts
 from attnstore.queries.engine import pair_rows as row_tasks
-from attnstore.queries.engine import row_forecast as forecasts
 from attnstore.queries.engine import top_rows as tops
 from tests.synthetic import random_proteins, write_store
 

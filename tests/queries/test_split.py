@@ -6,7 +6,7 @@ import xarray as xr
 
 import attnstore
 from attnstore.errors import QueryError
-from attnstore.queries import Alignment
+from attnstore.queries.alignment import Alignment
 from attnstore.queries.statistics.clusters import Clusters
 from attnstore.queries.statistics.measure import Measure
 from attnstore.queries.statistics.samples import Counts, Halves, Reading

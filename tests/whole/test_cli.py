@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import ast
 import io
 import json
 import subprocess
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,7 +18,6 @@ from attnstore import cli
 
 from ..models import CHAINS, HEADS, LAYERS
 
-ROOT = Path(__file__).resolve().parents[2]
 Run = Callable[..., bytes]
 
 
@@ -317,65 +314,6 @@ def test_querying_loads_no_torch(small_store):
     )
     done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []
-
-
-def modules(folder: str) -> list[Path]:
-    found = sorted((ROOT / folder).rglob("*.py"))
-    assert found
-    return found
-
-
-def imported(path: Path, *, everywhere: bool) -> set[str]:
-    """Names of modules that a file imports, absolute; at module level, or everywhere; not for type checkers."""
-    package = ["attnstore", *path.relative_to(ROOT).parent.parts]
-    if path.relative_to(ROOT).parts[0] == "attnstore":
-        package = package[1:]
-    names: set[str] = set()
-
-    def visit(node: ast.AST) -> None:
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
-            return
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) and not everywhere:
-            return
-        if isinstance(node, ast.Import):
-            names.update(alias.name for alias in node.names)
-        if isinstance(node, ast.ImportFrom):
-            base = package[: len(package) + 1 - node.level] if node.level else []
-            origin = ".".join([*base, *([node.module] if node.module else [])])
-            names.add(origin)
-            names.update(f"{origin}.{alias.name}" for alias in node.names)
-        for child in ast.iter_child_nodes(node):
-            visit(child)
-
-    visit(ast.parse(path.read_text()))
-    return names
-
-
-def offenders(folder: str, forbidden: tuple[str, ...], *, everywhere: bool) -> list[str]:
-    return [
-        f"{path.relative_to(ROOT)} imports {name}"
-        for path in modules(folder)
-        for name in sorted(imported(path, everywhere=everywhere))
-        if any(name == one or name.startswith(f"{one}.") for one in forbidden)
-    ]
-
-
-def test_the_store_does_not_import_ingest_queries_or_torch_when_it_loads():
-    forbidden = ("attnstore.ingest", "attnstore.queries", "attnstore.queries.vig2021", "torch", "transformers")
-    assert offenders("attnstore", forbidden, everywhere=False) == []
-
-
-def test_ingest_and_queries_do_not_import_each_other():
-    assert offenders("ingest", ("attnstore.queries",), everywhere=True) == []
-    assert offenders("queries", ("attnstore.ingest", "torch", "transformers"), everywhere=True) == []
-    for folder in ("ingest", "queries"):
-        assert offenders(folder, ("attnstore.queries.vig2021",), everywhere=True) == []
-
-
-def test_the_import_rules_see_what_they_forbid():
-    assert "attnstore.errors" in imported(ROOT / "ingest" / "pipeline.py", everywhere=False)
-    assert "attnstore.readers.text" in imported(ROOT / "attnstore" / "readers" / "fasta.py", everywhere=False)
-    assert "attnstore.queries.align.align" in imported(ROOT / "attnstore" / "api.py", everywhere=True)
 
 
 def test_sql_values_of_every_type_come_out_as_they_are(small_store, run):

@@ -6,7 +6,7 @@ pairs or arcs of all segments. Nothing is said that was not measured but the rat
 
 import time
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,18 +14,19 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ...catalog.connection import cores
-from ..plan.blocks import BlockPlan, ModelPlan, of_segment
-from ..sql.syntax import columns_in
-from . import count
+from ..catalog.connection import cores
 from .answer import decoded, row_schema
-from .cells import Scan
-from .pair_rows import first_rows, rows
-from .top_rows import Top
-from .vectors import Directory
+from .engine import count
+from .engine.cells import Scan
+from .engine.pair_rows import first_rows, rows
+from .engine.top_rows import Top
+from .engine.vectors import Directory
+from .plan.blocks import BlockPlan, ModelPlan, of_segment
+from .plan.explain import Forecast
+from .sql.syntax import columns_in
 
 if TYPE_CHECKING:
-    from ...format.segment import Segment
+    from ..format.segment import Segment
 
 #: Seconds a row and column that DuckDB, Arrow and pandas take for a result, measured by benchmarks/forecast.py.
 _PER_VALUE = 40e-9
@@ -33,27 +34,6 @@ _PER_VALUE = 40e-9
 _FEW, _MORE = 1, 5
 #: Seconds from which on a sample is not taken twice.
 _LONG = 0.5
-
-
-@dataclass(frozen=True)
-class Forecast:
-    """What a block takes.
-
-    Attributes
-    ----------
-    seconds : to find its cells or rows
-    rows : that it gives; of cells none are foretold
-    size : bytes of the rows
-    """
-
-    seconds: float
-    rows: int
-    size: int
-
-    def first(self, number: float) -> "Forecast":
-        """Of the first rows alone, where reading stops at them; of all where it is infinite."""
-        share = min(number / max(self.rows, 1), 1.0)
-        return Forecast(self.seconds * share, int(min(number, self.rows)), int(self.size * share))
 
 
 def forecast(plan: BlockPlan, catalog: Directory, top: Top | None, memory_limit: int) -> Forecast:

@@ -8,17 +8,17 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
-from ...errors import AttnstoreError
-from ...runtime import time_limit
-from ..plan.blocks import BlockPlan, ModelPlan, of_segment
-from ..sql.rewrite import Cells
-from ..sql.steps import Bands, type_of, values
-from . import count
-from . import pair_rows as row_tasks
-from .cells import CellTable
-from .schedule import execute
-from .top_rows import Batch, Top, TopRows
-from .vectors import Directory
+from ..errors import AttnstoreError
+from ..runtime import time_limit
+from .engine import count
+from .engine import pair_rows as row_tasks
+from .engine.cells import CellTable
+from .engine.schedule import execute
+from .engine.top_rows import Batch, Top, TopRows
+from .engine.vectors import Directory
+from .plan.blocks import BlockPlan, ModelPlan, of_segment
+from .sql.rewrite import Cells
+from .sql.steps import Bands, type_of, values
 
 
 def cells_of(plan: BlockPlan, catalog: Directory, memory_limit: int, **options: Any) -> pa.Table:
