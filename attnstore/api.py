@@ -343,7 +343,7 @@ class Store(opened.Store):
     def export(
         self,
         target: str | os.PathLike[str],
-        form: Literal["duckdb", "parquet"] = "duckdb",
+        format: Literal["duckdb", "parquet"] = "duckdb",  # noqa: A002 - as the command line has it
         *,
         arcs: bool = False,
     ) -> list[str]:
@@ -354,7 +354,7 @@ class Store(opened.Store):
         target : path
             File to write for 'duckdb', folder for 'parquet' (``<table>.parquet``); there is nothing there
             yet.
-        form : {'duckdb', 'parquet'}, default 'duckdb'
+        format : {'duckdb', 'parquet'}, default 'duckdb'
             'duckdb' or 'parquet'.
         arcs : bool, default False
             Also the arcs of every model, most of a store's size.
@@ -376,7 +376,7 @@ class Store(opened.Store):
         from .export import export
 
         with self.as_opened():
-            return export(self, user_path(target), form, arcs=arcs)
+            return export(self, user_path(target), format, arcs=arcs)
 
     def query(
         self,

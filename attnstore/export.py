@@ -25,14 +25,14 @@ _STORAGE_VERSION = "v1.0.0"
 FORMATS = ("duckdb", "parquet")
 
 
-def export(store: "Store", target: Path, form: str, *, arcs: bool = False) -> list[str]:
+def export(store: "Store", target: Path, format: str, *, arcs: bool = False) -> list[str]:  # noqa: A002
     """Write the tables of a store that `attnstore sql` knows; whole, or not at all.
 
     Parameters
     ----------
     store : Store
     target : file to write for 'duckdb', folder for 'parquet' (``<table>.parquet``); there is nothing there yet
-    form : 'duckdb' or 'parquet'
+    format : 'duckdb' or 'parquet'
     arcs : also the arcs of every model, most of a store's size
 
     Returns
@@ -45,9 +45,9 @@ def export(store: "Store", target: Path, form: str, *, arcs: bool = False) -> li
     AttnstoreError
         There is something at the target, or it cannot be written.
     """
-    if form not in FORMATS:
-        raise AttnstoreError(f"{form!r} is no format to export to: it is one of {' and '.join(FORMATS)}.")
-    if form == "duckdb":
+    if format not in FORMATS:
+        raise AttnstoreError(f"{format!r} is no format to export to: it is one of {' and '.join(FORMATS)}.")
+    if format == "duckdb":
         database_path(target)
     if target.exists():
         raise AttnstoreError(f"{target} is there already: give another name, or remove it.")
@@ -61,7 +61,7 @@ def export(store: "Store", target: Path, form: str, *, arcs: bool = False) -> li
                         if "arcs" in segment.kept:
                             segment.check_arcs(values=True)
                 names = [*open_tables(con, store, {*made}, [scratch]), *made]
-                _write(con, scratch / "out", names, form)
+                _write(con, scratch / "out", names, format)
             os.replace(scratch / "out", target)
     except duckdb.Error as error:
         raise machine_error(error, f"writing {target}") or StoreError(

@@ -25,9 +25,7 @@ if TYPE_CHECKING:
     default="auto",
     help="auto: precision of pairs and of rare properties, else F1.",
 )
-@click.option(
-    "--from", "sources", metavar="LIST", default="embeddings,attention", help="What is probed: one or both of these."
-)
+@click.option("--sources", metavar="LIST", default="embeddings,attention", help="What is probed: one or both of these.")
 @click.option(
     "--cluster-by", metavar="COLUMN", default="protein", help="protein, or a column of proteins: families stay whole."
 )

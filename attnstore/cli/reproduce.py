@@ -38,7 +38,7 @@ def _tiers(context: click.Context, parameter: click.Parameter, value: str) -> tu
     help="Folder for stores, reports and the page.  [default: vig2021-MODEL]",
 )  # fmt: skip
 @click.option(
-    "--as", "compare_with", metavar="NAME",
+    "--compare-with", metavar="NAME",
     help="Compare with this model of the paper, or with none: other.  [default: told by name or shape]",
 )  # fmt: skip
 @click.option(

@@ -110,7 +110,7 @@ def run(*arguments, status=0):
 
 OPTIONS = [
     ([], {}),
-    (["--from", "attention", "--seed", 3, "--test-share", 0.5],
+    (["--sources", "attention", "--seed", 3, "--test-share", 0.5],
      {"sources": ("attention",), "seed": 3, "test_share": 0.5}),
     (["--metric", "f1", "--balanced", "--examples", 200, "--level", 0.5, "--replicates", 9],
      {"metric": "f1", "balanced": True, "examples": 200, "level": 0.5, "replicates": 9}),
@@ -156,7 +156,7 @@ def test_people_read_layers_side_by_side(store, result, tmp_path):
     ("arguments", "error", "message"),
     [
         (["contact", "--plot", "probe.doc"], QueryError, "names no kind of figure"),
-        (["contact", "--from", "codes"], QueryError, "sources are embeddings, attention"),
+        (["contact", "--sources", "codes"], QueryError, "sources are embeddings, attention"),
         (["nothing"], QueryError, "cannot be answered"),
     ],
 )

@@ -102,7 +102,7 @@ def test_ctrl_c_does_not_wait_for_an_export(store, tmp_path, monkeypatch):
     monkeypatch.setattr(time_limit, "_PATIENCE", 0.01)
     before = set(time_limit._busy)
     with pytest.raises(KeyboardInterrupt):
-        store.export(tmp_path / "out", form="parquet")
+        store.export(tmp_path / "out", format="parquet")
     assert set(time_limit._busy) > before  # DuckDB looks at no interruption in there: nobody has waited for it
     assert list(tmp_path.iterdir()) == []
     end = time.monotonic() + 60

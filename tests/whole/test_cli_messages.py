@@ -45,7 +45,7 @@ def context(*words: str) -> click.Context:
         ("align", "where=\"target.aa = 'C'\"", """--where 'target.aa = '"'"'C'"'"''"""),
         ("contacts", "with apc=False", "with --no-apc"),
         ("contacts", "with apc=True, k=5", "with --apc, --k 5"),
-        ("probe", "sources=['attention'] works", "--from attention works"),
+        ("probe", "sources=['attention'] works", "--sources attention works"),
         ("report", "properties=['a', 'b c']", "--property a --property 'b c'"),
     ],
 )  # fmt: skip
@@ -55,7 +55,7 @@ def test_an_option_is_named_as_the_running_command_has_it(command: str, python: 
 
 def test_options_of_a_command_in_a_group_are_translated() -> None:
     running = context("reproduce", "vig2021")
-    assert typed("compare_with='other' and limit=3", running) == "--as other and --limit 3"
+    assert typed("compare_with='other' and limit=3", running) == "--compare-with other and --limit 3"
 
 
 @pytest.mark.parametrize(
