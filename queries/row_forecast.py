@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ..catalog.connection import cores
+from ..runtime.machine import cores
 from .answer import decoded, row_schema
 from .engine import count
 from .engine.cells import Scan

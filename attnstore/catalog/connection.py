@@ -12,12 +12,12 @@ import re
 import weakref
 from collections.abc import Generator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TypeVar
 
 import duckdb
 
 from ..errors import QueryError, first_line
+from ..runtime.machine import cores, machine_memory, size_of
 from ..runtime.scratch import free_bytes, scratch_folder
 from ..runtime.time_limit import is_left_behind
 
@@ -50,7 +50,6 @@ _LEAST_MEMORY = 64 << 20
 _open: "weakref.WeakSet[duckdb.DuckDBPyConnection]" = weakref.WeakSet()
 #: Generators that read from connections and are not at their end.
 _unread: "weakref.WeakSet[Generator[Any, None, None]]" = weakref.WeakSet()
-_UNITS = {"K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 
 
 @dataclass(frozen=True)
@@ -68,11 +67,11 @@ class Limits:
 
     @classmethod
     def of(cls, memory_limit: int | str | None = None, disk_limit: int | str | None = None) -> "Limits":
-        """Limits as users give them: bytes, text such as '4GB', or None.
+        """Limits as users give them: bytes, text such as '4GB' or '4GiB', or None.
 
         Parameters
         ----------
-        memory_limit : None for half of the machine's memory
+        memory_limit : None for half of the machine's memory, or of its control group's
         disk_limit : None for 10 GB, and no more than half of what is free in the system's temporary folder
 
         Raises
@@ -84,46 +83,6 @@ class Limits:
         if disk_limit is None:
             return cls(memory, min(DISK_LIMIT, free_bytes() // 2))
         return cls(memory, size_of("disk_limit", disk_limit, least=0))
-
-
-def size_of(name: str, limit: int | str, least: int = 1) -> int:
-    """Bytes from a number or from text such as '4GB'.
-
-    Parameters
-    ----------
-    name : of the option, for the message
-    limit : of the option
-    least : bytes that are accepted
-
-    Raises
-    ------
-    QueryError
-        It is neither, or less.
-    """
-    text = str(limit).strip().upper().removesuffix("B").removesuffix("I")
-    try:
-        size = int(float(text.rstrip("KMGT")) * _UNITS.get(text[-1:], 1))
-    except (ValueError, OverflowError):
-        size = -1
-    if size < least:
-        raise QueryError(f"{name}={limit!r} is not a size: write e.g. {name}='4GB'.")
-    return size
-
-
-def machine_memory() -> int:
-    """Bytes of memory that this process can have: the machine's, or its control group's if that is less."""
-    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    for name in ("memory.max", "memory/memory.limit_in_bytes"):
-        try:
-            memory = min(memory, int(Path("/sys/fs/cgroup", name).read_text()))
-        except (OSError, ValueError):  # no control group, or "max"
-            continue
-    return memory
-
-
-def cores() -> int:
-    """Number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def open_in_memory(limits: Limits | None = None, *, threads: int | None = None) -> duckdb.DuckDBPyConnection:

@@ -1,7 +1,6 @@
 """Predicting contacts by a sum of heads' corrected maps: one head, the mean of the best, or a logistic regression."""
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -13,6 +12,7 @@ import numpy.typing as npt
 
 from ...arguments import check_index
 from ...errors import QueryError
+from ...runtime.machine import machine_memory
 from ..engine.schedule import execute
 from .contact_maps import RANGES, TOPS, Head, labelled_pairs
 from .contact_proteins import Roster
@@ -201,7 +201,7 @@ def logistic(
     shape = _shape(roster)
     parts = roster.parts(chosen, atom)
     pairs = sum(labelled_pairs(xyz).first.size for part in parts for xyz in part.coordinates)
-    needed, present = pairs * shape[0] * shape[1] * _BYTES, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    needed, present = pairs * shape[0] * shape[1] * _BYTES, machine_memory()
     if needed > present:
         raise QueryError(
             f"a regression on {pairs:,} pairs and {shape[0] * shape[1]} heads needs {needed / 2**30:,.0f} GiB of "

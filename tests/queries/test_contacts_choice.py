@@ -175,7 +175,7 @@ def test_a_predictor_of_another_model_is_refused(store, tmp_path):
 
 
 def test_a_regression_beyond_memory_is_refused(store, monkeypatch):
-    monkeypatch.setattr("os.sysconf", lambda name: 10)
+    monkeypatch.setattr("attnstore.queries.contacts.predictor.machine_memory", lambda: 100)
     with pytest.raises(QueryError, match=r"needs .* GiB of memory, and there are 0: select fewer or shorter"):
         store.contacts("p0", method="logistic", select=["p1"])
 

@@ -9,7 +9,7 @@ import duckdb
 import pytest
 
 import attnstore
-from attnstore.catalog.connection import Limits, open_in_memory, size_of, translated
+from attnstore.catalog.connection import Limits, open_in_memory, translated
 from attnstore.errors import QueryError
 from attnstore.runtime import time_limit
 from tests.synthetic import random_proteins, write_store
@@ -143,17 +143,6 @@ def test_connections_have_limits_set_on_purpose():
         assert "attnstore-" in folder
     with time_limit.closing(open_in_memory(Limits(10**8, 0))) as connection:
         assert connection.execute("SELECT current_setting('temp_directory')").fetchall()[0][0] == ""
-
-
-@pytest.mark.parametrize(("text", "size"), [("4GB", 4 * 10**9), ("1.5 kib", 1500), (12, 12), ("7", 7)])
-def test_sizes_are_numbers_with_units(text, size):
-    assert size_of("memory_limit", text) == size
-
-
-@pytest.mark.parametrize("text", ["much", "", "-1", "0", "nan", "infGB"])
-def test_what_is_no_size_is_refused(text):
-    with pytest.raises(QueryError, match="memory_limit="):
-        size_of("memory_limit", text)
 
 
 def test_an_error_of_duckdb_that_is_of_no_limit_keeps_its_first_line():
