@@ -13,6 +13,11 @@ from .errors import QueryError
 _MOST_COMPARED = 20_000
 
 
+#: Residues that a model sees of a protein, unless more are asked for; the paper's (Vig et al. 2021): 512 tokens, two of
+#: them special.
+MAX_RESIDUES = 510
+
+
 def check_text(name: str, value: Any) -> None:
     """Raise QueryError unless an argument is text, as a name, an id or a condition is."""
     if isinstance(value, str):

@@ -12,6 +12,7 @@ from typing import Literal
 import torch
 
 from ..annotate.store_directory import fill_catalog, storage_errors, store_directory
+from ..arguments import MAX_RESIDUES
 from ..catalog.builtin import GlycineCb
 from ..errors import StoreError, check_choice
 from ..format.codebook import DEFAULT
@@ -27,9 +28,6 @@ from .run import Run, Summary
 from .selection import catalog_proteins, extended_plan, taken
 from .task import Job
 from .workers import start_workers
-
-#: The paper's: 512 tokens, two of them special.
-MAX_RESIDUES = 510
 
 #: Weights at or above it are kept as float32 arcs.
 ARC_FLOOR = 0.05

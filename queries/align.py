@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..arguments import check_text
+from ..arguments import MAX_RESIDUES, check_text
 from ..catalog.reader import connect
 from ..errors import QueryError
 from ..runtime import time_limit
@@ -35,9 +35,6 @@ if TYPE_CHECKING:
 
     from ..opened import Model, Store
     from .sql.tree import Expression
-
-#: The paper's truncation: 512 tokens, two of them special.
-PAPER_RESIDUES = 510
 
 
 @time_limit.limited
@@ -218,10 +215,11 @@ def _plan(
 
 def _warn_unlike_the_paper(model: "Model") -> None:
     longest = max(int(segment.proteins.stored.max()) for segment in model.segments)
-    if longest > PAPER_RESIDUES:
+    if longest > MAX_RESIDUES:
         warnings.warn(
-            f"model {model.name} holds proteins of up to {longest} residues; the paper truncated at {PAPER_RESIDUES}: "
-            "`attnstore.ingest.ingest(store.path, model=MODEL, name=NAME, max_residues=510)` makes it comparable.",
+            f"model {model.name} holds proteins of up to {longest} residues; the paper truncated at {MAX_RESIDUES}: "
+            f"`attnstore.ingest.ingest(store.path, model=MODEL, name=NAME, max_residues={MAX_RESIDUES})` makes it "
+            "comparable.",
             stacklevel=3,
         )
 

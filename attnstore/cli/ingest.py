@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..arguments import MAX_RESIDUES
 from ..errors import AttnstoreError
 from .options import STORE, files_and_entries, source_options
 
@@ -27,7 +28,7 @@ def _tiers(context: click.Context, parameter: click.Parameter, value: str) -> tu
 @click.option("--model", metavar="ID_OR_DIR", help="Hub id, or folder of a saved model.")
 @click.option("--name", help="The model's name in the store.  [default: last part of its id]")
 @click.option("--keep", default="codes,arcs,marginals", callback=_tiers, help="Of codes, arcs, marginals and hidden.")
-@click.option("--max-residues", type=_AT_LEAST_1, default=510, help="What a model sees of a protein at most.")
+@click.option("--max-residues", type=_AT_LEAST_1, default=MAX_RESIDUES, help="What a model sees of a protein at most.")
 @click.option(
     "--long", type=click.Choice(["truncate", "skip"]), default="truncate", help="What to do with longer ones."
 )

@@ -69,7 +69,7 @@ class Archive:
 
 
 @dataclass(frozen=True)
-class Entry:
+class ArchiveEntry:
     """One entry of an archive, by its identifier as the archive spells it."""
 
     archive: Archive
@@ -81,7 +81,7 @@ class Entry:
         return self.identifier + self.archive.suffix
 
 
-def entry_named(word: str) -> Entry:
+def entry_named(word: str) -> ArchiveEntry:
     """Return what an identifier names.
 
     Raises
@@ -103,9 +103,9 @@ def entry_named(word: str) -> Entry:
     raise SourceError(f"{word!r} is neither a PDB id (as 7HVP) nor a UniProt accession (as P12345); {hint}.")
 
 
-def _named(word: str) -> Entry | None:
+def _named(word: str) -> ArchiveEntry | None:
     spelled = ((archive, archive.spelled(word)) for archive in ARCHIVES)
-    return next((Entry(archive, identifier) for archive, identifier in spelled if identifier), None)
+    return next((ArchiveEntry(archive, identifier) for archive, identifier in spelled if identifier), None)
 
 
 def _pdb_id(word: str) -> str | None:

@@ -25,7 +25,7 @@ from ..runtime.durable import sync_file
 from ..runtime.paths import CACHE_VARIABLE, cache_directory
 from ..runtime.progress import bar
 from ..version import __version__
-from .archives import Entry, NoEntryError, UnfitError, entry_named
+from .archives import ArchiveEntry, NoEntryError, UnfitError, entry_named
 
 #: How often an entry is asked for, where another try may help.
 _TRIES = 4
@@ -103,11 +103,13 @@ def fetched(
     return places
 
 
-def _fill(missing: Sequence[tuple[Entry, Path]], *, progress: bool, wait: Callable[[float], object] | None) -> None:
+def _fill(
+    missing: Sequence[tuple[ArchiveEntry, Path]], *, progress: bool, wait: Callable[[float], object] | None
+) -> None:
     """Download entries to their places; those that do not exist are told of together, other failures end it."""
     stop = threading.Event()
 
-    def download(entry: Entry, place: Path) -> str | None:
+    def download(entry: ArchiveEntry, place: Path) -> str | None:
         try:
             _download(entry, place, wait or stop.wait, stop)
         except NoEntryError as error:
@@ -132,7 +134,7 @@ def _fill(missing: Sequence[tuple[Entry, Path]], *, progress: bool, wait: Callab
         raise SourceError(f"{'; '.join(clauses)}; correct the identifier, or leave it out.")
 
 
-def _download(entry: Entry, place: Path, wait: Callable[[float], object], stop: threading.Event) -> None:
+def _download(entry: ArchiveEntry, place: Path, wait: Callable[[float], object], stop: threading.Event) -> None:
     """Download an entry to its place, with as many tries as may help; `stop` makes it leave off."""
     url = f"{entry.archive.address()}/{entry.file}"
     host = urllib.parse.urlsplit(url).hostname
@@ -165,7 +167,7 @@ def _download(entry: Entry, place: Path, wait: Callable[[float], object], stop: 
         ) from error
 
 
-def _try(entry: Entry, url: str, place: Path, stop: threading.Event) -> None:
+def _try(entry: ArchiveEntry, url: str, place: Path, stop: threading.Event) -> None:
     if stop.is_set():
         return
     place.parent.mkdir(parents=True, exist_ok=True)
@@ -182,7 +184,7 @@ def _try(entry: Entry, url: str, place: Path, stop: threading.Event) -> None:
         os.replace(part, place)
 
 
-def _blocks(entry: Entry, url: str) -> Generator[bytes, None, None]:
+def _blocks(entry: ArchiveEntry, url: str) -> Generator[bytes, None, None]:
     """Yield what an address holds."""
     request = urllib.request.Request(  # noqa: S310 - of Archive.address, which is http or https
         url, headers={"User-Agent": f"attnstore/{__version__}", "Accept": "application/xml, */*;q=0.5"}
@@ -212,7 +214,7 @@ def _blocks(entry: Entry, url: str) -> Generator[bytes, None, None]:
         raise _PassingError(_reason(error)) from error
 
 
-def _refusal(entry: Entry, error: urllib.error.HTTPError) -> Exception:
+def _refusal(entry: ArchiveEntry, error: urllib.error.HTTPError) -> Exception:
     if error.code in (404, 410):
         any_more = " any more" if error.code == 410 else ""
         return NoEntryError(f"{entry.archive.name} has no entry {entry.identifier}{any_more}")

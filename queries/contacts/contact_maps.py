@@ -24,7 +24,7 @@ TOPS = {"L": 1, "L/2": 2, "L/5": 5}
 
 
 @dataclass(frozen=True, eq=False)
-class Pairs:
+class LabelledPairs:
     """Unordered pairs i < j of one protein, those of a range one after the other.
 
     Attributes
@@ -50,7 +50,7 @@ class Pairs:
         return np.array([np.count_nonzero(self.contact[begin:end]) for begin, end in self.bounds])
 
 
-def labelled_pairs(coordinates: Array) -> Pairs:
+def labelled_pairs(coordinates: Array) -> LabelledPairs:
     """Pairs six or more apart whose distance is known; in contact if it is below 8 Å.
 
     Parameters
@@ -65,7 +65,7 @@ def labelled_pairs(coordinates: Array) -> Pairs:
     order = order[~np.isnan(square[order])]
     ends = np.cumsum(np.bincount(group[order], minlength=3))
     bounds = [[0, len(order)], [0, ends[0]], [ends[0], ends[1]], [ends[1], ends[2]]]
-    return Pairs(
+    return LabelledPairs(
         first[order].astype(np.int32),
         second[order].astype(np.int32),
         square[order] < CONTACT_DISTANCE**2,
@@ -74,7 +74,7 @@ def labelled_pairs(coordinates: Array) -> Pairs:
 
 
 def maps(
-    segment: Segment, heads: Sequence[Head], local: Sequence[int], pairs: Sequence[Pairs], apc: bool
+    segment: Segment, heads: Sequence[Head], local: Sequence[int], pairs: Sequence[LabelledPairs], apc: bool
 ) -> Iterator[tuple[int, int, Array]]:
     """Corrected maps, one head and one protein at a time, so that memory holds the codes of one head.
 
@@ -110,7 +110,7 @@ def maps(
 
 
 def combined(
-    segment: Segment, coefficients: Array, local: Sequence[int], pairs: Sequence[Pairs], apc: bool
+    segment: Segment, coefficients: Array, local: Sequence[int], pairs: Sequence[LabelledPairs], apc: bool
 ) -> list[Array]:
     """Σ coefficient × corrected map over the heads whose coefficient is not zero; float64 [pairs] for each protein."""
     heads: list[Head] = [(int(layer), int(head)) for layer, head in np.argwhere(coefficients)]
@@ -125,7 +125,7 @@ def sizes(length: int) -> Array:
     return np.array([max(1, length // divisor) for divisor in TOPS.values()], np.int64)
 
 
-def precision(scores: Array, pairs: Pairs, length: int) -> Array:
+def precision(scores: Array, pairs: LabelledPairs, length: int) -> Array:
     """Precision of scores, float64 [ranges, tops]; NaN where a range holds no known contact.
 
     It is the share of contacts among the best-scored L, L/2 and L/5 pairs of known distance, or among all of them

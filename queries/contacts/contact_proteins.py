@@ -17,7 +17,7 @@ from ...runtime import time_limit
 from ..engine.vectors import directory
 from ..statistics.clusters import read_clusters
 from .contact_maps import RANGES, labelled_pairs
-from .contact_tasks import Part
+from .contact_tasks import ContactPart
 
 if TYPE_CHECKING:
     from ...opened import Model, Store
@@ -59,7 +59,7 @@ class Roster:
         if len(set(names)) < len(names):
             raise QueryError("a protein is named twice: name each once.")
 
-    def parts(self, names: Sequence[str], atom: str) -> list[Part]:
+    def parts(self, names: Sequence[str], atom: str) -> list[ContactPart]:
         """The proteins by segment, with their coordinates; one read of the catalog."""
         found = self.coordinates(names, atom)
         parts = []
@@ -70,7 +70,7 @@ class Roster:
             coordinates = [found[name][:length] for name, length in zip(held, stored, strict=True)]
             if held:
                 clusters = tuple(self.cluster[name] for name in held)
-                parts.append(Part(segment, tuple(local), tuple(coordinates), clusters))
+                parts.append(ContactPart(segment, tuple(local), tuple(coordinates), clusters))
         return parts
 
     def coordinates(self, names: Sequence[str], atom: str) -> dict[str, Array]:

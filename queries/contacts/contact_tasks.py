@@ -11,13 +11,13 @@ from ..statistics.bootstrap import PoissonBootstrap, replicate_weights
 from ..statistics.cluster_intervals import cluster_interval
 from ..statistics.clusters import Clusters
 from ..statistics.holders import Holders
-from .contact_maps import RANGES, TOPS, Head, Pairs, combined, labelled_pairs, maps, precision
+from .contact_maps import RANGES, TOPS, Head, LabelledPairs, combined, labelled_pairs, maps, precision
 
 Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True, eq=False)
-class Part:
+class ContactPart:
     """The proteins of one segment that take part; what a task is given.
 
     Attributes
@@ -38,7 +38,7 @@ class Part:
         """Their ids."""
         return tuple(self.segment.proteins.id[index] for index in self.local)
 
-    def pairs(self) -> list[Pairs]:
+    def pairs(self) -> list[LabelledPairs]:
         """Their labelled pairs."""
         return [labelled_pairs(xyz) for xyz in self.coordinates]
 
@@ -88,7 +88,7 @@ class Ranking:
             return self.sums / self.proteins[:, None]
 
 
-def rank(part: Part, shape: Head, apc: bool, by: Head, replicates: int, seed: int) -> Ranking:
+def rank(part: ContactPart, shape: Head, apc: bool, by: Head, replicates: int, seed: int) -> Ranking:
     """Precision of every head on a part's proteins.
 
     Parameters
@@ -115,7 +115,7 @@ def rank(part: Part, shape: Head, apc: bool, by: Head, replicates: int, seed: in
     )
 
 
-def _clusters(part: Part) -> Clusters:
+def _clusters(part: ContactPart) -> Clusters:
     """The clusters of a part's proteins, each of which may have proteins in other parts."""
     return Clusters(part.clusters, np.ones(len(part.clusters), bool))
 
@@ -160,7 +160,7 @@ class Precisions:
         return cluster_interval(self.bootstrap, true, known.sum(axis=0), self.holders.finalise()[0], level)
 
 
-def measure(part: Part, coefficients: Array, apc: bool, replicates: int, seed: int) -> Precisions:
+def measure(part: ContactPart, coefficients: Array, apc: bool, replicates: int, seed: int) -> Precisions:
     """Precision of a sum of heads' maps on a part's proteins; `coefficients` is float64 [layers, heads]."""
     pairs, lengths = part.pairs(), part.lengths()
     scores = combined(part.segment, coefficients, part.local, pairs, apc)
@@ -177,7 +177,7 @@ def measure(part: Part, coefficients: Array, apc: bool, replicates: int, seed: i
     )
 
 
-def features(part: Part, shape: Head, apc: bool) -> dict[str, tuple[Array, Array]]:
+def features(part: ContactPart, shape: Head, apc: bool) -> dict[str, tuple[Array, Array]]:
     """What a regression learns from: by protein, maps float64 [heads of all layers, pairs] and contact bool [pairs]."""
     pairs = part.pairs()
     heads = list(np.ndindex(shape))

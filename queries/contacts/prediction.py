@@ -16,11 +16,11 @@ from ...runtime import time_limit
 from ...version import __version__
 from ..align import align
 from ..engine.schedule import execute
-from .contact_maps import RANGES, TOPS, Pairs, combined, sizes
+from .contact_maps import RANGES, TOPS, LabelledPairs, combined, sizes
 from .contact_proteins import ATOMS, Roster, choose, keep_apart, remaining, roster
 from .contact_result import ContactEvaluation, ContactMap
 from .contact_tasks import Precisions, Ranking, measure, rank
-from .predictor import METHODS, C, ContactPredictor, best_heads, logistic, one_head
+from .predictor import METHODS, C, ContactPredictor, logistic, mean_of_best_heads, one_head
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -173,7 +173,7 @@ def fit(
             held, chosen, c=C if c is None else c, apc=apc, atom=atom, scheduler=scheduler,
             progress=progress,
         )  # fmt: skip
-    return best_heads(
+    return mean_of_best_heads(
         held, chosen, 1 if method == "head" else k, method=method, criterion=criterion, apc=apc, atom=atom,
         scheduler=scheduler, progress=progress,
     )  # fmt: skip
@@ -243,7 +243,7 @@ def predict(store: "Store", predictor: ContactPredictor, protein: str) -> Contac
     segment, local = held.model.places[protein]
     length = int(segment.proteins.stored[local])
     first, second = (side.astype(np.int32) for side in np.triu_indices(length))
-    pairs = Pairs(first, second, np.zeros(first.size, bool), np.zeros((len(RANGES), 2), np.int64))
+    pairs = LabelledPairs(first, second, np.zeros(first.size, bool), np.zeros((len(RANGES), 2), np.int64))
     (sums,) = combined(segment, predictor.coefficients, [local], [pairs], predictor.apc)
     scores = np.empty((length, length))
     scores[first, second] = scores[second, first] = predictor.score(sums)

@@ -104,7 +104,7 @@ def one_head(roster: Roster, layer: int, head: int, apc: bool, atom: str) -> Con
     )
 
 
-def best_heads(
+def mean_of_best_heads(
     roster: Roster,
     chosen: Sequence[str],
     k: int | None,

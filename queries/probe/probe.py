@@ -25,7 +25,7 @@ from .features import Source
 from .labels import read_condition
 from .probe_result import Probing, summarise
 from .probe_split import Split
-from .probe_tasks import DIVISORS, Metric, Part, Performance, Probe, count, gather, measure
+from .probe_tasks import DIVISORS, Metric, Performance, Probe, ProbePart, count, gather, measure
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -197,7 +197,7 @@ def _check(
     return asked
 
 
-def _parts(store: "Store", model: "Model", text: str, cluster_by: str) -> tuple[list[Part], list[int]]:
+def _parts(store: "Store", model: "Model", text: str, cluster_by: str) -> tuple[list[ProbePart], list[int]]:
     """The segments, and the place in the catalog of each of their proteins in turn."""
     path = store.catalog_path
     catalog = directory(path)
@@ -211,7 +211,7 @@ def _parts(store: "Store", model: "Model", text: str, cluster_by: str) -> tuple[
         places = catalog.places(segment)
         clusters = tuple(keys[place] for place in places)
         own = vectors.select(places, segment.proteins.stored.tolist())
-        parts.append(Part(condition, segment, own, clusters))
+        parts.append(ProbePart(condition, segment, own, clusters))
         order += places
     return parts, order
 
@@ -223,7 +223,7 @@ def _metric(asked: str, of_pairs: bool, true_share: float) -> Metric:
 
 
 def _learn(
-    parts: Sequence[Part],
+    parts: Sequence[ProbePart],
     split: Split,
     source: Source,
     layer: int,

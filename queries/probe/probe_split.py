@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from ...errors import QueryError
 from ..statistics.bootstrap import SEED_BYTES
-from .probe_tasks import Part
+from .probe_tasks import ProbePart
 
 Array = npt.NDArray[Any]
 
@@ -58,7 +58,7 @@ class Split:
     @classmethod
     def draw(
         cls,
-        parts: Sequence[Part],
+        parts: Sequence[ProbePart],
         order: Sequence[int],
         counts: Sequence[tuple[int, int]],
         *,
@@ -124,7 +124,7 @@ class Split:
             }
         return found | {"learnt_from": sum(map(len, self.rows.values()))}
 
-    def by_protein(self, parts: Sequence[Part]) -> dict[str, bool]:
+    def by_protein(self, parts: Sequence[ProbePart]) -> dict[str, bool]:
         """Whether each protein with known values is tested on, by id."""
         ids = [name for part in parts for name in part.segment.proteins.id]
         return {ids[place]: bool(self.tested[place]) for place in np.flatnonzero(self.known).tolist()}

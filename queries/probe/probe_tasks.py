@@ -30,7 +30,7 @@ def score_words(attrs: dict[str, Any]) -> str:
 
 
 @dataclass(frozen=True, eq=False)
-class Part:
+class ProbePart:
     """The proteins of one segment; what a task is given.
 
     Attributes
@@ -64,13 +64,13 @@ class Probe:
     intercept: float
 
 
-def count(part: Part) -> list[tuple[int, int]]:
+def count(part: ProbePart) -> list[tuple[int, int]]:
     """Number of examples of each protein, and of those that are true."""
     labels = [labelled(part.condition, vectors).label for vectors in part.vectors.proteins()]
     return [(label.size, int(label.sum())) for label in labels]
 
 
-def gather(part: Part, chosen: Mapping[int, Array], source: Source, layer: int) -> list[tuple[Array, Array]]:
+def gather(part: ProbePart, chosen: Mapping[int, Array], source: Source, layer: int) -> list[tuple[Array, Array]]:
     """Features, float32 [examples, features], and labels of what is learnt from, by protein.
 
     Parameters
@@ -119,7 +119,7 @@ class Performance:
 
 
 def measure(
-    part: Part, proteins: tuple[int, ...], probe: Probe | None, metric: Metric, replicates: int, seed: int
+    part: ProbePart, proteins: tuple[int, ...], probe: Probe | None, metric: Metric, replicates: int, seed: int
 ) -> Performance:
     """Measure a probe on some proteins of a part.
 

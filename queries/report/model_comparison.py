@@ -75,11 +75,11 @@ class Comparison:
 
     @property
     def table(self) -> pd.DataFrame:
-        """A row for each question and model: :func:`best_heads`."""
-        return best_heads([(self.labels[row.model], row.layers, row.measured, row.depth) for row in self.rows])
+        """A row for each question and model: :func:`best_head_table`."""
+        return best_head_table([(self.labels[row.model], row.layers, row.measured, row.depth) for row in self.rows])
 
 
-def best_heads(rows: Iterable[tuple[str, int, Measured, Depth | None]]) -> pd.DataFrame:
+def best_head_table(rows: Iterable[tuple[str, int, Measured, Depth | None]]) -> pd.DataFrame:
     """A row for each answer of a model: its best head, picked and measured on different clusters, and its centre.
 
     Parameters

@@ -13,7 +13,7 @@ from .amino_acids import AminoAcids, Similarity, measure_amino_acids, similarity
 from .asking import Settings
 from .depth import Depth, by_centre, depth
 from .measures import Measured, measure
-from .model_comparison import best_heads, model_label
+from .model_comparison import best_head_table, model_label
 from .questions import Missing, Question
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def overview(reports: Sequence[ModelReport]) -> pd.DataFrame:
         courses = {one.question.key: one for one in report.depths()}
         layers = report.model.document.layers
         rows += [(report.label, layers, one, courses.get(one.question.key)) for one in report.measured]
-    return best_heads(rows)
+    return best_head_table(rows)
 
 
 def measure_model(

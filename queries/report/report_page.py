@@ -36,7 +36,7 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Table:
+class PageTable:
     """A table of the page."""
 
     columns: Sequence[str]
@@ -150,7 +150,7 @@ def _facts(answer: Answer) -> dict[str, Any]:
     }
 
 
-def _top_table(answer: Answer) -> Table:
+def _top_table(answer: Answer) -> PageTable:
     """The ten best heads."""
     paper, top = "wald_low" in answer.result, answer.top
     unit = _unit(answer.result.attrs["cluster_by"])
@@ -173,22 +173,22 @@ def _top_table(answer: Answer) -> Table:
         cells += [_count(row["count"]), _count(row["total"]), _count(row["clusters"])]
         cells += [_percent(row["background"]), _times(row["enrichment"])]
         rows.append(cells)
-    return Table(columns, rows)
+    return PageTable(columns, rows)
 
 
-def _overview(report: ModelReport) -> Table:
+def _overview(report: ModelReport) -> PageTable:
     """The best head of each property but amino acids, by rising number of its place on the page."""
     courses = {one.question.key: one for one in report.depths()}
     rows = []
     for one in report.properties:
         course = courses.get(one.question.key)
         rows.append([Cell(one.question.label), *_best_cells(one), _number(course.centre if course else math.nan)])
-    return Table([" ", *_BEST, "centre"], rows)
+    return PageTable([" ", *_BEST, "centre"], rows)
 
 
-def _letter_table(letters: Sequence[Measured]) -> Table:
+def _letter_table(letters: Sequence[Measured]) -> PageTable:
     rows = [[Cell(f"{one.question.meaning} {one.question.label}"), *_best_cells(one)] for one in letters]
-    return Table([" ", *_BEST], rows)
+    return PageTable([" ", *_BEST], rows)
 
 
 #: What `_best_cells` says.
@@ -210,13 +210,13 @@ def _best_cells(one: Measured) -> list[Cell]:
     ]
 
 
-def _depth_table(courses: Sequence[Depth]) -> Table:
+def _depth_table(courses: Sequence[Depth]) -> PageTable:
     layers = range(len(courses[0].means))
     rows = [
         [Cell(one.question.label), _number(one.centre), *(_percent(mean) for mean in one.means.tolist())]
         for one in courses
     ]
-    return Table([" ", "centre", *(str(layer) for layer in layers)], rows)
+    return PageTable([" ", "centre", *(str(layer) for layer in layers)], rows)
 
 
 def _correlation(alike: Similarity) -> Cell:
@@ -237,8 +237,8 @@ def _comparison(comparison: Comparison, shown: Mapping[str, dict[str, Any]]) -> 
     return {
         "answer": comparison,
         "picture": shown["comparison"],
-        "table": Table([*columns, "centre"], rows[False]),
-        "letters": Table(columns, rows[True]),
+        "table": PageTable([*columns, "centre"], rows[False]),
+        "letters": PageTable(columns, rows[True]),
     }
 
 

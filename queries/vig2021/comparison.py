@@ -148,7 +148,7 @@ def summarise(
     return pd.DataFrame(rows, columns=columns).astype({"shared": "Int64", "common": "Int64", "comparable": "boolean"})
 
 
-def best_heads(heads: pd.DataFrame, name: str) -> pd.DataFrame:
+def paper_best_heads(heads: pd.DataFrame, name: str) -> pd.DataFrame:
     """The best head of each property in each of the five published models, and in the one that was measured.
 
     Parameters

@@ -17,7 +17,7 @@ from ...opened import open_store
 from ...runtime.drawing import load_matplotlib
 from ...runtime.durable import make_directories, parse_json, read_bytes, replace_json, sha256_file
 from ...runtime.paths import database_path, user_path
-from .comparison import best_heads, compare_heads, summarise
+from .comparison import compare_heads, paper_best_heads, summarise
 from .data_sets import DATA_SETS, SPLITS, DataSet
 from .moved_labels import ENDING, MOVED, asked, move_labels, moves_labels
 from .published import PROPERTIES, PublishedModel, check_name, recognise
@@ -166,7 +166,7 @@ def vig2021(
         as_published=as_published,
         heads=heads,
         summary=summarise(measured, proteins, heads, published),
-        best=best_heads(heads, name),
+        best=paper_best_heads(heads, name),
         depths=tuple(by_centre([course for one in measures for course in one.depths(paper=True)])),
         similarity=next((one for one in alike if not math.isnan(one)), None),
         stores=MappingProxyType(stores),

@@ -56,7 +56,7 @@ class Reproduction:
         :func:`attnstore.queries.vig2021.comparison.compare_heads`
     summary : how near they are, see :func:`attnstore.queries.vig2021.comparison.summarise`
     best : the best heads of the five models and of this one,
-        see :func:`attnstore.queries.vig2021.comparison.best_heads`
+        see :func:`attnstore.queries.vig2021.comparison.paper_best_heads`
     depths : the properties of all data sets ordered by centre of gravity, in the paper's form
     similarity : correlation of amino acids' likeness by attention with BLOSUM62; None where it was not measured
     stores : by data set

@@ -14,7 +14,7 @@ from attnstore.queries.report.asking import Call
 from attnstore.queries.report.comparison_figure import draw_comparison
 from attnstore.queries.report.depth import Depth, centre_of_gravity
 from attnstore.queries.report.measures import Measured
-from attnstore.queries.report.model_comparison import Compared, Comparison, best_heads
+from attnstore.queries.report.model_comparison import Compared, Comparison, best_head_table
 from attnstore.queries.report.questions import LETTERS, Question
 from attnstore.queries.report.report_figures import draw_amino_acids, draw_depth, draw_similarity
 from tests.queries.test_plot import boxes, texts
@@ -166,7 +166,7 @@ def test_a_head_below_its_background_on_the_other_half_is_no_best_head():
     rows = [compared("one", 4, 0, {**below, "enrichment": 0.5}), compared("two", 4, 0, {**below, "enrichment": 1.5})]
     assert rows[0].measured.best is None
     assert rows[1].measured.best is not None
-    table = best_heads([(row.model, row.layers, row.measured, None) for row in rows])
+    table = best_head_table([(row.model, row.layers, row.measured, None) for row in rows])
     assert table["share"].isna().tolist() == [True, False]
     figure = draw_comparison(Comparison({"one": "one", "two": "two"}, 9, 0, None, rows), set(), "models")
     assert texts(figure).count("no head above its background") == 1

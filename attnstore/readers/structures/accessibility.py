@@ -6,14 +6,12 @@ from collections.abc import Sequence
 from types import SimpleNamespace
 
 import numpy as np
-from Bio.Data.PDBData import protein_letters_3to1, residue_sasa_scales
+from Bio.Data.PDBData import protein_letters_3to1
 from numpy.typing import NDArray
 
-from .amino_acids import FORCE_FIELD_NAMES
+from .amino_acids import FORCE_FIELD_NAMES, LARGEST_SURFACE
 from .chain import Atom, Chain, Variant
 
-# Tien et al. 2013, PLoS ONE 8:e80635, Table 1, column "Theoretical"; Biopython has it by the name of the group.
-_LARGEST = residue_sasa_scales["Wilke"]
 # What Biopython's tree takes.
 _FARTHEST = 1e6
 
@@ -49,7 +47,7 @@ def relative_accessibility(chains: Sequence[Chain]) -> list[NDArray[np.float64]]
         for place, variant in variants.items():
             name = _complete(variant)
             if name is not None:
-                found[index][place] = surface[index][place] / _LARGEST[name]
+                found[index][place] = surface[index][place] / LARGEST_SURFACE[name]
     return found
 
 
@@ -74,7 +72,7 @@ def _complete(variant: Variant) -> str | None:
     names = {atom.residue for atom in variant.atoms.values()}
     one = next(iter(names), "")
     name = "MET" if names == {"MSE"} else FORCE_FIELD_NAMES.get(one, one)
-    if name not in _LARGEST:
+    if name not in LARGEST_SURFACE:
         return None
     side_chain = set(residue_atom_bond_state.get(protein_letters_3to1[name], ()))
     if names == {"MSE"}:

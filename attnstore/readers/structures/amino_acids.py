@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from Bio.Data.PDBData import protein_letters_3to1, protein_letters_3to1_extended
+from Bio.Data.PDBData import protein_letters_3to1, protein_letters_3to1_extended, residue_sasa_scales
 
 from ..record import LETTERS
 
@@ -84,6 +84,9 @@ NUCLEOTIDES = frozenset({"A", "C", "G", "I", "N", "T", "U", "DA", "DC", "DG", "D
 FORCE_FIELD_NAMES: Mapping[str, str] = {
     "ASH": "ASP", "CYX": "CYS", "GLH": "GLU", "HID": "HIS", "HIE": "HIS", "HSD": "HIS", "HSE": "HIS", "HSP": "HIS",
 }  # fmt: skip
+#: The largest accessible surface of each amino acid, Å²: Tien et al. 2013, PLoS ONE 8:e80635, Table 1, column
+#: "Theoretical"; Biopython has it by the name of the group.
+LARGEST_SURFACE: Mapping[str, float] = residue_sasa_scales["Wilke"]
 #: The names of the 20 amino acids.
 STANDARD: Mapping[str, str] = {name.upper(): letter for name, letter in protein_letters_3to1.items()}
 

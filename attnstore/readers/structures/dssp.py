@@ -12,12 +12,12 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-from Bio.Data.PDBData import residue_sasa_scales
 
 from ...catalog.property import Annotation, Property
 from ...errors import SourceError
 from .. import text
 from ..vocabulary import DSSP_CLASSES, RSA, SS3, SS4, SS8
+from .amino_acids import LARGEST_SURFACE
 from .dssp_output import Row, is_output, read_output
 from .naming import chain_id, entry_id
 
@@ -27,9 +27,6 @@ PROPERTIES: tuple[Property, ...] = (SS8, SS4, SS3, RSA)
 _LETTERS = list(DSSP_CLASSES)
 _INDEX: Mapping[str | None, int | None] = {letter: index for index, letter in enumerate(_LETTERS)} | {None: None}
 _NAMES = [pa.array(column) for column in zip(*DSSP_CLASSES.values(), strict=True)]
-
-# Tien et al. 2013, PLoS ONE 8:e80635, Table 1, column "Theoretical", Å²; Biopython has it by the name of the group.
-_LARGEST: Mapping[str, float] = residue_sasa_scales["Wilke"]
 
 _MMCIF = frozenset({".cif", ".mmcif"})
 _PDB_CODE, _CIF_CODE = r"[1-9][A-Za-z0-9]{3}", r"[^\s?.]\S*"
@@ -168,7 +165,7 @@ def read_table(path: Path) -> pa.Table:
 
 
 def _relative(row: Row) -> float:
-    return row.accessibility / _LARGEST.get(row.residue, math.nan)
+    return row.accessibility / LARGEST_SURFACE.get(row.residue, math.nan)
 
 
 def _copy(path: Path, mmcif: bool) -> Iterator[str]:

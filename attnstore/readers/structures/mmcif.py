@@ -21,7 +21,7 @@ from .chain_properties import STRUCTURE_PROPERTIES, records
 from .confidence import cif_declares, local_confidence
 from .elements import element
 from .entry import Entry
-from .mmcif_categories import ABSENT, Cif, author_number, read_categories
+from .mmcif_categories import ABSENT, Cif, number_and_code, read_categories
 from .naming import chain_id, entry_id, told_apart
 from .residues import alternatives, amino_acids, checked, is_peptide, of_polymer, residues, segments
 from .strays import with_strays
@@ -316,7 +316,7 @@ def _row(fields: Sequence[str], place: str) -> _Row:
     label, chain, entity, label_seq, number, code, residue, group, name, alternative, occupancy, *rest = fields
     x, y, z = (float(np.float32(value)) for value in rest[:3])
     symbol, b_factor = rest[3:]
-    digits, letter = author_number(next((value for value in (number, label_seq) if value not in ABSENT), "0"))
+    digits, letter = number_and_code(next((value for value in (number, label_seq) if value not in ABSENT), "0"))
     atom = Atom(
         number=digits,
         insertion_code=letter if code in ABSENT else code,

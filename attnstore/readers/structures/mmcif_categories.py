@@ -115,14 +115,14 @@ def _key(row: _Row, labelled: Labelled, prefix: str, code: str) -> Key | None:
     chain, number = row[f"{prefix}auth_asym_id"], row[f"{prefix}auth_seq_id"]
     if chain in ABSENT or number in ABSENT:
         return labelled.get((row[f"{prefix}label_asym_id"], row[f"{prefix}label_seq_id"]))
-    digits, letter = author_number(number)
+    digits, letter = number_and_code(number)
     name = _name(row, prefix)
     if digits >= UNREADABLE and (name in ABSENT or is_amino_acid(name, {})):
         raise ValueError(f"{number[:20]!r} is no residue number")
     return chain, digits, letter if row[code] in ABSENT else row[code]
 
 
-def author_number(value: str) -> tuple[int, str | None]:
+def number_and_code(value: str) -> tuple[int, str | None]:
     """Return the number and the insertion code in an auth_seq_id, "82A" among them.
 
     It is from `UNREADABLE` on where the text holds no number, as a ligand's may.

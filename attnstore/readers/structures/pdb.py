@@ -26,7 +26,7 @@ from .confidence import pdb_declares
 from .elements import element
 from .entry import Entry
 from .naming import chain_id, entry_id
-from .pdb_header import Header, author_number, read_header, residue_and_chain
+from .pdb_header import Header, number_or_text, read_header, residue_and_chain
 from .placement import place
 from .residues import amino_acids, checked, is_peptide, of_polymer, residues, segments
 from .strays import with_strays
@@ -245,7 +245,7 @@ class _Collector:
         atoms = self.others if index in self._after else self.polymers
         atoms[chain].append(
             Atom(
-                author_number(self._model[index][22:26]),
+                number_or_text(self._model[index][22:26]),
                 insertion_code,
                 residue,
                 hetero,

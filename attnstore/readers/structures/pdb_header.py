@@ -123,7 +123,7 @@ def _key(line: str, chain: int, number: int, name: str = "ALA") -> Key:
     The number of what is no amino acid by its name need not be readable.
     """
     digits = line[number : number + 4]
-    read = residue_number if is_amino_acid(name, {}) else author_number
+    read = residue_number if is_amino_acid(name, {}) else number_or_text
     return _chain(line, chain), read(digits), line[number + 4].strip() or None
 
 
@@ -147,7 +147,7 @@ def residue_and_chain(line: str) -> tuple[str, str]:
     return name[:3].strip(), line[20:22].strip() or " "
 
 
-def author_number(field: str) -> int:
+def number_or_text(field: str) -> int:
     """Return the number in the four columns of a residue, from `UNREADABLE` on where they hold none."""
     try:
         return residue_number(field)

@@ -64,7 +64,7 @@ class Feature:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class UniprotEntry:
     """What is read of an entry; None where it does not say.
 
     Attributes
@@ -198,7 +198,7 @@ PROPERTIES: tuple[Property, ...] = (
 )
 
 
-def record(entry: Entry) -> Record:
+def record(entry: UniprotEntry) -> Record:
     """Return the record of an entry, its id the primary accession.
 
     A feature is left out where its position is None or not within the sequence. A bond of one position joins another
@@ -224,7 +224,7 @@ def record(entry: Entry) -> Record:
 _Placed = Sequence[tuple[range, Feature]]
 
 
-def _check(entry: Entry) -> None:
+def _check(entry: UniprotEntry) -> None:
     where = f"{entry.place}: entry {entry.accession}"
     if not entry.sequence:
         raise SourceError(f"{where} has no sequence; add it or remove the entry.")
@@ -239,7 +239,7 @@ def _check(entry: Entry) -> None:
         )
 
 
-def _residues(entry: Entry, feature: Feature) -> range | None:
+def _residues(entry: UniprotEntry, feature: Feature) -> range | None:
     """Return the residues from the feature's first to its last, from 0."""
     if feature.begin is None or feature.end is None:
         return None
@@ -251,13 +251,13 @@ def _residues(entry: Entry, feature: Feature) -> range | None:
     return range(feature.begin - 1, feature.end) if feature.begin >= 1 and feature.end <= len(entry.sequence) else None
 
 
-def _of_protein(entry: Entry) -> Iterator[Annotation]:
+def _of_protein(entry: UniprotEntry) -> Iterator[Annotation]:
     for prop, attribute in _WHOLE:
         if (value := getattr(entry, attribute)) is not None:
             yield whole(prop, value)
 
 
-def _of_residues(entry: Entry, placed: _Placed) -> Iterator[Annotation]:
+def _of_residues(entry: UniprotEntry, placed: _Placed) -> Iterator[Annotation]:
     present = {feature.key for _, feature in placed}
     length = len(entry.sequence)
     for kind in _KINDS:
@@ -282,7 +282,7 @@ def _ends(residues: range) -> tuple[range, ...]:
     return residues[:1], residues[-1:]
 
 
-def _of_pairs(entry: Entry, placed: _Placed) -> Iterator[Annotation]:
+def _of_pairs(entry: UniprotEntry, placed: _Placed) -> Iterator[Annotation]:
     for key, flag, texts in _BONDS:
         bonds = [
             (((residues[0], residues[-1]),), feature)
@@ -304,7 +304,7 @@ def _between_texts(prop: Property, texts: dict[tuple[int, int], str]) -> Annotat
 
 
 def _joined(
-    entry: Entry, prop: Property, features: Iterable[tuple[Sequence[T], Feature]], attribute: str
+    entry: UniprotEntry, prop: Property, features: Iterable[tuple[Sequence[T], Feature]], attribute: str
 ) -> dict[T, str]:
     """Return the texts of the features at each of the places that have any, each text once."""
     spans = dict.fromkeys((places, text) for places, feature in features for text in getattr(feature, attribute))

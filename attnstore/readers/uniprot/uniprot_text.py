@@ -17,7 +17,7 @@ from ...errors import SourceError
 from .. import text
 from ..record import DEFAULT, Options, Record
 from . import uniprot_features
-from .uniprot_features import ENTRY_BYTES, KEYS, QUALIFIERS, Entry, Feature
+from .uniprot_features import ENTRY_BYTES, KEYS, QUALIFIERS, Feature, UniprotEntry
 
 NAME = "UniProt flat text (.dat .txt, or any file starting as one)"
 PROPERTIES: tuple[Property, ...] = uniprot_features.PROPERTIES
@@ -55,7 +55,7 @@ def read(path: Path, options: Options = DEFAULT) -> Iterator[Record]:
     return map(uniprot_features.record, entries(path))
 
 
-def entries(path: Path) -> Iterator[Entry]:
+def entries(path: Path) -> Iterator[UniprotEntry]:
     """Yield the entries of a file.
 
     Raises
@@ -89,13 +89,13 @@ def entries(path: Path) -> Iterator[Entry]:
         raise SourceError(f"{path} has no entry; give a UniProt flat text file that has one.")
 
 
-def _entry(place: str, lines: Sequence[str]) -> Entry:
+def _entry(place: str, lines: Sequence[str]) -> UniprotEntry:
     _check_items(place, lines)
     try:
         found = SwissProt.read(io.StringIO("\n".join(lines)))
         if not found.accessions:
             raise ValueError("it has no AC line")
-        return Entry(
+        return UniprotEntry(
             place=place,
             accession=found.accessions[0],
             name=found.entry_name,

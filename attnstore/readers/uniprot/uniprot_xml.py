@@ -15,7 +15,7 @@ from ...errors import SourceError
 from .. import text
 from ..record import DEFAULT, Options, Record
 from . import uniprot_features
-from .uniprot_features import ENTRY_BYTES, QUALIFIERS, Entry, Feature
+from .uniprot_features import ENTRY_BYTES, QUALIFIERS, Feature, UniprotEntry
 
 NAME = "UniProt XML (.xml)"
 PROPERTIES: tuple[Property, ...] = uniprot_features.PROPERTIES
@@ -71,7 +71,7 @@ def read(path: Path, options: Options = DEFAULT) -> Iterator[Record]:
     return map(uniprot_features.record, entries(path))
 
 
-def entries(path: Path) -> Iterator[Entry]:
+def entries(path: Path) -> Iterator[UniprotEntry]:
     """Yield the entries of a file.
 
     Raises
@@ -119,7 +119,7 @@ class _Handler:
     """
 
     def __init__(self, path: Path) -> None:
-        self.done: list[Entry] = []
+        self.done: list[UniprotEntry] = []
         self._path = path
         self._depth = 0
         self._prefix = ""
@@ -241,14 +241,14 @@ class _Handler:
         except ValueError:
             self._refuse(f"has {word[:20]!r} where {what} is due; correct it.")
 
-    def _finished(self, entry: _Open) -> Entry:
+    def _finished(self, entry: _Open) -> UniprotEntry:
         accession = _text(entry.parts.get("accession"))
         if accession is None:
             self._refuse("ends an entry that has no accession; give it one.")
         sequence = entry.parts.get("sequence", _NOTHING)
         organism = entry.parts.get("organism", _NOTHING)
         taxon = organism.find("dbReference[@type='NCBI Taxonomy']")
-        return Entry(
+        return UniprotEntry(
             place=f"{self._path}:{entry.line}",
             accession=accession,
             name=_text(entry.parts.get("name")),
