@@ -19,10 +19,10 @@ extensions = ["myst_parser", "sphinx.ext.autodoc"]
 nitpicky = True
 # Types of other projects are named, not linked: their indexes would have to be fetched.
 _OTHERS = "click|collections|dask|distributed|duckdb|matplotlib|numpy|os|pandas|pathlib|pyarrow|xarray"
-_SHORT = r"ndarray|Path|pd\.Series"
+_SHORT = r"ndarray|Path|pd\.Series|attnstore\.opened\.Store|.*\.ProteinAttention"
 # What `summarise_halves` and `MacroAverage` are made of, and the values of literal types; the literal ',' is split into
 # two quotes.
-_WITHIN = r"attnstore\.queries\.statistics\.(macro|measure|samples)\..*|(attnstore\.segment_files\.)?Part|'(.*')?"
+_WITHIN = r"attnstore\.queries\.statistics\.(macro|measure|samples)\..*|(attnstore\.format\.segment_files\.)?Part|'(.*')?"
 nitpick_ignore_regex = [("py:.*", rf"({_OTHERS})\..*"), ("py:class", rf"{_SHORT}|{_WITHIN}")]
 
 highlight_language = "none"  # of blocks that do not say: what is typed and printed in a shell

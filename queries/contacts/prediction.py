@@ -148,7 +148,7 @@ def fit(
         'short', 'medium' or 'long') and this list ('L', 'L/2' or 'L/5'); 'all' and 'L' where None
     atom : 'cb' or 'ca': residues are in contact whose Cβ, or Cα, are less than 8 Å apart
     apart_from : proteins of whose clusters none is drawn, nor may be selected
-    seed, cluster_by, model, scheduler, progress : as in :func:`contacts`
+    seed, cluster_by, model, scheduler, progress : as in :meth:`attnstore.Store.contacts`
 
     Raises
     ------
@@ -280,7 +280,7 @@ def evaluate(
     store : Store
     predictor : ContactPredictor
     proteins : None for all, without those of clusters that were chosen on
-    level, replicates, seed, scheduler, progress : as in :func:`contacts`
+    level, replicates, seed, scheduler, progress : as in :meth:`attnstore.Store.contacts`
 
     Raises
     ------
