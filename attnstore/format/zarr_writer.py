@@ -1,7 +1,9 @@
 """Writing a store's Zarr arrays, shard by shard: compressed on several threads, digested on the way, always alike.
 
-A Zarr library would do, but none writes the same bytes twice (chunks lie in the order in which threads are done), and
-none says what it wrote: a digest would be taken of what the disk gives back. ``docs/format.md`` specifies the bytes.
+zarr-python writes the same bytes every time (a test), though a shard's chunks in Morton order, not in C order. It is
+not used for the values because it cannot give the digest of what it writes, which would have to be read back from the
+disk, and leaves flushing to the caller: here one pass compresses, digests and flushes. ``docs/format.md`` specifies
+the bytes.
 """
 
 import itertools

@@ -9,6 +9,7 @@ import pytest
 import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from zarr.codecs import BloscCodec, Crc32cCodec, ZstdCodec
 
 from attnstore.errors import StoreError
 from attnstore.format.zarr_reader import ShardedArray
@@ -136,3 +137,36 @@ def test_an_error_while_compressing_is_raised_and_what_waits_is_dropped():
     with ThreadPoolExecutor(1) as pool, pytest.raises(ValueError, match="no"):
         list(_in_order(pool, work, ((n,) for n in range(1000)), 4))
     assert len(done) < 20
+
+
+def files(folder):
+    return {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+
+
+@pytest.mark.parametrize(
+    ("kind", "shape", "chunks", "shards", "alike"),
+    [
+        ("u1", (3, 4, 5000), (1, 1, 5000), (1, 4, 5000), True),
+        ("f4", (4, 50, 6), (1, 20, 6), (1, 60, 6), True),  # a chunk that reaches past the array
+        ("u4", (8, 2), (2, 2), (4, 2), True),
+        ("u1", (2, 4, 800), (1, 1, 300), (1, 4, 900), False),  # chunks side by side along two axes
+    ],
+)
+def test_zarr_python_writes_the_same_bytes_every_time(tmp_path, kind, shape, chunks, shards, alike):
+    """The reason for a writer of attnstore's own (docs/design.md) is not that libraries write other bytes each time.
+
+    zarr-python has attnstore's bytes where the chunks of a shard lie along one axis; else its order is Morton's.
+    """
+    data, names = values(kind, shape, 7), ("a", "b", "c")[: len(shape)]
+    options = {"dimensions": names, "fill_value": FILLS[kind], "threads": 2}
+    write_array(tmp_path / "own", data, chunks=chunks, shards=shards, **options)
+    width = data.dtype.itemsize
+    codec = ZstdCodec(level=1) if width == 1 else BloscCodec(typesize=width, cname="zstd", clevel=1, shuffle="shuffle")
+    for name in ("one", "two"):
+        array = zarr.create_array(
+            tmp_path / name, shape=shape, dtype=kind, chunks=chunks, shards=shards, fill_value=FILLS[kind],
+            compressors=(codec, Crc32cCodec()), filters=None, dimension_names=names,
+        )  # fmt: skip
+        array[...] = data
+    assert files(tmp_path / "one") == files(tmp_path / "two")
+    assert (files(tmp_path / "one") == files(tmp_path / "own")) is alike
