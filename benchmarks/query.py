@@ -47,7 +47,7 @@ import time
 started = time.perf_counter()
 import attnstore
 print(time.perf_counter() - started)
-import dask, duckdb, numba, numcodecs, pandas, pyarrow.parquet, scipy.stats, sqlglot, xarray
+import dask, duckdb, numba, numcodecs, pandas, pyarrow.parquet, scipy.stats, xarray
 import attnstore.queries.align
 print(time.perf_counter() - started)
 """

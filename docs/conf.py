@@ -22,7 +22,8 @@ _OTHERS = "click|collections|dask|distributed|duckdb|matplotlib|numpy|os|pandas|
 _SHORT = r"ndarray|Path|pd\.Series|attnstore\.opened\.Store|.*\.ProteinAttention"
 # What `summarise_halves` and `MacroAverage` are made of, and the values of literal types; the literal ',' is split into
 # two quotes.
-_WITHIN = r"attnstore\.queries\.statistics\.(macro|measure|samples)\..*|(attnstore\.format\.segment_files\.)?Part|'(.*')?"
+_PART = r"(attnstore\.format\.segment_files\.)?Part"
+_WITHIN = rf"attnstore\.queries\.statistics\.(macro|measure|samples)\..*|{_PART}|'(.*')?"
 nitpick_ignore_regex = [("py:.*", rf"({_OTHERS})\..*"), ("py:class", rf"{_SHORT}|{_WITHIN}")]
 
 highlight_language = "none"  # of blocks that do not say: what is typed and printed in a shell

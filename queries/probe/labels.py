@@ -5,14 +5,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import sqlglot
-from sqlglot import exp
-from sqlglot.errors import SqlglotError
 
 from ..engine.pairs import AllPairs, evaluate, truth
 from ..engine.vectors import ProteinVectors
-from ..sql.dialect import PlainDuckDB
-from ..sql.expression import BARE, QUANTITY_NAMES, parse, rendered
+from ..sql.dialect import RefusalError, read
+from ..sql.expression import BARE, QUANTITY_NAMES, parse
+from ..sql.syntax import Tree, render, replace_children
 from ..sql.tree import CONTACT_SEPARATION, NULL, TRUE, Columns, Expression, one_end
 
 Array = npt.NDArray[Any]
@@ -74,18 +72,23 @@ def read_condition(text: str, columns: Columns) -> Condition:
 def _with_ends(text: str, columns: Columns) -> str:
     """The text with `target.` before each bare column of residues; unchanged where it is no expression or has none."""
     residues = {name.lower() for name in columns.of("target")}
+    named = False
+
+    def qualified(node: Tree) -> Tree:
+        nonlocal named
+        if node["class"] != "COLUMN_REF":
+            return replace_children(node, qualified)
+        names = node["column_names"]
+        if len(names) > 1 or names[0].lower() not in residues - {*QUANTITY_NAMES, *BARE}:
+            return node
+        named = True
+        return {**node, "column_names": ["target", *names]}
+
     try:
-        tree = sqlglot.parse_one(text, dialect=PlainDuckDB)
-    except (SqlglotError, RecursionError):
+        tree = qualified(read(text))
+    except (RefusalError, RecursionError):
         return text  # to be refused in the language's own words
-    bare = [
-        column
-        for column in tree.find_all(exp.Column)
-        if not column.table and column.name.lower() in residues - {*QUANTITY_NAMES, *BARE}
-    ]
-    for column in bare:
-        column.set("table", exp.to_identifier("target"))
-    return rendered(tree) if bare else text
+    return render(tree) if named else text
 
 
 def labelled(condition: Condition, vectors: ProteinVectors) -> Examples:

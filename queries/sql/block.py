@@ -333,7 +333,7 @@ def _place(part: Tree, cells: Cells) -> tuple[str, Expression | None]:
         return "weights", None
     if parts and parts <= {"pair", "protein"}:
         try:
-            parsed, kind = parse_value(render(part), clause="query", columns=cells.columns)
+            parsed, kind = parse_value(part, clause="query", columns=cells.columns)
         except RefusalError:
             if part["class"] == "COLUMN_REF":
                 raise

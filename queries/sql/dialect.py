@@ -1,9 +1,7 @@
 """What of DuckDB's SQL a clause may use, asked of DuckDB itself.
 
-The clause is split on sqlglot's syntax tree but it means what DuckDB takes it to mean. So DuckDB's own
-parser says which functions are called, DuckDB's catalogue says what they are, DuckDB's binder gives the
-types, and the two parsers must agree on the structure: where they differ (`x BETWEEN SYMMETRIC a AND b`,
-`x IN [1, NULL]`) the answer could be silently wrong.
+A clause means what DuckDB takes it to mean: its parser gives the tree that is split and says which functions are
+called, its catalogue says what they are, and its binder gives the types.
 """
 
 import atexit
@@ -13,13 +11,10 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from decimal import Decimal
 from functools import lru_cache
-from typing import Any, ClassVar
+from typing import Any
 
 import duckdb
-from sqlglot.dialects.duckdb import DuckDB
-from sqlglot.parsers.duckdb import DuckDBParser
 
 from ...catalog.connection import Limits, open_in_memory
 from ...catalog.quoting import identifier
@@ -55,43 +50,6 @@ _REFUSED_CLASSES = {
 }
 # Operators of other languages.
 _SPELT = {"&&": "AND", "=>": ">=", "!": "NOT", "===": "=", "=<": "<="}
-_TABLES = {"source", "target", "protein", "listed", "pair"}
-
-# DuckDB parses these as a different node than their spelling with NOT.
-_NEGATED = {
-    "OPERATOR_IS_NOT_NULL": "OPERATOR_IS_NULL",
-    "COMPARE_NOT_IN": "COMPARE_IN",
-    "COMPARE_NOT_BETWEEN": "COMPARE_BETWEEN",
-    "COMPARE_DISTINCT_FROM": "COMPARE_NOT_DISTINCT_FROM",
-}
-_NEGATED_FUNCTIONS = {"!~~": "~~", "!~~*": "~~*"}
-_NOT_STRUCTURE = {
-    "alias",
-    "catalog",
-    "class",
-    "distinct",
-    "export_state",
-    "filter",
-    "is_operator",
-    "order_bys",
-    "qualified_name",
-    "query_location",
-    "query_location_length",
-    "schema",
-}
-
-
-class PlainDuckDB(DuckDB):
-    """sqlglot's DuckDB, but a call of a function is rendered back under the name it was written with.
-
-    sqlglot would write log2(x) as LOG(2, x), which is not the same to the last bit.
-    """
-
-    class Parser(DuckDBParser):
-        FUNCTIONS: ClassVar = {
-            name: DuckDBParser.FUNCTIONS[name]
-            for name in ("ABS", "CEIL", "CEILING", "COALESCE", "FLOOR", "GREATEST", "IFNULL", "LEAST")
-        }
 
 
 class RefusalError(Exception):
@@ -197,7 +155,13 @@ def read(sql: str) -> Any:
     statements = tree["statements"]
     if len(statements) != 1 or len(statements[0]["node"].get("select_list", ())) != 1:
         raise RefusalError("it is not one expression", "write one SQL expression")
-    return statements[0]["node"]["select_list"][0]
+    found = statements[0]["node"]["select_list"][0]
+    if found.get("subquery_type") != "SCALAR":
+        # It stands without the parentheses, too: `a) AND (b` and `a, b` are no expressions.
+        bare = serialised(f"SELECT {sql}\n")
+        if bare["error"] or len(bare["statements"][0]["node"].get("select_list", ())) != 1:
+            raise RefusalError("it is not one expression", "write one SQL expression, e.g. contact")
+    return found
 
 
 def walk(value: Any) -> Iterator[dict[str, Any]]:
@@ -274,68 +238,6 @@ def check_function(node: Mapping[str, Any]) -> None:
             "use functions of the columns alone",
         )
     raise RefusalError(f"there is no function {name}()", "use a scalar function of DuckDB")
-
-
-def check_columns(tree: Any) -> None:
-    """Refuse what DuckDB takes for a column but sqlglot for something else, such as CURRENT_DATE."""
-    for node in walk(tree):
-        if node["class"] == "COLUMN_REF":
-            names = node["column_names"]
-            if len(names) != 2 or names[0].lower() not in _TABLES:
-                raise RefusalError(
-                    f"{'.'.join(names)} is no column of a residue or protein",
-                    "use source.<column>, target.<column> or protein.<column>",
-                )
-
-
-def _structure(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_structure(child) for child in value]
-    if not isinstance(value, dict):
-        return value
-    kind = value.get("type")
-    if kind in _NEGATED:
-        return _not(_structure({**value, "type": _NEGATED[kind]}))
-    if value.get("class") == "FUNCTION":
-        return _call(value)
-    plain = {key: _structure(child) for key, child in value.items() if key not in _NOT_STRUCTURE}
-    if kind == "COLUMN_REF":
-        plain["column_names"] = [part.lower() for part in plain["column_names"]]
-    elif kind == "TYPE":
-        plain["type_name"] = plain["type_name"].lower()
-    elif kind == "VALUE_CONSTANT" and value.get("literal", {}).get("kind") in ("INTEGER", "NUMERIC"):
-        # .5, 0.5 and 1_000, 1000
-        plain["literal"]["text"] = Decimal(plain["literal"]["text"].replace("_", ""))
-    elif value.get("class") == "CONJUNCTION":
-        # a AND (b AND c) is the same as (a AND b) AND c.
-        children: list[Any] = []
-        for child in plain["children"]:
-            children += child["children"] if child.get("type") == kind else [child]
-        plain["children"] = children
-    return plain
-
-
-def _call(value: dict[str, Any]) -> Any:
-    name = value["function_name"].lower()
-    if name in _NEGATED_FUNCTIONS:
-        return _not(_call({**value, "function_name": _NEGATED_FUNCTIONS[name]}))
-    arguments = [(one["name"], _structure(one["expression"])) for one in value["arguments"]]
-    if name == "+" and len(arguments) == 1:
-        return arguments[0][1]
-    if name == "if" and len(arguments) == 3:
-        (_, when), (_, then), (_, otherwise) = arguments
-        check = {"when_expr": when, "then_expr": then}
-        return {"type": "CASE_EXPR", "case_checks": [check], "else_expr": otherwise}
-    return {"type": "FUNCTION", "function_name": functions().alias_of.get(name, name), "arguments": arguments}
-
-
-def _not(operand: Any) -> dict[str, Any]:
-    return {"type": "OPERATOR_NOT", "children": [operand]}
-
-
-def agree(tree: Any, other: Any) -> bool:
-    """Whether two trees of `read` say the same, up to aliases of functions and spellings of NOT."""
-    return bool(_structure(tree) == _structure(other))
 
 
 @lru_cache(maxsize=8)

@@ -9,18 +9,14 @@ Pair-level numbers are float64, as DuckDB's DOUBLE: integers beyond 2**53 are ro
 computed in binary, and a NaN (0/0, infinity minus infinity) is a NULL. FLOAT results are rounded to FLOAT.
 """
 
-from collections.abc import Callable, Iterable
-
-import sqlglot
-from sqlglot import exp
-from sqlglot.errors import SqlglotError
+from collections.abc import Iterable
 
 from ...arguments import nearest
 from ...errors import QueryError
-from .dialect import PlainDuckDB, RefusalError, agree, check, check_columns, read, types_of, walk
+from .dialect import RefusalError, check, read, types_of
 from .membership import without_quantifiers
 from .split import Splitter
-from .syntax import render
+from .syntax import Tree, expression, render, replace_children
 from .tree import Columns, Expression
 from .unquoted import check_quotes
 
@@ -70,9 +66,9 @@ def parse(text: str, *, clause: str, columns: Columns) -> Expression:
     try:
         if not text.strip():
             raise RefusalError("it is empty", "write a condition, e.g. contact")
-        splitter, types = _resolved(text, columns)
+        splitter, types = _resolved(read(text), columns)
         if types[0] not in ("BOOLEAN", "NULL"):
-            name = text.strip() if isinstance(splitter.nodes[0], exp.Column) else f"({' '.join(text.split())})"
+            name = text.strip() if splitter.nodes[0]["class"] == "COLUMN_REF" else f"({' '.join(text.split())})"
             example = _COMPARE.get(name.split(".")[-1].lower(), "IS NOT NULL")
             raise RefusalError(f"its type is {types[0]}, not BOOLEAN", f"compare it, e.g. {name} {example}")
         return Expression(text, clause, splitter.split(types))
@@ -91,8 +87,15 @@ def quoted(text: str) -> str:
     return f"`{line if len(line) <= 300 else line[:299] + '…'}`"
 
 
-def parse_value(text: str, *, clause: str, columns: Columns) -> tuple[Expression, str]:
-    """Read, check and split an expression of any kind; parameters as those of `parse`.
+def parse_value(node: Tree, *, clause: str, columns: Columns) -> tuple[Expression, str]:
+    """Check and split an expression of any kind.
+
+    Parameters
+    ----------
+    node : Tree
+        Of DuckDB's parser.
+    clause, columns
+        As of `parse`.
 
     Returns
     -------
@@ -104,74 +107,48 @@ def parse_value(text: str, *, clause: str, columns: Columns) -> tuple[Expression
     RefusalError
         It is not evaluated on pairs; the parts of it may be.
     """
-    splitter, types = _resolved(text, columns)
+    text = render(node)
+    splitter, types = _resolved(node, columns)
     try:
         return Expression(text, clause, splitter.split(types)), types[0]
     except RefusalError:
         if not splitter.is_one_ended:
             raise
         # A date, a list: its text tells as much apart, and is cast back.
-        as_text, found = _resolved(f"CAST(({text}) AS VARCHAR)", columns)
+        as_text, found = _resolved({**expression("CAST(NULL AS VARCHAR)"), "child": node}, columns)
         return Expression(text, clause, as_text.split(found)), types[0]
 
 
-def _resolved(text: str, columns: Columns) -> tuple[Splitter, list[str]]:
+def _resolved(tree: Tree, columns: Columns) -> tuple[Splitter, list[str]]:
     """A clause ready to be split, and DuckDB's types of the splitter's nodes."""
-    resolved = _syntax(text, columns).transform(_resolver(columns))
-    check_columns(read(rendered(resolved)))
-    splitter = Splitter(resolved)
-    return splitter, types_of([rendered(node) for node in splitter.nodes], columns)
+    tree = without_quantifiers(tree)
+    check(tree)
+    check_quotes(tree, columns, lambda name: name.lower() in {*QUANTITY_NAMES, *BARE, *_ELSEWHERE})
+    splitter = Splitter(_with_ends(tree, columns))
+    return splitter, types_of([render(node) for node in splitter.nodes], columns)
 
 
-def rendered(node: exp.Expr) -> str:
-    """DuckDB SQL of a syntax tree, without comments."""
-    return node.sql(dialect=PlainDuckDB, comments=False)
+def _with_ends(node: Tree, columns: Columns) -> Tree:
+    """The same expression with every column as "<end, listed or pair>"."<column as stored>"."""
+    if node["class"] != "COLUMN_REF":
+        return replace_children(node, lambda child: _with_ends(child, columns))
+    return {**node, "column_names": list(_column(node["column_names"], columns))}
 
 
-def _syntax(text: str, columns: Columns) -> exp.Expr:
-    # DuckDB first: its messages are about the language that the user writes.
-    theirs = without_quantifiers(read(text))
-    check(theirs)
-    check_quotes(theirs, columns, lambda name: name.lower() in {*QUANTITY_NAMES, *BARE, *_ELSEWHERE})
-    text = render(theirs) if "SUBQUERY" in {node["class"] for node in walk(read(text))} else text
-    try:
-        trees = sqlglot.parse(text, dialect=PlainDuckDB)
-    except SqlglotError as error:
-        raise RefusalError("it is not one expression", "write one SQL expression, e.g. contact") from error
-    if len(trees) != 1 or not isinstance(trees[0], exp.Condition):
-        raise RefusalError("it is not one expression", "write one SQL expression, e.g. contact")
-    ours = rendered(trees[0])
-    if not agree(theirs, read(ours)):
-        raise RefusalError(f"it would be read as `{ours}`, which differs", "write that part in another way")
-    return trees[0]
-
-
-def _resolver(columns: Columns) -> Callable[[exp.Expr], exp.Expr]:
-    """A function that turns every column of a syntax tree into "<end, listed or pair>"."<column as stored>"."""
-    tables = {name: columns.of(name) for name in ("source", "target", "protein", "pair")}
-
-    def resolve(node: exp.Expr) -> exp.Expr:
-        if not isinstance(node, exp.Column):
-            return node
-        parts = [part.name for part in node.parts]
-        if len(parts) == 1:
-            return _bare(parts[0], columns)
-        end = parts[0].lower()
-        if end not in tables:
-            raise unknown(f"table {parts[0]}", parts[0], list(tables), "tables")
-        if len(parts) > 2:
-            raise RefusalError(f"{'.'.join(parts)} has too many parts", f"write {end}.<column>")
-        name = _stored(parts[1], tables[end])
-        if name is None:
-            known = columns.with_values(end)
-            raise unknown(f"{end}.{parts[1]}", parts[1], known, f"columns of {end}", f"{end}.")
-        return _column("listed" if end == "pair" else end, name)
-
-    return resolve
-
-
-def _column(table: str, name: str) -> exp.Column:
-    return exp.column(name, table=table, quoted=True)
+def _column(parts: list[str], columns: Columns) -> tuple[str, str]:
+    if len(parts) == 1:
+        return _bare(parts[0], columns)
+    tables = ("source", "target", "protein", "pair")
+    end = parts[0].lower()
+    if end not in tables:
+        raise unknown(f"table {parts[0]}", parts[0], list(tables), "tables")
+    if len(parts) > 2:
+        raise RefusalError(f"{'.'.join(parts)} has too many parts", f"write {end}.<column>")
+    name = _stored(parts[1], columns.of(end))
+    if name is None:
+        known = columns.with_values(end)
+        raise unknown(f"{end}.{parts[1]}", parts[1], known, f"columns of {end}", f"{end}.")
+    return "listed" if end == "pair" else end, name
 
 
 def _stored(name: str, columns: Iterable[str]) -> str | None:
@@ -179,12 +156,12 @@ def _stored(name: str, columns: Iterable[str]) -> str | None:
     return next((column for column in columns if column.lower() == name.lower()), None)
 
 
-def _bare(name: str, columns: Columns) -> exp.Expr:
+def _bare(name: str, columns: Columns) -> tuple[str, str]:
     lower = name.lower()
     if lower in QUANTITY_NAMES:
-        return _column("pair", QUANTITY_NAMES[lower])
+        return "pair", QUANTITY_NAMES[lower]
     if lower in BARE:
-        return _column(lower, BARE[lower])
+        return lower, BARE[lower]
     if lower in _ELSEWHERE:
         raise RefusalError(f"{name} is not part of the language", _ELSEWHERE[lower])
     names = list(QUANTITY_NAMES) + list(BARE)

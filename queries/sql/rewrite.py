@@ -122,7 +122,7 @@ class Cells:
     def _key(self, node: Tree) -> Tree:
         text = render(node)
         if text not in self.keys:
-            parsed, kind = parse_value(text, clause="query", columns=self.columns)
+            parsed, kind = parse_value(node, clause="query", columns=self.columns)
             if not self.rows and _has_bare_distance(parsed.root):
                 raise FallbackError("a distance tells pairs apart only in bins, e.g. floor(distance / 2)")
             self.keys[text] = Key(f"__key{len(self.keys)}", parsed, kind)
@@ -134,7 +134,7 @@ class Cells:
             return None
         text = render(node)
         try:
-            parsed, kind = parse_value(text, clause="query", columns=self.columns)
+            parsed, kind = parse_value(node, clause="query", columns=self.columns)
         except RefusalError:
             return None
         if parsed.kind != "number":

@@ -297,7 +297,7 @@ def test_version_and_help_are_there(run):
 
 # --- what loads what
 
-HEAVY = ("torch", "transformers", "duckdb", "dask", "numba", "xarray", "sqlglot", "pandas", "matplotlib")
+HEAVY = ("torch", "transformers", "duckdb", "dask", "numba", "xarray", "pandas", "matplotlib")
 
 
 @pytest.mark.parametrize("module", ["attnstore", "attnstore.cli"])
