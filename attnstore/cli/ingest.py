@@ -25,36 +25,74 @@ def _tiers(context: click.Context, parameter: click.Parameter, value: str) -> tu
 @click.command()
 @STORE
 @click.argument("inputs", nargs=-1, metavar="INPUT...", type=click.Path(path_type=Path))
-@click.option("--model", metavar="ID_OR_DIR", help="Hub id, or folder of a saved model.")
-@click.option("--name", help="The model's name in the store.  [default: last part of its id]")
-@click.option("--keep", default="codes,arcs,marginals", callback=_tiers, help="Of codes, arcs, marginals and hidden.")
-@click.option("--max-residues", type=_AT_LEAST_1, default=MAX_RESIDUES, help="What a model sees of a protein at most.")
 @click.option(
-    "--long", type=click.Choice(["truncate", "skip"]), default="truncate", help="What to do with longer ones."
+    "--model", metavar="ID_OR_DIR", help="Hub id or folder of a saved model.  [default: none; read proteins only]"
 )
-@click.option("--device", default="auto", help="auto, cpu, cuda, cuda:1, …")
-@click.option("--precision", type=click.Choice(["auto", "float32", "bfloat16", "float16"]), default="auto")
-@click.option("--batch-pairs", type=_AT_LEAST_1, help="Residues² in a batch.  [default: 2^19; GPU: 2^24]")
-@click.option("--segment-entries", type=_AT_LEAST_1, help="Attention entries of a segment.  [default: 2^27; GPU: 2^32]")
-@click.option("--limit", type=_AT_LEAST_1, help="Take only the first N records, for a trial.")
-@click.option("--sample", type=_AT_LEAST_1, help="Take only N records, drawn with --seed.")
-@click.option("--seed", type=click.IntRange(min=0), default=0, help="Of --sample and --randomize.")
+@click.option("--name", help="Name of the model in the store.  [default: last part of its id]")
 @click.option(
-    "--randomize", type=click.Choice(["weights", "sequence"]), help="Run a random twin, or shuffled residues: chance."
+    "--keep",
+    default="codes,arcs,marginals",
+    callback=_tiers,
+    help="Tiers to store, separated by commas: codes, arcs, marginals, hidden.",
 )
-@click.option("--residue-map", metavar="MAP", help="As UZOB>X, or keep.  [default: what the model's vocabulary tells]")
-@click.option("--keep-duplicates", is_flag=True, help="Ingest identical sequences apart.")
+@click.option(
+    "--max-residues",
+    type=_AT_LEAST_1,
+    default=MAX_RESIDUES,
+    help="Largest number of residues that the model reads of a protein.",
+)
+@click.option(
+    "--long",
+    type=click.Choice(["truncate", "skip"]),
+    default="truncate",
+    help="How to treat proteins longer than --max-residues.",
+)
+@click.option("--device", default="auto", help="Where the model runs: auto, cpu, cuda, cuda:1, …")
+@click.option("--precision", type=click.Choice(["auto", "float32", "bfloat16", "float16"]), default="auto",
+              help="Number format of the model's computation.")  # fmt: skip
+@click.option(
+    "--batch-pairs", type=_AT_LEAST_1, help="Largest sum of squared lengths in a batch.  [default: 2^19; GPU: 2^24]"
+)
+@click.option(
+    "--segment-entries", type=_AT_LEAST_1, help="Number of attention entries in a segment.  [default: 2^27; GPU: 2^32]"
+)
+@click.option("--limit", type=_AT_LEAST_1, help="Read only the first N records, for a trial.")
+@click.option("--sample", type=_AT_LEAST_1, help="Read only N records, drawn at random with --seed.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, help="Random seed of --sample and --randomize.")
+@click.option(
+    "--randomize",
+    type=click.Choice(["weights", "sequence"]),
+    help="Ingest a null model: random weights, or shuffled sequences.",
+)
+@click.option(
+    "--residue-map",
+    metavar="MAP",
+    help="Replace letters that the model lacks, such as UZOB>X, or keep them.  [default: by the vocabulary]",
+)
+@click.option(
+    "--keep-duplicates", is_flag=True, help="Ingest each of several identical sequences, instead of the first alone."
+)
 @source_options
 @click.option(
     "--glycine-cb", type=click.Choice(["virtual", "ca"]),
-    help="What stands for glycine's Cβ in distances and contacts: a virtual Cβ, or its Cα as in CASP.  "
-    "[default: what STORE has; virtual in a new one]",
+    help="Atom used for glycine in distances and contacts: a virtual Cβ, or its Cα as in CASP.  "
+    "[default: that of STORE; virtual in a new one]",
 )  # fmt: skip
-@click.option("--strict", is_flag=True, help="Stop at a protein that fails, rather than skip and record it.")
-@click.option("--workers", type=_AT_LEAST_1, help="Processes on this machine; one per GPU where there are several.")
-@click.option("--scheduler", metavar="ADDRESS", help="Dask scheduler whose workers compute the segments.")
-@click.option("--json", "as_json", is_flag=True, help="Say what was done for programs.")
-@click.option("--force", is_flag=True, help="Go on though the disk seems full, or another host holds the lock.")
+@click.option(
+    "--strict", is_flag=True, help="Stop at the first protein that fails, instead of skipping and recording it."
+)
+@click.option(
+    "--workers", type=_AT_LEAST_1, help="Number of processes on this machine.  [default: one per GPU, or one]"
+)
+@click.option(
+    "--scheduler",
+    metavar="ADDRESS",
+    help="Address of a Dask scheduler whose workers compute the segments.  [default: this machine]",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
+@click.option(
+    "--force", is_flag=True, help="Continue although the disk may be too small, or another host holds the lock."
+)
 @click.pass_context
 def ingest(
     context: click.Context,
@@ -66,12 +104,18 @@ def ingest(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Run a model over proteins and keep all its attention in STORE.
+    """Run a model over proteins and store all of its attention in STORE.
+
+    \b
+    Example (a second model over the proteins of the demo):
+      attnstore ingest demo.attn --model facebook/esm2_t12_35M_UR50D
 
     INPUT is a FASTA, PDB, mmCIF, UniProt, ProteinNet, cgdms or sidechainnet file, plain or gzip, TAPE's LMDB, or a
-    folder of them; without any, another model is run over the proteins that STORE holds, and without --model, proteins
-    and what is known of them are read and nothing is run. The same command again goes on where it was stopped; Ctrl-C
-    finishes what is being written and drops what is being computed.
+    folder of such files. Without INPUT, the model runs over the proteins that STORE already contains. Without --model,
+    proteins and their properties are read and no model is run.
+
+    If an ingest stops, run the same command again to resume it. Ctrl-C finishes the segment that is being written and
+    discards the one that is being computed.
     """
     files, entries = files_and_entries(inputs, fetch)
     if model is None:
@@ -87,7 +131,7 @@ def ingest(
     click.echo(json.dumps(asdict(summary), indent=2) if as_json else summary_text(summary))
 
 
-#: Options that say something of proteins, not of a model.
+#: Options that apply to proteins, not to a model.
 _OF_PROTEINS = ("limit", "sample", "seed", "keep_duplicates", "absent", "ligand_distance", "dssp", "predicted",
     "glycine_cb",
 )  # fmt: skip
@@ -103,7 +147,9 @@ def _proteins(
 ) -> None:
     for name in options.keys() - {*_OF_PROTEINS}:
         if context.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT:
-            raise click.UsageError(f"--{name.replace('_', '-')} says how a model is run: give --model too.")
+            raise click.UsageError(
+                f"--{name.replace('_', '-')} sets how a model is run, and no model is given. Pass --model too."
+            )
     from ..ingest import ingest_proteins
 
     document = ingest_proteins(store, files, fetch=entries, **{name: options[name] for name in _OF_PROTEINS})
@@ -114,7 +160,7 @@ def _proteins(
 
 
 def summary_text(summary: "Summary") -> str:
-    """What an ingest ends with."""
+    """The summary that is printed after an ingest."""
     lines = [
         f"model        {summary.model}",
         f"proteins     {summary.proteins:,}  ({summary.skipped:,} skipped, {summary.truncated:,} truncated)",

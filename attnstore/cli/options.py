@@ -9,30 +9,30 @@ import click
 from ..runtime.paths import user_path
 from ..runtime.table_output import FORMATS
 
-#: Of every question.
+#: Time limit of every question.
 TIMEOUT = click.option(
     "--timeout", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS",
-    help="Time that the answer may take, in seconds.  [default: any]",
+    help="Stop with an error after this time, in seconds.  [default: no limit]",
 )  # fmt: skip
 STORE = click.argument("store", type=click.Path(path_type=Path))
 
 
-#: How files that tell of properties are read, alike for `ingest` and `annotate`.
+#: How files with properties are read, the same for `ingest` and `annotate`.
 _SOURCE_OPTIONS = (
-    click.option("--fetch", is_flag=True, help="An INPUT that is no file is a PDB id or UniProt accession: fetch it."),
+    click.option("--fetch", is_flag=True, help="Download each INPUT that is not a file: a PDB id or UniProt accession."),
     click.option(
         "--absent", type=click.Choice(["null", "false"]), default="null",
-        help="What it means that a source names no feature of a kind: nothing is known, or there is none.",
+        help="Value of a feature that a file does not list: null (unknown) or false (the protein has none).",
     ),
     click.option(
         "--ligand-distance", type=click.FloatRange(min=0, min_open=True), metavar="Å",
-        help="Largest distance of a binding residue's heavy atom from a ligand's.  "
+        help="Largest distance, in Å, between heavy atoms of a binding residue and of its ligand.  "
         "[default: BioLiP's criterion, two pairs of atoms within their van der Waals radii + 0.5 Å]",
     ),
-    click.option("--dssp", is_flag=True, help="Run mkdssp on structure files."),
+    click.option("--dssp", is_flag=True, help="Run mkdssp on structure files to assign secondary structure."),
     click.option(
         "--predicted", is_flag=True,
-        help="Read the B-factors of structure files as pLDDT where no file declares an experiment.",
+        help="Read B-factors as pLDDT in structure files that declare no experiment.",
     ),
 )  # fmt: skip
 
@@ -53,17 +53,22 @@ def files_and_entries(inputs: Sequence[Path], fetch: bool) -> tuple[list[Path], 
 def output_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """``--format`` and ``-o``."""
     function = click.option(
-        "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="Write to a file instead of stdout."
+        "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="Write to this file instead of stdout."
     )(function)
-    return click.option("--format", "form", type=click.Choice(FORMATS), default="table", show_default=True)(function)
+    return click.option(
+        "--format", "form", type=click.Choice(FORMATS), default="table", show_default=True,
+        help="Output format: table is for people, the others for programs.",
+    )(function)  # fmt: skip
 
 
 def layer_and_head(layer: int | None, head: str | None) -> tuple[int | None, int | None]:
     """Layer and head of ``--head 5-4``, or of ``--layer 5 --head 4``."""
     parts = [] if head is None else head.split("-")
     if not all(part.isdecimal() and part.isascii() for part in parts) or len(parts) > 2:
-        raise click.BadParameter(f"{head!r} is no head: write layer-head, both from 0, as 5-4.", param_hint="--head")
+        raise click.BadParameter(
+            f"{head!r} is not a head: write layer-head, both counted from 0, such as 5-4.", param_hint="--head"
+        )
     numbers = [int(part) for part in parts]
     if len(numbers) == (1 if layer is None else 2) or (layer is not None and not numbers):
-        raise click.UsageError("give --head as layer-head, as 5-4, or --layer 5 --head 4.")
+        raise click.UsageError("The head is not clear. Pass --head 5-4 (layer-head), or --layer 5 --head 4.")
     return (None, None) if not numbers else (layer, numbers[0]) if len(numbers) == 1 else (numbers[0], numbers[1])

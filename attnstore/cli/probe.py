@@ -23,21 +23,39 @@ if TYPE_CHECKING:
     "--metric",
     type=click.Choice(["auto", "f1", "precision"]),
     default="auto",
-    help="auto: precision of pairs and of rare properties, else F1.",
+    help="Score. auto: precision for pairs and rare properties, else F1.",
 )
-@click.option("--sources", metavar="LIST", default="embeddings,attention", help="What is probed: one or both of these.")
 @click.option(
-    "--cluster-by", metavar="COLUMN", default="protein", help="protein, or a column of proteins: families stay whole."
+    "--sources",
+    metavar="LIST",
+    default="embeddings,attention",
+    help="Representations to probe: embeddings, attention, or both.",
 )
-@click.option("--test-share", type=float, default=0.2, help="Of the clusters: tested on rather than learnt from.")
-@click.option("--examples", type=click.IntRange(min=2), help="Residues or pairs to learn from; without it 131072.")
-@click.option("--balanced", is_flag=True, help="True and false examples count as much.")
-@click.option("--model", help="Which model, where the store has several.")
-@click.option("--level", type=float, default=0.95, help="Confidence of the intervals.")
-@click.option("--replicates", type=click.IntRange(min=1), default=1000, help="Of the bootstrap.")
-@click.option("--seed", type=click.IntRange(min=0), default=0, help="Of all that is drawn at random.")
-@click.option("--scheduler", metavar="ADDRESS", help="Of a Dask cluster, to spread the work over it.")
-@click.option("--plot", type=click.Path(path_type=Path, dir_okay=False), help="Draw a figure: .png, .svg or .pdf.")
+@click.option(
+    "--cluster-by",
+    metavar="COLUMN",
+    default="protein",
+    help="protein, or a column of the table proteins, such as a family: no cluster is both trained and tested on.",
+)
+@click.option(
+    "--test-share", type=float, default=0.2, help="Share of the clusters that are tested on, between 0 and 1."
+)
+@click.option(
+    "--examples", type=click.IntRange(min=2), help="Number of residues or pairs to train on.  [default: 131072]"
+)
+@click.option("--balanced", is_flag=True, help="Give true and false examples the same total weight.")
+@click.option("--model", help="Name of the model; needed if the store has several.")
+@click.option("--level", type=float, default=0.95, help="Confidence level of the intervals, between 0 and 1.")
+@click.option("--replicates", type=click.IntRange(min=1), default=1000, help="Number of bootstrap replicates.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, help="Random seed.")
+@click.option(
+    "--scheduler",
+    metavar="ADDRESS",
+    help="Address of a Dask scheduler that does the work.  [default: threads of this machine]",
+)
+@click.option(
+    "--plot", type=click.Path(path_type=Path, dir_okay=False), help="Draw a figure to this file: .png, .svg or .pdf."
+)
 @TIMEOUT
 @output_options
 def probe(
@@ -51,6 +69,10 @@ def probe(
     **options: Any,
 ) -> None:
     """Train a linear classifier of CONDITION on every layer, and measure it on other proteins.
+
+    \b
+    Example:
+      attnstore probe demo.attn contact --from attention
 
     CONDITION is an SQL condition on columns of residues, such as "ss4 = 'helix'" or "binding_site", or on pairs, such
     as "contact".

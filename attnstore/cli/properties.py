@@ -1,4 +1,4 @@
-"""``attnstore annotate``, ``properties`` and ``export``: what is known of proteins, residues and pairs."""
+"""``attnstore annotate``, ``properties`` and ``export``: the properties of proteins, residues and pairs."""
 
 import csv
 import json
@@ -18,12 +18,12 @@ def _pairs(context: click.Context, parameter: click.Parameter, values: tuple[str
     """NAME=VALUE, repeated."""
     split = [value.partition("=") for value in values]
     if not all(name and separator for name, separator, _ in split):
-        raise click.BadParameter("give NAME=VALUE.")
+        raise click.BadParameter("The form is NAME=VALUE.")
     return {name: value for name, _, value in split}
 
 
 def _columns(context: click.Context, parameter: click.Parameter, value: str | None) -> dict[str, str] | None:
-    """A,B=C: which columns to take, and what to call them; a name of a column may have "=" in it."""
+    """A,B=C: the columns to read and their new names; the name of a column may contain "="."""
     if value is None:
         return None
     split = [word.rpartition("=") for word in _listed(value)]
@@ -35,7 +35,7 @@ def _names(context: click.Context, parameter: click.Parameter, value: str | None
 
 
 def _listed(value: str) -> list[str]:
-    """Words separated by commas; one that has a comma itself stands in double quotes, as in a CSV file."""
+    """Words separated by commas; a word that contains a comma is in double quotes, as in a CSV file."""
     return [word.strip() for word in next(csv.reader([value], skipinitialspace=True), [])]
 
 
@@ -43,32 +43,46 @@ def _listed(value: str) -> list[str]:
 @STORE
 @click.argument("inputs", nargs=-1, metavar="[INPUT]...", type=click.Path(path_type=Path))
 @source_options
-@click.option("--on", callback=_names, metavar="ID[,POS]", help="Key columns of a table; ID,SOURCE,TARGET for pairs.")
+@click.option("--on", callback=_names, metavar="ID[,POS]", help="Key columns of a table; ID,SOURCE,TARGET for pairs.  "
+              "[default: id, pos, source, target, as far as the table has them]")  # fmt: skip
 @click.option("--columns", callback=_columns, metavar="A,B=NEW",
-              help="Columns of a table, or properties of another file, to take or rename.")  # fmt: skip
+              help="Columns of a table, or properties of another file, to read or rename.  [default: all]")  # fmt: skip
 @click.option("--kind", "kinds", multiple=True, callback=_pairs, metavar="NAME=KIND",
-              help="boolean, integer, float or category.  [default: what the values show]")  # fmt: skip
-@click.option("--unit", "units", multiple=True, callback=_pairs, metavar="NAME=UNIT", help="For the dictionary.")
-@click.option("--describe", "descriptions", multiple=True, callback=_pairs, metavar="NAME=TEXT", help="The same.")
-@click.option("--numbering", type=click.Choice(["0", "1", "author"]), default="0", help="How tables count residues.")
-@click.option("--symmetric", is_flag=True, help="Pairs of a table hold in both directions.")
+              help="Type of a column: boolean, integer, float or category.  [default: by its values]")  # fmt: skip
+@click.option("--unit", "units", multiple=True, callback=_pairs, metavar="NAME=UNIT",
+              help="Unit of a property, shown by `attnstore properties`.")  # fmt: skip
+@click.option("--describe", "descriptions", multiple=True, callback=_pairs, metavar="NAME=TEXT",
+              help="Description of a property, shown by `attnstore properties --json`.")  # fmt: skip
+@click.option("--numbering", type=click.Choice(["0", "1", "author"]), default="0",
+              help="How tables number residues: from 0, from 1, or as the authors of the structure.")  # fmt: skip
+@click.option("--symmetric", is_flag=True, help="Each pair of a table also applies with source and target exchanged.")
 @click.option("--missing", callback=_names, metavar="NA,…", default="", show_default=False,
-              help="Cells of tables that are missing values, in columns of text too.")  # fmt: skip
-@click.option("--delimiter", metavar="CHAR", help="What separates cells of a table; tab.  [default: what it shows]")
-@click.option("--decimal", type=click.Choice([".", ","]), help="What stands before decimals.  [default: what is shown]")
-@click.option("--encoding", metavar="NAME", help="Of a table of text, as cp1252.  [default: what it shows]")
-@click.option("--match", type=click.Choice(["id", "sequence"]), default="id", help="How a record finds its protein.")
+              help="Cells of tables that mean a missing value, in text columns too, such as NA,-.")  # fmt: skip
+@click.option(
+    "--delimiter", metavar="CHAR", help="Character between the cells of a table, or the word tab.  [default: detected]"
+)
+@click.option(
+    "--decimal", type=click.Choice([".", ","]), help="Decimal mark of numbers in tables.  [default: detected]"
+)
+@click.option("--encoding", metavar="NAME", help="Encoding of a text table, such as cp1252.  [default: detected]")
+@click.option("--match", type=click.Choice(["id", "sequence"]), default="id",
+              help="How records are matched to proteins: by identifier, or by sequence.")  # fmt: skip
 @click.option("--mismatch", type=click.Choice(["refuse", "align", "skip"]), default="refuse",
-              help="What to do with a record whose sequence is not the store's.")  # fmt: skip
-@click.option("--replace", is_flag=True, help="Let values take the place of those that were known before.")
-@click.option("--drop", multiple=True, metavar="NAME", help="Drop a property first; may be repeated.")
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
+              help="How to treat a record whose sequence differs from the store's.")  # fmt: skip
+@click.option("--replace", is_flag=True, help="Replace values that are already known.")
+@click.option("--drop", multiple=True, metavar="NAME", help="Remove this property first. May be repeated.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def annotate(store: Path, inputs: tuple[Path, ...], fetch: bool, as_json: bool, **options: Any) -> None:
-    """Give the proteins of STORE properties, from any INPUT that tells of them.
+    """Add properties of proteins, residues and pairs to STORE, from files or tables.
 
-    INPUT is a structure file, UniProt XML or text, TAPE's LMDB, ProteinNet, DSSP's output, or a table (.csv, .tsv,
-    .parquet; MMseqs2's clusters) with a column id, and pos for residues, or source and target for pairs. What it tells
-    of proteins that are not in STORE is passed over. Attention stays as it is.
+    \b
+    Example (a table with the columns id, pos and ddg):
+      printf 'id,pos,ddg\\n1ABA_A,9,1.2\\n1ABA_A,10,0.3\\n' > stability.csv
+      attnstore annotate demo.attn stability.csv --unit ddg=kcal/mol
+
+    INPUT is a structure file, UniProt XML or text, TAPE's LMDB, ProteinNet, the output of DSSP, or a table (.csv, .tsv,
+    .parquet; clusters of MMseqs2) with a column id, and pos for residues, or source and target for pairs. Records of
+    proteins that are not in STORE are ignored. The attention is not changed.
     """
     from ..api import open_store
     from ..ingest import annotate as run
@@ -79,22 +93,27 @@ def annotate(store: Path, inputs: tuple[Path, ...], fetch: bool, as_json: bool, 
         click.echo(json.dumps(asdict(done), indent=2))
         return
     if done.skipped:
-        click.echo(f"{done.skipped:,} left out: another sequence than the store's", err=True)
+        click.echo(f"{done.skipped:,} records were skipped: their sequence differs from the store's.", err=True)
     frame = _dictionary(open_store(store))
     given = [f"{level} {name}" in done.properties for level, name in zip(frame["level"], frame["name"], strict=True)]
     if any(given):
         click.echo(aligned(frame[given], left=("name", "level")))
     elif inputs:
-        click.echo("no property was given a value")
+        click.echo("No property received a value.")
     if options["drop"]:
         click.echo(f"dropped {', '.join(options['drop'])}", err=True)
 
 
 @click.command()
 @STORE
-@click.option("--json", "as_json", is_flag=True, help="For programs; with descriptions and digests.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, with descriptions and digests.")
 def properties(store: Path, as_json: bool) -> None:
-    """List what STORE knows of proteins, residues and pairs: type, unit, source, and how much of it."""
+    """List the properties in STORE: type, unit, source, and number of known values.
+
+    \b
+    Example:
+      attnstore properties demo.attn
+    """
     from ..api import open_store
 
     opened = open_store(store)
@@ -120,10 +139,15 @@ def _last(path: Any) -> str:
 @STORE
 @click.argument("target", metavar="OUT", type=click.Path(path_type=Path))
 @click.option("--format", "form", type=click.Choice(["duckdb", "parquet"]), default="duckdb",
-              help="One DuckDB file, or a folder of Parquet files.")  # fmt: skip
-@click.option("--arcs", is_flag=True, help="Also the arcs of every model, most of a store's size.")
+              help="duckdb: one file. parquet: a folder with a file for each table.")  # fmt: skip
+@click.option("--arcs", is_flag=True, help="Also write the arcs of every model, the largest part of a store.")
 def export(store: Path, target: Path, form: Any, arcs: bool) -> None:
-    """Write the tables of STORE to OUT, which any tool opens."""
+    """Write the tables of STORE to a DuckDB file or to Parquet files, for other programs.
+
+    \b
+    Example:
+      attnstore export demo.attn demo.duckdb
+    """
     from ..api import open_store
 
     try:

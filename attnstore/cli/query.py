@@ -14,16 +14,26 @@ from .options import STORE, TIMEOUT, output_options
 @click.command()
 @STORE
 @click.argument("statement", metavar="SQL")
-@click.option("--explain", "explained", is_flag=True, help="Say how it would be answered, and do not answer it.")
-@click.option("--tier", type=click.Choice(["pairs", "marginals", "arcs", "codes"]), help="Read this tier.")
-@click.option("--memory-limit", metavar="SIZE", help="What it may take, e.g. 4GB.  [default: half of the memory]")
+@click.option(
+    "--explain", "explained", is_flag=True, help="Show the plan (tiers, conditions, cost) instead of the answer."
+)
+@click.option(
+    "--tier",
+    type=click.Choice(["pairs", "marginals", "arcs", "codes"]),
+    help="Tier to read.  [default: the cheapest that answers]",
+)
+@click.option("--memory-limit", metavar="SIZE", help="Largest memory, such as 4GB.  [default: half of the memory]")
 @click.option(
     "--disk-limit",
     metavar="SIZE",
-    help="Temporary files it may write, e.g. 50GB.  [default: 10GB, at most half of what is free]",
+    help="Largest size of temporary files, such as 50GB.  [default: 10GB, at most half of the free space]",
 )
 @TIMEOUT
-@click.option("--scheduler", metavar="ADDRESS", help="Of a Dask cluster, e.g. tcp://host:8786.  [default: threads]")
+@click.option(
+    "--scheduler",
+    metavar="ADDRESS",
+    help="Address of a Dask scheduler that does the work, such as tcp://host:8786.  [default: threads of this machine]",
+)
 @output_options
 def query(
     store: Path,
@@ -37,10 +47,16 @@ def query(
     form: str,
     output: Path | None,
 ) -> None:
-    """Answer one SELECT over attention and the other tables of STORE.
+    """Answer one SQL SELECT over the attention weights and the other tables of STORE.
 
-    For example "SELECT layer, head, avg(contact) AS share, count(*) AS arcs FROM attention WHERE weight >= 0.3 AND
-    separation >= 6 GROUP BY ALL ORDER BY share DESC LIMIT 10".
+    \b
+    Example:
+      attnstore query demo.attn "
+        SELECT layer, head, avg(contact) AS share, count(*) AS arcs
+        FROM attention WHERE weight >= 0.3 AND separation >= 6
+        GROUP BY ALL ORDER BY share DESC LIMIT 10"
+
+    The table attention has a row for each model, protein, layer, head, source and target.
     """
     from ..api import open_store
 

@@ -1,4 +1,4 @@
-"""``attnstore report``: everything that a store's models attend to, as a page, figures and tables."""
+"""``attnstore report``: what the models of a store attend to, as a page, figures and tables."""
 
 import json
 import sys
@@ -21,29 +21,55 @@ if TYPE_CHECKING:
 @STORE
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path, file_okay=False),
-    help="Folder for the page, figures and tables.  [default: STORE's name with -report]",
+    help="Folder for the page, figures and tables.  [default: name of STORE with -report]",
 )  # fmt: skip
-@click.option("--model", "models", multiple=True, metavar="NAME", help="May be repeated; all models without it.")
+@click.option(
+    "--model",
+    "models",
+    multiple=True,
+    metavar="NAME",
+    help="Name of a model to report. May be repeated.  [default: all models]",
+)
 @click.option(
     "--property", "properties", multiple=True, metavar="NAME",
-    help="contact, aa (amino acids), or a property; may be repeated; all there are without it.",
+    help="contact, aa (amino acids), or a property. May be repeated.  [default: all properties]",
 )  # fmt: skip
-@click.option("--paper", is_flag=True, help="Beside it the form of Vig et al. 2021: unknown counts as false.")
-@click.option("--threshold", type=float, metavar="θ", default=0.3, help="Attention from which on a pair is an arc.")
 @click.option(
-    "--cluster-by", metavar="COLUMN", default="protein", help="protein, or a column of proteins: families count once."
+    "--paper",
+    is_flag=True,
+    help="Also report the form of Vig et al. 2021: all arcs count, and unknown counts as false.",
 )
-@click.option("--min-arcs", type=click.IntRange(min=0), default=100, help="Heads with fewer arcs are not ranked.")
+@click.option(
+    "--threshold", type=float, metavar="θ", default=0.3, help="Minimum attention weight for a pair to count as an arc."
+)
+@click.option(
+    "--cluster-by",
+    metavar="COLUMN",
+    default="protein",
+    help="protein, or a column of the table proteins, such as a family: the bootstrap draws whole clusters.",
+)
+@click.option(
+    "--min-arcs", type=click.IntRange(min=0), default=100, help="Minimum number of arcs for a head to be ranked."
+)
 @click.option(
     "--min-proteins", type=click.IntRange(min=0), default=5,
-    help="Heads whose arcs lie in fewer proteins (clusters, with --cluster-by) are not ranked.",
+    help="Minimum number of proteins (clusters, with --cluster-by) with arcs for a head to be ranked.",
 )  # fmt: skip
 @click.option(
-    "--replicates", type=click.IntRange(min=0), default=1000, help="Number of bootstrap replicates (0: no intervals)."
+    "--replicates",
+    type=click.IntRange(min=0),
+    default=1000,
+    help="Number of bootstrap replicates (0 disables the intervals).",
 )
-@click.option("--seed", type=click.IntRange(min=0), default=0, help="Of the bootstrap and the halves.")
-@click.option("--scheduler", metavar="ADDRESS", help="Of a Dask cluster, to spread the work over it.")
-@click.option("--json", "as_json", is_flag=True, help="For programs: the files, the best heads and what is missing.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, help="Random seed of the bootstrap and of the halves.")
+@click.option(
+    "--scheduler",
+    metavar="ADDRESS",
+    help="Address of a Dask scheduler that does the work.  [default: threads of this machine]",
+)
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print JSON: the files, the best heads and the parts that are missing."
+)
 @TIMEOUT
 def report(
     store: Path,
@@ -53,7 +79,11 @@ def report(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Write a page on what the heads of STORE's models attend to, with every figure and table beside it.
+    """Write a page that shows what each head attends to, with all figures and tables as files.
+
+    \b
+    Example:
+      attnstore report demo.attn -o demo-report
 
     The page needs no network and no other file.
     """

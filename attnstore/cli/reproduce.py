@@ -1,4 +1,4 @@
-"""``attnstore reproduce``: a published experiment by one command."""
+"""``attnstore reproduce``: a published experiment with one command."""
 
 import json
 import sys
@@ -20,7 +20,12 @@ _AT_LEAST_1 = click.IntRange(min=1)
 
 @click.group()
 def reproduce() -> None:
-    """Do a published experiment, and put what it measures beside what was published."""
+    """Repeat a published experiment, and compare its results with the published ones.
+
+    \b
+    Example:
+      attnstore reproduce vig2021 --model facebook/esm2_t6_8M_UR50D --data data
+    """
 
 
 def _tiers(context: click.Context, parameter: click.Parameter, value: str) -> tuple[str, ...]:
@@ -28,10 +33,10 @@ def _tiers(context: click.Context, parameter: click.Parameter, value: str) -> tu
 
 
 @reproduce.command()
-@click.option("--model", required=True, metavar="ID_OR_DIR", help="Hub id, or folder of a saved model.")
+@click.option("--model", required=True, metavar="ID_OR_DIR", help="Hub id or folder of a saved model.")
 @click.option(
     "--data", required=True, type=click.Path(path_type=Path),
-    help="Folder of the data sets, as TAPE and the paper's code lay them out.",
+    help="Folder of the data sets, in the layout of TAPE and of the paper's code.",
 )  # fmt: skip
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path, file_okay=False),
@@ -39,35 +44,72 @@ def _tiers(context: click.Context, parameter: click.Parameter, value: str) -> tu
 )  # fmt: skip
 @click.option(
     "--compare-with", metavar="NAME",
-    help="Compare with this model of the paper, or with none: other.  [default: told by name or shape]",
+    help="Model of the paper to compare with; other compares with none.  [default: recognised by name or shape]",
 )  # fmt: skip
 @click.option(
     "--as-published", is_flag=True,
-    help="Move the labels of sites and modifications by one residue, as the paper's code does for ProtXLNet.",
+    help="Shift the labels of sites and modifications by one residue, as the paper's code does for ProtXLNet.",
 )  # fmt: skip
-@click.option("--split", type=click.Choice(["train", "valid"]), default="train", help="The paper's is train.")
-@click.option("--sample", type=_AT_LEAST_1, help="Sequences of each data set, drawn with --seed.  [default: 5000]")
-@click.option("--seed", type=click.IntRange(min=0), default=0, help="Of the sample and the reports.")
-@click.option("--limit", type=_AT_LEAST_1, help="Take only the first N sequences of each data set, for a trial.")
-@click.option("--keep", default="arcs,marginals", callback=_tiers, help="Of codes, arcs, marginals and hidden.")
-@click.option("--device", default="auto", help="auto, cpu, cuda, cuda:1, …")
+@click.option(
+    "--split",
+    type=click.Choice(["train", "valid"]),
+    default="train",
+    help="Part of the data sets; the paper uses train.",
+)
+@click.option(
+    "--sample",
+    type=_AT_LEAST_1,
+    help="Number of sequences of each data set, drawn at random with --seed.  [default: 5000]",
+)
+@click.option("--seed", type=click.IntRange(min=0), default=0, help="Random seed of the sample and of the reports.")
+@click.option("--limit", type=_AT_LEAST_1, help="Read only the first N sequences of each data set, for a trial.")
+@click.option(
+    "--keep",
+    default="arcs,marginals",
+    callback=_tiers,
+    help="Tiers to store, separated by commas: codes, arcs, marginals, hidden.",
+)
+@click.option("--device", default="auto", help="Where the model runs: auto, cpu, cuda, cuda:1, …")
 @click.option(
     "--precision", type=click.Choice(["auto", "float32", "bfloat16", "float16"]), default="float32",
-    help="The paper's is float32.",
+    help="Number format of the model's computation; the paper uses float32.",
 )  # fmt: skip
-@click.option("--batch-pairs", type=_AT_LEAST_1, help="Residues² in a batch.  [default: 2^19; GPU: 2^24]")
-@click.option("--segment-entries", type=_AT_LEAST_1, help="Attention entries of a segment.  [default: 2^27; GPU: 2^32]")
-@click.option("--workers", type=_AT_LEAST_1, help="Processes on this machine; one per GPU where there are several.")
-@click.option("--scheduler", metavar="ADDRESS", help="Dask scheduler whose workers do the work.")
-@click.option("--replicates", type=click.IntRange(min=0), default=1000, help="Of the reports' bootstrap; 0: none.")
-@click.option("--json", "as_json", is_flag=True, help="For programs: every table, the files and what is missing.")
-@click.option("--force", is_flag=True, help="Go on though the disk seems full, or another host holds the lock.")
+@click.option(
+    "--batch-pairs", type=_AT_LEAST_1, help="Largest sum of squared lengths in a batch.  [default: 2^19; GPU: 2^24]"
+)
+@click.option(
+    "--segment-entries", type=_AT_LEAST_1, help="Number of attention entries in a segment.  [default: 2^27; GPU: 2^32]"
+)
+@click.option(
+    "--workers", type=_AT_LEAST_1, help="Number of processes on this machine.  [default: one per GPU, or one]"
+)
+@click.option(
+    "--scheduler",
+    metavar="ADDRESS",
+    help="Address of a Dask scheduler whose workers do the work.  [default: this machine]",
+)
+@click.option(
+    "--replicates",
+    type=click.IntRange(min=0),
+    default=1000,
+    help="Number of bootstrap replicates of the reports (0 disables the intervals).",
+)
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print JSON: all tables, the files and the parts that are missing."
+)
+@click.option(
+    "--force", is_flag=True, help="Continue although the disk may be too small, or another host holds the lock."
+)
 def vig2021(as_json: bool, **options: Any) -> None:
-    """Vig et al. 2021, BERTology Meets Biology (arXiv 2006.15222).
+    """Repeat the analysis of Vig et al. 2021, BERTology Meets Biology (arXiv 2006.15222).
 
-    Ingests 5,000 sequences of each of the paper's data sets that is in the folder, reports on them in the paper's form,
-    and puts the ten best heads for contacts, binding sites and modifications beside those published. The same command
-    again goes on where it was stopped.
+    \b
+    Example:
+      attnstore reproduce vig2021 --model facebook/esm2_t6_8M_UR50D --data data
+
+    Ingests 5,000 sequences of each data set of the paper that is in the folder, reports on them in the paper's form,
+    and lists the ten best heads for contacts, binding sites and modifications next to the published ones. If the
+    command stops, run it again to resume it.
     """
     try:
         from ..queries.vig2021 import vig2021 as run

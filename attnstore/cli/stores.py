@@ -1,4 +1,4 @@
-"""``attnstore info``, ``sql``, ``verify`` and ``repair``: what a store holds, and whether it is sound."""
+"""``attnstore info``, ``sql``, ``verify`` and ``repair``: what a store contains, and whether it is intact."""
 
 import json
 import sys
@@ -16,9 +16,14 @@ from .options import STORE, TIMEOUT, output_options
 
 @click.command()
 @STORE
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def info(store: Path, as_json: bool) -> None:
-    """Say what STORE holds."""
+    """Show the proteins, models, tiers and sizes of STORE.
+
+    \b
+    Example:
+      attnstore info demo.attn
+    """
     from ..api import open_store
 
     opened = open_store(store)
@@ -36,8 +41,15 @@ def info(store: Path, as_json: bool) -> None:
 @TIMEOUT
 @output_options
 def sql(store: Path, statement: str, timeout: float | None, form: str, output: Path | None) -> None:
-    """Run one SELECT over proteins, members, residues, pairs, properties, property_sources, excluded, arcs, heads,
-    models and skipped."""
+    """Run one SELECT over the tables of STORE other than attention.
+
+    \b
+    Example:
+      attnstore sql demo.attn "SELECT layer, head, special FROM heads ORDER BY special DESC LIMIT 5"
+
+    The tables are proteins, members, residues, pairs, properties, property_sources, excluded, arcs, heads, models and
+    skipped. `attnstore query` also has the table attention.
+    """
     import pandas as pd
 
     from ..api import open_store
@@ -51,9 +63,16 @@ def sql(store: Path, statement: str, timeout: float | None, form: str, output: P
 
 @click.command()
 @STORE
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def verify(store: Path, as_json: bool) -> None:
-    """Check every digest, checksum, count and sum of STORE; exit 1 if anything is damaged."""
+    """Check that STORE is intact: every digest, checksum, count and sum.
+
+    \b
+    Example:
+      attnstore verify demo.attn
+
+    The exit status is 1 if anything is damaged; `attnstore repair` fixes it.
+    """
     from ..api import open_store
     from ..verify import verify as check
 
@@ -74,32 +93,37 @@ def verify(store: Path, as_json: bool) -> None:
 
 
 def _consents(model: str, source: str) -> bool:
-    """Ask on the terminal whether a model may be loaded from where a store says that it is."""
+    """Ask on the terminal whether a model may be loaded from the place that a store names."""
     return click.confirm(
-        f"Segments of model {model} have to be computed again. The store says that the model is at {source!r}. "
-        "Load it from there?", err=True,
+        f"Segments of model {model} must be computed again. The store names {source!r} as the model's place. "
+        "Load the model from there?", err=True,
     )  # fmt: skip
 
 
 @click.command()
 @STORE
 @click.argument("inputs", nargs=-1, metavar="[INPUT]...", type=click.Path(path_type=Path))
-@click.option("--model", help="Mend this model alone, by its name in the store.")
-@click.option("--model-source", metavar="ID_OR_DIR", help="Hub id or folder to load the model from.")
+@click.option("--model", help="Repair only this model, by its name in the store.  [default: all models]")
+@click.option("--model-source", metavar="ID_OR_DIR", help="Hub id or folder to load the model from.  [default: ask]")
 @click.option(
     "--trust-source",
     is_flag=True,
-    help="Load the model from where STORE says that it was loaded from, without asking. Trust whoever made STORE.",
+    help="Load the model from the place that STORE names, without asking. Only for a STORE that you trust.",
 )
-@click.option("--device", default="auto", help="auto, cpu, cuda, cuda:1, …")
-@click.option("--keep-duplicates", is_flag=True, help="Identical sequences were ingested apart.")
-@click.option("--force", is_flag=True, help="Take over a lock that another host's process left.")
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.option("--device", default="auto", help="Where the model runs: auto, cpu, cuda, cuda:1, …")
+@click.option("--keep-duplicates", is_flag=True, help="The store was ingested with --keep-duplicates.")
+@click.option("--force", is_flag=True, help="Take over a lock that a process of another host left.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def repair(store: Path, inputs: tuple[Path, ...], as_json: bool, trust_source: bool, **options: Any) -> None:
-    """Find what is damaged in STORE and make it again; exit 1 if anything is left.
+    """Find what is damaged in STORE and rebuild it.
 
-    Segments are computed again by their model, documents made from what they describe. A damaged catalog is built
-    from INPUT, which is all that was ingested, and not read otherwise.
+    \b
+    Example:
+      attnstore repair demo.attn
+
+    Damaged segments are computed again with their model, and damaged documents are rebuilt from the segments. A damaged
+    catalog is rebuilt from INPUT, which must be all files that were ingested; otherwise INPUT is not read. The exit
+    status is 1 if any damage remains.
     """
     try:
         from ..ingest.repair import repair as run
