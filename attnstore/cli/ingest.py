@@ -166,7 +166,7 @@ def summary_text(summary: "Summary") -> str:
         f"proteins     {summary.proteins:,}  ({summary.skipped:,} skipped, {summary.truncated:,} truncated)",
         f"residues     {summary.residues:,}",
         f"attention    {summary.entries:,} entries, {summary.arcs:,} arcs",
-        f"on disk      {summary.bytes / 1e6:,.1f} MB, {summary.bits_per_entry:.2f} bits per entry, all in",
+        f"on disk      {summary.bytes / 1e6:,.1f} MB, {summary.bits_per_entry:.2f} bits per entry in total",
     ]
     if summary.excluded:
         lines.insert(2, f"excluded     {summary.excluded:,} chains of structure files (SELECT * FROM excluded)")
@@ -174,5 +174,5 @@ def summary_text(summary: "Summary") -> str:
         rate = f"{summary.entries_per_second / 1e6:,.1f} M entries/s"
         lines.append(f"this run     {summary.segments_written} segments in {summary.seconds:.1f} s, {rate}")
     else:
-        lines.append("this run     nothing to do: everything is there")
+        lines.append("this run     nothing to do: the store is complete")
     return "\n".join(lines)

@@ -19,7 +19,7 @@ STORE = click.argument("store", type=click.Path(path_type=Path))
 
 #: How files with properties are read, the same for `ingest` and `annotate`.
 _SOURCE_OPTIONS = (
-    click.option("--fetch", is_flag=True, help="Download each INPUT that is not a file: a PDB id or UniProt accession."),
+    click.option("--fetch", is_flag=True, help="Download each INPUT that is not a file: PDB id or UniProt accession."),
     click.option(
         "--absent", type=click.Choice(["null", "false"]), default="null",
         help="Value of a feature that a file does not list: null (unknown) or false (the protein has none).",

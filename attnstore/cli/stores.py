@@ -85,11 +85,20 @@ def verify(store: Path, as_json: bool) -> None:
             click.echo(typed(str(problem), click.get_current_context()))
     if problems:
         raise AttnstoreError(
-            f"{store} is damaged in {len(problems)} place(s): `attnstore.ingest.repair.repair(store.path)` repairs it."
+            f"{store} is damaged in {_places(len(problems))}. "
+            "Run `attnstore.ingest.repair.repair(store.path)` to fix it."
         )
     if not as_json:
         segments = sum(len(model.manifest.segments) for model in open_store(store).models.values())
-        click.echo(f"{store} is sound: the catalog and {segments} segment(s) are as they were written.")
+        click.echo(f"{store} is intact: the catalog and {_counted(segments, 'segment')} are as they were written.")
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _places(number: int) -> str:
+    return _counted(number, "place")
 
 
 def _consents(model: str, source: str) -> bool:
@@ -142,6 +151,6 @@ def repair(store: Path, inputs: tuple[Path, ...], as_json: bool, trust_source: b
         for sentence in (*repaired.mended, *repaired.left):
             click.echo(typed(sentence, click.get_current_context()))
     if repaired.left:
-        raise AttnstoreError(f"{store} is still damaged in {len(repaired.left)} place(s).")
+        raise AttnstoreError(f"{store} is still damaged in {_places(len(repaired.left))}.")
     if not repaired.mended and not as_json:
-        click.echo(f"{store} is sound: there was nothing to mend.")
+        click.echo(f"{store} is intact: there was nothing to repair.")

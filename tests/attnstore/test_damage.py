@@ -306,7 +306,7 @@ def test_verify_command_prints_each_problem_and_exits_1(store_copy, capfd):
         cli.main(["verify", str(store_copy)])
     printed = capfd.readouterr()
     assert stop.value.code == 1
-    assert printed.err == f"error: {store_copy} is damaged in 2 place(s): `attnstore repair {store_copy}` repairs it.\n"
+    assert printed.err == f"error: {store_copy} is damaged in 2 places. Run `attnstore repair {store_copy}` to fix it.\n"
     lines = printed.out.splitlines()
     assert len(lines) == 2
     assert any(str(first) in line and "does not have the digest" in line for line in lines)
@@ -398,7 +398,7 @@ def test_verify_command_for_programs(two_models, capfd):
     (problem,) = json.loads(printed.out)["problems"]
     assert (problem["model"], problem["segment"]) == ("other", arcs.parent.name)
     assert str(arcs) in problem["sentence"]
-    assert printed.err == f"error: {two_models} is damaged in 1 place(s): `attnstore repair {two_models}` repairs it.\n"
+    assert printed.err == f"error: {two_models} is damaged in 1 place. Run `attnstore repair {two_models}` to fix it.\n"
 
 
 @pytest.mark.parametrize("codebook", [["3F000000"], [1, 2], ["3f800001"], None, [], "3e99999a"])

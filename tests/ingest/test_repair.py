@@ -316,12 +316,12 @@ def run(capfd: pytest.CaptureFixture[str], *arguments: object) -> tuple[int | st
 
 
 def test_the_command_says_what_it_did_and_what_is_left(store_copy, capfd):
-    assert run(capfd, "repair", store_copy) == (0, f"{store_copy} is sound: there was nothing to mend.\n", "")
+    assert run(capfd, "repair", store_copy) == (0, f"{store_copy} is intact: there was nothing to repair.\n", "")
     arcs = segment_file(store_copy, 1, "arcs.parquet")
     flip(arcs)
     (identity,) = (part for part in arcs.parts if part.startswith("000001-"))
     code, out, err = run(capfd, "repair", store_copy, "--model-source", store_copy / "nowhere")
-    assert (code, err) == (1, f"error: {store_copy} is still damaged in 1 place(s).\n")
+    assert (code, err) == (1, f"error: {store_copy} is still damaged in 1 place.\n")
     assert out.startswith(f"model tiny_esm: {identity} cannot be computed again: ")
     code, out, err = run(capfd, "repair", store_copy, "--json", "--trust-source")
     assert code == 0

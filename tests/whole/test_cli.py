@@ -194,9 +194,10 @@ def test_info_counts_what_is_there(small_store, run):
 
 
 def test_verify_of_a_sound_store_says_so(small_store, run):
-    segments = len(attnstore.open(small_store).model().segments)
+    count = len(attnstore.open(small_store).model().segments)
+    segments = "1 segment" if count == 1 else f"{count} segments"
     assert run("verify", small_store).decode() == (
-        f"{small_store} is sound: the catalog and {segments} segment(s) are as they were written.\n"
+        f"{small_store} is intact: the catalog and {segments} are as they were written.\n"
     )
 
 
@@ -218,7 +219,7 @@ def test_ingest_ends_with_a_summary_and_says_when_there_was_nothing_to_do(tmp_pa
     assert summary["residues"] == str(sum(CHAINS.values()))
     assert summary["attention"].startswith(f"{LAYERS * HEADS * sum(n**2 for n in CHAINS.values()):,} entries, ")
     assert summary["this run"].startswith("1 segments in ")
-    assert ingested(capfd, *arguments)["this run"] == "nothing to do: everything is there"
+    assert ingested(capfd, *arguments)["this run"] == "nothing to do: the store is complete"
     with pytest.raises(SystemExit):
         cli.main(["ingest", *map(str, arguments), "--json"])
     content = json.loads(capfd.readouterr().out)
