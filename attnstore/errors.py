@@ -1,4 +1,4 @@
-"""Errors that are the user's to mend: one sentence saying what, where, and the cure."""
+"""Errors that the user can correct: each says what is wrong, where, and what to do."""
 
 from collections.abc import Sequence
 

@@ -86,7 +86,7 @@ class Result(pd.DataFrame):
             raise QueryError("to_xarray() needs the columns layer and head: group by both.")
         if self.duplicated(dimensions).any():
             others = "', '".join(str(name) for name in self.columns if name not in dimensions)
-            raise QueryError(f"to_xarray() needs one row a head, and here '{others}' tell several apart.")
+            raise QueryError(f"to_xarray() needs one row a head, and here '{others}' distinguish several.")
         plain = pd.DataFrame({name: _plain(self[name]) for name in self.columns})
         dataset = plain.set_index(dimensions).to_xarray()
         return dataset.assign_attrs({key: _attribute(value) for key, value in self.attrs.items()})

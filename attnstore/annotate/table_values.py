@@ -40,7 +40,7 @@ def chosen_columns(table: Table, keys: Keys, options: TableOptions) -> dict[str,
         chosen = {name: name for name in names if name not in own}
     missing = next((name for name in chosen if name not in names), None)
     if missing is not None or not chosen:
-        what = f"no column {missing!r}" if missing is not None else "no column beside its keys"
+        what = f"no column {missing!r}" if missing is not None else "no column other than its keys"
         raise SourceError(f"{place} has {what}: it has {table.described}.")
     _check_names(place, chosen)
     twice = next((name for name, count in Counter(chosen.values()).items() if count > 1), None)

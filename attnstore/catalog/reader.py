@@ -89,7 +89,7 @@ def attach(connection: duckdb.DuckDBPyConnection, catalog: Path, name: str) -> N
     """
     file, log = files_of(catalog)
     if os.path.lexists(log):
-        raise StoreError(f"the catalog {catalog} is not complete: {log} lies beside it. Do not use this store.")
+        raise StoreError(f"the catalog {catalog} is not complete: {log} lies next to it. Do not use this store.")
     with catalog_errors(catalog):
         status = check_regular(file, "the catalog")
         connection.execute(f"ATTACH {literal(catalog)} AS {name} (READ_ONLY)")

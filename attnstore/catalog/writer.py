@@ -130,7 +130,7 @@ class CatalogWriter:
         if not tables:
             create_tables(self._connection)
         elif "property_sources" not in tables:
-            raise StoreError(f"{self._store} was made before stores had properties: ingest it anew.")
+            raise StoreError(f"{self._store} was made before stores had properties. Ingest it again.")
         self._connection.execute(_EXCLUDED)
         # What the catalog itself does not record: coordinates of members beyond the first that has any.
         self._connection.execute("CREATE TEMP TABLE given (member VARCHAR, structure_sha256 VARCHAR)")

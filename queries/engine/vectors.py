@@ -381,7 +381,7 @@ def _offsets(connection: duckdb.DuckDBPyConnection) -> NDArray[np.int64]:
     proteins = _numpy(_columns(connection, "SELECT protein_index FROM proteins")[0])
     rows = _numpy(_columns(connection, "SELECT protein_index FROM residues")[0])
     if not np.array_equal(proteins, np.arange(len(proteins))):
-        raise StoreError("table proteins is not in the order of protein_index from 0; ingest the store anew")
+        raise StoreError("table proteins is not in the order of protein_index from 0. Ingest the store again.")
     if len(rows) and (np.any(rows[1:] < rows[:-1]) or rows[0] < 0 or rows[-1] >= len(proteins)):
-        raise StoreError("table residues is not in the order of protein_index; ingest the store anew")
+        raise StoreError("table residues is not in the order of protein_index. Ingest the store again.")
     return np.searchsorted(rows, np.arange(len(proteins) + 1)).astype(np.int64)

@@ -119,7 +119,8 @@ def summary_text(done: "Reproduction") -> str:
     if done.similarity is not None:
         lines += [
             "",
-            f"Likeness of amino acids by attention correlates with BLOSUM62 by {done.similarity:.2f}".replace("-", "−"),
+            "Similarity of amino acids by attention correlates with BLOSUM62 by "
+            + f"{done.similarity:.2f}".replace("-", "−"),
         ]
     lines += ["", *done.notes] if done.notes else []
     lines += ["", *done.missing] if done.missing else []

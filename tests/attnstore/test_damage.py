@@ -306,7 +306,9 @@ def test_verify_command_prints_each_problem_and_exits_1(store_copy, capfd):
         cli.main(["verify", str(store_copy)])
     printed = capfd.readouterr()
     assert stop.value.code == 1
-    assert printed.err == f"error: {store_copy} is damaged in 2 places. Run `attnstore repair {store_copy}` to fix it.\n"
+    assert (
+        printed.err == f"error: {store_copy} is damaged in 2 places. Run `attnstore repair {store_copy}` to fix it.\n"
+    )
     lines = printed.out.splitlines()
     assert len(lines) == 2
     assert any(str(first) in line and "does not have the digest" in line for line in lines)

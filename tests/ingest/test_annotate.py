@@ -156,7 +156,7 @@ def test_author_numbers_with_insertion_codes(tmp_path):
         ({"id": ["z"], "x": [1]}, {}, "no protein in the store, as 'z'"),
         ({"id": [], "x": []}, {}, "has no rows"),
         ({"name": ["p"], "x": [1]}, {}, "no column id or protein"),
-        ({"id": ["p"]}, {}, "no column beside its keys"),
+        ({"id": ["p"]}, {}, "no column other than its keys"),
         ({"id": ["p"], "pos": [5], "x": [1]}, {}, "row 1: p has no residue 5; it has 5, counted from 0"),
         ({"id": ["p"], "pos": [0], "x": [1]}, {"numbering": "1"}, "p has no residue 0; it has 5, counted from 1"),
         ({"id": ["p"], "pos": [-1], "x": [1]}, {}, "has no residue -1"),
@@ -411,5 +411,5 @@ def test_a_store_from_before_there_were_properties_answers_or_refuses_in_a_sente
             cli("ingest", old, write(tmp_path, "n.fa", ">n\nMKLV\n")))  # fmt: skip
     for refused in more:
         assert refused.returncode == 1
-        assert refused.stderr.endswith("was made before stores had properties: ingest it anew.\n")
+        assert refused.stderr.endswith("was made before stores had properties. Ingest it again.\n")
         assert len(refused.stderr.splitlines()) == 1

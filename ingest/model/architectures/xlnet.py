@@ -42,7 +42,7 @@ def _core(
         [tokens, batch, heads, size]
     """
     if output_attentions:
-        raise ValueError("its own attention is not to be had once attnstore reads it")
+        raise ValueError("output_attentions is not available while attnstore captures this model's attention")
     position = torch.einsum("ibnd,jbnd->bnij", q_head + attention.r_r_bias, k_head_r)
     bias = attention.rel_shift_bnij(position, klen=k_head_h.shape[0])
     if seg_mat is not None:
