@@ -133,7 +133,7 @@ def test_proteins_without_a_family_are_drawn_alone_and_never_taken_for_one(tmp_p
 def test_align_contacts_and_probe_accept_and_refuse_the_same_clusters(store, cluster_by, refused):
     asked = (
         lambda: store.align("contact", threshold=0.05, cluster_by=cluster_by, replicates=2),
-        lambda: store.contacts(select=["p0"], k=1, replicates=2, cluster_by=cluster_by),
+        lambda: store.contact_precision(select=["p0"], k=1, replicates=2, cluster_by=cluster_by),
         lambda: store.probe("contact", sources=("attention",), test_share=0.5, replicates=2, cluster_by=cluster_by),
     )
     if refused is None:
