@@ -431,9 +431,9 @@ def test_more_residues_than_a_protein_has_are_refused(connection):
 def test_equal_terms_of_both_ends_are_evaluated_once(connection):
     expressions = [expression_of("source.aa = target.aa"), expression_of("target.aa IN (source.aa, 'C')")]
     vectors = evaluate_terms(connection, expressions)
-    assert sorted(term.sql for term in vectors.values) == ['"aa"', "'C'"]
+    assert sorted(term.sql for term in vectors.values) == ["'C'", "aa"]
     assert vectors.dictionary.to_pylist() == ["A", "C", "W", "X"]
-    (codes,) = (values for term, values in vectors.values.items() if term.sql == '"aa"')
+    (codes,) = (values for term, values in vectors.values.items() if term.sql == "aa")
     stored = [row[0] for row in connection.execute("SELECT aa FROM residues").fetchall()]
     assert codes.dtype == np.int32
     assert [None if code < 0 else "ACWX"[code] for code in codes] == stored
