@@ -283,13 +283,14 @@ def _before_fork() -> None:
 os.register_at_fork(before=_before_fork, after_in_parent=_lock.release, after_in_child=_lock.release)
 
 
-def types_of(sql: Sequence[str], columns: Columns) -> list[str]:
+def types_of(listed: str, columns: Columns) -> list[str]:
     """DuckDB's types of expressions over source, target, protein, listed and pair.
 
     Parameters
     ----------
-    sql : sequence of str
-        Expressions over `source`, `target`, `protein` and `listed` columns, distances and contacts of `pair`.
+    listed : str
+        Expressions over `source`, `target`, `protein` and `listed` columns, distances and contacts of `pair`, as they
+        stand after SELECT.
     columns : Columns
         Of the catalog.
 
@@ -303,17 +304,16 @@ def types_of(sql: Sequence[str], columns: Columns) -> list[str]:
     RefusalError
         DuckDB does not accept one of them.
     """
-    return _types(sql, "residues AS source, residues AS target, proteins AS protein, listed, pair", columns)
+    return _types(listed, "residues AS source, residues AS target, proteins AS protein, listed, pair", columns)
 
 
 def attention_types(sql: Sequence[str], columns: Columns) -> list[str]:
     """DuckDB's types of expressions of a block: bare columns are qualified by `attention`; raises as `types_of`."""
     tables = "entries AS attention, residues AS source, residues AS target, proteins AS protein, listed AS pair"
-    return _types(sql, tables, columns)
+    return _types(", ".join(f"{one} AS c{number}" for number, one in enumerate(sql)), tables, columns)
 
 
-def _types(sql: Sequence[str], tables: str, columns: Columns) -> list[str]:
-    listed = ", ".join(f"{one} AS c{number}" for number, one in enumerate(sql))
+def _types(listed: str, tables: str, columns: Columns) -> list[str]:
     try:
         with _lock:
             if time_limit.is_left_behind(_binder(columns)):

@@ -16,7 +16,7 @@ from ...errors import QueryError
 from .dialect import RefusalError, check, read, types_of
 from .membership import without_quantifiers
 from .split import Splitter
-from .syntax import Tree, expression, render, replace_children
+from .syntax import Tree, expression, render, render_listed, replace_children
 from .tree import Columns, Expression
 from .unquoted import check_quotes
 
@@ -125,7 +125,7 @@ def _resolved(tree: Tree, columns: Columns) -> tuple[Splitter, list[str]]:
     check(tree)
     check_quotes(tree, columns, lambda name: name.lower() in {*QUANTITY_NAMES, *BARE, *_ELSEWHERE})
     splitter = Splitter(_with_ends(tree, columns))
-    return splitter, types_of([render(node) for node in splitter.nodes], columns)
+    return splitter, types_of(render_listed(splitter.nodes), columns)
 
 
 def _with_ends(node: Tree, columns: Columns) -> Tree:

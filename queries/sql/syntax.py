@@ -2,7 +2,7 @@
 
 import copy
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from .dialect import locked_parser, serialised, walk
@@ -22,7 +22,16 @@ COMPARISONS = {
 
 def render(node: Tree) -> str:
     """DuckDB's SQL of an expression."""
-    shell = {**_parsed("SELECT 1"), "select_list": [{**node, "alias": ""}]}
+    return _rendered([{**node, "alias": ""}])
+
+
+def render_listed(nodes: Sequence[Tree]) -> str:
+    """DuckDB's SQL of expressions as they stand after SELECT, at the price of one."""
+    return _rendered([{**node, "alias": f"c{number}"} for number, node in enumerate(nodes)])
+
+
+def _rendered(listed: list[Tree]) -> str:
+    shell = {**_parsed("SELECT 1"), "select_list": listed}
     return render_statement(statement_of(shell)).removeprefix("SELECT ")
 
 
