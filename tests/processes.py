@@ -17,7 +17,7 @@ STAGES = ("catalog", "forward", "codes", "marginals", "arcs", "seal", "commit")
 FORKER = """
 import functools, json, os, random, sys, time
 import torch, transformers.models.esm.modeling_esm, transformers.models.bert.modeling_bert
-from attnstore import layout, segment_writer
+from attnstore.format import documents as layout, segment_writer
 from attnstore.ingest import pipeline, task
 
 def staged(owner, name, stage, pipe, linger):
