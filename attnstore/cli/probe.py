@@ -72,7 +72,7 @@ def probe(
 
     \b
     Example:
-      attnstore probe demo.attn contact --from attention
+      attnstore probe demo.attn contact --sources attention
 
     CONDITION is an SQL condition on columns of residues, such as "ss4 = 'helix'" or "binding_site", or on pairs, such
     as "contact".

@@ -29,6 +29,9 @@ RETIRED = {
 }
 _ANY = re.compile(rf"\b(?:{'|'.join(RETIRED)})\b", re.IGNORECASE | re.MULTILINE)
 
+#: A command in an example, and all that follows up to the next one.
+_CALL = re.compile(r"^ +attnstore ([a-z0-9-]+(?: vig2021)?)((?:.|\n(?! +attnstore ))*)", re.MULTILINE)
+
 
 def retired(text: str) -> list[str]:
     """The retired words in a text, outside code, which has names of its own; each with the line it is on."""
@@ -49,10 +52,15 @@ def test_pages_hold_no_retired_word(path):
 
 
 @pytest.mark.parametrize(("name", "command"), commands(cli), ids=lambda each: each if isinstance(each, str) else "")
-def test_help_texts_hold_no_retired_word_and_show_an_example(name, command):
+def test_help_texts_hold_no_retired_word_and_show_an_example_with_options_that_exist(name, command):
     text = command.get_help(click.Context(command, info_name=name))
     assert retired(text) == []
-    assert "Example" in text
+    example = re.search(r"^ *Example.*:\n((?:    .*\n)+)", text, flags=re.MULTILINE)
+    assert example is not None
+    for own, options in _CALL.findall(example[1]):
+        called = dict(commands(cli))[f"attnstore {own}"]
+        known = {option for parameter in called.params for option in parameter.opts}
+        assert set(re.findall(r"(?<=\s)--?[a-z][a-z-]*", options)) <= known
 
 
 @pytest.mark.parametrize(
