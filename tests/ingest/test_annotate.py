@@ -374,7 +374,7 @@ def test_proteins_without_a_model_on_the_command_line(tmp_path, cli):
     assert "proteins     3" in done.stdout
     refused = cli("ingest", tmp_path / "s", source, "--keep", "arcs")
     assert refused.returncode == 2
-    assert "give --model too" in refused.stderr
+    assert "Pass --model too" in refused.stderr
 
 
 @pytest.mark.parametrize("form", ["duckdb", "parquet"])
