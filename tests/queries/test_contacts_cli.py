@@ -95,7 +95,7 @@ def test_all_heads_are_listed_where_none_is_given(small_store, run):
 
 
 def test_wrong_usage_is_refused(small_store, run):
-    assert "--top says how many" in run(small_store, "--top", 3, status=2)
+    assert "--top limits a list" in run(small_store, "--top", 3, status=2)
     assert "'--method'" in run(small_store, "--method", "best", status=2)
     assert run(small_store, "nobody", status=1) == (
         f"error: model tiny_esm holds no protein 'nobody': `attnstore sql {small_store} 'SELECT id FROM proteins'` "
