@@ -1,4 +1,4 @@
-"""The table of pairs of a catalog that is being written: made anew from itself and what was staged for it."""
+"""The table of pairs of a catalog that is being written: rebuilt from its rows and those staged for it."""
 
 from collections.abc import Iterator, Mapping, Sequence
 

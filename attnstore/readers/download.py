@@ -43,7 +43,7 @@ _BLOCK_BYTES = 1 << 16
 
 
 class _PassingError(Exception):
-    """A failure that another try may mend; `after` is how many seconds the server wants to be left alone."""
+    """A failure that another try may overcome; `after` is the number of seconds that the server asks to wait."""
 
     def __init__(self, reason: str, after: float | None = None) -> None:
         super().__init__(reason)
@@ -51,7 +51,7 @@ class _PassingError(Exception):
 
 
 class _LastingError(Exception):
-    """A failure that another try would not mend."""
+    """A failure that another try would not overcome."""
 
 
 def fetched(

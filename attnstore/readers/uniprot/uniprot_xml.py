@@ -46,7 +46,7 @@ _LIGAND_NOTES = ("ligand/note", "ligandPart/name", "ligandPart/note")
 _PROTEIN_NAMES = ("recommendedName/fullName", "submittedName/fullName")
 _GENE_NAMES = ("name[@type='primary']", "name[@type='ordered locus']", "name[@type='ORF']")
 _NOTHING = Element("nothing")
-# Expat scans a tag anew from its start with every chunk until it has seen its end: not too many for the longest.
+# Expat scans a tag again from its start with every chunk until it has seen its end: few chunks for the longest tag.
 _CHUNK_BYTES = 1 << 20
 #: Elements within one another; UniProt's schema has no more than ten.
 _DEEPEST = 50
