@@ -9,9 +9,10 @@
 # %% [markdown]
 # # Contacts from attention
 #
-# If some heads attend to residues that touch, their attention predicts contacts. Here that is done in the three ways of
-# the literature, and measured on proteins that took no part in choosing: on the demo store (`make demo`), without the
-# model. [contacts](../contacts.md) has the definitions.
+# Some heads attend to residues in contact, so their attention predicts contacts. This notebook predicts contacts with
+# the three methods of the literature, and measures the predictions on proteins that were not used to choose heads or
+# coefficients. It uses the demo store (`make demo`); the model does not run. [contacts](../contacts.md) has the
+# definitions.
 
 # %%
 import json
@@ -27,14 +28,15 @@ import attnstore
 store = attnstore.open("demo.attn")
 
 # %% [markdown]
-# A head's map is its attention, made symmetric, less what each residue attracts from everywhere (the average product
-# correction). The score of a pair is
+# The map of a head is its attention, symmetrised, minus the attention that each residue receives from everywhere (the
+# average product correction). The score of a pair is
 #
 # - `head`: the map of the one head that is best on a few labelled proteins;
-# - `topk`: the mean of the k best (k is chosen there, too);
-# - `logistic`: a logistic regression on the maps of all heads, fitted there (Rao et al. 2021).
+# - `topk`: the mean of the k best maps (k is chosen on the same proteins);
+# - `logistic`: a logistic regression on the maps of all heads, fitted on the same proteins (Rao et al. 2021).
 #
-# Fifty proteins choose; all the others, none of the same cluster, measure.
+# Heads and coefficients are chosen on fifty proteins. The precision is measured on all others that are in none of their
+# clusters.
 
 # %%
 head = store.contact_precision(method="head", select=50)
@@ -47,11 +49,11 @@ results = results.reset_index("method")
 results[results["range"] == "all"][["method", "top", "precision", "low", "high", "random", "proteins"]]
 
 # %% [markdown]
-# *Precision at L*: of the L best-scored pairs of a chain of L residues, the share that touch, the mean over proteins.
-# L/2 and L/5 are shorter lists, of what is surest. `random` is what guessing gives. All methods are many times better
-# than that, and still most of the pairs on the longer lists are wrong: these are a small model and short chains.
+# *Precision at L* is the share of contacts among the L best-scored pairs of a chain of L residues, averaged over
+# proteins. L/2 and L/5 are shorter lists. `random` is the precision of a random order. All methods are many times
+# better than random, and still most pairs on the longer lists are wrong: the model is small and the chains are short.
 #
-# Pairs that are far apart along the chain are harder, and matter more for the fold:
+# Pairs that are far apart along the chain are harder to predict, and matter more for the fold:
 
 # %%
 fig, panels = plt.subplots(1, 4, figsize=(8.6, 2.9), sharey=True, layout="constrained")
@@ -78,23 +80,24 @@ print("topk    ", topk.attrs["heads"])
 print("logistic", logistic.attrs["heads"])
 
 # %% [markdown]
-# With method `head` every head is measured beside the chosen one, so its luck can be seen: `chosen` is its precision on
-# the fifty, `precision` on the others. `alignment` is the share of its strong arcs that are contacts:
+# With the method `head`, every head is measured, not only the chosen one, so the luck in the choice is visible:
+# `chosen` is a head's precision on the fifty proteins, `precision` on the others. `alignment` is the share of its
+# strong arcs that are contacts:
 
 # %%
 head.heads.head(8)
 
 # %% [markdown]
-# Alignment and precision are not the same. A head may be right nearly always when it speaks, and hardly ever speak;
-# here every protein demands L pairs of it. Choose by the one that your purpose asks for.
+# Alignment and precision are different. The few strong arcs of a head may nearly all be contacts, while precision asks
+# for L pairs in every protein. Choose the measure that fits your purpose.
 #
-# The best rows of this table must not be picked *from* it: that would choose and measure on the same proteins. The head
-# to quote is the chosen one, with the precision in the first table.
+# Do not pick the best rows *from* this table: that would choose and measure on the same proteins. Report the chosen
+# head, with the precision in the first table.
 #
 # ## One protein
 #
-# Not the best one. Sort the proteins of 60 residues or more by how the regression does at L, and take the one in the
-# middle and the one that nine in ten are below:
+# Which protein should we look at? Not the best one. Sort the proteins of 60 residues or more by the regression's
+# precision at L, and take the protein in the middle and the protein at the 90th percentile:
 
 # %%
 by_protein = logistic["by_protein"].sel(range="all", top="L")
@@ -125,9 +128,9 @@ fig.suptitle(
 plt.show()
 
 # %% [markdown]
-# Where the prediction is right it mirrors the true map. Most rings are near the diagonal; contacts of residues far
-# apart are largely missed. A ring beside a line of contacts is off by a residue or two, which counts as wrong all the
-# same. The best-scored pairs of the second chain:
+# Where the prediction is right, it mirrors the true map. Most rings are near the diagonal; most contacts of residues
+# far apart are missed. A ring next to a line of contacts is wrong by a residue or two, and counts as wrong. The
+# best-scored pairs of the second chain are:
 
 # %%
 maps[good].to_table(8)[["i", "j", "i_aa", "j_aa", "separation", "score", "distance", "contact"]]
@@ -135,9 +138,9 @@ maps[good].to_table(8)[["i", "j", "i_aa", "j_aa", "separation", "score", "distan
 # %% [markdown]
 # ## In 3D
 #
-# The raw attention of the best single head on the same chain. In Jupyter the next cell shows its structure, which can
-# be turned, with arcs as cylinders: blue between residues in contact, orange between others. Head and threshold can be
-# changed there; it begins at 0.05, where arcs begin. `view.save("page.html")` makes a page of it for any browser.
+# The next cell shows the raw attention of the best single head on the same chain. In Jupyter you can turn the
+# structure; arcs are cylinders, blue between residues in contact, orange between others. You can change head and
+# threshold there; the view starts at 0.05, the arc floor. `view.save("page.html")` writes a page for any browser.
 
 # %%
 layer, number = map(int, head.attrs["heads"].split("-"))
@@ -145,19 +148,18 @@ view = store.view(good, layer=layer, head=number, threshold=0.05)
 display(view)
 
 # %% [markdown]
-# The same flat, all weights of the head, blue where residues are in contact:
+# The same as a matrix, with all weights of the head, blue where residues are in contact:
 
 # %%
 view.matrix()
 
 # %% [markdown]
-# Of pairs six or more apart none here comes near 0.3, the threshold of alignment: to that question this head has
-# nothing to say of this chain. Predicting contacts takes no strong attention, only attention that is stronger where
-# residues touch.
+# No pair six or more apart comes near 0.3, the threshold of alignment, so this head has no arcs in this chain. To
+# predict contacts, attention need not be strong; it only has to be stronger where residues are in contact.
 #
 # ## To keep in mind
 #
-# - Cβ closer than 8 Å, six or more apart: other definitions give other figures.
-# - Chains here are single: relatives may be on both sides of the choice. With a column of clusters, `cluster_by=` keeps
-#   families together.
-# - Proteins that were not chosen on *here* may still have been in what the language model was trained on.
+# - A contact is Cβ closer than 8 Å, six or more apart; other definitions give other figures.
+# - Each chain is a cluster by itself here, so homologues may be both among the fifty and among the others. With a
+#   column of clusters, `cluster_by=` keeps families together.
+# - A protein that was not selected *here* may still have been in the training data of the language model.

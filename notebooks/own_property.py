@@ -9,11 +9,11 @@
 # %% [markdown]
 # # A property of your own
 #
-# What you know of residues, of pairs of residues, or of whole proteins becomes a column to ask about. A table is
-# enough, and the model does not run again. This notebook makes three tables from the coordinates and asks about each.
+# Any property of residues, pairs of residues or proteins becomes a column that you can query. You need a table; the
+# model does not run again. This notebook makes three tables from the coordinates and uses each in queries.
 #
-# Annotating changes a store, so that this one makes its own, `own.attn`: the first 300 chains of the demo. It takes a
-# few seconds, and what is there already is not computed again.
+# Annotating changes a store, so this notebook makes its own, `own.attn`, with the first 300 chains of the demo. This
+# takes a few seconds; segments that exist already are not computed again.
 
 # %%
 import matplotlib.pyplot as plt
@@ -30,12 +30,12 @@ store = attnstore.open("own.attn")
 print(f"{done.proteins:,} proteins, {done.residues:,} residues, {done.entries:,} attention entries")
 
 # %% [markdown]
-# The same sequences under the same ids are all it takes: your table names a protein by `id`, a residue by `pos` (from
-# 0, from 1, or by the numbers of the structure file), a pair by `source` and `target`. Everything else is a property.
+# A table refers to proteins of the store: it names a protein by `id`, a residue by `pos` (from 0, from 1, or by the
+# numbers of the structure file), a pair by `source` and `target`. Every other column becomes a property.
 #
-# ## Of residues
+# ## Residues
 #
-# How far is the Cα of a residue from that of the residue three further on?
+# How far is the Cα of a residue from that of the residue three positions later?
 
 # %%
 residues = store.residues().df()
@@ -50,9 +50,9 @@ axes.set(xlabel="Cα to Cα, three residues on (Å)", ylabel="residues")
 plt.show()
 
 # %% [markdown]
-# Two kinds of residue: wound up, as in a helix or a turn, or stretched out. The table gets the distance, and whether it
-# is below the dashed line. A residue near the end of its chain has nothing three further on. There the distance is not
-# known, so it is left empty, not filled with a number: unknown is not false.
+# There are two kinds of residues: wound, as in a helix or a turn, or stretched. The table gets the distance, and
+# whether it is below the dashed line. The last residues of a chain have no residue three positions later. There the
+# distance is unknown, so it stays empty and is not filled with a number: unknown is not false.
 
 # %%
 table = pd.DataFrame({"id": residues["protein"], "pos": residues["pos"], "aa": residues["aa"], "span": span})
@@ -73,13 +73,13 @@ store.properties().filter("source = 'spans'").df()[
 
 # %% [markdown]
 # A column `aa` is compared with the store's sequence, residue by residue, and a table that is shifted by one is
-# refused. `annotate` returned the store as it is now. Its attention is what it was, to the last digest:
+# refused. `annotate` returned the changed store. Its attention is unchanged, to the last digest:
 
 # %%
 print("attention as it was:", store.model().manifest == before)
 
 # %% [markdown]
-# Now a condition, boolean or numeric: which heads attend to wound residues?
+# Now use the properties in conditions, boolean or numeric: which heads attend to wound residues?
 
 # %%
 columns = ["layer", "head", "share", "bootstrap_low", "bootstrap_high", "count", "total", "background", "enrichment"]
@@ -90,24 +90,24 @@ wound.to_table()[columns].head(4)
 store.align("target.span > 9", where="separation >= 6").to_table()[columns].head(4)
 
 # %% [markdown]
-# Large shares, but look at the background: a large part of all residues is wound, and a head that looks anywhere scores
-# as much. `enrichment` is what is left, and it is modest. (There is an upper bound to it, one over the background, so
-# that enrichments of a common and of a rare property do not compare.)
+# The shares are large, but so is the background: a large part of all residues is wound, and a head that attends
+# anywhere reaches that share. `enrichment` divides by the background, and is modest. (Its upper bound is one over the
+# background, so enrichments of a common and of a rare property cannot be compared.)
 #
-# A head may also reach a property through another. Do these heads look for wound residues, or for amino acids that like
-# to be wound? Among leucines alone, say:
+# A head may also reach a property through another one. Do these heads attend to wound residues, or to amino acids that
+# are often wound? Restrict the question to leucines:
 
 # %%
 leucine = store.align("target.wound", where="separation >= 6 AND target.aa = 'L'", min_arcs=50)
 leucine.to_table()[columns].head(4)
 
 # %% [markdown]
-# The background has moved with the condition, as it must. What a head keeps above it here is not the letter's doing.
-# But look at `total` and at the intervals before believing a difference: a narrower question has fewer arcs.
+# The background changes with the condition, as it must. An enrichment that remains here is not explained by the amino
+# acid. But consider `total` and the intervals before you believe a difference: a narrower question has fewer arcs.
 #
-# ## Of pairs
+# ## Pairs
 #
-# Cysteines can be joined by a disulfide bond. Whose Cβ are how far apart?
+# Cysteines can be joined by a disulfide bond. How far apart are the Cβ of pairs of cysteines?
 
 # %%
 cysteines = residues[residues["aa"] == "C"]
@@ -121,8 +121,8 @@ axes.set(xlabel="Cβ to Cβ of two cysteines of a chain (Å)", ylabel="pairs")
 plt.show()
 
 # %% [markdown]
-# A peak stands by itself on the left: bonded pairs. A table of pairs lists these; `symmetric=True` says that they hold
-# both ways. For all other pairs of the chains it names, `absent="false"` says that they have none.
+# The separate peak on the left is the bonded pairs. A table of pairs lists them; with `symmetric=True` they hold in
+# both directions. For all other pairs of the proteins in the table, `absent="false"` sets FALSE.
 
 # %%
 bonds = pairs[distance < 4.5].rename(columns={"protein": "id", "pos_i": "source", "pos_j": "target"})
@@ -131,7 +131,7 @@ store = store.annotate(bonds, symmetric=True, absent="false", name="close cystei
 bonds.head(3)
 
 # %% [markdown]
-# Two questions: of *all* pairs three or more apart, which heads hit bonds? And of pairs *of cysteines*?
+# Ask two questions: among *all* pairs three or more apart, and among pairs *of cysteines*, which heads attend to bonds?
 
 # %%
 cys = "source.aa = 'C' AND target.aa = 'C' AND separation >= 3"
@@ -142,15 +142,15 @@ both = wide.to_table()[shown].head(5).merge(narrow.to_table()[shown], on=["layer
 display(both)
 
 # %% [markdown]
-# Of all pairs, bonds are rare, and the enrichment is enormous: these heads find them. Of pairs of cysteines (`_cys`) a
-# good part *is* bonded, and next to nothing remains: most of these heads find cysteines, and do not tell partners from
-# others. One keeps more, the head that leads for contacts, but on a handful of arcs. No share was wrong; the first
-# question was too easy. Ask so that what is trivial is in the background.
+# Among all pairs, bonds are rare, and the enrichment is enormous: these heads find them. Among pairs of cysteines
+# (`_cys`) a good part *is* bonded, and the enrichment nearly vanishes: most of these heads find cysteines, and do not
+# distinguish partners from other cysteines. One head keeps more, the best head for contacts, but on a handful of arcs.
+# No share was wrong, but the first question was too easy. Put everything that is trivial into the background.
 #
-# ## Of proteins
+# ## Proteins
 #
-# A property of proteins has one value each, and mostly stands in `where`. The radius of gyration says how far a chain
-# spreads. At the same density it grows with the cube root of the length, so divide that out:
+# A property of proteins has one value per protein, and is mostly used in `where`. The radius of gyration measures how
+# far a chain spreads. At constant density it grows with the cube root of the length, so divide by that:
 
 # %%
 ca = residues[["ca_x", "ca_y", "ca_z"]]
@@ -172,9 +172,9 @@ for name, condition in (("compact", f"protein.spread < {middle}"), ("extended", 
 pd.concat(parts, names=["chains"]).reset_index("chains")
 
 # %% [markdown]
-# Compact chains have more contacts, which the background shows. The leading heads' shares differ much less, so that
-# their enrichment is larger where contacts are rarer: say which of the two you compare. In SQL the same property is a
-# column to group by, together with one of the residues':
+# Compact chains have more contacts, as the background shows. The shares of the best heads differ much less, so their
+# enrichment is larger where contacts are rarer: state which of the two you compare. In SQL, the same property is a
+# column to group by, together with a property of residues:
 
 # %%
 best = parts["compact"].iloc[0]
@@ -186,12 +186,12 @@ store.query(f"""
 """)
 
 # %% [markdown]
-# Rows without a value of `wound` are of residues of which it is not known; they stand for themselves. `arcs` says how
-# little some of the shares rest on.
+# Rows without a value of `wound` are residues where it is unknown. `arcs` shows that some of the shares are based on
+# few arcs.
 #
-# ## To take along
+# ## Summary
 #
-# - The same from the shell: `attnstore annotate own.attn table.csv --unit span=Å`; Parquet and TSV too.
-# - The same table again changes nothing; a property that is known from elsewhere is not overwritten unless you say
-#   `replace=True`; `drop=["span"]` takes it away.
-# - Structure files, UniProt, DSSP and TAPE's data sets are read as they are: [properties](../properties.md).
+# - The command line does the same: `attnstore annotate own.attn table.csv --unit span=Å`; Parquet and TSV work too.
+# - Adding the same table again changes nothing. A property from another source is not overwritten unless you pass
+#   `replace=True`; `drop=["span"]` removes it.
+# - Structure files, UniProt, DSSP and TAPE's data sets are read directly: [properties](../properties.md).

