@@ -1,4 +1,4 @@
-"""Arcs of a segment, compiled: their order, and whether they are arcs of that segment at all."""
+"""Compiled checks of a segment's arcs: their order, and whether they belong to that segment."""
 
 from typing import Any
 
@@ -14,15 +14,15 @@ Array = npt.NDArray[Any]
 def order_keys(  # type: ignore[no-untyped-def]
     layer, head, protein, source, target, weight, stored, pair_offset, layers, heads, bands, keys,
 ) -> None:  # fmt: skip
-    """The whole order of arcs in one integer each, below (bands + 1) × the segment's entries.
+    """The sort key of arcs in one integer each, below (bands + 1) × the segment's entries.
 
     Parameters
     ----------
     layer, head, protein, source, target, weight : of each arc
     stored, pair_offset : int64, of each protein
     layers, heads : numbers of them
-    bands : float32, falling; a weight is in the band of as many as it is below
-    keys : int64, by band, layer, head, protein, source and target; written
+    bands : float32, descending; the band of a weight is the number of these values that it is below
+    keys : int64, by band, layer, head, protein, source and target; output
     """
     pairs = pair_offset[-1]
     for arc in range(keys.shape[0]):
@@ -38,15 +38,15 @@ def order_keys(  # type: ignore[no-untyped-def]
 def wrong_arcs(  # type: ignore[no-untyped-def]
     layer, head, protein, source, target, weight, stored, pair_offset, layers, heads, least, most,
 ) -> bool:  # fmt: skip
-    """Whether an arc is out of order, or of something that is not there.
+    """Whether an arc is out of order, or refers to a layer, head, protein or residue that does not exist.
 
-    Everything that reads arcs uses their columns as indices, without looking at them again. There are no branches: so
-    it takes 0.6 ns an arc, where decoding takes 10.
+    All readers of arcs use their columns as indices without checking them again. The loop has no branches, so it takes
+    0.6 ns per arc, compared with 10 ns for decoding.
 
     Parameters
     ----------
     layer, head, protein, source, target : of each arc
-    weight : of each arc, or empty where weights are not read
+    weight : of each arc, or empty if weights are not read
     stored, pair_offset : int64, of each protein
     layers, heads : numbers of them
     least, most : float32, bounds of the weights

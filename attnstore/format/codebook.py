@@ -1,4 +1,4 @@
-"""The codebook: float32 attention weights to one byte, so that thresholds on an edge stay exact.
+"""The codebook: it maps float32 attention weights to one byte, so that thresholds on an edge stay exact.
 
 A codebook is an increasing list of float32 *edges*; ``code(α)`` is the number of edges ≤ α. Hence, for a
 threshold θ that *is* an edge, ``code(α) >= code(θ)`` selects the same weights as ``α >= θ``, to the bit.
@@ -18,16 +18,16 @@ from ..errors import QueryError
 Float32Array = npt.NDArray[np.float32]
 CodeArray = npt.NDArray[np.uint8]
 
-#: Fill value of a code array. Never a code, so a chunk that went missing cannot read as zeros.
+#: Fill value of a code array. It is never a code, so a missing chunk cannot read as zeros.
 FILL = 255
 
-#: Largest weight that is taken for the rounding of a softmax rather than for an error.
+#: Largest weight that is accepted as the rounding of a softmax; a larger one is an error.
 TOP = np.float32(1 + 2**-16)
 
-#: The table quantiser looks at the float's sign, exponent and first 8 mantissa bits.
+#: The table quantiser uses the float's sign, exponent and first 8 mantissa bits.
 CELL_SHIFT = 15
 
-# Twelve a decade below 0.01, at values that people ask for (0.001, 0.002, 0.005, ...).
+# Twelve per decade below 0.01, at values that people ask for (0.001, 0.002, 0.005, ...).
 _SPARSE = ("1.0", "1.2", "1.5", "1.8", "2.0", "2.5", "3.0", "4.0", "5.0", "6.0", "7.0", "8.0")
 
 
@@ -39,7 +39,7 @@ def _default_edges() -> Float32Array:
 
 @dataclass(frozen=True, eq=False)
 class Codebook:
-    """Bin edges and what follows from them.
+    """Bin edges and quantities computed from them.
 
     Attributes
     ----------
@@ -71,15 +71,15 @@ class Codebook:
 
     @property
     def upper(self) -> Float32Array:
-        """Upper bound of the weights of each code, float32 [size]; not itself in the bin, but for the last."""
+        """Upper bound of the weights of each code, float32 [size]; not itself in the bin, except for the last."""
         return np.concatenate([self.edges, np.full(1, TOP, np.float32)])
 
     def codes(self, weights: npt.ArrayLike) -> CodeArray:
-        """Code of each weight; the definition, by binary search, that the fast kernels are tested against."""
+        """Code of each weight by binary search; the definition against which the fast kernels are tested."""
         return np.searchsorted(self.edges, np.asarray(weights, np.float32), side="right").astype(np.uint8)
 
     def code_of(self, threshold: float) -> int | None:
-        """The code c with ``code(α) >= c`` exactly where ``α >= threshold``, or None off the edges."""
+        """The code c with ``code(α) >= c`` exactly where ``α >= threshold``; None if the threshold is no edge."""
         theta = np.float32(threshold)
         if theta <= 0:
             return 0
@@ -103,7 +103,7 @@ class Codebook:
         Returns
         -------
         base : uint8 [65280]
-            Number of edges in lower cells; 65280 cells reach up to, and leave out, infinity.
+            Number of edges in lower cells; the 65280 cells cover all floats below infinity.
         next_edge : float32 [65280]
             The edge inside the cell; infinity where there is none.
         """
@@ -115,7 +115,7 @@ class Codebook:
         return base, next_edge
 
     def to_json(self) -> list[str]:
-        """Edges as hexadecimal float32 bit patterns, so that no decimal rounding can move them."""
+        """Edges as hexadecimal float32 bit patterns, so that no decimal rounding can change them."""
         return [f"{bits:08x}" for bits in self.edges.view(np.uint32).tolist()]
 
     @classmethod
@@ -126,7 +126,7 @@ class Codebook:
         return cls(np.array([int(pattern, 16) for pattern in patterns], np.uint32).view(np.float32))
 
 
-#: 204 edges: every two-significant-digit value from 0.01 to 0.99 and twelve a decade from 1e-4 to 1e-2.
+#: 204 edges: every two-significant-digit value from 0.01 to 0.99, and twelve per decade from 1e-4 to 1e-2.
 DEFAULT = Codebook(_default_edges())
 
 

@@ -1,4 +1,4 @@
-"""Whether the tiers of a segment agree: codes, arcs and marginals tell of the same weights, each in its own way."""
+"""Check that the tiers of a segment agree: codes, arcs and marginals describe the same weights in different forms."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -11,15 +11,15 @@ from .documents import ModelDocument
 from .segment import Segment
 from .segment_values import ARC_BANDS, ARC_SCHEMA, Array, LocalProteins, WrongArcsError
 
-#: What a sum of weights, rounded to float32, may be off by: a share of itself, and of the largest weight.
+#: Tolerance of a sum of weights that was rounded to float32: relative to the sum, and to the largest weight.
 _RELATIVE, _ABSOLUTE = 1e-5, 1e-6
 
-#: Entries whose bounds are in memory at a time, in float64, unless one protein has more.
+#: Number of entries whose bounds are in memory at a time, in float64, unless one protein has more.
 _BLOCK = 1 << 22
 
 
 class _Bounds(NamedTuple):
-    """Least and largest that the marginals of a layer can be, as a tier has it: float64 [bound, head, residue]."""
+    """Smallest and largest possible marginals of a layer according to a tier: float64 [bound, head, residue]."""
 
     tier: str
     received: Array
@@ -27,7 +27,7 @@ class _Bounds(NamedTuple):
 
 
 def disagreements(model: ModelDocument, segment: Segment) -> Iterator[str]:
-    """What the tiers of a segment say otherwise than each other, or than can be: clauses without a full stop.
+    """Yield each contradiction between the tiers of a segment, or impossible value, as a clause without a full stop.
 
     Every entry is decoded, a layer at a time.
 
@@ -66,7 +66,7 @@ def disagreements(model: ModelDocument, segment: Segment) -> Iterator[str]:
 
 
 def _arc_problem(model: ModelDocument, segment: Segment) -> str | None:
-    """What is wrong with the arcs of several row groups; the segment looks at each, which is in memory alone."""
+    """What is wrong with the arcs of several row groups, which are checked one at a time."""
     proteins, rows, last = segment.proteins, 0, -1
     for table in segment.arc_groups(0.0):
         arcs = _columns(table)
@@ -94,7 +94,7 @@ def _columns(table: pa.Table) -> dict[str, Array]:
 def _code_problems(
     layer: int, codes: Array, arcs: dict[str, Array] | None, model: ModelDocument, segment: Segment
 ) -> Iterator[str]:
-    """Codes, uint8 [head, pair], against what was counted of them and against arcs."""
+    """Compare codes, uint8 [head, pair], with their recorded counts and with arcs."""
     codebook, proteins = model.edges, segment.proteins
     counts, mean = segment.bin_count[layer], segment.bin_mean[layer]
     for head in range(model.heads):
@@ -115,7 +115,7 @@ def _code_problems(
 
 
 def _bounds_of_codes(codes: Array, proteins: LocalProteins, codebook: Codebook) -> _Bounds:
-    """From the edges of each entry's bin; codes are uint8 [head, pair]."""
+    """Bounds from the edges of each entry's bin; codes are uint8 [head, pair]."""
     heads, residues = codes.shape[0], int(proteins.residue_offset[-1])
     bounds = _Bounds("codes", np.empty((2, heads, residues)), np.empty((2, heads, residues)))
     edges = np.stack([codebook.lower, codebook.upper]).astype(np.float64)
@@ -134,7 +134,7 @@ def _bounds_of_codes(codes: Array, proteins: LocalProteins, codebook: Codebook) 
 
 
 def _bounds_of_arcs(arcs: dict[str, Array], proteins: LocalProteins, model: ModelDocument) -> _Bounds:
-    """From the arcs of a layer: what is no arc weighs from 0 to the floor."""
+    """Bounds from the arcs of a layer: every other entry has a weight from 0 to the floor."""
     residues = int(proteins.residue_offset[-1])
     stored = np.repeat(proteins.stored, proteins.stored)
 

@@ -1,7 +1,7 @@
-"""Names and versions of what lies in a store, and the documents that describe a model's part of it.
+"""Names and versions of the files in a store, and the documents that describe a model's part of it.
 
-``docs/format.md`` is the specification; this module is its code. Documents are frozen dataclasses that turn
-into JSON and back; unknown versions are refused.
+``docs/format.md`` is the specification; this module implements it. Documents are frozen dataclasses that are written to
+JSON and read from it; unknown versions are refused.
 """
 
 import math
@@ -28,19 +28,19 @@ SEGMENT_FILE = "segment.json"
 ATTENTION = "attention"
 SEGMENTS = "segments"
 
-#: What a model's segments can hold, in the order in which documents list it; of the first three there is at least one.
+#: The tiers that a model's segments can contain, in the order of documents; at least one of the first three is present.
 KEEP = ("codes", "arcs", "marginals", "hidden")
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 def checked_name(name: str, what: str) -> str:
-    """A name that may become a directory's: letters, digits, dot, underscore and hyphen.
+    """Check a name that may become the name of a directory: letters, digits, dot, underscore and hyphen.
 
     Raises
     ------
     StoreError
-        If it is anything else; names read from documents pass through here before they meet a path.
+        If it is anything else; names read from documents are checked here before they are used in a path.
     """
     if not _NAME.fullmatch(name):
         raise StoreError(
@@ -51,9 +51,9 @@ def checked_name(name: str, what: str) -> str:
 
 
 def check_folders(store: Path) -> None:
-    """Raise StoreError if a folder of a store, down to those of segments, is a link or no folder.
+    """Raise StoreError if a folder of a store, down to those of segments, is a link or not a folder.
 
-    A link could lead a reader to files that are none of the store's, and a writer to clear or fill another folder.
+    With a link, a reader could read files that are not the store's, and a writer could clear or fill another folder.
     """
     attention = store / ATTENTION
     check_folder(attention)
@@ -80,7 +80,7 @@ _SEAL = re.compile(rb',\s*"sha256"\s*:\s*"([0-9a-f]{64})"\s*}\s*$')
 
 
 def read_document(path: Path, what: str, check: Callable[[dict[str, Any]], None] = lambda _: None) -> dict[str, Any]:
-    """Content of a document that :func:`write_document` wrote.
+    """Read the content of a document that :func:`write_document` wrote.
 
     Raises
     ------
@@ -99,20 +99,20 @@ def read_document(path: Path, what: str, check: Callable[[dict[str, Any]], None]
 
 
 def write_document(path: Path, content: Mapping[str, Any]) -> None:
-    """Replace a document; it carries its version, and the digest of everything in it but that digest."""
+    """Replace a document; it contains its version, and the digest of everything in it except that digest."""
     content = {"version": VERSION, **content}
     replace_json(path, {**content, "sha256": sha256_bytes(json_bytes(content))})
 
 
 @dataclass(frozen=True)
 class StoreDocument:
-    """``store.json``: which catalog is current. Replaced last, so that it never names an unfinished one.
+    """``store.json``: names the current catalog. It is replaced last, so it never names an unfinished one.
 
     Attributes
     ----------
-    catalog : file name of the current catalog, None before the first
+    catalog : file name of the current catalog; None before the first
     catalog_sha256 : digest of that file
-    proteins, residues : what it holds
+    proteins, residues : numbers of them in the catalog
     """
 
     catalog: str | None = None
@@ -155,52 +155,52 @@ class StoreDocument:
 
 
 def _is_count(value: object, least: int = 0) -> TypeGuard[int]:
-    """Is it an integer, and not true or false, that a column of integers holds?"""
+    """Whether a value is an integer, not a boolean, that fits a column of integers."""
     return type(value) is int and least <= value < 1 << 63
 
 
 def check_keep(keep: tuple[str, ...]) -> None:
-    """Raise ValueError unless it is some of ``KEEP``, in its order, and with attention in it."""
+    """Raise ValueError unless the value lists tiers of ``KEEP``, in its order, with at least one of attention."""
     if keep != tuple(what for what in KEEP if what in keep) or not set(keep) & {"codes", "arcs", "marginals"}:
         raise ValueError(f"keep is {', '.join(map(str, keep)) or 'nothing'}")
 
 
 def lacking(model: str, kept: tuple[str, ...], what: str) -> str:
-    """That a model did not keep something, in words, for messages."""
+    """Say that a model did not keep a tier, for messages."""
     return f"model {model} was ingested without {what} (it keeps {', '.join(kept)})"
 
 
 def ingest_with(kept: tuple[str, ...], what: str) -> str:
-    """What to do about it, in words: a model's place in a store holds what it was first told to keep."""
+    """Say what to do about it: a model in a store keeps the tiers with which it was first ingested."""
     keep = [one for one in KEEP if one in (*kept, what)]
     return f"ingest again with `attnstore.ingest.ingest(store.path, model=MODEL, name=NAME, keep={keep!r})`"
 
 
 @dataclass(frozen=True)
 class ModelDocument:
-    """``model.json``: what was run and how its attention is stored; never changes once written.
+    """``model.json``: the model and how its attention is stored; never changes once written.
 
     Attributes
     ----------
-    name : the model's name in the store
+    name : name of the model in the store
     source : hub id or path it was loaded from
     weights_sha256 : digest of every parameter's name, shape and bytes
-    architecture : class name
+    architecture : name of its class
     layers, heads : numbers of them
-    causal : whether a residue attends to none after it
-    tokenizer : class name, the tokens before and after the residues, whether letters stand apart
-    precision : of the matrix products; the softmax is float32 always
+    causal : whether residues attend only to themselves and earlier residues
+    tokenizer : class name, the tokens before and after the residues, whether letters are separated by spaces
+    precision : of the matrix products; the softmax is always float32
     randomize : 'weights' or 'sequence': what is random in a null model; None in any other
-    seed : of what is random; None where nothing is
+    seed : seed of the random part; None where nothing is random
     max_residues : longer proteins are truncated to it or skipped
     long : 'truncate' or 'skip'
-    keep : what segments hold of ``KEEP``, in its order
-    batch_pairs, segment_entries : what the plan was made with: budget of a batch in residues², entries of a segment
+    keep : tiers of ``KEEP`` in the segments, in its order
+    batch_pairs, segment_entries : settings of the plan: budget of a batch in residues², entries of a segment
     arc_floor : weights at or above it are kept as arcs
     chunk_pairs : pairs of one head in a chunk of codes
     codebook : edges as float32 bit patterns
     check : largest difference between captured attention and the model's own, on a probe
-    versions : packages that wrote it
+    versions : versions of the packages that wrote it
     """
 
     name: str
@@ -225,7 +225,7 @@ class ModelDocument:
     check: float
     versions: Mapping[str, str] = field(default_factory=dict)
 
-    #: Fields that may differ between two runs that go into one model of a store.
+    #: Fields that may differ between two runs that write to the same model of a store.
     FREE = ("source", "check", "versions")
 
     @classmethod
@@ -252,7 +252,7 @@ class ModelDocument:
         write_document(directory / MODEL_FILE, asdict(self))
 
     def _check(self) -> None:
-        """Raise ValueError unless every member is of its type and within the limits of the format."""
+        """Raise ValueError unless every member has its type and is within the limits of the format."""
         for each in fields(self):
             value = getattr(self, each.name)
             if not _MEMBERS[each.name](value):
@@ -272,7 +272,7 @@ class ModelDocument:
         return self.seed if self.randomize == "weights" else None
 
     def difference(self, other: "ModelDocument") -> str | None:
-        """The first setting in which two runs differ, in words; None if they can share a model's place."""
+        """The first setting in which two runs differ, in words; None if they can write to the same model."""
         mine, theirs = asdict(self), asdict(other)
         for key in mine:
             if key not in self.FREE and mine[key] != theirs[key]:
@@ -288,10 +288,10 @@ def _is_number(value: object) -> bool:
     return type(value) in (int, float) and math.isfinite(value)  # type: ignore[arg-type]
 
 
-#: What Blosc takes at once, in bytes; the limits of the format come of it.
+#: Most bytes that Blosc compresses at once, from which the limits of the format follow.
 _LARGEST_ARRAY = 2**29 - 5
 
-#: Whether the value of each member of ``model.json`` is possible.
+#: For each member of ``model.json``, whether a value is possible.
 _MEMBERS: Mapping[str, Callable[[Any], bool]] = {
     **dict.fromkeys(("name", "source", "weights_sha256", "architecture"), _is_text),
     "layers": lambda value: _is_count(value, 1) and value <= 1 << 16,
@@ -324,9 +324,9 @@ class SegmentEntry:
     Attributes
     ----------
     id : directory name, unique to the attempt that wrote it
-    number : which segment of the plan it is
-    sha256 : digest of its ``segment.json``, which holds those of its files
-    proteins, residues, pairs, arcs : counts; of arcs 0 where they are not kept
+    number : number of the segment in the plan
+    sha256 : digest of its ``segment.json``, which contains those of its files
+    proteins, residues, pairs, arcs : counts; arcs is 0 if they are not kept
     bytes : size of all its files
     """
 
@@ -351,7 +351,7 @@ class SegmentEntry:
 
 @dataclass(frozen=True)
 class Skipped:
-    """A protein that a model did not take, and why."""
+    """A protein that was skipped for a model, and the reason."""
 
     protein: str
     reason: str
@@ -364,7 +364,7 @@ class Skipped:
 
 @dataclass(frozen=True)
 class Manifest:
-    """``manifest.json``: the committed segments, and the proteins skipped. What it does not list is not there."""
+    """``manifest.json``: the committed segments, and the proteins skipped. Other segments are ignored."""
 
     segments: tuple[SegmentEntry, ...] = ()
     skipped: tuple[Skipped, ...] = ()
@@ -378,7 +378,7 @@ class Manifest:
         """Read and check; raises StoreError. A model without manifest and segments has nothing committed."""
         path = directory / MANIFEST_FILE
         segments = directory / SEGMENTS
-        # It is written before the first segment: where it is lost, the segments are no garbage.
+        # The manifest is written before the first segment: if it is lost, the segments are not garbage.
         if not path.exists() and not (segments.is_dir() and any(segments.iterdir())):
             return cls()
         content = read_document(path, f"the manifest of model {directory.name}")

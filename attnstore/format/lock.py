@@ -1,8 +1,8 @@
 """One writer at a time: of a store's catalog, and of a model's attention.
 
-The system's own lock (flock) dies with its process, so it is never stale, and no process that is given the same number
-later is mistaken for its holder. What a model's lock file says names the holder to people, and stands in for the lock
-where several hosts share a file system or it has no locks.
+The system's own lock (flock) ends with its process, so it is never stale, and no process that is given the same number
+later is mistaken for its holder. The content of a model's lock file names the holder for people, and replaces the lock
+if several hosts share a file system or it has no locks.
 """
 
 import contextlib
@@ -24,7 +24,7 @@ LOCK_FILE = "lock"
 
 @dataclass(frozen=True)
 class Holder:
-    """Who writes: host name, process id, and when it began, as ISO 8601 in UTC."""
+    """The writing process: host name, process id, and its start as ISO 8601 in UTC."""
 
     host: str
     pid: int
@@ -38,18 +38,18 @@ class Holder:
 def held(directory: Path, what: str, *, force: bool = False) -> Iterator[None]:
     """Hold a model's directory for one writer.
 
-    A lock that a dead process of this host left is taken over.
+    A lock left by a dead process of this host is taken over.
 
     Parameters
     ----------
     directory : of the model
-    what : is being written, as in 'model esm2'
-    force : take over also what a process of another host holds, or one of this host where the file system has no locks
+    what : what is written, as in 'model esm2'
+    force : also take over the lock of a process of another host, or of this host where the file system has no locks
 
     Raises
     ------
     StoreError
-        If another process holds it; the sentence names its host, number and start.
+        If another process holds the lock; the message names its host, number and start.
     """
     with open(directory / LOCK_FILE, "a+b", buffering=0, opener=_own) as file:
         locked = _flock(file, directory, wait=False)
@@ -65,15 +65,15 @@ def held(directory: Path, what: str, *, force: bool = False) -> Iterator[None]:
         try:
             yield
         finally:
-            # Emptied, not removed: another process may have opened it and wait to lock that very file.
+            # Emptied, not removed: another process may have opened the file and wait to lock it.
             with contextlib.suppress(OSError):
                 file.truncate(0)
 
 
 @contextlib.contextmanager
 def waiting(store: Path) -> Iterator[None]:
-    """Wait until no other process adds to the catalog: the later of two would drop what the earlier added."""
-    if os.name != "posix":  # where a directory cannot be opened
+    """Wait until no other process adds to the catalog: the later writer would drop what the earlier one added."""
+    if os.name != "posix":  # a directory cannot be opened there
         yield
         return
     descriptor = os.open(store, os.O_RDONLY)
@@ -85,7 +85,7 @@ def waiting(store: Path) -> Iterator[None]:
 
 
 def _flock(file: BinaryIO | int, place: Path, *, wait: bool) -> bool | None:
-    """Lock an open file until it is closed: whether that was possible, None where the system or the place cannot."""
+    """Lock an open file until it is closed: whether this succeeded, None if the file system has no locks."""
     if os.name != "posix":
         return None
     import fcntl
@@ -104,33 +104,33 @@ def _flock(file: BinaryIO | int, place: Path, *, wait: bool) -> bool | None:
 
 
 def _own(path: str, flags: int) -> int:
-    """Open a lock file, but not what a link in a stranger's store leads to: the file is emptied in the end."""
+    """Open a lock file without following a link, which a foreign store may contain: the file is emptied later."""
     with contextlib.suppress(FileNotFoundError):
         check_regular(Path(path), "the lock")
     return os.open(path, flags, 0o666)
 
 
 def _may_live(holder: Holder, *, locked: bool) -> bool:
-    """Could the holder that a lock file names still run, given whether the file could be locked?"""
+    """Whether the holder that a lock file names may still run, given whether the file could be locked."""
     if holder.host != socket.gethostname():
         return True
     return not locked and _is_running(holder.pid)
 
 
 def _is_running(pid: int) -> bool:
-    if os.name != "posix":  # os.kill would end it
+    if os.name != "posix":  # there os.kill would end the process
         return True
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    except PermissionError:  # another user's
+    except PermissionError:  # a process of another user
         return True
     return True
 
 
 def _read(file: BinaryIO) -> Holder | None:
-    """The holder that a lock file names; None if it is empty or names none, as one that was cut off."""
+    """The holder that a lock file names; None if it is empty or names none, for example if it was truncated."""
     file.seek(0)
     try:
         content = json.loads(file.read(4096))

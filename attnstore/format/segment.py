@@ -1,4 +1,4 @@
-"""Reading a segment: the attention of some proteins under one model, immutable once its manifest lists it.
+"""Reading a segment: the attention of some proteins under one model, immutable once the manifest lists it.
 
 Opening it checks that every file is there with its recorded size and that the small ones have their digest; row groups,
 chunks and pages are checked when they are read, once.
@@ -34,10 +34,10 @@ from .zarr_reader import ShardedArray
 Index = int | slice
 ALL = slice(None)
 
-#: Files up to this size are digested when a segment is opened, larger ones by `attnstore verify` alone.
+#: Digests of files up to this size are checked when a segment is opened; larger ones only by `attnstore verify`.
 SMALL_FILE = 1 << 16
 
-#: A file without which a segment does not hold what it is of.
+#: For each tier, a file without which a segment does not contain it.
 _MARKS = {
     "codes": "codes.zarr/codes/zarr.json",
     "arcs": "arcs.parquet",
@@ -53,8 +53,8 @@ class Segment:
     Attributes
     ----------
     directory : Path
-    entry : what the manifest says of it
-    kept : what it holds of ``layout.KEEP``
+    entry : its entry in the manifest
+    kept : tiers of ``layout.KEEP`` that it contains
     arc_parts : the row groups of arcs.parquet, and its footer
     """
 
@@ -83,7 +83,7 @@ class Segment:
 
     @cached_property
     def document(self) -> ModelDocument:
-        """What the model is that it is of."""
+        """The document of the segment's model."""
         return ModelDocument.read(self.directory.parent.parent)
 
     def check_counts(self) -> None:
@@ -96,13 +96,13 @@ class Segment:
     def chunks(
         self, layer: Index = ALL, head: Index = ALL, begin: int = 0, end: int | None = None
     ) -> Iterator[tuple[int, int, int, Array]]:
-        """The same codes as of :meth:`codes`, as they lie on disk: nothing but a chunk is in memory at a time.
+        """Yield the codes of :meth:`codes` as they are on disk: only one chunk is in memory at a time.
 
         Yields
         ------
         layer, head, begin, codes
-            By layer, head and pair; uint8 of the pairs of one head from `begin` on, read-only. Where one array ends
-            and the next begins has nothing to do with proteins.
+            By layer, head and pair; uint8 of the pairs of one head from `begin` on, read-only. The boundaries of the
+            arrays are not boundaries of proteins.
 
         Raises
         ------
@@ -184,16 +184,16 @@ class Segment:
         return ArcChecks(self.entry.id, self.arcs_path, len(self.arc_parts), self.document, self.proteins)
 
     def check_arcs(self, *, values: bool = False) -> None:
-        """Check all of arcs.parquet, for a reader that does not do so itself.
+        """Check all of arcs.parquet, for a reader that does not check it itself.
 
         Parameters
         ----------
-        values : look at each value, too, and not only at what the footer says of the least and the largest
+        values : check each value, too, not only the minima and maxima in the footer
 
         Raises
         ------
         StoreError
-            If it does not have its digests, or an arc is of something that is not there.
+            If a digest is wrong, or an arc refers to something that does not exist.
         """
         path = self.arcs_path
         if not path.exists():
@@ -215,26 +215,26 @@ class Segment:
     def arc_groups(
         self, threshold: float, columns: Sequence[str] = ARC_SCHEMA.names, heads: Array | None = None
     ) -> Iterator[pa.Table]:
-        """Arcs with weight ≥ threshold, at most a row group at a time; what cannot hold any is not read.
+        """Yield arcs with weight ≥ threshold, at most one row group at a time; groups without such arcs are not read.
 
-        Weights, by far the largest column, are read only where asked for or needed: not for the counts at a threshold
-        of 0.3, 0.1 or the arc floor, at which row groups are cut.
+        Weights, by far the largest column, are read only if asked for or needed: not for counts at a threshold of 0.3,
+        0.1 or the arc floor, which are the boundaries of row groups.
 
         Parameters
         ----------
         threshold : compared as float32
-        columns : those wanted of ``ARC_SCHEMA``
-        heads : bool [layers, heads], True for those wanted; None for all
+        columns : columns of ``ARC_SCHEMA`` to read
+        heads : bool [layers, heads], True for those to read; None for all
 
         Yields
         ------
         pyarrow.Table
-            The columns wanted, each in one piece; rows by band of weight, layer, head, protein, source and target.
+            The columns read, each in one chunk; rows by band of weight, layer, head, protein, source and target.
 
         Raises
         ------
         StoreError
-            If a row group does not have its digest, or an arc of it is of something that is not there; or arcs were
+            If a row group has a wrong digest, or an arc of it refers to something that does not exist; or arcs were
             not kept.
         """
         theta = np.float32(threshold)
@@ -269,19 +269,19 @@ class Segment:
 
 @lru_cache(maxsize=16)
 def _read_bins(segment: Segment, name: str) -> Array:
-    """Few are kept, for a query asks head by head: those of all segments grow with the data."""
+    """Only a few are cached, because a query reads head by head and their total grows with the data."""
     return segment._read("codes", f"codes.zarr/{name}")
 
 
 def _selection(layer: Index, head: Index, begin: int, end: int | None) -> tuple[slice, slice, slice]:
-    """Slices throughout: a layer or head alone is one of length 1."""
+    """Turn a single layer or head into a slice of length 1, so that all selections are slices."""
     layer, head = (index if isinstance(index, slice) else slice(index, index + 1) for index in (layer, head))
     return layer, head, slice(begin, end)
 
 
 @lru_cache(maxsize=1024)
 def open_segment(model_directory: Path, entry: SegmentEntry) -> Segment:
-    """Open a committed segment, having checked that its files are all there as recorded.
+    """Open a committed segment and check that its files are as recorded.
 
     Raises
     ------
@@ -314,7 +314,7 @@ def open_segment(model_directory: Path, entry: SegmentEntry) -> Segment:
             if digest != file.sha256:
                 raise StoreError(f"segment {entry.id} is damaged: {path} does not have the digest it was written with.")
         elif file.parts:
-            # The footer says where everything else is; row groups of arcs are checked when they are read.
+            # The footer contains the positions of everything else; row groups of arcs are checked when they are read.
             for part in file.parts if file.path == "proteins.parquet" else file.parts[-1:]:
                 check_part(path, part)
     kept = tuple(what for what in KEEP if _MARKS[what] in parts)

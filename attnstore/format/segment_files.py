@@ -1,4 +1,4 @@
-"""The files of a segment: as its sealed list records them, whole or in parts that are digested one by one."""
+"""The files of a segment, as its sealed list records them: digests of whole files, and of parts of Parquet files."""
 
 import re
 from functools import lru_cache
@@ -15,7 +15,7 @@ from .documents import SEGMENT_FILE, SegmentEntry, check_version
 
 
 class Part(NamedTuple):
-    """A stretch of a file: offset, size and SHA-256."""
+    """A part of a file: offset, size and SHA-256."""
 
     offset: int
     size: int
@@ -23,7 +23,7 @@ class Part(NamedTuple):
 
 
 class RecordedFile(NamedTuple):
-    """A file of a segment: relative path, size, SHA-256; of Parquet its row groups and footer."""
+    """A file of a segment: relative path, size, SHA-256; for Parquet its row groups and footer."""
 
     path: str
     size: int
@@ -31,17 +31,17 @@ class RecordedFile(NamedTuple):
     parts: tuple[Part, ...]
 
 
-#: A path within a segment: parts that neither begin a path nor leave a folder.
+#: A path within a segment: no part may start at the root or leave the folder.
 _PATH = re.compile(r"[^/\\:\ud800-\udfff]+(/[^/\\:\ud800-\udfff]+)*")
 
 
 def recorded_files(directory: Path, entry: SegmentEntry) -> list[RecordedFile]:
-    """Every file of a segment, as its own sealed list says.
+    """Read the list of a segment's files, ``segment.json``.
 
     Raises
     ------
     StoreError
-        If the list is missing or not the one the manifest vouches for.
+        If the list is missing or does not have the digest in the manifest.
     """
     path, what = directory / SEGMENT_FILE, f"segment {entry.id}"
     document = durable.read_bytes(path, what)
@@ -64,7 +64,7 @@ def recorded_files(directory: Path, entry: SegmentEntry) -> list[RecordedFile]:
 
 
 def bytes_at(path: Path, offset: int, size: int) -> bytes:
-    """A stretch of a file."""
+    """Read a part of a file."""
     with open(path, "rb") as file:
         file.seek(offset)
         return file.read(size)
@@ -72,7 +72,7 @@ def bytes_at(path: Path, offset: int, size: int) -> bytes:
 
 @lru_cache(maxsize=1 << 16)
 def check_part(path: Path, part: Part) -> None:
-    """Raise StoreError unless a part of a file has its digest; what has passed once is not read again."""
+    """Raise StoreError unless a part of a file has its digest; a part that has passed is not read again."""
     try:
         content = bytes_at(path, part.offset, part.size)
     except (OSError, MemoryError) as error:
@@ -82,7 +82,7 @@ def check_part(path: Path, part: Part) -> None:
 
 
 def open_parquet(path: Path, schema: pa.Schema) -> pq.ParquetFile:
-    """Open a Parquet file whose columns are those of a schema; others may follow."""
+    """Open a Parquet file that must start with the columns of a schema."""
     try:
         file = pq.ParquetFile(path, page_checksum_verification=True)
     except (OSError, MemoryError, pa.ArrowException) as error:
@@ -95,7 +95,7 @@ def open_parquet(path: Path, schema: pa.Schema) -> pq.ParquetFile:
 
 
 def read_parquet(path: Path, schema: pa.Schema) -> pa.Table:
-    """The columns of a schema; raises StoreError where one lacks values."""
+    """The columns of a schema; raises StoreError if one has NULLs."""
     with open_parquet(path, schema) as file:
         try:
             table = file.read(schema.names, use_threads=False)

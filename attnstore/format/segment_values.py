@@ -1,6 +1,6 @@
-"""What a segment may hold: the columns of its tables, the limits of its values, and whether what is read keeps them.
+"""The valid content of a segment: the columns of its tables, the limits of its values, and checks of both.
 
-Whatever reads a segment uses its numbers as indices, so each is looked at here first.
+Readers of a segment use its numbers as indices, so each is checked here first.
 """
 
 from dataclasses import dataclass
@@ -30,12 +30,12 @@ ARC_SCHEMA = pa.schema(
         pa.field("weight", pa.float32(), nullable=False),
     ]
 )
-#: Weights are cut into bands at these; a row group holds arcs of one.
+#: Boundaries of the bands of weights; a row group contains arcs of one band.
 ARC_BANDS = (0.3, 0.1)
 
 _BANDS = np.array(ARC_BANDS, np.float32)
 
-#: Rows of a row group, at most.
+#: Most rows of a row group.
 ARC_ROWS = 1 << 17
 
 #: Of proteins.parquet.
@@ -53,13 +53,13 @@ PROTEIN_SCHEMA = pa.schema(
 #: Sums of weights kept for every residue.
 MARGINALS = ("received", "emitted", "special")
 
-#: Residues of a protein that a segment can hold: it has at most 2³² − 2 pairs.
+#: Most residues of a protein in a segment, which has at most 2³² − 2 pairs.
 _LONGEST = (1 << 16) - 1
 
-#: Largest finite number of a float16.
+#: Largest finite float16.
 _HALF = 65504.0
 
-#: What can be wrong with an arc.
+#: Possible faults of an arc.
 _UNKNOWN = "a value of an arc is missing"
 _NO_WEIGHT = "the weight of an arc is below the floor, or above one"
 _NO_PROTEIN = "an arc is of a layer, a head or a protein that is not there"
@@ -85,12 +85,12 @@ class LocalProteins:
 
     @cached_property
     def pair_offset(self) -> Array:
-        """Where each protein's pairs begin, and where the last one's end; int64 [proteins + 1]."""
+        """Offset of each protein's pairs, and the end of the last; int64 [proteins + 1]."""
         return np.concatenate([[0], np.cumsum(self.stored.astype(np.int64) ** 2)])
 
     @cached_property
     def residue_offset(self) -> Array:
-        """The same for residues."""
+        """The same offsets of residues."""
         return np.concatenate([[0], np.cumsum(self.stored.astype(np.int64))])
 
 
@@ -99,8 +99,8 @@ def check_proteins(proteins: LocalProteins, table: pa.Table, what: str, path: Pa
 
     Parameters
     ----------
-    proteins : as read from it
-    table : of ``PROTEIN_SCHEMA``
+    proteins : read from it
+    table : table of ``PROTEIN_SCHEMA``
     what, path : the segment and the file, for the message
     """
     length, stored = proteins.length, proteins.stored
@@ -115,7 +115,7 @@ def check_proteins(proteins: LocalProteins, table: pa.Table, what: str, path: Pa
 
 
 def array_values(name: str, document: ModelDocument, proteins: LocalProteins) -> Values:
-    """What an array of a segment has to be: its type, its shape, and between what its values lie."""
+    """What an array of a segment must be: its type, its shape, and the range of its values."""
     layers, heads = document.layers, document.heads
     residues, pairs = int(proteins.residue_offset[-1]), int(proteins.pair_offset[-1])
     codes = document.edges.size
@@ -132,7 +132,7 @@ def array_values(name: str, document: ModelDocument, proteins: LocalProteins) ->
 
 
 class WrongArcsError(StoreError):
-    """Arcs that cannot be those of their segment.
+    """Arcs that do not belong to their segment.
 
     Attributes
     ----------
@@ -150,7 +150,7 @@ class WrongArcsError(StoreError):
 
 @dataclass(frozen=True, eq=False)
 class ArcChecks:
-    """Whether the arcs of a segment are of what is there.
+    """Checks whether the arcs of a segment refer to existing layers, heads, proteins and residues.
 
     Attributes
     ----------
@@ -167,12 +167,13 @@ class ArcChecks:
     proteins: LocalProteins
 
     def weights(self, file: pq.ParquetFile, group: int) -> tuple[Any, Any]:
-        """Least and largest weight of a row group, as recorded or else as they may be.
+        """Smallest and largest weight of a row group, as recorded, or else the limits.
 
         Raises
         ------
         WrongArcsError
-            If the row group has too many rows, or by its statistics weights of two bands or none that are arcs.
+            If the row group has too many rows, or its statistics show weights of two bands, or weights that are not
+            arcs.
         """
         metadata = file.metadata.row_group(group)
         statistics = metadata.column(ARC_SCHEMA.get_field_index("weight")).statistics
@@ -190,7 +191,7 @@ class ArcChecks:
         return least, most
 
     def check_statistics(self, file: pq.ParquetFile, group: int) -> None:
-        """Raise WrongArcsError if by its statistics a row group has NULLs, or arcs of something that is not there."""
+        """Raise WrongArcsError if the statistics of a row group show NULLs, or values that do not exist."""
         self.weights(file, group)
         longest = int(self.proteins.stored.max())
         limits = self._limits | {"source": longest, "target": longest}
@@ -204,7 +205,7 @@ class ArcChecks:
                 raise self._wrong(group, _NO_PROTEIN if name in self._limits else _NO_RESIDUE)
 
     def check_values(self, group: int, table: pa.Table, least: Any, most: Any) -> None:
-        """Raise WrongArcsError unless the arcs of a row group are of what is there, and in order."""
+        """Raise WrongArcsError unless the arcs of a row group refer to what exists, and are in order."""
         read = (group, *table.column_names)
         if read in self._passed:
             return
@@ -227,7 +228,7 @@ class ArcChecks:
         self._passed.add(read)
 
     def _problem(self, values: dict[str, Array], least: Any, most: Any) -> str | None:
-        """What is wrong with the columns of some arcs, but for their order."""
+        """What is wrong with the columns of some arcs, apart from their order."""
         weight = values.get("weight", np.empty(0, np.float32))
         if not ((weight >= np.float32(self.document.arc_floor)) & (weight <= TOP)).all():
             return _NO_WEIGHT
@@ -248,7 +249,7 @@ class ArcChecks:
 
     @cached_property
     def _passed(self) -> set[tuple[int | str, ...]]:
-        """Row groups whose values were looked at: number, and columns. What has passed once cannot change."""
+        """Row groups whose values were checked: number, and columns. They cannot change after that."""
         return set()
 
     def _wrong(self, group: int, problem: str) -> WrongArcsError:
@@ -256,7 +257,7 @@ class ArcChecks:
 
 
 def recorded_range(file: pq.ParquetFile, group: int, column: str) -> tuple[Any, Any]:
-    """Least and largest value in a row group: as recorded, or else any."""
+    """Smallest and largest value in a row group, as recorded; else no limits."""
     statistics = file.metadata.row_group(group).column(ARC_SCHEMA.get_field_index(column)).statistics
     if statistics is None or not statistics.has_min_max:
         return (-np.inf, np.inf) if column == "weight" else (0, 1 << 16)

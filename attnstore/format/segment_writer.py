@@ -1,6 +1,6 @@
 """Writing a segment, under its final and unique name; the manifest makes it visible.
 
-The same contents make the same bytes in every file, whatever the threads.
+The same contents give the same bytes in every file, for any number of threads.
 """
 
 import secrets
@@ -22,13 +22,13 @@ from .documents import KEEP, SEGMENT_FILE, SEGMENTS, VERSION, SegmentEntry
 from .segment_values import ARC_BANDS, ARC_ROWS, ARC_SCHEMA, MARGINALS, Array, LocalProteins
 from .zarr_writer import write_array, write_group
 
-#: Of a chunk of hidden representations, at least, unless the segment is smaller.
+#: Smallest size of a chunk of hidden representations, unless the segment is smaller.
 _HIDDEN_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, eq=False)
 class SegmentContents:
-    """Everything a segment holds, ready to be written; None for what is not kept.
+    """The contents of a segment, ready to be written; None for tiers that are not kept.
 
     Attributes
     ----------
@@ -43,7 +43,7 @@ class SegmentContents:
     arcs : layer, head, protein (local index), source, target, weight
         Any order.
     hidden : float16 [layers + 1, residues, features]
-        What each layer hands on, the embeddings first.
+        Output of each layer; the embeddings come first.
     """
 
     proteins: LocalProteins
@@ -60,7 +60,7 @@ class SegmentContents:
 
     @property
     def kept(self) -> tuple[str, ...]:
-        """Which of ``layout.KEEP`` there is; raises ValueError where an array lacks those that belong to it."""
+        """The tiers of ``layout.KEEP`` that are present; raises ValueError if a tier lacks one of its arrays."""
         parts = {
             "codes": (self.codes, self.bin_mean, self.bin_count),
             "arcs": (self.arcs,),
@@ -80,15 +80,15 @@ def write_segment(
 
     Parameters
     ----------
-    model_directory, number : where, and which of the plan it is
+    model_directory, number : directory of the model, and number of the segment in the plan
     contents : SegmentContents
     chunk_pairs : pairs of one head in a chunk of codes
-    threads : on which chunks are compressed
+    threads : number of threads that compress chunks
 
     Raises
     ------
     StoreError
-        If the disk is full or fails. What was written is then garbage that the next run clears.
+        If the disk is full or fails. The files written so far are garbage that the next run clears.
     """
     identity = f"{number:06d}-{secrets.token_hex(4)}"
     directory = model_directory / SEGMENTS / identity
@@ -111,7 +111,7 @@ def write_segment(
         raise StoreError(f"segment {identity} could not be written: {first_line(error)}.") from error
 
 
-#: What ``segment.json`` has to say of files, by path.
+#: Entries of ``segment.json``, by path.
 Files = dict[Path, dict[str, Any]]
 
 
@@ -208,7 +208,7 @@ def _write_arcs(path: Path, contents: SegmentContents) -> Files:
     assert arcs is not None
     proteins, layers, heads = contents.proteins, contents.layers, contents.heads
     entries = layers * heads * int(proteins.pair_offset[-1])
-    # Sorting by six keys took a sixth of an ingest; they fit into one.
+    # Sorting by six keys took a sixth of an ingest, so they are combined into one.
     keys = np.empty(arcs["weight"].size, np.int64)
     columns = [arcs[name] for name in ARC_SCHEMA.names]
     order_keys(*columns, proteins.stored, proteins.pair_offset, layers, heads, np.array(ARC_BANDS, np.float32), keys)
@@ -219,7 +219,7 @@ def _write_arcs(path: Path, contents: SegmentContents) -> Files:
     with pq.ParquetWriter(
         buffer,
         ARC_SCHEMA,
-        # Of what every query reads: 4.3 ns a row against 7.5 with zstd, and the file is 1.5 % larger.
+        # Every query reads these columns: 4.3 ns per row against 7.5 with zstd, and the file is 1.5 % larger.
         compression={name: "zstd" if name == "weight" else "lz4" for name in ARC_SCHEMA.names},
         use_dictionary=["layer", "head", "protein"],
         column_encoding={
@@ -236,11 +236,11 @@ def _write_arcs(path: Path, contents: SegmentContents) -> Files:
 
 
 def _order(keys: Array, limit: int) -> Array:
-    """What ``np.argsort`` returns of keys below `limit`, no two of which are equal."""
+    """Return ``np.argsort`` of keys below `limit`, which are all different."""
     shift = keys.size.bit_length()
     if limit << shift >= 1 << 63:
         return np.argsort(keys)
-    # NumPy sorts integers three times as fast as it sorts indices by them.
+    # NumPy sorts integers three times as fast as it sorts indices by integers.
     packed = keys << shift
     packed |= np.arange(keys.size)
     packed.sort()
@@ -249,9 +249,9 @@ def _order(keys: Array, limit: int) -> Array:
 
 
 def write_parquet(path: Path, content: pa.Buffer) -> Files:
-    """Write a Parquet file: what ``segment.json`` says of it, with its row groups and its footer.
+    """Write a Parquet file and return its entry of ``segment.json``, with its row groups and its footer.
 
-    Parquet's own checksums leave out page headers and the footer, where a flipped bit moves values silently.
+    Parquet's own checksums leave out page headers and the footer, where a flipped bit changes values silently.
     """
     data = memoryview(content)
     with pq.ParquetFile(pa.BufferReader(content)) as file:
@@ -269,7 +269,7 @@ def write_parquet(path: Path, content: pa.Buffer) -> Files:
 
 
 def seal(directory: Path, number: int, proteins: LocalProteins, arcs: int, files: Files) -> SegmentEntry:
-    """List a segment's files, flush everything, and say what the manifest has to say of it."""
+    """List a segment's files, flush everything, and return its entry for the manifest."""
     listed = {path.relative_to(directory).as_posix(): files[path] for path in sorted(files)}
     document = durable.json_bytes({"version": VERSION, "files": listed})
     written = durable.write_digested(directory / SEGMENT_FILE, [document])

@@ -1,8 +1,8 @@
 """Reading a store's Zarr arrays, chunk by chunk, straight from their shards.
 
-A query passes over the codes once and keeps none. A Zarr library hands out whole selections, which have left the cache
-before a kernel gets to them, and some pass over checksums where they decode a part of a shard. Here a chunk is read,
-checked, decoded without the GIL, and handed on. ``docs/format.md`` specifies the bytes.
+A query reads each code once and keeps none. A Zarr library returns whole selections, which have left the cache before a
+kernel reads them, and some libraries skip checksums when they decode a part of a shard. Here a chunk is read, checked,
+decoded without the GIL, and passed on. ``docs/format.md`` specifies the bytes.
 """
 
 import contextlib
@@ -22,19 +22,19 @@ import numpy.typing as npt
 
 from ..runtime.faults import damage
 
-#: Of a shard's index: offset and size of a chunk.
+#: Entry of a shard's index: offset and size of a chunk.
 INDEX_ENTRY = struct.Struct("<QQ")
 _MISSING = 2**64 - 1
 _CHECKSUM = 4
 _BLOSC_HEADER, _ZSTD_HEADER = 16, 9
 
-#: Bytes of a decoded chunk, at most: what Blosc takes at once.
+#: Most bytes of a decoded chunk: the limit of Blosc.
 _LARGEST_CHUNK = 1 << 31
 
 
 @dataclass(frozen=True)
 class Values:
-    """What an array has to hold, whatever its own description says.
+    """What an array must contain, whatever its own description says.
 
     Attributes
     ----------
@@ -60,7 +60,7 @@ class ShardedArray:
     shard, chunk : shapes of a shard, and of a chunk in it
     dtype : unsigned, or floating
     compressor : 'zstd' or 'blosc'
-    bounds : least and largest that its values may be; None where any are possible
+    bounds : smallest and largest possible value; None if any are possible
     """
 
     directory: Path
@@ -73,17 +73,17 @@ class ShardedArray:
 
     @classmethod
     def open(cls, directory: Path, wanted: Values | None = None) -> "ShardedArray":
-        """Read its description.
+        """Read the description of an array.
 
         Parameters
         ----------
         directory : where its ``zarr.json`` is
-        wanted : what the array has to hold
+        wanted : what the array must contain
 
         Raises
         ------
         StoreError
-            If it is not one of a store's arrays, or another one than wanted.
+            If it is not one of a store's arrays, or not the one wanted.
         """
         path = directory / "zarr.json"
         try:
@@ -111,7 +111,7 @@ class ShardedArray:
             raise damage(path, error) from error
 
     def _check(self, dtype: str, wanted: Values | None) -> None:
-        """Raise ValueError unless the sizes fit each other: buffers are made by them before anything is decoded."""
+        """Raise ValueError unless the sizes fit each other: they determine buffers before anything is decoded."""
         for size, shard, chunk in zip(self.shape, self.shard, self.chunk, strict=True):
             if any(type(number) is not int or number < 1 for number in (size, shard, chunk)):
                 raise ValueError("a size is not a number of at least 1")
@@ -120,7 +120,7 @@ class ShardedArray:
         if self.dtype.kind not in "uf" or math.prod(self.chunk) * self.dtype.itemsize > _LARGEST_CHUNK:
             raise ValueError("a chunk of it is too large, or not of numbers")
         if wanted is not None:
-            # A dimension that is free is that of a chunk, so that no array is larger than its chunks are many.
+            # A free dimension is that of a chunk, so no array is larger than the number of its chunks.
             same = len(wanted.shape) == len(self.shape) and all(
                 size == (chunk if own is None else own)
                 for own, size, chunk in zip(wanted.shape, self.shape, self.chunk, strict=True)
@@ -130,7 +130,7 @@ class ShardedArray:
                 raise ValueError(f"it is {dtype} {list(self.shape)} and has to be {wanted.dtype} [{listed}]")
 
     def parts(self, selection: tuple[slice, ...]) -> Iterator[tuple[tuple[int, ...], npt.NDArray[Any]]]:
-        """What a selection takes of each chunk that it touches, in the order of the array.
+        """Yield the part of a selection in each chunk that it touches, in the order of the array.
 
         Parameters
         ----------
@@ -139,12 +139,12 @@ class ShardedArray:
         Yields
         ------
         place, values
-            Where in the array the values begin; they are read-only.
+            Position of the values in the array; they are read-only.
 
         Raises
         ------
         StoreError
-            If a chunk is missing, damaged, or holds the fill value.
+            If a chunk is missing, damaged, or contains the fill value.
         """
         bounds = self._bounds(selection)
         touched = [range(begin // size, -(-end // size)) for (begin, end), size in zip(bounds, self.chunk, strict=True)]
@@ -169,7 +169,7 @@ class ShardedArray:
                 raise damage(path, error) from error
 
     def _decoded(self, data: bytes) -> npt.NDArray[Any]:
-        """A chunk's values, read-only. The buffer is of the size that a chunk has, whatever its header claims."""
+        """The values of a chunk, read-only. The buffer has the size of a chunk, whatever its header claims."""
         values = np.empty(math.prod(self.chunk), self.dtype)
         if _content_size(self.compressor, data) not in (None, values.nbytes):
             raise ValueError("a chunk has another size than it has to have")
@@ -178,7 +178,7 @@ class ShardedArray:
         return values.reshape(self.chunk)
 
     def read(self, selection: tuple[slice, ...]) -> npt.NDArray[Any]:
-        """The values of a selection, in memory of their own; parameters and errors as of :meth:`parts`."""
+        """The values of a selection, in new memory; parameters and errors as in :meth:`parts`."""
         bounds = self._bounds(selection)
         try:
             values = np.empty([end - begin for begin, end in bounds], self.dtype)
@@ -196,7 +196,7 @@ class ShardedArray:
 
 
 def _content_size(compressor: str, data: bytes) -> int | None:
-    """Bytes that an encoded chunk claims to hold; None where a zstd frame (RFC 8878, 3.1.1) does not say."""
+    """Number of decoded bytes that a chunk claims; None if a zstd frame (RFC 8878, 3.1.1) does not state it."""
     if compressor == "blosc":
         if len(data) < _BLOSC_HEADER:
             raise ValueError("a chunk is cut short")
@@ -235,7 +235,7 @@ def _open_shard(path: Path, chunks: int) -> Iterator[Callable[[int], bytes]]:
 
 
 def _checked(data: bytes, what: str) -> bytes:
-    """Content before the CRC-32C at its end."""
+    """Return the content before the CRC-32C at its end."""
     import google_crc32c
 
     content = data[:-_CHECKSUM]
@@ -246,14 +246,14 @@ def _checked(data: bytes, what: str) -> bytes:
 
 @lru_cache
 def _decoder(compressor: str) -> Callable[[bytes, npt.NDArray[Any]], Any]:
-    from numcodecs import blosc, zstd  # 0.06 s, which a query of arcs need not spend
+    from numcodecs import blosc, zstd  # 0.06 s, which a query of arcs does not need
 
     decoders: dict[str, Callable[[bytes, npt.NDArray[Any]], Any]] = {"zstd": zstd.decompress, "blosc": blosc.decompress}
     return decoders[compressor]
 
 
 def _checked_values(values: npt.NDArray[Any], bounds: tuple[float, float] | None) -> npt.NDArray[Any]:
-    """Values none of which is the fill value: the largest, or NaN, which NumPy's maximum is then, too."""
+    """Check that no value is the fill value: the largest, or NaN, which is then NumPy's maximum, too."""
     largest = values.max()
     floating = values.dtype.kind == "f"
     if np.isnan(largest) if floating else largest == np.iinfo(values.dtype).max:

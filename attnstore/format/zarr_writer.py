@@ -1,9 +1,9 @@
-"""Writing a store's Zarr arrays, shard by shard: compressed on several threads, digested on the way, always alike.
+"""Writing a store's Zarr arrays, shard by shard: compressed on several threads, digested in the same pass.
 
-zarr-python writes the same bytes every time (a test), though a shard's chunks in Morton order, not in C order. It is
+zarr-python also writes the same bytes every time (a test), but a shard's chunks in Morton order, not in C order. It is
 not used for the values because it cannot give the digest of what it writes, which would have to be read back from the
-disk, and leaves flushing to the caller: here one pass compresses, digests and flushes. ``docs/format.md`` specifies
-the bytes.
+disk, and leaves flushing to the caller: here one pass compresses, digests and flushes. ``docs/format.md`` specifies the
+bytes.
 """
 
 import itertools
@@ -26,7 +26,7 @@ Array = npt.NDArray[Any]
 Place = tuple[int, ...]
 T = TypeVar("T")
 
-#: Of codes, level 3 takes twice as long for 5 % fewer bytes; of marginals, half as long again for 2 % fewer.
+#: For codes, level 3 takes twice as long for 5 % fewer bytes; for marginals, 1.5 times as long for 2 % fewer.
 _LEVEL = 1
 
 
@@ -47,10 +47,10 @@ def write_array(
     fill_value: float,
     threads: int,
 ) -> list[Written]:
-    """Write an array whole, each shard once and from its beginning to its end.
+    """Write a whole array, each shard once and sequentially.
 
-    Chunks are zstd (bytes of wider types shuffled first) and then crc32c, in C order; the shard's index with
-    its crc32c comes last. A chunk that reaches past the array is filled up with `fill_value`.
+    Chunks are compressed with zstd (bytes of wider types shuffled first) and followed by crc32c, in C order; the
+    shard's index with its crc32c comes last. A chunk that extends beyond the array is padded with `fill_value`.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ def write_array(
     chunks, shards : their shapes; a shard's is a multiple of a chunk's
     dimensions : their names
     fill_value : not a value of `data`
-    threads : on which chunks are compressed; no more than twice as many chunks are in memory at a time
+    threads : number of threads that compress; at most twice as many chunks are in memory at a time
 
     Returns
     -------
@@ -91,7 +91,7 @@ def write_array(
 
 
 def _shard(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """The blocks of a shard's file: its chunks, then where each lies."""
+    """Yield the blocks of a shard's file: its chunks, then their positions."""
     index, offset = bytearray(), 0
     for chunk in chunks:
         checksum = _checksum(chunk)
@@ -111,7 +111,7 @@ def _checksum(data: bytes) -> bytes:
 
 
 def _encoder(data: Array, chunks: Sequence[int], fill_value: float) -> Callable[[Place], bytes]:
-    """A function from a chunk's place in the grid of all chunks to its bytes, compressed without the GIL."""
+    """Return a function from a chunk's position in the grid of all chunks to its bytes, compressed without the GIL."""
     from numcodecs import blosc, zstd
 
     width = data.dtype.itemsize
@@ -126,7 +126,7 @@ def _encoder(data: Array, chunks: Sequence[int], fill_value: float) -> Callable[
         part = np.ascontiguousarray(part)
         if width == 1:
             return bytes(zstd.compress(part, _LEVEL))
-        # Outside the main thread Blosc takes one thread, and so puts its blocks in order.
+        # Outside the main thread Blosc uses one thread, and so writes its blocks in order.
         return bytes(blosc.compress(part, b"zstd", _LEVEL, blosc.SHUFFLE, 0, width))
 
     return encode
@@ -135,7 +135,7 @@ def _encoder(data: Array, chunks: Sequence[int], fill_value: float) -> Callable[
 def _in_order(
     pool: ThreadPoolExecutor, function: Callable[[Place], T], places: Iterable[Place], most: int
 ) -> Iterator[T]:
-    """What a function returns of each place, in order; no more than `most` are under way or waiting."""
+    """Yield the results of a function for each position, in order; at most `most` are running or waiting."""
     waiting: deque[Future[T]] = deque()
     try:
         for place in places:
@@ -152,7 +152,7 @@ def _in_order(
 def _description(
     data: Array, chunks: Sequence[int], shards: Sequence[int], dimensions: Sequence[str], fill_value: float
 ) -> bytes:
-    """``zarr.json`` as zarr-python writes it."""
+    """``zarr.json``, as zarr-python writes it."""
     import zarr
     from zarr.codecs import BloscCodec, Crc32cCodec, ZstdCodec
     from zarr.storage import MemoryStore

@@ -1,1 +1,1 @@
-"""What a process needs of its machine: files, temporary folders, time limits, a cluster."""
+"""What a process uses of its machine: files, temporary folders, time limits, a cluster."""

@@ -1,4 +1,4 @@
-"""A Dask cluster's client, or one sentence why there is none."""
+"""A client of a Dask cluster, or an error that says why there is none."""
 
 import contextlib
 import logging
@@ -12,24 +12,24 @@ from ..errors import AttnstoreError, first_line
 if TYPE_CHECKING:
     from distributed import Client
 
-#: Seconds in which a scheduler may still come up.
+#: Seconds to wait for a scheduler to start.
 PATIENCE = 10.0
 
 
 @contextlib.contextmanager
 def connected(scheduler: str, error: type[AttnstoreError]) -> "Iterator[Client]":
-    """A client of the scheduler at an address, closed in the end.
+    """A client of the scheduler at an address, closed at the end.
 
     Parameters
     ----------
     scheduler : as 'tcp://host:8786'
-    error : what is raised if it cannot be reached, or Dask's distributed is not installed
+    error : class of the error if it cannot be reached, or Dask's distributed is not installed
     """
     try:
         from distributed import Client
     except ModuleNotFoundError as missing:
         raise error(f"a Dask cluster needs {missing.name}: pip install 'attnstore[cluster]'.") from missing
-    # That a scheduler is gone is raised, see cluster_errors, and need not be logged as well.
+    # cluster_errors raises an error if the scheduler is gone, so it need not be logged as well.
     logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
     try:
         _knock(scheduler)
@@ -42,12 +42,12 @@ def connected(scheduler: str, error: type[AttnstoreError]) -> "Iterator[Client]"
 
 @contextlib.contextmanager
 def cluster_errors(scheduler: str, error: type[AttnstoreError], then: str) -> Iterator[None]:
-    """What Dask raises where a scheduler or its workers are lost, as one sentence.
+    """Translate Dask's errors about a lost scheduler or lost workers into one sentence.
 
     Parameters
     ----------
     scheduler : its address
-    error : what is raised
+    error : class of the error raised
     then : what to do, at the end of the sentence
     """
     import asyncio
@@ -63,13 +63,13 @@ def cluster_errors(scheduler: str, error: type[AttnstoreError], then: str) -> It
             f"the workers of the Dask scheduler at {scheduler} died again and again in the same task, perhaps for want "
             f"of memory: {then}."
         ) from lost
-    # CommClosedError is an OSError, and must not be taken for a disk's.
+    # CommClosedError is an OSError, but not an error of the disk.
     except (CancelledError, asyncio.CancelledError, CommClosedError, TimeoutError) as lost:
         raise error(f"the connection to the Dask scheduler at {scheduler} was lost: {then}.") from lost
 
 
 def _knock(scheduler: str) -> None:
-    """See that something listens there: a client that fails to connect lingers, and has hung the next one's start."""
+    """Check that a process listens there: a client that fails to connect stays alive, and has made the next one hang."""
     from distributed.comm.addressing import parse_address, parse_host_port
     from distributed.comm.registry import get_backend
 

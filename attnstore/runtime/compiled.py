@@ -1,4 +1,4 @@
-"""Functions compiled by numba: without the GIL, and cached on disk where there is a place for it."""
+"""Functions compiled by numba: without the GIL, and cached on disk if there is a writable folder."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,7 +7,7 @@ Function = Callable[..., Any]
 
 
 def compiled(**options: Any) -> Callable[[Function], Function]:
-    """Decorator: ``numba.njit(nogil=True, …)``; an installation that cannot be written to compiles anew each time."""
+    """Decorator: ``numba.njit(nogil=True, …)``; without a writable cache, every process compiles the function."""
 
     def decorate(function: Function) -> Function:
         import numba

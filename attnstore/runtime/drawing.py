@@ -1,4 +1,4 @@
-"""Importing matplotlib, whatever the environment says of a backend: figures are drawn to files and need none."""
+"""Import of matplotlib, independent of the backend that the environment names: figures are drawn to files."""
 
 import contextlib
 import logging
@@ -9,8 +9,8 @@ import sys
 def load_matplotlib() -> None:
     """Import matplotlib, also where ``MPLBACKEND`` names a backend that is not installed here.
 
-    A notebook's kernel sets it to a module of its own environment, and matplotlib then refuses to be imported. Its
-    warnings that a home or cache folder cannot be written to are left out: it goes on without.
+    A notebook's kernel sets ``MPLBACKEND`` to a module of its own environment, and matplotlib then refuses to be
+    imported. Its warnings about a home or cache folder that cannot be written to are suppressed: it works without.
     """
     if "matplotlib.figure" in sys.modules:
         return
@@ -22,7 +22,7 @@ def load_matplotlib() -> None:
         import matplotlib.figure
 
         if backend:
-            with contextlib.suppress(ValueError):  # what its import would raise
+            with contextlib.suppress(ValueError):  # its import would raise this
                 matplotlib.rcParams["backend"] = backend
     finally:
         logger.setLevel(level)

@@ -1,4 +1,4 @@
-"""Writes that survive a crash, and digests that prove it."""
+"""Writes that survive a crash, and digests that verify them."""
 
 import contextlib
 import hashlib
@@ -14,10 +14,10 @@ from .faults import machine_error
 
 
 def replace_file(path: Path, data: bytes) -> None:
-    """Write a file so that a reader sees the old content or the new one, whole, also after a power cut."""
+    """Write a file so that a reader sees either the old or the new content, complete, also after a power cut."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        temporary.unlink(missing_ok=True)  # in a stranger's store it may be a link to something else
+        temporary.unlink(missing_ok=True)  # in a store from somebody else it may be a link
         with open(temporary, "xb") as file:
             file.write(data)
             file.flush()
@@ -26,14 +26,14 @@ def replace_file(path: Path, data: bytes) -> None:
     except BaseException as error:
         with contextlib.suppress(OSError):
             temporary.unlink()
-        if isinstance(error, OSError):  # which names no file, or the temporary one
+        if isinstance(error, OSError):  # it names no file, or the temporary one
             raise OSError(error.errno, error.strerror, str(path)) from error
         raise
     sync_directory(path.parent)
 
 
 class Written(NamedTuple):
-    """A file as it was handed to the system: where, how many bytes, and their SHA-256."""
+    """A file as it was passed to the system: path, number of bytes, and their SHA-256."""
 
     path: Path
     size: int
@@ -41,7 +41,7 @@ class Written(NamedTuple):
 
 
 def write_digested(path: Path, blocks: Iterable[bytes | memoryview]) -> Written:
-    """Write a new file block by block, digested on the way; not yet flushed to the disk."""
+    """Write a new file block by block and compute its digest; it is not yet flushed to the disk."""
     digest, size = hashlib.sha256(), 0
     with open(path, "xb") as file:
         for block in blocks:
@@ -57,7 +57,7 @@ def replace_json(path: Path, content: Any) -> None:
 
 
 def json_bytes(content: Any) -> bytes:
-    """The one way JSON is written in a store: two-space indented UTF-8 with a final newline."""
+    """The form in which all JSON is written in a store: UTF-8, indented by two spaces, with a final newline."""
     return (json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
@@ -67,7 +67,7 @@ def read_bytes(path: Path, what: str) -> bytes:
     Raises
     ------
     StoreError
-        It is missing, or no regular file.
+        It is missing, or not a regular file.
     MachineError
         The machine cannot read it now.
     """
@@ -88,9 +88,9 @@ def check_regular(path: Path, what: str) -> os.stat_result:
     Raises
     ------
     StoreError
-        It is a symbolic link, which may lead anywhere, a device, or a pipe, at which a reader would wait for ever.
+        It is a symbolic link, which may lead anywhere, a device, or a pipe, on which a reader would wait forever.
     OSError
-        It is missing, or cannot be looked at.
+        It is missing, or its status cannot be read.
     """
     status = path.lstat()
     if not stat.S_ISREG(status.st_mode):
@@ -99,7 +99,7 @@ def check_regular(path: Path, what: str) -> os.stat_result:
 
 
 def check_folder(path: Path) -> None:
-    """Raise StoreError if a folder of a store is there and is a symbolic link, or no folder."""
+    """Raise StoreError if a folder of a store exists and is a symbolic link, or not a folder."""
     try:
         mode = path.lstat().st_mode
     except (FileNotFoundError, NotADirectoryError):
@@ -132,12 +132,12 @@ _KINDS = {
 
 
 def parse_json(data: bytes, path: Path, what: str) -> dict[str, Any]:
-    """A JSON object of a store.
+    """Read a JSON object of a store.
 
     Raises
     ------
     StoreError
-        If it is none.
+        If the file is not a JSON object.
     """
     try:
         content = json.loads(data)
@@ -151,7 +151,7 @@ def parse_json(data: bytes, path: Path, what: str) -> dict[str, Any]:
 
 
 def make_directories(path: Path) -> None:
-    """Make a directory and those above it that are missing, each flushed into the one above."""
+    """Make a directory and its missing parents, each flushed into its parent."""
     missing = [folder for folder in (path, *path.parents) if not folder.exists()]
     path.mkdir(parents=True, exist_ok=True)
     for folder in missing:
@@ -168,7 +168,7 @@ def sync_file(path: Path) -> None:
 
 
 def sync_directory(path: Path) -> None:
-    """Flush a directory's entries to the disk, where the system has that notion."""
+    """Flush the entries of a directory to the disk, if the system supports it."""
     if os.name == "posix":
         sync_file(path)
 

@@ -1,6 +1,6 @@
-"""Telling damage of a store from faults of the machine that reads it.
+"""Distinguish damage of a store from faults of the machine that reads it.
 
-A disk that fails, a limit of memory, of threads or of open files says nothing about the store, and no repair helps.
+A failing disk, or a limit of memory, threads or open files is not damage of the store, and no repair helps.
 """
 
 import contextlib
@@ -18,7 +18,7 @@ _RIGHTS = "get the right to read and write there"
 _MEMORY = "close other programs, raise the limit (`ulimit -v`), or use a machine with more memory"
 _THREADS = "allow more (`ulimit -u`, or memory for them, `ulimit -v`) or end other programs, then run the command again"
 
-#: What to do about errors of the system that are none of a store.
+#: What to do about errors of the system, which are not errors of a store.
 _CURES = {
     errno.EIO: _DISK, errno.ESTALE: _DISK, errno.ETIMEDOUT: _DISK, errno.ENXIO: _DISK, errno.ENODEV: _DISK,
     errno.ENOTCONN: _DISK, errno.EREMOTEIO: _DISK, errno.EBUSY: _DISK, errno.EROFS: _RIGHTS,
@@ -31,27 +31,27 @@ _CURES = {
     errno.ENFILE: _FILES, errno.EACCES: _RIGHTS, errno.EPERM: _RIGHTS, errno.ENOMEM: _MEMORY,
 }  # fmt: skip
 
-#: What libraries say where they get no memory; the last two where a library itself cannot be loaded into it.
+#: Messages of libraries that get no memory; the last two mean that a library itself cannot be loaded.
 _NO_MEMORY = (
     "bad allocation", "bad_alloc", "cannot allocate memory", "failed to allocate", "unable to allocate",
     "failed to map segment", "libllvmlite",
 )  # fmt: skip
 
-#: Bytes of address space that a process has taken on two cores once Python, DuckDB, Arrow and numba are there, and what
-#: Python and NumPy have of it. With less, some libraries end the process instead of raising an error.
+#: Bytes of address space that a process uses on two cores with Python, DuckDB, Arrow and numba loaded, and the part
+#: of Python and NumPy. With less, some libraries end the process instead of raising an error.
 _ADDRESS_SPACE, _AT_FIRST = 2_200_000_000, 450_000_000
 
-#: The same as other libraries write it, who pass on the system's words and not its number.
+#: The same for libraries that pass on the system's message without its number.
 _WORDS = {os.strerror(number).lower(): number for number in _CURES}
 
 
 def machine_error(error: BaseException, doing: str) -> MachineError | None:
-    """What to raise where the machine failed; None where the error says something of what was read.
+    """Return the error to raise if the machine failed; None if the error is about the data that was read.
 
     Parameters
     ----------
-    error : of the system or of a library; its causes are looked at, too
-    doing : what was done, as in 'reading the catalog /data/my.attn/catalog-0.duckdb'
+    error : of the system or of a library; its causes are examined, too
+    doing : what failed, as in 'reading the catalog /data/my.attn/catalog-0.duckdb'
     """
     seen: set[int] = set()
     cause: BaseException | None = error
@@ -68,7 +68,7 @@ def machine_error(error: BaseException, doing: str) -> MachineError | None:
 
 
 def damage(path: object, error: BaseException) -> AttnstoreError:
-    """What to raise where a file of a segment cannot be read as it was written: damage, or the machine's fault."""
+    """Return the error to raise if a file of a segment cannot be read as it was written: damage, or a machine fault."""
     return machine_error(error, f"reading {path}") or StoreError(
         f"{path} is damaged ({first_line(error)}): `store.verify()` names what else is."
     )
@@ -76,7 +76,7 @@ def damage(path: object, error: BaseException) -> AttnstoreError:
 
 @cache
 def check_address_space() -> None:
-    """Raise MachineError, at the first call, where a limit leaves too little address space to load libraries."""
+    """Raise MachineError, at the first call, if a limit leaves too little address space to load libraries."""
     with contextlib.suppress(ImportError, OSError, ValueError):  # systems without limits, or without /proc
         import resource
 
@@ -95,7 +95,7 @@ def check_address_space() -> None:
 
 @contextlib.contextmanager
 def damage_suppressed() -> Iterator[None]:
-    """Leave out what cannot be read because it is damaged; what the machine cannot read now is raised as that."""
+    """Suppress errors of damaged data; raise MachineError for data that the machine cannot read now."""
     try:
         yield
     except (StoreError, OSError) as error:
@@ -105,7 +105,7 @@ def damage_suppressed() -> Iterator[None]:
 
 
 def _fault(error: BaseException) -> tuple[str, str] | None:
-    """What failed of the machine, and what to do about it."""
+    """What failed in the machine, and what to do about it."""
     text = first_line(error).lower()
     if isinstance(error, OSError) and error.errno in _CURES:
         return os.strerror(error.errno), _CURES[error.errno]

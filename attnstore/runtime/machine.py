@@ -17,7 +17,7 @@ def machine_memory(root: Path = Path("/")) -> int:
     Parameters
     ----------
     root : Path
-        Where ``proc`` and ``sys`` are.
+        Folder that contains ``proc`` and ``sys``.
     """
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     for file in _limit_files(root):
@@ -29,9 +29,9 @@ def machine_memory(root: Path = Path("/")) -> int:
 
 
 def _limit_files(root: Path) -> list[Path]:
-    """Files that may hold a limit, whether they exist or not."""
+    """Files that may contain a limit, whether they exist or not."""
     mounted = root / "sys/fs/cgroup"
-    # In a container the path of the host may be named, where the uppermost folder is the container's own group.
+    # In a container the path may be that of the host, while the uppermost folder is the container's own group.
     files = [mounted / "memory.max", mounted / "memory/memory.limit_in_bytes"]
     try:
         lines = (root / "proc/self/cgroup").read_text().splitlines()
@@ -70,7 +70,7 @@ def size_of(name: str, limit: int | str, least: int = 1) -> int:
     Raises
     ------
     QueryError
-        If the value is no size, or less than `least`.
+        If the value is not a size, or less than `least`.
     """
     from dask.utils import parse_bytes  # takes a while to import
 

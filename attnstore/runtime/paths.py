@@ -13,14 +13,14 @@ _SPECIAL = "?*\\"
 
 
 def expanded(path: str | os.PathLike[str]) -> str:
-    """A path, or id of a model, in which a leading "~" is the home folder and "~name" that of a user, as in a shell.
+    """Return a path or the id of a model, with a leading "~" or "~name" replaced by the home folder of the user.
 
-    A file or folder whose name does begin so is reached as "./~name".
+    A file or folder whose name begins with "~" can be given as "./~name".
 
     Raises
     ------
     AttnstoreError
-        It has a NUL character, as no path has, or is no path at all.
+        It contains a NUL character, or is not a path at all.
     """
     try:
         given = os.fsdecode(path)
@@ -32,21 +32,21 @@ def expanded(path: str | os.PathLike[str]) -> str:
 
 
 def user_path(path: str | os.PathLike[str]) -> Path:
-    """A path that a user gives, see :func:`expanded`.
+    """Return a path given by a user, see :func:`expanded`.
 
-    One with a colon is made absolute: Arrow and DuckDB read "sqlite:x" as a kind of file system or database.
+    A path with a colon is made absolute: Arrow and DuckDB read "sqlite:x" as a kind of file system or database.
     """
     found = Path(expanded(path))
     return found.absolute() if ":" in str(found) else found
 
 
 def database_path(path: str | os.PathLike[str]) -> Path:
-    """A path that a user gives for a store or another file of DuckDB's.
+    """Return a path given by a user for a store or another file that DuckDB opens.
 
     Raises
     ------
     AttnstoreError
-        As :func:`expanded`; or DuckDB would read one of its characters as something else, and open another file.
+        As :func:`expanded`; or if DuckDB would interpret one of its characters and open another file.
     """
     found = user_path(path)
     special = next((letter for letter in os.path.abspath(found) if letter in _SPECIAL), None)
@@ -59,7 +59,7 @@ def database_path(path: str | os.PathLike[str]) -> Path:
 
 
 def cache_directory() -> Path:
-    """Where fetched files are kept: $ATTNSTORE_CACHE, or the user's cache folder."""
+    """Folder of fetched files: $ATTNSTORE_CACHE, or the user's cache folder."""
     given = os.environ.get(CACHE_VARIABLE)
     if given:
         return user_path(given)

@@ -1,6 +1,6 @@
-"""Folders for temporary files, removed on any end of the process, SIGKILL included.
+"""Folders for temporary files, removed however the process ends, including SIGKILL.
 
-A small watching process waits for the end of a pipe that only this process holds open, and then removes the folder:
+A small watching process waits for the end of a pipe that only this process has open, and then removes the folder:
 the system closes the pipe however the process ends.
 """
 
@@ -15,13 +15,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 _PREFIX = "attnstore-"
-# `read` ends when the pipe does. The folder is an argument and no part of the script, whatever its name.
+# `read` ends when the pipe does. The folder is an argument, not part of the script, so any name is safe.
 _WATCH = 'trap "" INT HUP TERM; read -r line; rm -rf -- "$1"'
 
 _lock = threading.RLock()
-#: Of this process: its id, the folder, and the watching process. A fork makes its own.
+#: Of this process: its id, the folder, and the watching process. A forked process makes its own.
 _folder: tuple[int, Path, "subprocess.Popen[bytes]"] | None = None
-#: Of folders beside targets.
+#: Folders next to targets.
 _watchers: "set[subprocess.Popen[bytes]]" = set()
 
 
@@ -31,7 +31,7 @@ def scratch_folder() -> Path | None:
     Returns
     -------
     Path or None
-        None where it cannot be made or watched (no disk, no further process): then nothing may be written.
+        None if it cannot be made or watched (no disk, no further process); then no temporary files may be written.
     """
     global _folder
     with _lock:
@@ -42,11 +42,11 @@ def scratch_folder() -> Path | None:
 
 @contextlib.contextmanager
 def folder_beside(target: Path) -> Iterator[Path]:
-    """A hidden folder beside a file or folder that is written there first, to appear whole or not at all.
+    """Make a hidden folder next to a target, which is written there first so that it appears complete or not at all.
 
     Parameters
     ----------
-    target : what it is beside; its folder is there
+    target : file or folder to be written; its parent folder exists
 
     Raises
     ------
@@ -57,7 +57,7 @@ def folder_beside(target: Path) -> Iterator[Path]:
     path = Path(tempfile.mkdtemp(prefix=f".{target.name[:100]}.", dir=parent))
     watcher = None
     try:
-        with contextlib.suppress(OSError):  # no further process: then what is left after SIGKILL stays
+        with contextlib.suppress(OSError):  # no further process: then the folder stays after SIGKILL
             watcher = _watch(path)
             _watchers.add(watcher)
         yield path
@@ -81,8 +81,8 @@ def _watched_folder() -> tuple[int, Path, "subprocess.Popen[bytes]"] | None:
 
 
 def _watch(path: Path) -> "subprocess.Popen[bytes]":
-    """Start the process that removes a folder after this one's end; raises OSError where there can be none."""
-    # In a session of its own, so that a signal to the process's group does not reach it.
+    """Start the process that removes a folder when this process ends; raises OSError if it cannot be started."""
+    # It runs in its own session, so that a signal to this process's group does not reach it.
     return subprocess.Popen(  # noqa: S603  our own script, and a path that `mkdtemp` made
         ["/bin/sh", "-c", _WATCH, "sh", str(path)], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL, cwd="/", start_new_session=True,
@@ -103,14 +103,14 @@ def _remove() -> None:
 
 
 def free_bytes() -> int:
-    """Bytes free where temporary files go; 0 where that is not known."""
+    """Bytes free in the folder of temporary files; 0 if unknown."""
     with contextlib.suppress(OSError):
         return shutil.disk_usage(tempfile.gettempdir()).free
     return 0
 
 
 def _forget() -> None:
-    """In a forked child: the pipes are the parent's, and must end with it."""
+    """In a forked child: drop the pipes, which belong to the parent and must close with it."""
     global _lock
     _lock = threading.RLock()
     for watcher in [*_watchers, *([_folder[2]] if _folder is not None else [])]:

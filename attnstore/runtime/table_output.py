@@ -1,4 +1,4 @@
-"""Result tables on their way out: as a table to look at, CSV, JSON or Parquet, to stdout or a file."""
+"""Output of result tables: as a printed table, CSV, JSON or Parquet, to stdout or a file."""
 
 import contextlib
 import decimal
@@ -22,7 +22,7 @@ FORMATS = ("table", "csv", "json", "parquet")
 
 
 def framed(table: "pa.Table", types: Callable[["pa.DataType"], Any]) -> "pd.DataFrame":
-    """An Arrow table as a frame; of columns of one name the second is called ``<name>_1``, as DuckDB does.
+    """Convert an Arrow table to a frame; of two columns of one name the second is called ``<name>_1``, as in DuckDB.
 
     Parameters
     ----------
@@ -43,10 +43,10 @@ def write_table(frame: "pd.DataFrame", form: str, output: Path | None, text: str
 
     Parameters
     ----------
-    frame : what to write
+    frame : table to write
     form : one of `FORMATS`
     output : file, or None for stdout
-    text : what stands for the table where it is to be looked at; by default all of it
+    text : replaces the table where it is printed for people; by default the whole table
 
     Raises
     ------
@@ -73,15 +73,15 @@ def write_table(frame: "pd.DataFrame", form: str, output: Path | None, text: str
             sys.stdout.buffer.write(content)
             sys.stdout.buffer.flush()
     except BrokenPipeError:
-        raise  # whoever was reading has seen enough
+        raise  # the reader of the pipe has closed it
     except OSError as error:
         raise AttnstoreError(f"{output or 'standard output'} cannot be written: {error.strerror}.") from error
 
 
 def write_batches(batches: "pa.RecordBatchReader", form: str, output: Path | None) -> None:
-    """Write a table batch by batch as 'csv' or 'parquet', as it comes; otherwise as :func:`write_table`.
+    """Write a table batch by batch as 'csv' or 'parquet'; otherwise as :func:`write_table`.
 
-    A file appears whole or not at all.
+    A file appears complete or not at all.
     """
     import pyarrow as pa
     import pyarrow.csv
@@ -99,14 +99,14 @@ def write_batches(batches: "pa.RecordBatchReader", form: str, output: Path | Non
             for batch in batches:
                 writer.write_batch(batch)
     except BrokenPipeError:
-        raise  # whoever was reading has seen enough
+        raise  # the reader of the pipe has closed it
     except OSError as error:
         raise AttnstoreError(f"{output or 'standard output'} cannot be written: {error.strerror or error}.") from error
 
 
 @contextlib.contextmanager
 def _whole(path: Path) -> Iterator[IO[bytes]]:
-    """A file to write, which appears whole or not at all; what is no file, such as /dev/null, is written to."""
+    """Open a file that appears complete or not at all; a device or pipe, such as /dev/null, is written directly."""
     if os.path.lexists(path) and not path.is_file():
         with open(path, "wb") as file:
             yield file
@@ -119,7 +119,7 @@ def _whole(path: Path) -> Iterator[IO[bytes]]:
 
 
 def json_records(frame: "pd.DataFrame") -> str:
-    """A list of objects, one a row; NULL and NaN are null, as JSON has no other word for them."""
+    """A list of objects, one per row; NULL and NaN become null, because JSON has no other value for them."""
     import json
 
     rows = [{str(key): _plain(value) for key, value in row.items()} for row in frame.to_dict("records")]
@@ -127,7 +127,7 @@ def json_records(frame: "pd.DataFrame") -> str:
 
 
 def _plain(value: Any) -> Any:
-    """A value as JSON knows it: NULL and NaN are None, exact integers stay exact, lists and structs are kept."""
+    """Convert a value for JSON: NULL and NaN become None, exact integers stay exact, lists and structs are kept."""
     import numpy as np
 
     if isinstance(value, np.generic | np.ndarray):

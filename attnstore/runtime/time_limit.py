@@ -1,8 +1,8 @@
-"""Questions that end in time: at a limit, or at Ctrl-C, within about a second.
+"""Time limits: a question ends at its limit, or at Ctrl-C, within about a second.
 
-DuckDB runs in a thread of its own while the asking thread waits: so the wait can end although DuckDB looks at an
-interruption only between batches of rows, which a function such as `levenshtein` of long strings can keep it from
-for hours. Loops of our own call `check` between blocks.
+DuckDB runs in a separate thread while the calling thread waits. DuckDB checks for an interruption only between batches
+of rows, and a function such as `levenshtein` of long strings can take hours within one batch; the wait ends
+nevertheless. attnstore's own loops call `check` between blocks.
 """
 
 import contextlib
@@ -24,18 +24,18 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 P = ParamSpec("P")
 
-#: Seconds that DuckDB has to heed an interruption before it is left behind.
+#: Seconds that DuckDB has to stop after an interruption before the wait ends without it.
 _PATIENCE = 0.5
 
 
 @dataclass(eq=False)
 class TimeLimit:
-    """A question's time.
+    """The time limit of a question.
 
     Attributes
     ----------
-    seconds : that it may take; None for any
-    begun : when it began, of `time.monotonic`
+    seconds : time allowed; None for no limit
+    begun : start, of `time.monotonic`
     stopped : whether it was interrupted
     """
 
@@ -45,18 +45,18 @@ class TimeLimit:
 
     @property
     def left(self) -> float | None:
-        """Seconds left, 0 where there are none; None for any number."""
+        """Seconds left, at least 0; None without a limit."""
         return None if self.seconds is None else max(self.begun + self.seconds - time.monotonic(), 0.0)
 
     def error(self) -> QueryError:
-        """What is raised at the end of the time."""
+        """Error to raise when the time is over."""
         return QueryError(
             f"the question was not answered within {self.seconds:g} s: ask for less (an aggregate, a WHERE, a LIMIT), "
             f"or raise timeout, as in timeout={10 * (self.seconds or 1):g}."
         )
 
     def check(self) -> None:
-        """Raise QueryError where the time is over or the question was interrupted."""
+        """Raise QueryError if the time is over or the question was interrupted."""
         if self.left == 0:
             raise self.error()
         if self.stopped:
@@ -64,7 +64,7 @@ class TimeLimit:
 
 
 _current: ContextVar[TimeLimit | None] = ContextVar("time_limit", default=None)
-#: Connections that DuckDB is at work on: closing one would wait for it.
+#: Connections on which DuckDB still runs: closing one would wait for it.
 _busy: "set[duckdb.DuckDBPyConnection]" = set()
 
 
@@ -73,12 +73,12 @@ os.register_at_fork(after_in_child=_busy.clear)
 
 @contextlib.contextmanager
 def time_limit(seconds: float | None) -> Iterator[TimeLimit]:
-    """Give what is asked inside a number of seconds; within another limit, what that has left if it is less.
+    """Limit the block to a number of seconds; within another limit, to the rest of that one if it is shorter.
 
     Raises
     ------
     QueryError
-        From `run` and `check` inside, at the end of the time; or at once where `seconds` is no positive number.
+        From `run` and `check` in the block, when the time is over; or at once if `seconds` is not a positive number.
     """
     if seconds is not None and (isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds > 0):
         raise QueryError(f"timeout={seconds!r} is not a number of seconds: write e.g. timeout=60.")
@@ -90,7 +90,7 @@ def time_limit(seconds: float | None) -> Iterator[TimeLimit]:
     try:
         yield limit
     except BaseException as error:
-        # DuckDB turns a Ctrl-C in a short statement, which no thread of its own runs, into this.
+        # A Ctrl-C in a short statement, which runs in this thread, reaches Python as this error of DuckDB.
         pressed = isinstance(error, RuntimeError) and str(error) == "Query interrupted"
         # Tasks in other threads end at their next block.
         limit.stopped = limit.stopped or pressed or not isinstance(error, Exception)
@@ -98,13 +98,13 @@ def time_limit(seconds: float | None) -> Iterator[TimeLimit]:
             raise KeyboardInterrupt from error
         raise
     finally:
-        with contextlib.suppress(ValueError):  # a generator that is closed in another context
+        with contextlib.suppress(ValueError):  # if a generator is closed in another context
             _current.reset(token)
 
 
 @contextlib.contextmanager
 def resumed(limit: TimeLimit | None) -> Iterator[None]:
-    """Under the limit of a question that was begun before, as one is whose batches are read one by one."""
+    """Continue under the limit of a question that began earlier, for example one whose batches are read one by one."""
     token = _current.set(limit)
     try:
         yield
@@ -113,19 +113,19 @@ def resumed(limit: TimeLimit | None) -> Iterator[None]:
 
 
 def current() -> TimeLimit | None:
-    """The limit of what is asked in this context."""
+    """The limit of the question in this context."""
     return _current.get()
 
 
 def check() -> None:
-    """Raise QueryError where the time of the current question is over; to be called between blocks of work."""
+    """Raise QueryError if the time of the current question is over; called between blocks of work."""
     limit = _current.get()
     if limit is not None:
         limit.check()
 
 
 def bound(function: Callable[P, T]) -> Callable[P, T]:
-    """A function that keeps the current limit when a thread of a pool calls it."""
+    """Wrap a function so that it keeps the current limit when a thread of a pool calls it."""
     limit = _current.get()
 
     @functools.wraps(function)
@@ -138,19 +138,19 @@ def bound(function: Callable[P, T]) -> Callable[P, T]:
 
 
 def run(connection: "duckdb.DuckDBPyConnection", function: Callable[[], T]) -> T:
-    """Call a function that runs DuckDB on a connection, in time.
+    """Call a function that runs DuckDB on a connection, within the time limit.
 
     Parameters
     ----------
-    connection : that the function uses
-    function : evaluates something, as ``lambda: connection.execute(sql).fetchall()``
+    connection : connection that the function uses
+    function : runs a statement, as ``lambda: connection.execute(sql).fetchall()``
 
     Raises
     ------
     QueryError
         At the end of the time limit.
     KeyboardInterrupt
-        At Ctrl-C, as soon as DuckDB heeds it, and at most about half a second later.
+        At Ctrl-C, as soon as DuckDB stops, and at most about half a second later.
     """
     limit = _current.get()
     if limit is not None:
@@ -189,7 +189,7 @@ def run(connection: "duckdb.DuckDBPyConnection", function: Callable[[], T]) -> T
 
 @contextlib.contextmanager
 def closing(connection: "duckdb.DuckDBPyConnection") -> "Iterator[duckdb.DuckDBPyConnection]":
-    """Close a connection in the end, unless it is still at work on what it was interrupted in."""
+    """Close a connection at the end, unless DuckDB still runs an interrupted statement on it."""
     try:
         yield connection
     finally:
@@ -198,17 +198,17 @@ def closing(connection: "duckdb.DuckDBPyConnection") -> "Iterator[duckdb.DuckDBP
 
 
 def is_left_behind(connection: "duckdb.DuckDBPyConnection") -> bool:
-    """Whether a connection is still at work on what it was interrupted in: whatever else uses it would wait."""
+    """Whether DuckDB still runs an interrupted statement on a connection: any other use would wait for it."""
     return connection in _busy
 
 
 def any_left_behind() -> bool:
-    """Whether any is: then a process ends at once by `os._exit` alone."""
+    """Whether there is such a connection: then only `os._exit` ends the process at once."""
     return bool(_busy)
 
 
 def limited(function: Callable[P, T]) -> Callable[P, T]:
-    """For a question with the option `timeout`, in seconds: it holds for all that the function does."""
+    """Decorator for a function with the option `timeout`, in seconds, which limits everything the function does."""
 
     @functools.wraps(function)
     def answer(*args: P.args, **options: P.kwargs) -> T:
