@@ -1,1 +1,1 @@
-"""Proteins and properties into a catalog."""
+"""Adding proteins and properties to a catalog."""

@@ -1,4 +1,4 @@
-"""Properties for the proteins of a store, from any file that tells of them, without touching attention."""
+"""Adding properties to the proteins of a store, from any supported file, without changing attention."""
 
 from __future__ import annotations
 
@@ -40,23 +40,23 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-#: What can be read here; those that go by content before those that go by the suffix alone.
+#: The readers used here; those that look at the content come before those that look at the suffix only.
 FORMATS: tuple[Format, ...] = (*cast(tuple[Format, ...], (dssp_output, tables)), *READERS)
 
 
-#: Records of no protein that a message may list, and one more to say that there are more.
+#: Number of records without a protein that a message lists, and one more to show that there are more.
 _LISTED = 4
 
 
 @dataclass(frozen=True)
 class Annotated:
-    """What annotating came to.
+    """The result of annotating.
 
     Attributes
     ----------
-    properties : names of those that something gives a value for, as "residue ss8", sorted
-    matched, passed_over : records, and ids in tables, that are of a protein in the store, and that are not
-    skipped : records left out, their sequence being another
+    properties : names of the properties with a value, as "residue ss8", sorted
+    matched, passed_over : records, and ids in tables, that belong to a protein in the store, and that do not
+    skipped : records left out because their sequence differs
     """
 
     properties: tuple[str, ...]
@@ -91,45 +91,46 @@ def annotate(
     dssp: bool = False,
     predicted: bool = False,
 ) -> Annotated:
-    """Give the proteins of a store properties; coordinates too, where a protein has none yet.
+    """Add properties to the proteins of a store; and coordinates, if a protein has none yet.
 
     Parameters
     ----------
     store : directory
     inputs : files and folders that `ingest` reads, DSSP's output, tables (.csv, .tsv, .parquet, MMseqs2's clusters),
-        and frames of pandas or with ``__arrow_c_stream__``; records and rows of proteins that are not in the store are
-        left out, and a warning lists the first of them
-    fetch : PDB ids and UniProt accessions, to be fetched
+    and frames of pandas or with ``__arrow_c_stream__``; records and rows of proteins that are not in the store are left
+    out, and a warning lists the first of them
+    fetch : PDB ids and UniProt accessions to fetch
     on : key columns of tables: the protein's id, for residues then the position, for pairs then source and target; by
         default `id` or `protein`, `pos`, `source` and `target`
-    columns : those of a table to take, or what each is to be called; by default all others. Of other files, the
-        properties to take, or what each is to be called
-    kinds : 'boolean', 'integer', 'float' or 'category', by property; by default what a table's values show
+    columns : columns of a table to use, or the new name of each; by default all others. For other files, the properties
+    to use, or the new name of each
+    kinds : 'boolean', 'integer', 'float' or 'category', by property; by default detected from a table's values
     units, descriptions : of a table's properties
     numbering : of positions in tables: from '0', from '1', or 'author' as in the structure ('52A' with insertion code)
     symmetric : pairs of a table hold in both directions
-    missing : cells of tables that stand for a missing value, in columns of text too. In columns of numbers and booleans
-        NA, N/A, #N/A, null, None, nan, - and . do so anyway, with a warning, and an empty cell does everywhere
-    delimiter, decimal, encoding : of tables of text: what separates cells ('tab' is one, too), what stands before
-        decimals ('.' or ','), and how characters are encoded; by default what the file shows
-    absent : what it means that a source names no feature of a kind in a protein, or a table has no row for a residue:
-        'null', nothing is known, or 'false', there is none
-    match : find a record's protein by its 'id', or failing that by equal 'sequence'
-    mismatch : of a record whose sequence is not the store's: 'refuse' it, 'align' both and carry over what fits, if
-        nine in ten residues are the same, or 'skip' it
-    replace : let values take the place of those that were known before of the same protein
+    missing : cells of tables that mean a missing value, in columns of text too. In columns of numbers and booleans NA,
+    N/A, #N/A, null, None, nan, - and . always do, with a warning, and an empty cell does everywhere
+    delimiter, decimal, encoding : of tables of text: separator of cells (also 'tab'), decimal mark ('.' or ','), and
+    encoding of characters; by default detected
+    absent : meaning of a protein without any feature of a kind in a source, or of a residue without a row in a table:
+    'null', unknown, or 'false', there is none
+    match : find a record's protein by its 'id', or if there is none, by equal 'sequence'
+    mismatch : for a record whose sequence differs from the store's: 'refuse' it; 'align' both and transfer the values
+    that fit, if nine in ten residues are the same; or 'skip' it
+    replace : let values replace existing ones of the same protein
     drop : properties to drop first
-    name : of frames, for the dictionary
-    ligand_distance : residues with a heavy atom at most so many Å from one of a ligand are its binding site; by default
-        those of BioLiP's criterion, two pairs of atoms within the sum of their van der Waals radii + 0.5 Å
+    name : name of frames, for the dictionary
+    ligand_distance : residues with a heavy atom at most this far (Å) from one of a ligand are its binding site; by
+    default those of BioLiP's criterion, two pairs of atoms within the sum of their van der Waals radii + 0.5 Å
     dssp : run mkdssp on structure files
-    predicted : B-factors of structure files that declare no experiment are pLDDT, also where no file says so
+    predicted : read B-factors of structure files that declare no experiment as pLDDT, also if they declare no
+    prediction
 
     Raises
     ------
     AttnstoreError
-        In one sentence what is wrong with an input; the store is as it was. Of properties that a protein has already
-        from another source, the values stay, with a warning; an error says so where there is nothing else to add.
+        One sentence that says what is wrong with an input; the store is unchanged. Existing values of properties from
+        another source stay, with a warning; it is an error if nothing else remains to add.
     """
     check_choice("absent", absent, ("null", "false"), SourceError)
     check_choice("match", match, MATCHES, SourceError)
@@ -150,7 +151,7 @@ def annotate(
         raise SourceError(f"columns={columns!r} is no list: give columns={[columns]!r}.")
     named = columns if columns is None or isinstance(columns, Mapping) else {column: column for column in columns}
     if named is not None:
-        named = {str(column): called for column, called in named.items()}  # frames may have numbers for names
+        named = {str(column): called for column, called in named.items()}  # names in frames may be numbers
     delimiter = _delimiter(delimiter)
     said = TableOptions(
         on, named, kinds or {}, units or {}, descriptions or {}, numbering, absent, symmetric, missing, delimiter,
@@ -188,7 +189,7 @@ def annotate(
 
 
 def _delimiter(given: str | None) -> str | None:
-    """A separator as it is written: "tab" and a backslash with t are a tab."""
+    """Read a separator as it is written: "tab" and a backslash with t mean a tab."""
     found = {"tab": "\t", "\\t": "\t"}.get(given, given) if given is not None else None
     if found is not None and (len(found) != 1 or found in '"\r\n\0' or not found.isascii()):
         raise SourceError(
@@ -198,7 +199,7 @@ def _delimiter(given: str | None) -> str | None:
 
 
 def _check_options(options: TableOptions, frames: Sequence[object], found: Sequence[tuple[Path, Format]]) -> None:
-    """Refuse options of tables where no input is one, and of text files where none is of text."""
+    """Refuse options of tables if no input is a table, and of text files if none is a text file."""
     is_table = [reader.NAME == tables.NAME for _, reader in found]
     of_text = [table and text.suffix(path) != ".parquet" for table, (path, _) in zip(is_table, found, strict=True)]
     given = {
@@ -217,7 +218,7 @@ def _check_options(options: TableOptions, frames: Sequence[object], found: Seque
 
 @dataclass
 class Annotator:
-    """Puts what sources tell into the next catalog, and keeps count."""
+    """Adds the values of sources to the next catalog, and counts them."""
 
     writer: CatalogWriter
     proteins: Proteins
@@ -230,7 +231,7 @@ class Annotator:
     strange: list[str] = field(default_factory=list)
 
     def file(self, file: Path, reader: Format, options: Options, name: str | None = None) -> None:
-        """Put what a file tells; `name` is that of its entry, where the file is to give it."""
+        """Add the values of a file; `name` is the id of its entry, if the file has to provide it."""
         if reader.NAME == tables.NAME:
             keys = self.options.on[:1] if self.options.on else tables.IDS
             delimiter, encoding = self.options.delimiter, self.options.encoding
@@ -243,7 +244,7 @@ class Annotator:
                 self.record(record)
 
     def check_columns(self, file: Path, offered: Sequence[Property]) -> None:
-        """Raise SourceError if a file that is no table cannot give one of the properties that are asked for."""
+        """Raise SourceError if a file that is not a table cannot provide one of the requested properties."""
         names = {prop.name for prop in offered}
         other = next((name for name in self.options.columns or () if name not in names), None)
         if other is not None:
@@ -251,7 +252,7 @@ class Annotator:
             raise SourceError(f"{file} is a file without a property {other!r}: {gives}.")
 
     def record(self, record: Record) -> None:
-        """Put what a record tells of its protein."""
+        """Add the values of a record to its protein."""
         protein = self.proteins.find(record)
         if protein is None:
             self.passed_over += 1
@@ -276,7 +277,7 @@ class Annotator:
         return annotation if name == prop.name else replace(annotation, property=replace(prop, name=name))
 
     def table(self, table: Table, source: Source) -> None:
-        """Put the columns of a table."""
+        """Add the columns of a table."""
         table = plain(table)
         keys = keys_of(table, self.options)
         chosen = chosen_columns(table, keys, self.options)
@@ -286,7 +287,7 @@ class Annotator:
         self._put(table, source, keys, properties, self.options)
 
     def dssp(self, file: Path) -> None:
-        """Put what a file of DSSP's output says of residues, which are known there by their author numbers."""
+        """Add the values of a file of DSSP's output, which identifies residues by their author numbers."""
         self.check_columns(file, dssp_output.PROPERTIES)
         table = dssp_output.read_table(file)
         number = pc.binary_join_element_wise(
@@ -324,12 +325,12 @@ class Annotator:
             self.writer.annotate_rows(recorded, source, content)
 
     def check(self) -> None:
-        """Warn of proteins that are not in the store, and of properties that stay as they were.
+        """Warn about proteins that are not in the store, and about properties that keep their values.
 
         Raises
         ------
         SourceError
-            No protein was found, or each property is known already of each protein.
+            No protein was found, or every property has values in every protein already.
         """
         if self.passed_over and not self.matched + self.skipped:
             raise SourceError(
@@ -365,17 +366,17 @@ class Annotator:
         warnings.warn(f"{said}, and {stay}: {cure}.", stacklevel=2)
 
     def _column(self, name: str) -> str:
-        """What the inputs call a property."""
+        """The name of a property in the inputs."""
         return next((old for old, new in (self.options.columns or {}).items() if new == name), name)
 
     def _free(self, name: str) -> str:
-        """A name for another property of the kind that the store does not have."""
+        """A name for another property of the kind that is not used in the store."""
         taken = self.writer.names
         return next(word for number in itertools.count(2) if (word := f"{name[:59]}_{number}").lower() not in taken)
 
 
 def _as_types(types: tuple[str, str] | None) -> str:
-    """What is in the store and what was given, where that differs."""
+    """The existing and the given type, if they differ."""
     return f" (given as {types[1]}, in the store as {types[0]})" if types else ""
 
 

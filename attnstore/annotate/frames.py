@@ -1,4 +1,4 @@
-"""Frames in memory, of pandas or of whatever speaks Arrow, as tables."""
+"""Frames in memory, of pandas or of any library that supports Arrow, as tables."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ _KEYS = (*IDS, "pos", "source", "target")
 
 
 def table_of(frame: Any, name: str, on: Sequence[str] | None, columns: Sequence[str]) -> Table:
-    """A frame as a table.
+    """Convert a frame to a table.
 
-    Of a pandas index, the levels become columns that are named as keys or by `columns`; the others are left out.
+    Levels of a pandas index that are named as keys or in `columns` become columns; the others are left out.
 
     Parameters
     ----------
-    frame : pandas.DataFrame, pyarrow.Table, or an object with ``__arrow_c_stream__``, as polars' frames have it
+    frame : pandas.DataFrame, pyarrow.Table, or an object with ``__arrow_c_stream__``, such as a polars frame
     name : for messages
     on, columns : names of columns that the user gives
 
     Raises
     ------
     SourceError
-        It is nothing of the kind, has columns of no type of Arrow, or an index of ids that has no name.
+        It is not a frame, has columns whose type Arrow does not have, or an index of ids without a name.
     """
     if isinstance(frame, pa.Table):
         return Table(frame, name)
@@ -89,7 +89,7 @@ def _array(column: str, values: pd.Series[Any], name: str) -> pa.Array | pa.Chun
 
 
 def _check_index(frame: pd.DataFrame, name: str) -> None:
-    """Raise SourceError if an index without names seems to hold the ids."""
+    """Raise SourceError if an index without names seems to contain the ids."""
     index = frame.index
     first = index.get_level_values(0)
     if index.names[0] is not None or not len(index) or not isinstance(first[0], str):

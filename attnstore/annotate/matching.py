@@ -1,4 +1,4 @@
-"""Which protein of the catalog a record is about, and what of it holds there."""
+"""Matching records to proteins of the catalog, and transferring their values."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ Mismatch = Literal["refuse", "align", "skip"]
 MATCHES: tuple[Match, ...] = ("id", "sequence")
 MISMATCHES: tuple[Mismatch, ...] = ("refuse", "align", "skip")
 
-#: Of aligned residues, the least share that has to be the same: below it is another protein.
+#: Smallest share of identical residues in an alignment; with fewer, the proteins are considered different.
 IDENTITY = 0.9
-#: Cells of the largest alignment, two bytes each.
+#: Number of cells of the largest alignment, two bytes each.
 _CELLS = 1 << 30
 
-#: Jaro-Winkler similarity (Winkler 1990) from which on a name is near to another.
+#: Smallest Jaro-Winkler similarity (Winkler 1990) of a name that is suggested.
 _NEAR = 0.8
 
 _ENTRY = re.compile(r"(?:sp|tr)\|([^|]+)\|([^|]+)")
@@ -37,15 +37,15 @@ _CHAIN = re.compile(r"([0-9][A-Za-z0-9]{3}|pdb_[0-9a-z]{8})[._:-]([A-Za-z0-9]+)"
 
 
 class Ids:
-    """The proteins of a catalog by what files call them.
+    """The proteins of a catalog by their names in files.
 
-    An id is that of a member; failing that, accession or name of UniProt's ``sp|P12345|NAME``, on either side, or a
-    chain of a PDB entry spelt otherwise (``4udx.X`` for ``4UDX_X``), where that is one protein's alone.
+    An id is that of a member; if there is none, accession or name of UniProt's ``sp|P12345|NAME``, on either side, or a
+    chain of a PDB entry in another spelling (``4udx.X`` for ``4UDX_X``), if it fits exactly one protein.
     """
 
     def __init__(self, members: Iterable[tuple[str, int]]) -> None:
         self._exact = dict(members)
-        # What one record calls P12345 another one calls sp|P12345|NAME.
+        # P12345 in one record may be sp|P12345|NAME in another.
         self._aliases = dict(self._exact)
         taken: set[str] = set()
         for name, protein in self._exact.items():
@@ -56,7 +56,7 @@ class Ids:
             del self._aliases[alias]
 
     def find(self, name: str) -> int | None:
-        """Index of the protein of that name; None if there is none, or its parts are of several."""
+        """Index of the protein with that name; None if there is none, or if parts of the name fit several."""
         if name in self._exact:
             return self._exact[name]
         found = {self._aliases[alias] for alias in (name, *_aliases(name)) if alias in self._aliases}
@@ -64,7 +64,7 @@ class Ids:
 
     @staticmethod
     def names(name: str, member: str | None) -> bool:
-        """Is it the name of that member, as written or in part?"""
+        """Whether it is the name of that member, as written or in part."""
         return member is not None and bool({name, *_aliases(name)} & {member, *_aliases(member)})
 
 
@@ -75,13 +75,13 @@ def _aliases(name: str) -> list[str]:
     return [f"{chain[1].upper()}_{chain[2]}"] if chain else []
 
 
-#: Ids that a message lists.
+#: Number of ids that a message lists.
 _LISTED = 3
 
 
 @dataclass(frozen=True, eq=False)
 class Proteins:
-    """What of a catalog is needed to tell which protein a record is about.
+    """The part of a catalog that is needed to match records to proteins.
 
     Attributes
     ----------
@@ -109,8 +109,8 @@ class Proteins:
         return cls(connection, Ids(members), digests, by_digest)
 
     def find(self, record: Record) -> int | None:
-        """Index of the protein that a record is about, by its id, or its sequence where that is asked for."""
-        # Read with others, a structure file may have given its name instead of the id in it: that is the closer one.
+        """Index of a record's protein, by its id, or by its sequence if `match` allows it."""
+        # A structure file that was read with others may be named by its file instead of its id: that name is closer.
         known = (self.ids.find(name) for name in (*record.aliases, record.id))
         found = next((index for index in known if index is not None), None)
         if found is None and self.by_digest:
@@ -118,14 +118,14 @@ class Proteins:
         return found
 
     def fitted(self, protein: int, record: Record, mismatch: Mismatch) -> Record | None:
-        """The record as it holds for that protein, see :func:`fitted`; most are of its sequence, which is not read."""
+        """The record fitted to that protein, see :func:`fitted`; if the sequences are equal it is unchanged."""
         if _digest(record.sequence) == self.digests[protein]:
             return record
         return fitted(record, self.sequence(protein), mismatch)
 
     @cached_property
     def numbered(self) -> dict[int, str]:
-        """The member whose author numbering a protein has, where that is known."""
+        """The member whose author numbering a protein has, if it is known."""
         rows = self.connection.execute(
             "SELECT protein_index, coalesce(structure, if(members = 1, id, NULL)) AS member FROM proteins "
             "WHERE member IS NOT NULL"
@@ -133,7 +133,7 @@ class Proteins:
         return dict(rows)
 
     def nearest(self, name: str) -> str | None:
-        """The member whose name is nearest to one that is of none, in any case; None if none is near."""
+        """The member whose name is most similar to one that is not a member's, in any case; None if none is similar."""
         ((nearest, similarity),) = self.connection.execute(
             "SELECT max_by(member, similarity), max(similarity) FROM (SELECT member, "
             "jaro_winkler_similarity(lower(member), lower(?)) AS similarity FROM members)", [name]
@@ -141,7 +141,7 @@ class Proteins:
         return str(nearest) if similarity is not None and similarity >= _NEAR else None
 
     def listed(self, names: Sequence[str]) -> str:
-        """The first of names that are of no protein, for messages, with what the store has instead of each."""
+        """List the first names that belong to no protein, for messages, each with the store's name for it."""
         words = []
         for name in names[:_LISTED]:
             near = self.nearest(name)
@@ -173,24 +173,24 @@ def _digest(sequence: str) -> str:
 
 
 def fitted(record: Record, sequence: str, mismatch: Mismatch) -> Record | None:
-    """Return a record as it holds for a protein of another sequence.
+    """Fit a record to a protein of another sequence.
 
     Parameters
     ----------
     record : Record
     sequence : of the protein in the catalog
-    mismatch : 'align' to carry values over to the residues that an alignment puts across from theirs, the others NULL;
-        'skip' to do without the record; 'refuse'
+    mismatch : 'align' to transfer values to the residues that an alignment pairs with theirs, the others NULL; 'skip'
+    to leave the record out; 'refuse'
 
     Returns
     -------
-    The record itself where the sequences are the same; None where it is to be left out, also because they are too
+    The record itself if the sequences are the same; None if it is to be left out, also because the sequences are too
     different to be aligned: fewer than nine in ten residues are the same.
 
     Raises
     ------
     SourceError
-        They differ and that is refused.
+        They differ, and `mismatch` is 'refuse'.
     """
     if record.sequence == sequence:
         return record
@@ -229,20 +229,20 @@ def _places(given: str, stored: str) -> npt.NDArray[np.int64] | None:
 
 
 def aligned(given: str, stored: str, extension: float = -2) -> npt.NDArray[np.int64] | None:
-    """Put a sequence on another one by a global alignment.
+    """Align a sequence to another one globally.
 
-    A match scores 2, a mismatch −3 and the first residue of a gap −5, as in searches for near relatives; what one
-    sequence has more at its ends costs nothing.
+    A match scores 2, a mismatch −3 and the first residue of a gap −5, as in searches for close homologues; gaps at the
+    ends cost nothing.
 
     Parameters
     ----------
     given, stored : the sequences
-    extension : score of each further residue of a gap; nearer to 0 where long parts may be missing, as in a structure
+    extension : score of each further residue of a gap; closer to 0 if long parts may be missing, as in a structure
 
     Returns
     -------
     ndarray of int64 [len(stored)] or None
-        For each residue of `stored`, the place in `given` of the one across from it, −1 for none; None where the
+        For each residue of `stored`, the index of the residue of `given` aligned with it, −1 for none; None if the
         alignment would take more than 2 GiB.
     """
     if len(given) * len(stored) > _CELLS:

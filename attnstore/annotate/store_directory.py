@@ -1,4 +1,4 @@
-"""The directory of a store that is written to: made where there is none, filled with what inputs hold."""
+"""The directory of a store that is written: created if missing, filled with the content of inputs."""
 
 import contextlib
 import os
@@ -26,13 +26,13 @@ from ..runtime.paths import database_path, user_path
 
 @contextlib.contextmanager
 def store_directory(path: Path) -> Iterator[None]:
-    """Make the store where there is none; if the first steps fail, leave no trace of it."""
+    """Create the store if it does not exist; if the first steps fail, remove it again."""
     if path.exists() and not path.is_dir():
         raise StoreError(f"{path} is a file: give a directory for the store.")
     missing = [folder for folder in (path, *path.parents) if not folder.exists()]
     make_directories(path)
     new = not (path / STORE_FILE).exists()
-    # A run that was killed at the first step leaves a half-written store.json.
+    # A run that was killed in the first step leaves an incomplete store.json.
     if new and any(not entry.name.startswith(f".{STORE_FILE}.") for entry in path.iterdir()):
         raise StoreError(f"{path} is neither empty nor an attnstore store: give another directory.")
     try:
@@ -59,7 +59,7 @@ def _has_catalog(store: Path) -> bool:
 
 @contextlib.contextmanager
 def storage_errors(store: Path) -> Iterator[None]:
-    """A full or failing disk, a folder that may not be written to: in one sentence."""
+    """Translate errors of a full or failing disk, or a folder that may not be written, into one sentence."""
     try:
         yield
     except OSError as error:
@@ -79,27 +79,27 @@ def fill_catalog(
     options: Options = DEFAULT,
     glycine_cb: GlycineCb | None = None,
 ) -> int:
-    """Add what inputs hold to the catalog; without any, see that there is one.
+    """Add the content of inputs to the catalog; without inputs, check that there is a catalog.
 
     Parameters
     ----------
     store : directory
     inputs : files and folders
-    limit : only the first so many records
-    sample : only so many records, drawn with `seed`
-    keep_duplicates : identical sequences apart
-    options : how they are read
-    glycine_cb : what stands for glycine's Cβ, by default what the catalog has
+    limit : use only the first records, this many
+    sample : use only this many records, drawn with `seed`
+    keep_duplicates : keep identical sequences separate
+    options : options of the readers
+    glycine_cb : atom used for glycine's Cβ; by default as in the catalog
 
     Returns
     -------
     int
-        How many chains of structure files were left out, which a warning and the table ``excluded`` name.
+        Number of chains of structure files that were left out, which a warning and the table ``excluded`` list.
 
     Raises
     ------
     SourceError
-        An input cannot be read, or there is no protein in all of them.
+        An input cannot be read, or no input has a protein.
     """
     if not inputs:
         current_catalog(store, StoreDocument.read(store))
@@ -147,7 +147,7 @@ def ingest_proteins(
     predicted: bool = False,
     glycine_cb: GlycineCb | None = None,
 ) -> StoreDocument:
-    """Read proteins and what is known of them into a store, made if it does not exist, without running a model.
+    """Read proteins and their properties into a store, created if it does not exist, without running a model.
 
     Parameters
     ----------
@@ -158,7 +158,7 @@ def ingest_proteins(
     Raises
     ------
     AttnstoreError
-        In one sentence what is wrong with an input or the disk; the store is as it was.
+        One sentence that says what is wrong with an input or the disk; the store is unchanged.
     """
     path, files = database_path(store), [*map(user_path, inputs), *fetched(fetch)]
     if not files:
@@ -179,7 +179,7 @@ def ingest_proteins(
 
 
 def _drawn(records: Iterator[Record], size: int, seed: int) -> Iterator[Record]:
-    """A sample without replacement in the records' own order, of a stream (Vitter 1985, Algorithm R)."""
+    """Draw a sample of a stream without replacement, in the order of the records (Vitter 1985, Algorithm R)."""
     rng = np.random.default_rng(seed)
     drawn: dict[int, tuple[int, Record]] = {}
     for number, record in enumerate(records):

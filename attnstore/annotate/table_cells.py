@@ -1,4 +1,4 @@
-"""From cells as text to numbers, booleans and text, without a change of meaning that is not reported."""
+"""Conversion of text cells to numbers, booleans and text; each change of meaning is reported."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from ..readers.tables import Table
 Decimal = Literal[".", ","]
 DECIMALS: tuple[Decimal, ...] = (".", ",")
 
-#: What stands for a missing value in a column of numbers or booleans, in any case. Those of R, pandas, Excel, SQL,
-#: Python and of the tables of bioinformatics, where a minus or a point are usual.
+#: Cells that mean a missing value in a column of numbers or booleans, in any case: those of R, pandas, Excel, SQL,
+#: Python, and of tables in bioinformatics, where a minus or a point are common.
 MISSING = ("", "na", "n/a", "#n/a", "<na>", "null", "none", "nan", "-", ".")
-#: Of these, what a column of text may well mean by itself.
+#: The ones among them that may be values in a column of text.
 _TEXTS = ("-", ".")
 
 _INTEGER = r"^[+-]?\d+$"
 _NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$|^[+-]?[iI][nN][fF]([iI][nN][iI][tT][yY])?$"
 _DECIMAL_COMMA = r"^[+-]?(\d+|\d*,\d+)([eE][+-]?\d+)?$"
-#: With a comma that may be a decimal comma, or stand between thousands.
+#: Numbers with a comma that may be a decimal comma or separate thousands.
 _EITHER = r"^[+-]?[1-9]\d{0,2},\d{3}$"
 _THOUSANDS = r"^[+-]?[1-9]\d{0,2}((,\d{3})+(\.\d*)?|(\.\d{3}){2,}|(\.\d{3})+,\d*|([ '’]\d{3})+)$"
 
@@ -40,22 +40,22 @@ def typed(
     missing: Collection[str],
     decimal: Decimal | None,
 ) -> Table:
-    """The table with columns of text as numbers or booleans, where all their cells are such or missing.
+    """Convert columns of text to numbers or booleans, where all their cells are numbers or booleans, or missing.
 
-    Warnings say, once each, how many cells are taken as missing, and which columns of numbers are text for a few cells.
+    Each warning is given once: how many cells are read as missing, and which columns of numbers a few cells make text.
 
     Parameters
     ----------
     table : Table
-    columns : names of those that are looked at
-    kinds : by column, where the user says it; cells are then of that kind, or missing
-    missing : cells that are missing in every column, text too
-    decimal : of a text file, None to find out
+    columns : names of the columns to convert
+    kinds : by column, if given by the user; cells then have that kind, or are missing
+    missing : cells that are missing in every column, also in columns of text
+    decimal : decimal mark of a text file; None to detect it
 
     Raises
     ------
     SourceError
-        A cell is not of the kind that was asked for, or it cannot be told what a comma in a number is.
+        A cell does not have the requested kind, or the meaning of a comma in a number is ambiguous.
     """
     chosen = [name for name in columns if name not in kinds or kinds[name] != "category"]
     texts = {name: _plain(table.content[name], missing) for name in columns if _is_text(table.content[name].type)}
@@ -93,7 +93,7 @@ def _is_text(kind: pa.DataType) -> bool:
 
 
 def _plain(column: pa.ChunkedArray, missing: Collection[str]) -> pa.ChunkedArray:
-    """Text without white space around it, NULL where the user says that it is missing."""
+    """Text without surrounding white space, NULL where `missing` lists it."""
     column = pc.utf8_trim_whitespace(column.cast(pa.string()))
     if missing:
         absent = pc.is_in(column, pa.array([word.strip() for word in missing], pa.string()))
@@ -102,7 +102,7 @@ def _plain(column: pa.ChunkedArray, missing: Collection[str]) -> pa.ChunkedArray
 
 
 def _without_numbers(column: pa.ChunkedArray, missing: Collection[str]) -> pa.ChunkedArray:
-    """Numbers, NULL where they are equal to one that the user says is missing: -999 is -999.0, too."""
+    """Numbers, NULL where they equal one that `missing` lists: -999 also means -999.0."""
     if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
         return column
     words = [word.strip() for word in missing if re.fullmatch(_NUMBER, word.strip())]
@@ -117,7 +117,7 @@ def _without_numbers(column: pa.ChunkedArray, missing: Collection[str]) -> pa.Ch
 
 
 def _absent(cells: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Cells without a value, by what is usual in columns of numbers."""
+    """Cells that usually mean a missing value in columns of numbers."""
     return pc.or_(cells.is_null(), pc.fill_null(pc.is_in(pc.utf8_lower(cells), pa.array(MISSING)), True))
 
 
@@ -127,12 +127,12 @@ def _tokens(cells: pa.ChunkedArray) -> str:
 
 
 def _read(table: Table, name: str, cells: pa.ChunkedArray, kind: Kind | None, number: str) -> pa.ChunkedArray:
-    """A column as what all its cells are, or as text; as `kind`, where one is asked for."""
+    """Convert a column to the kind that fits all its cells, or text; to `kind`, if given."""
     absent = _absent(cells)
     values = pc.if_else(absent, pa.scalar(None, pa.string()), cells)
     known = values.drop_null()
     if not len(known):
-        # Nothing but cells without a value; a column of minuses or points may mean them.
+        # All cells are missing; but a column of minuses or points may mean them.
         if kind is None and pc.any(pc.is_in(cells, pa.array(_TEXTS))).as_py():
             return cells
         return pa.chunked_array([pa.nulls(len(cells), _nothing(kind))])
@@ -191,7 +191,7 @@ def _require(table: Table, name: str, cells: pa.ChunkedArray, values: pa.Chunked
 
 
 def _refuse(table: Table, name: str, cells: pa.ChunkedArray, wrong: pa.ChunkedArray, what: str) -> None:
-    """Raise SourceError with the first cell that is wrong, if there is one."""
+    """Raise SourceError with the first wrong cell, if there is one."""
     rows = np.flatnonzero(wrong.to_numpy())
     if len(rows):
         row = int(rows[0])
@@ -203,7 +203,7 @@ def _refuse(table: Table, name: str, cells: pa.ChunkedArray, wrong: pa.ChunkedAr
 
 
 def _warn_of_few(table: Table, name: str, cells: pa.ChunkedArray, values: pa.ChunkedArray, number: str) -> None:
-    """Warn where most cells are numbers, and the column is text for the others; refuse grouped thousands."""
+    """Warn if most cells are numbers and the others make the column text; refuse separators of thousands."""
     known = values.drop_null()
     numbers = pc.match_substring_regex(known, number)
     grouped = pc.match_substring_regex(values, _THOUSANDS)

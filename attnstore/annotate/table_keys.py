@@ -1,4 +1,4 @@
-"""Which columns of a table say what its rows are of, and what a user may say of it."""
+"""The key columns of a table, and the options that a user may give for it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NUMBERINGS: tuple[Numbering, ...] = ("0", "1", "author")
 
 @dataclass(frozen=True)
 class TableOptions:
-    """What a user may say of a table.
+    """The options of a table.
 
     Attributes
     ----------
@@ -29,21 +29,22 @@ class TableOptions:
         Its key columns: the protein's id; for residues, the position too; for pairs, source and target. By default `id`
         or `protein`, and `pos`, or `source` and `target`, if the table has them.
     columns
-        Those to take, and the property that each becomes; by default all but the keys and `aa`, which is compared
-        with the store.
+            Columns to use, and the property that each becomes; by default all except the keys and `aa`, which is
+            compared
+            with the store.
     kinds, units, descriptions
-        By property; a kind is told by the values otherwise.
+        By property; by default the kind is detected from the values.
     numbering
         Of positions: from '0', from '1', or 'author' as the structure has them, any insertion code after the number.
     absent
-        What it means that a protein of the table has no row for a residue or pair: 'null', that nothing is known, or
-        'false', for booleans.
+            Meaning of a residue or pair without a row, in a protein of the table: 'null', unknown, or 'false', for
+            booleans.
     symmetric
         Pairs hold in both directions.
     missing
-        Cells that stand for a missing value in every column, those of text too.
+        Cells that mean a missing value in every column, also in columns of text.
     delimiter, decimal, encoding
-        How a text file is written; None to find out.
+        Format of a text file; None to detect it.
     """
 
     on: Sequence[str] | None = None
@@ -62,14 +63,14 @@ class TableOptions:
 
 @dataclass(frozen=True)
 class Keys:
-    """Which of a table's columns say what a row is of."""
+    """The key columns of a table."""
 
     protein: str
     level: Level
     places: tuple[str, ...]
 
 
-#: What a column of positions is called, letters alone and in lower case, where it is not called pos.
+#: Other names of a column of positions, only letters, in lower case.
 _POSITIONS = frozenset({
     "position", "positions", "resi", "resid", "resids", "resnum", "resno", "residue", "residueid", "residuenumber",
     "residueindex", "residueno", "residuenum", "residuepos", "residueposition", "seqpos", "seqid", "authseqid",
@@ -87,13 +88,13 @@ _PAIRS = (
 
 
 def keys_of(table: Table, options: TableOptions) -> Keys:
-    """Find the key columns; where none has the name as it stands, one may have it in another case.
+    """Find the key columns; a column whose name differs in case is used if no other has the exact name.
 
     Raises
     ------
     SourceError
-        There is none for the protein's id, a named one is not there, two columns have one name, or a column seems to
-        hold positions and has another name than `pos`.
+        There is none for the protein's id, a named one does not exist, two columns have the same name, or a column
+        seems to contain positions and is not called `pos`.
     """
     names, place = table.columns, table.place
     twice = next((name for name, count in Counter(names).items() if count > 1), None)
@@ -135,7 +136,7 @@ def keys_of(table: Table, options: TableOptions) -> Keys:
 
 
 def _named(names: Sequence[str], name: str) -> str | None:
-    """The column of that name; failing that, the only one that has it in another case."""
+    """The column of that name; if there is none, the only one that has it in another case."""
     if name in names:
         return name
     found = [other for other in names if other.lower() == name.lower()]
@@ -167,7 +168,7 @@ def _check_positions(table: Table, protein: str, options: TableOptions) -> None:
 
 
 def _ends(letters: Mapping[str, str], first: str, second: str) -> tuple[str, str] | None:
-    """The columns called so, as i and j, or pos1 and pos2."""
+    """The pair of columns with such names, as i and j, or pos1 and pos2."""
     wanted = [(first, second)] if first != second else [(f"{first}{a}", f"{second}{b}") for a, b in ("12", "ij", "ab")]
     for one, other in wanted:
         found = [next((name for name, word in letters.items() if word == end), None) for end in (one, other)]
@@ -177,7 +178,7 @@ def _ends(letters: Mapping[str, str], first: str, second: str) -> tuple[str, str
 
 
 def _countable(column: pa.ChunkedArray) -> bool:
-    """Whether all cells that are there may be positions: whole numbers, with insertion codes or without."""
+    """Whether all known cells may be positions: whole numbers, with or without insertion codes."""
     if pa.types.is_integer(column.type):
         return True
     if not pa.types.is_string(column.type):

@@ -1,4 +1,4 @@
-"""Which proteins, residues and pairs of a store the rows of a table are of."""
+"""Matching the rows of a table to proteins, residues and pairs of a store."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from ..readers.tables import Table
 from .matching import Proteins
 from .table_keys import Keys, Numbering, letters_of
 
-#: Codes of three letters and the letter of each: the twenty amino acids, those made of them, B, J, O, U, X and Z.
+#: Three-letter codes and their letters: the twenty amino acids, those with their own letters, B, J, O, U, X and Z.
 _LETTERS = {code.upper().strip(): letter for codes in (modified, standard) for code, letter in codes.items()}
 
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """The rows of a table that are of proteins in the store.
+    """The rows of a table that belong to proteins in the store.
 
     Attributes
     ----------
-    kept : int64, which rows
+    kept : int64, indices of the rows
     protein : int64, index of the protein of each
     places : for residues, pos; for pairs, source and target; int64, from 0
-    ids : how many are of a protein in the store
-    passed_over : those that are of none
+    ids : number of ids that belong to a protein in the store
+    passed_over : ids that belong to none
     """
 
     kept: npt.NDArray[np.int64]
@@ -43,16 +43,16 @@ class Rows:
 
 
 def rows_of(table: Table, keys: Keys, proteins: Proteins, numbering: Numbering) -> Rows:
-    """Find the proteins, and the residues in them, that a table's rows are of.
+    """Find the proteins of a table's rows, and the residues in them.
 
-    Of several ids of one protein, as chains of equal sequence are, the first in the table counts; where residues go by
-    author number, the one whose numbering the store has.
+    If several ids belong to one protein, as chains of equal sequence do, the first in the table counts; with author
+    numbers, the one whose numbering the store has.
 
     Raises
     ------
     SourceError
-        No row is of a protein in the store, a key is missing or given twice, a position is not in its protein, or goes
-        by the numbering of a chain that is not the store's.
+        No row belongs to a protein in the store, a key is missing or given twice, a position is not in its protein, or
+        uses the numbering of a chain that is not the store's.
     """
     ids = _dictionary(_text(table, keys.protein), table, keys.protein)
     author = numbering == "author" and bool(keys.places)
@@ -82,7 +82,7 @@ def rows_of(table: Table, keys: Keys, proteins: Proteins, numbering: Numbering) 
 
 @dataclass(frozen=True, eq=False)
 class _Owners:
-    """The rows that are kept, each with its protein and the id that the table has of it."""
+    """The rows that are kept, each with its protein and its id in the table."""
 
     protein: npt.NDArray[np.int64]
     kept: npt.NDArray[np.int64]
@@ -95,12 +95,12 @@ class _Owners:
         return self.names[int(self.code[self.kept[row]])]
 
     def at(self, row: int) -> str:
-        """Where one of the kept rows is."""
+        """The location of one of the kept rows, for messages."""
         return self.table.at(int(self.kept[row]))
 
 
 def _first(of: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
-    """Which ids count, in the order in which they appear: the first of each protein."""
+    """The ids that count, in the order in which they appear: the first of each protein."""
     counting = np.zeros(len(of), np.bool_)
     counting[np.unique(of, return_index=True)[1]] = True
     return counting & (of >= 0)
@@ -109,9 +109,9 @@ def _first(of: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
 def _counting(
     of: npt.NDArray[np.int64], names: Sequence[str], proteins: Proteins, place: str, *, letters: bool
 ) -> npt.NDArray[np.bool_]:
-    """Which ids count where residues go by author number: that of the chain whose numbering the store has.
+    """The ids that count if residues have author numbers: that of the chain whose numbering the store has.
 
-    Failing that the first of the protein, if the rows' letters are compared with the store.
+    If there is none, the first of the protein, if the rows' letters are compared with the store.
     """
     numbered = proteins.numbered
     own = np.array([protein >= 0 and proteins.ids.names(name, numbered.get(protein)) for name, protein
@@ -129,7 +129,7 @@ def _counting(
 
 
 def _text(table: Table, name: str) -> pa.ChunkedArray:
-    """A column of keys as text without white space around it, NULL where it is empty."""
+    """A column of keys as text without surrounding white space, NULL where it is empty."""
     column = table.content[name]
     try:
         text = pc.utf8_trim_whitespace(column.cast(pa.string()))
@@ -198,7 +198,7 @@ def _check_places(owner: _Owners, places: Sequence[npt.NDArray[np.int64]], prote
 
 
 def _by_author(owner: _Owners, name: str, proteins: Proteins) -> npt.NDArray[np.int64]:
-    """Positions of residues by the number, and any insertion code, that the structure's authors gave them."""
+    """Positions of residues by their author numbers, with any insertion code."""
     column = _text(owner.table, name).take(pa.array(owner.kept))
     rows = pa.table({
         "row": np.arange(len(column)), "protein_index": owner.protein, "author": column.combine_chunks(),
@@ -236,12 +236,12 @@ def _check_repetitions(owner: _Owners, places: Sequence[npt.NDArray[np.int64]], 
 
 
 def check_letters(table: Table, rows: Rows, proteins: Proteins) -> None:
-    """Compare the column `aa` of a table of residues with the store: letters in any case, or codes of three.
+    """Compare the column `aa` of a table of residues with the store: letters in any case, or three-letter codes.
 
     Raises
     ------
     SourceError
-        A residue is another amino acid there.
+        A residue is another amino acid in the store.
     """
     name = letters_of(table)
     if name is None:

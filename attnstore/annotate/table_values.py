@@ -1,4 +1,4 @@
-"""From a table to values of properties: which columns they are, and of which proteins, residues or pairs."""
+"""Conversion of a table's columns to values of properties."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 
 
 def chosen_columns(table: Table, keys: Keys, options: TableOptions) -> dict[str, str]:
-    """The columns that become properties, and the name of each.
+    """The columns that become properties, and the name of each property.
 
     Raises
     ------
     SourceError
-        There is no column left, a named one is not there, two are to get one name, a name cannot be that of a
-        property, or an option is of a property that is none of them.
+        No column is left, a named one does not exist, two would get the same name, a name cannot be that of a
+        property, or an option names a property that the table does not provide.
     """
     names, place = table.columns, table.place
     own = {keys.protein, *keys.places, *([letters_of(table)] if keys.level == "residue" else ())}
@@ -53,12 +53,12 @@ def chosen_columns(table: Table, keys: Keys, options: TableOptions) -> dict[str,
     return dict(chosen)
 
 
-#: Columns that a message names together.
+#: Number of columns that a message lists.
 _FEW = 12
 
 
 def _check_names(place: str, chosen: Mapping[str, str]) -> None:
-    """Raise SourceError with a legal name for each that cannot be a property's."""
+    """Raise SourceError if a column's name cannot be that of a property, with a valid name for each."""
     illegal = [column for column, name in chosen.items() if not is_name(name)]
     if not illegal:
         return
@@ -77,12 +77,12 @@ def _check_names(place: str, chosen: Mapping[str, str]) -> None:
 
 
 def properties_of(table: Table, chosen: Mapping[str, str], level: Level, options: TableOptions) -> dict[str, Property]:
-    """The property that each column becomes; a column without any value becomes none, with a warning.
+    """The property of each column; a column without any value is left out, with a warning.
 
     Raises
     ------
     SourceError
-        A column holds values of no known type, or there is none with a value.
+        A column has values of an unknown type, or no column has a value.
     """
     empty = [column for column in chosen if pa.types.is_null(table.content[column].type)]
     if empty:
@@ -117,7 +117,7 @@ def _kind(kind: pa.DataType, where: str, name: str) -> Kind:
 
 
 def plain(table: Table) -> Table:
-    """The table with text in the one type that Arrow can do everything with, and names without space around them."""
+    """The table with text in the type that supports all functions of Arrow, and names without surrounding spaces."""
     content = table.content.rename_columns([str(name).strip() for name in table.content.column_names])
     for number, one in enumerate(content.schema):
         kind = one.type.value_type if pa.types.is_dictionary(one.type) else one.type
@@ -135,7 +135,7 @@ def values_of(table: Table, column: str, prop: Property, rows: Rows) -> pa.Array
     Raises
     ------
     SourceError
-        A value is not of the kind that was asked for.
+        A value does not have the requested kind.
     """
     chosen = table.content[column].take(pa.array(rows.kept)).combine_chunks()
     kind = ARROW_TYPES[prop.kind]
@@ -159,7 +159,7 @@ def values_of(table: Table, column: str, prop: Property, rows: Rows) -> pa.Array
 
 
 def _at_fault(table: Table, column: str, values: pa.Array, kind: pa.DataType, rows: Rows) -> str:
-    """Where the first value is that cannot be cast."""
+    """The location of the first value that cannot be cast."""
     for row, value in zip(rows.kept.tolist(), values, strict=True):
         try:
             pa.array([value.as_py()], values.type).cast(kind)
@@ -175,7 +175,7 @@ def _mirrored(
     values: pa.Array,
     proteins: Proteins,
 ) -> tuple[npt.NDArray[np.int64], list[npt.NDArray[np.int64]], pa.Array]:
-    """Pairs, and the same the other way round; raises SourceError where both are given and differ."""
+    """Pairs in both directions; raises SourceError if both are given and differ."""
     source, target = np.concatenate(places), np.concatenate(places[::-1])
     protein, values = np.tile(protein, 2), pa.concat_arrays([values, values])
     order = np.lexsort((target, source, protein))

@@ -1,4 +1,4 @@
-"""The columns that a catalog has of itself, whatever is given: those that are properties, and keys."""
+"""The columns that every catalog has: built-in properties, and keys."""
 
 from collections.abc import Mapping
 from typing import Literal
@@ -9,14 +9,14 @@ from .property import UNRESOLVED, Level, Property
 _NEVER = "never NULL"
 
 GlycineCb = Literal["virtual", "ca"]
-#: What the columns of Cβ hold, by what stands for glycine's: the virtual Cβ, or Cα as in CASP (Monastyrskyy et al.
-#: 2011, Proteins 79 Suppl 10:119–125).
+#: Descriptions of the columns of Cβ, by the atom used for glycine: the virtual Cβ, or Cα as in CASP (Monastyrskyy et
+#: al. 2011, Proteins 79 Suppl 10:119–125).
 CB: Mapping[GlycineCb, str] = {
     "virtual": "Cβ, virtual where the structure has none",
     "ca": "Cβ, virtual where the structure has none; of glycine Cα",
 }
 
-#: What the catalog holds of any protein.
+#: Properties in every catalog.
 CORE = (
     Property("id", "protein", "category", "identifier in its source", absent=_NEVER),
     Property("length", "protein", "integer", "length of the whole sequence", "residues", _NEVER),
@@ -45,7 +45,7 @@ CORE = (
     CONTACT_NUMBER,
 )  # fmt: skip
 
-#: Columns of each level that are no properties, and cannot become any; `rowid`, by which DuckDB tells rows, among them.
+#: Columns of each level that are not properties and cannot become properties, including DuckDB's `rowid`.
 KEYS: Mapping[Level, set[str]] = {
     "protein": {"protein_index", "sequence_sha256", "structure_sha256", "rowid"},
     "residue": {"protein_index", "protein", "rowid"},

@@ -1,4 +1,4 @@
-"""Columns of properties in a catalog that is being written, and the dictionary that says what they are."""
+"""Columns of properties in a catalog that is being written, and the dictionary that describes them."""
 
 import hashlib
 from collections import Counter
@@ -19,21 +19,21 @@ from .property import SQL_TYPES, TABLES, Level, Property, Source
 from .quoting import identifier
 from .transaction import incoming
 
-#: Between the definitions of a column whose values follow several, of which so many are given.
+#: Separator of the definitions of a column whose values follow several; at most so many are listed.
 _OR, _MORE, _DEFINITIONS = "; or ", "others", 4
 
 _UNKNOWN, _BEFORE, _SEEN, _NOW, _MEASURED = range(5)
 
 
 class Key(NamedTuple):
-    """What a property is known by; names differ by more than case."""
+    """The key of a property; names differ by more than case."""
 
     level: Level
     name: str
 
 
 class Admitted(NamedTuple):
-    """Of which proteins values are to be put, and which have theirs from this source already; bool [proteins]."""
+    """Proteins whose values are to be written, and proteins that have values from this source; bool [proteins]."""
 
     new: npt.NDArray[np.bool_]
     again: npt.NDArray[np.bool_]
@@ -47,15 +47,15 @@ class PropertyColumns:
     Parameters
     ----------
     connection : with the catalog's tables in its search path
-    replace : whether values take the place of those that were known before
+    replace : whether new values replace existing ones
 
     Attributes
     ----------
-    kept : how many proteins kept, of each property, what was known of them before: from another source, or from the
-        same one read otherwise
+    kept : for each property, how many proteins kept their existing values: from another source, or from the same one
+    read with other options
     changed : whether any value was written, or a property dropped
-    types : of those that were kept as they have another type: the one there, and the one given
-    added : properties that proteins got values of
+    types : of properties that were kept because the new values have another type: the existing and the new type
+    added : properties of which proteins got values
     """
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, *, replace: bool) -> None:
@@ -87,25 +87,25 @@ class PropertyColumns:
 
     @property
     def names(self) -> set[str]:
-        """Names of the properties that there are, in lower case."""
+        """Names of the existing properties, in lower case."""
         return {key.name.lower() for key in self._entries}
 
     def admit(
         self, prop: Property, source: Source, proteins: npt.NDArray[np.integer], *, measured: bool = False
     ) -> Admitted:
-        """Say of which proteins values of a property are to be put, and make ready for them.
+        """Return the proteins for which values of a property are to be written, and prepare its column.
 
         Parameters
         ----------
         prop : Property
-        source : where the values are from
-        proteins : indices; of one that is named twice, the first counts
-        measured : they go with the coordinates, and are forgotten with them
+        source : source of the values
+        proteins : indices; if one occurs twice, the first counts
+        measured : the values belong to the coordinates, and are dropped with them
 
         Raises
         ------
         SourceError
-            If the name is taken by something else, or the property has another type in what was put before.
+            If something else has the name, or the property was written with another type before.
         """
         key = Key(prop.level, prop.name)
         known = self._entries.get(key)
@@ -143,8 +143,8 @@ class PropertyColumns:
         Parameters
         ----------
         prop : Property
-        rows : a column `value`, and what they are of: `protein_index`; or `row`, the place of the residue among all
-            residues, increasing; or `protein_index`, `source` and `target`, NULL for the pairs that are not listed
+        rows : a column `value` and keys: `protein_index`; or `row`, the index of the residue among all residues,
+        increasing; or `protein_index`, `source` and `target`, NULL for the pairs that are not listed
         """
         key, name = Key(prop.level, prop.name), identifier(prop.name)
         for start in range(0, len(rows), ROWS):
@@ -164,7 +164,7 @@ class PropertyColumns:
                 )
 
     def forget_measured(self, proteins: npt.NDArray[np.integer]) -> None:
-        """Take back the values that were admitted as measured of proteins, which get other coordinates."""
+        """Undo admitted values that were measured on the coordinates of proteins that get other coordinates."""
         for key, states in self._states.items():
             there = proteins[proteins < len(states)]
             which = there[states[there] == _MEASURED]
@@ -172,16 +172,16 @@ class PropertyColumns:
             states[which] = _UNKNOWN
 
     def glycine_cb(self, asked: GlycineCb | None) -> GlycineCb:
-        """Settle what stands for glycine's Cβ in the catalog, and describe the columns so.
+        """Decide which atom is used for glycine's Cβ in the catalog, and describe the columns accordingly.
 
         Parameters
         ----------
-        asked : None for what the catalog has, 'virtual' if it has no coordinates yet
+        asked : None for the catalog's choice, or 'virtual' if it has no coordinates yet
 
         Raises
         ------
         SourceError
-            If the catalog has coordinates with another.
+            If the catalog has coordinates with another choice.
         """
         keys = {axis: Key("residue", f"cb_{axis}") for axis in "xyz"}
         stored: GlycineCb = "ca" if self._entries[keys["x"]].description == f"x of {CB['ca']}" else "virtual"
@@ -197,9 +197,9 @@ class PropertyColumns:
         return asked
 
     def compare(self, prop: Property, rows: pa.Table) -> None:
-        """Count proteins whose values are others than these as kept; parameters as those of :meth:`put`."""
+        """Count proteins with other existing values as kept; parameters as those of :meth:`put`."""
         name, table = identifier(prop.name), TABLES[prop.level]
-        # Pairs may be listed for other properties, too: of these, the row for those that are not listed is counted.
+        # Pairs may be listed for other properties, too: only the row for pairs that are not listed is counted.
         counted = " AND source IS NULL" if prop.level == "pair" else ""
         if prop.level == "residue":
             same, owner = "t.rowid = i.row", "t.protein_index"
@@ -225,7 +225,7 @@ class PropertyColumns:
         self.kept[Key(prop.level, prop.name)] += len(others)
 
     def withdraw(self, key: Key) -> None:
-        """Take back the values that were put of a property, where none were replaced: it is as it was before."""
+        """Undo the values written for a property if none replaced others, so that it is as before."""
         if key not in self._states:
             return
         states = self._states[key]
@@ -240,12 +240,12 @@ class PropertyColumns:
         self.added.discard(key)
 
     def drop(self, name: str) -> None:
-        """Take a property off every level that has it.
+        """Drop a property from every level that has it.
 
         Raises
         ------
         SourceError
-            If there is none of that name, or the catalog cannot be without it.
+            If no property has the name, or the catalog requires it.
         """
         keys = [key for key in self._entries if key.name == name and not self._reserved(key)]
         if not keys:
@@ -257,12 +257,12 @@ class PropertyColumns:
             self._written.add(key)
 
     def finish(self, first_rows: Sequence[int], *, structures: bool) -> None:
-        """Settle pairs, distances to sites and the dictionary.
+        """Complete pairs, distances to sites and the dictionary.
 
         Parameters
         ----------
-        first_rows : by index, where a protein's residues begin among all; and after the last
-        structures : whether proteins have got coordinates
+        first_rows : index of each protein's first residue among all residues, and the end of the last
+        structures : whether proteins got coordinates
         """
         if any(key.level == "pair" for key in self._written):
             staged = {key.name: table for key, table in self._staged.items()}
@@ -273,7 +273,7 @@ class PropertyColumns:
         self._describe()
 
     def _column(self, prop: Property) -> None:
-        """Make the column of a property if there is none, or one of another type that is to be replaced."""
+        """Make the column of a property if it does not exist, or has another type and is to be replaced."""
         key = Key(prop.level, prop.name)
         known = self._entries.get(key)
         if self._reserved(key):
@@ -307,7 +307,7 @@ class PropertyColumns:
         return key.level == "residue" and key.name.lower() in {site_distance(site).name.lower() for site in sites}
 
     def _check_distance(self, prop: Property) -> None:
-        """Refuse a site if what is to hold the distance to it is something else already."""
+        """Refuse a site if another property already has the name of the distance to it."""
         if is_site(prop):
             name = site_distance(prop.name).name
             taken = next((key.name for key in self._entries if key.level == "residue"
@@ -328,7 +328,7 @@ class PropertyColumns:
                 table.pop(Key(key.level, name), None)
 
     def _state(self, key: Key, size: int) -> npt.NDArray[np.uint8]:
-        """Whether each protein's value is unknown, from before, the same and compared, given now, or measured now."""
+        """For each protein, whether its value is unknown, existing, equal to the new one, new, or newly measured."""
         states = self._states.get(key)
         if states is None:
             known = self._connection.execute(
@@ -362,7 +362,7 @@ class PropertyColumns:
         return self._staged[key]
 
     def _measure(self, site: Property, first_rows: npt.NDArray[np.int64]) -> None:
-        """Distances to the nearest residue of a site, of every protein."""
+        """Compute the distance to the nearest residue of each site, for every protein."""
         prop = site_distance(site.name)
         key = Key(prop.level, prop.name)
         if key not in self._entries:
@@ -383,13 +383,13 @@ class PropertyColumns:
             self.put(prop, pa.table({"row": rows, "value": pa.array(distances, pa.float64(), from_pandas=True)}))
 
     def _describe(self) -> None:
-        """Write the dictionary, with how many values are known and how many are true."""
+        """Write the dictionary, with the number of known values and of true values."""
         rows = []
         for level, table in TABLES.items():
             entries = {key: prop for key, prop in self._entries.items() if key.level == level}
             if not entries:
                 continue
-            # A row that stands for the pairs that are not listed is no pair.
+            # A row for the pairs that are not listed is not a pair.
             listed = " WHERE source IS NOT NULL" if level == "pair" else ""
             counted = ", ".join(
                 f"count({name}), {f'count_if({name})' if prop.kind == 'boolean' else 'NULL'}"
@@ -422,18 +422,18 @@ class PropertyColumns:
                 self._connection.execute("INSERT INTO property_sources BY NAME FROM incoming")
 
     def _sources(self, key: Key) -> dict[str, tuple[str, str]]:
-        """Name and meaning of absence by digest; those from before while a protein's value is still from before."""
+        """Name and meaning of absence by digest; existing sources stay while a protein has values from them."""
         return (self._before.get(key, {}) if self._stays(key) else {}) | self._now.get(key, {})
 
     def _description(self, key: Key) -> str:
-        """Every definition that values of the column follow, those from before first."""
+        """Every definition that values of the column follow, existing ones first."""
         said = self._entries[key].description.split(_OR) if self._stays(key) else []
         said = list(dict.fromkeys([*said, *self._described.get(key, {})])) or [self._entries[key].description]
         more = [_MORE] if len(said) > _DEFINITIONS else []
         return _OR.join([*said[:_DEFINITIONS], *more])
 
     def _stays(self, key: Key) -> bool:
-        """Whether a protein's value may be from before."""
+        """Whether a protein's value may be an existing one."""
         states = self._states.get(key)
         return states is None or bool(np.isin(states, (_BEFORE, _SEEN)).any())
 
@@ -443,7 +443,7 @@ def _typed(prop: Property) -> str:
 
 
 def _summary(sources: dict[str, tuple[str, str]]) -> tuple[str | None, str | None]:
-    """One source for the dictionary; of several their number, and one digest of all of theirs."""
+    """The source for the dictionary; for several, their number and one digest over their digests."""
     if len(sources) < 2:
         return next(((name, sha256) for sha256, (name, _) in sources.items()), (None, None))
     return f"{len(sources)} files", hashlib.sha256("".join(sorted(sources)).encode()).hexdigest()

@@ -1,6 +1,6 @@
-"""DuckDB connections within limits: memory, disk and threads are set here, on purpose, for every one of ours.
+"""DuckDB connections with limits of memory, disk and threads, which are set explicitly for each of them.
 
-What does not fit the memory is written to a folder that is removed on any end of the process (see `scratch`), up to
+Data that does not fit in memory is written to a folder that is removed however the process ends (see `scratch`), up to
 a limit. DuckDB's own default is a folder `.tmp` in the current one, and most of the disk.
 """
 
@@ -28,7 +28,7 @@ _connections: "weakref.WeakSet[duckdb.DuckDBPyConnection]" = weakref.WeakSet()
 
 
 def outlives_fork(connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
-    """The connection itself, which a forked child will never destroy."""
+    """The connection itself, which a forked child never destroys."""
     _connections.add(connection)
     return connection
 
@@ -42,24 +42,24 @@ os.register_at_fork(after_in_child=_keep_for_ever)
 
 T = TypeVar("T")
 
-#: Bytes of temporary files at most, unless asked otherwise; and at most half of what is free.
+#: Most bytes of temporary files by default; and at most half of the free space.
 DISK_LIMIT = 10 * 10**9
-#: Below that DuckDB does not even open a catalog.
+#: With less memory than this DuckDB does not even open a catalog.
 _LEAST_MEMORY = 64 << 20
-#: Connections that nobody has closed yet.
+#: Connections that are still open.
 _open: "weakref.WeakSet[duckdb.DuckDBPyConnection]" = weakref.WeakSet()
-#: Generators that read from connections and are not at their end.
+#: Generators that still read from connections.
 _unread: "weakref.WeakSet[Generator[Any, None, None]]" = weakref.WeakSet()
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What a question may take.
+    """The memory and disk that a question may use.
 
     Attributes
     ----------
     memory : bytes of memory
-    disk : bytes of temporary files; 0 writes none
+    disk : bytes of temporary files; with 0 none are written
     """
 
     memory: int
@@ -67,17 +67,17 @@ class Limits:
 
     @classmethod
     def of(cls, memory_limit: int | str | None = None, disk_limit: int | str | None = None) -> "Limits":
-        """Limits as users give them: bytes, text such as '4GB' or '4GiB', or None.
+        """Read limits as users give them: bytes, text such as '4GB' or '4GiB', or None.
 
         Parameters
         ----------
-        memory_limit : None for half of the machine's memory, or of its control group's
-        disk_limit : None for 10 GB, and no more than half of what is free in the system's temporary folder
+        memory_limit : None for half of the memory of the machine, or of its control group
+        disk_limit : None for 10 GB, and at most half of the free space in the system's temporary folder
 
         Raises
         ------
         QueryError
-            One is no size.
+            One of them is not a size.
         """
         memory = machine_memory() // 2 if memory_limit is None else size_of("memory_limit", memory_limit)
         if disk_limit is None:
@@ -86,12 +86,12 @@ class Limits:
 
 
 def open_in_memory(limits: Limits | None = None, *, threads: int | None = None) -> duckdb.DuckDBPyConnection:
-    """An in-memory DuckDB that keeps to limits; the caller closes it.
+    """Open an in-memory DuckDB with limits; the caller closes it.
 
     Parameters
     ----------
     limits : None for those of :meth:`Limits.of`
-    threads : None for one a core
+    threads : None for one per core
     """
     limits = Limits.of() if limits is None else limits
     folder = scratch_folder() if limits.disk else None
@@ -99,39 +99,39 @@ def open_in_memory(limits: Limits | None = None, *, threads: int | None = None) 
         "memory_limit": f"{max(limits.memory, _LEAST_MEMORY)}B",
         "threads": threads or cores(),
         "temp_directory": str(folder) if folder else "",
-        # Nobody is asked before an extension is fetched from the network.
+        # Extensions are otherwise fetched from the network without asking.
         "autoinstall_known_extensions": "false",
         "autoload_known_extensions": "false",
     }
     connection = outlives_fork(duckdb.connect(":memory:", config=config))  # type: ignore[arg-type]
     _open.add(connection)
-    # Else DuckDB draws on the standard output, where results go. In a notebook without ipywidgets it cannot, and
-    # refuses any change of the setting.
+    # DuckDB otherwise draws a progress bar on standard output, where results go. In a notebook without ipywidgets it
+    # cannot, and refuses any change of the setting.
     with contextlib.suppress(duckdb.InvalidInputException):
         connection.execute("SET enable_progress_bar = false")
     if folder:
-        # DuckDB 2.0 shows this setting and does not keep to it where it is a part of `config`.
+        # DuckDB 2.0 shows this setting but ignores it if it is a part of `config`.
         connection.execute(f"SET max_temp_directory_size = '{limits.disk}B'")
     return connection
 
 
 def closed_at_exit(batches: Generator[T, None, None]) -> Generator[T, None, None]:
-    """The generator itself, which reads from a connection and is closed before the interpreter ends.
+    """Return a generator that reads from a connection, and close it before the interpreter ends.
 
-    An Arrow reader keeps its generator for ever when the interpreter ends, and with it the connection.
+    An Arrow reader keeps its generator, and with it the connection, when the interpreter ends.
     """
     _unread.add(batches)
     return batches
 
 
-# A forked child closes none of its parent's.
+# A forked child closes no connection of its parent.
 os.register_at_fork(after_in_child=_open.clear)
 os.register_at_fork(after_in_child=_unread.clear)
 
 
 @atexit.register
 def _close() -> None:
-    """DuckDB's binding reports every connection that outlives the interpreter, at length, on stderr."""
+    """DuckDB's binding reports every connection that is still open when the interpreter ends, at length, on stderr."""
     for batches in list(_unread):
         with contextlib.suppress(ValueError):  # another thread is reading
             batches.close()
@@ -141,12 +141,12 @@ def _close() -> None:
 
 
 def translated(error: duckdb.Error, *, option: bool = False) -> QueryError:
-    """DuckDB's error in answering a question as one of ours, in one sentence.
+    """Translate DuckDB's error in answering a question into one of attnstore's, in one sentence.
 
     Parameters
     ----------
-    error : of DuckDB; where a limit was reached, the message names the limit
-    option : the question takes `memory_limit` and `disk_limit`, which the message then names
+    error : of DuckDB; if a limit was reached, the message names the limit
+    option : the question has the options `memory_limit` and `disk_limit`, which the message then names
     """
     if not isinstance(error, duckdb.OutOfMemoryException):
         return QueryError(in_words(error))
@@ -165,7 +165,7 @@ def translated(error: duckdb.Error, *, option: bool = False) -> QueryError:
 _BINARY = {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
 
 
-#: A pattern of the whole message and what is said in its place, with the groups of the pattern.
+#: A pattern of the whole message and its replacement, with the groups of the pattern.
 _SAID = (
     (
         r'Referenced column "(.*?)" not found in FROM clause!(?:\s*Candidate bindings: (.*))?',
@@ -203,7 +203,7 @@ _MOST = 500
 
 
 def in_words(error: duckdb.Error) -> str:
-    """What DuckDB says of a statement, as a sentence without its class of error and with a full stop."""
+    """Return DuckDB's message about a statement as a sentence, without the class of the error and with a full stop."""
     text = str(error).strip()
     head, colon, tail = text.partition(" Error: ")
     text = tail if colon and len(head.split()) < 4 else text

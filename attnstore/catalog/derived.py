@@ -1,4 +1,4 @@
-"""Properties that follow from others: the classes of amino acids, places along the chain, surroundings in space."""
+"""Properties computed from others: classes of amino acids, positions along the chain, neighbours in space."""
 
 from collections.abc import Collection
 from typing import NamedTuple
@@ -15,7 +15,7 @@ _NOT_OF_20 = "NULL for letters beyond the 20"
 
 
 class Derived(NamedTuple):
-    """A property of residues and the SQL that gives it, from `aa`, `pos` and `length`."""
+    """A property of residues and the SQL that computes it, from `aa`, `pos` and `length`."""
 
     property: Property
     sql: str
@@ -25,7 +25,8 @@ def _member_of(letters: str) -> str:
     return f"if(contains('ACDEFGHIKLMNPQRSTVWY', aa), contains('{letters}', aa), NULL)"
 
 
-#: What sequence alone gives. The classes are those of IMGT (Pommié et al. 2004, J. Mol. Recognit. 17:17–32).
+#: Properties computed from the sequence. The classes are those of IMGT (Pommié et al. 2004, J. Mol. Recognit.
+#: 17:17–32).
 FROM_SEQUENCE = (
     Derived(
         Property(
@@ -74,7 +75,7 @@ CONTACT_NUMBER = Property(
 
 
 def contact_numbers(cb: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-    """For each residue, how many others have their Cβ nearer than 8 Å.
+    """For each residue, return how many others have their Cβ nearer than 8 Å.
 
     Parameters
     ----------
@@ -91,19 +92,19 @@ def contact_numbers(cb: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
         from scipy.spatial import KDTree
 
         points = cb[known].astype(np.float64)
-        # The tree takes what lies at the distance, too; a contact is nearer.
+        # The tree includes residues at exactly this distance; a contact is nearer.
         near = KDTree(points).query_ball_point(points, np.nextafter(_NEIGHBOUR, 0), return_length=True)
         counts[known] = near - 1
     return counts
 
 
 def is_site(prop: Property) -> bool:
-    """Is it a property whose nearest residue a distance is kept to?"""
+    """Whether the catalog has a property with the distance to this one."""
     return prop.level == "residue" and prop.kind == "boolean" and prop.name.startswith("binding_site")
 
 
 def site_distance(name: str) -> Property:
-    """The distance to the nearest residue of a site."""
+    """The property with the distance to the nearest residue of a site."""
     return Property(
         f"{name}_distance", "residue", "float",
         f"between the Cβ of the residue and that of the nearest one where {name} is true; 0 there", "Å",
@@ -114,18 +115,18 @@ def site_distance(name: str) -> Property:
 def site_distances(
     lengths: Collection[int], cb: npt.NDArray[np.float32], site: npt.NDArray[np.bool_]
 ) -> npt.NDArray[np.float64]:
-    """Distance of each residue's Cβ to that of the nearest residue of its protein that is in the site.
+    """Return the distance of each residue's Cβ to that of the nearest residue of the site in its protein.
 
     Parameters
     ----------
     lengths : residues of each protein
-    cb : float32 [residues, 3], Å, of all proteins in turn; NaN where missing
+    cb : float32 [residues, 3], Å, of all proteins one after the other; NaN where missing
     site : bool [residues]
 
     Returns
     -------
     ndarray
-        float64 [residues], Å; NaN where that is not known.
+        float64 [residues], Å; NaN where it is unknown.
     """
     from scipy.spatial import KDTree
 

@@ -1,4 +1,4 @@
-"""The table of pairs of a catalog that is being written: rebuilt from its rows and those staged for it."""
+"""The table of pairs of a catalog that is being written: rebuilt from its rows and the staged values."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -12,13 +12,13 @@ _KEYS = ("protein_index", "source", "target")
 
 
 def merge_pairs(connection: duckdb.DuckDBPyConnection, staged: Mapping[str, str], properties: Sequence[str]) -> None:
-    """Put what was staged into the table of pairs, so that no row is left open that another row answers.
+    """Merge staged values into the table of pairs, so that no value stays open that another row provides.
 
     Parameters
     ----------
     connection : with the catalog's tables in its search path
-    staged : by property the table that holds its new values: `protein_index`, `source`, `target` and `value`
-    properties : of pairs, those that are staged among them; rows in which none is known go
+    staged : for each property, the table with its new values: `protein_index`, `source`, `target` and `value`
+    properties : properties of pairs, including the staged ones; rows in which none is known are removed
     """
     known = " OR ".join(f"{identifier(name)} IS NOT NULL" for name in properties) or "false"
     listed = ", ".join([*_KEYS, *map(identifier, properties)])
@@ -45,9 +45,9 @@ def merge_pairs(connection: duckdb.DuckDBPyConnection, staged: Mapping[str, str]
 
 
 def _parts(connection: duckdb.DuckDBPyConnection, tables: Sequence[str]) -> Iterator[tuple[str, bool]]:
-    """Conditions that part the rows into lots that fit in memory, and whether a lot is the first of its proteins.
+    """Conditions that divide the rows into batches that fit in memory, and whether each is the first of its proteins.
 
-    A protein's row for pairs that are not listed is in each of its lots.
+    A protein's row for pairs that are not listed is in each of its batches.
     """
     every = " UNION ALL ".join(f"SELECT protein_index FROM {table}" for table in ("pairs", *tables))
     counts = connection.execute(
@@ -65,12 +65,12 @@ def _parts(connection: duckdb.DuckDBPyConnection, tables: Sequence[str]) -> Iter
             yield where + some, source == 0
 
 
-#: Rows that one statement makes or changes, which has them in memory several times over.
+#: Number of rows that one statement makes or changes; it has them in memory several times.
 ROWS = 100_000
 
 
 def lots(sizes: npt.NDArray[np.int64], most: int) -> Iterator[tuple[int, int]]:
-    """Begin and end of runs of things of these sizes that come to `most` rows; a larger thing is a run alone."""
+    """Begin and end of runs of items whose sizes add up to at most `most`; a larger item is a run by itself."""
     ends = np.cumsum(sizes)
     begin = 0
     while begin < len(sizes):

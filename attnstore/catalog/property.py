@@ -1,4 +1,4 @@
-"""Properties of proteins, residues and pairs: what a column of the catalog is, and the values a source gives it."""
+"""Properties of proteins, residues and pairs: the description of a column, and the values from a source."""
 
 import re
 import unicodedata
@@ -21,25 +21,26 @@ ARROW_TYPES: Mapping[Kind, pa.DataType] = {
     "boolean": pa.bool_(), "integer": pa.int64(), "float": pa.float64(), "category": pa.string(),
 }  # fmt: skip
 
-#: The table of the catalog that holds the properties of a level.
+#: The table of the catalog with the properties of each level.
 TABLES: Mapping[Level, str] = {"protein": "proteins", "residue": "residues", "pair": "pairs"}
 
-#: What an absent value means, for the dictionary. What begins with the first becomes FALSE where that is asked for.
+#: Meanings of an absent value, for the dictionary. With absent='false', a meaning that begins with the first becomes
+#: FALSE.
 UNKNOWN_IF_NONE = "NULL where a protein has no such feature"
 NEGATIVE = "FALSE"
 UNRESOLVED = "NULL where not resolved"
 NOT_GIVEN = "NULL where not given"
 
-#: What a property may be called.
+#: Pattern of the name of a property.
 PROPERTY_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
 
 
 def is_name(name: str) -> bool:
-    """Whether a property may be called so."""
+    """Whether a property may have this name."""
     return PROPERTY_NAME.fullmatch(name) is not None
 
 
-#: Letters that names of columns have and properties' names cannot.
+#: Letters that occur in names of columns, but not in names of properties, and their replacements.
 _SPELT = {
     "å": "a", "ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss", "æ": "ae", "ø": "oe", "α": "alpha", "β": "beta", "γ": "gamma",
     "δ": "d", "ε": "epsilon", "θ": "theta", "κ": "kappa", "λ": "lambda", "μ": "mu", "µ": "mu", "π": "pi", "ρ": "rho",
@@ -49,7 +50,7 @@ _SPELT = {
 
 
 def legal_name(name: str) -> str:
-    """A name that a property may have, near to one that it may not: "ΔΔG (kcal/mol)" becomes "ddG_kcal_mol"."""
+    """Propose a valid name of a property for an invalid one: "ΔΔG (kcal/mol)" becomes "ddG_kcal_mol"."""
     spelt = "".join(_SPELT.get(letter.lower(), letter) for letter in unicodedata.normalize("NFC", name))
     plain = unicodedata.normalize("NFKD", spelt).encode("ascii", "ignore").decode()
     words = re.sub(r"[^A-Za-z0-9]+", "_", plain.replace("%", "percent")).strip("_") or "value"
@@ -58,21 +59,21 @@ def legal_name(name: str) -> str:
 
 @dataclass(frozen=True)
 class Property:
-    """What a column of properties is, as the catalog's dictionary has it.
+    """The description of a column of properties in the catalog's dictionary.
 
     Attributes
     ----------
-    name : letters, digits and underscores; what comes after the dot in ``source.<name>``
-    level : what it is a property of
-    kind : of its values
-    description : a phrase; with the reference, where it is computed
-    unit : of integers and floats
-    absent : what an absent value means, a phrase
+    name : letters, digits and underscores; the part after the dot in ``source.<name>``
+    level : level of the property
+    kind : kind of its values
+    description : a phrase; with the reference, if the property is computed
+    unit : unit of integers and floats
+    absent : meaning of an absent value, a phrase
 
     Raises
     ------
     SourceError
-        If the name is none.
+        If the name is invalid.
     """
 
     name: str
@@ -92,7 +93,7 @@ class Property:
 
 @dataclass(frozen=True)
 class Source:
-    """Where values came from: a file (or what stands for one) and the SHA-256 of its bytes, hexadecimal."""
+    """The source of values: a file (or its equivalent) and the SHA-256 of its bytes, hexadecimal."""
 
     name: str
     sha256: str
@@ -108,8 +109,8 @@ class Annotation:
     values : of the property's Arrow type, NULL where unknown: one value (protein), L of them (residue), or one for each
         listed pair (pair)
     source, target : int32 [pairs], from 0: which pairs are listed, none twice; empty unless the level is 'pair'
-    otherwise : what holds for the pairs that are not listed; None where that is not known
-    measured : it follows from the coordinates of its record, and is of no use with those of another
+    otherwise : value for the pairs that are not listed; None if unknown
+    measured : the value was computed from the coordinates of its record, and does not apply to other coordinates
     """
 
     property: Property
@@ -120,7 +121,7 @@ class Annotation:
     measured: bool = False
 
     def tells(self) -> bool:
-        """Whether anything is known by it."""
+        """Whether any value is known."""
         return self.values.null_count < len(self.values) or self.otherwise is not None
 
 
@@ -128,7 +129,7 @@ _NO_PAIRS = np.empty(0, np.int32)
 
 
 def whole(prop: Property, value: Any) -> Annotation:
-    """The value of a property of the protein."""
+    """A property of the protein, with its value."""
     return Annotation(prop, pa.array([value], ARROW_TYPES[prop.kind]), _NO_PAIRS, _NO_PAIRS)
 
 
@@ -139,7 +140,7 @@ def along(
     *,
     measured: bool = False,
 ) -> Annotation:
-    """A property of residues from one value for each; None, NaN, and what is not `known` become NULL."""
+    """A property of residues from one value for each; None, NaN, and values that are not `known` become NULL."""
     mask = None if known is None else ~known
     array = pa.array(values, ARROW_TYPES[prop.kind], mask=mask, from_pandas=True)
     return Annotation(prop, array, _NO_PAIRS, _NO_PAIRS, measured=measured)
@@ -155,7 +156,7 @@ def at(
 
 
 def between(prop: Property, pairs: Collection[tuple[int, int]], otherwise: bool | None) -> Annotation:
-    """A boolean, symmetric property of pairs: TRUE for those named, each in both directions."""
+    """A boolean, symmetric property of pairs: TRUE for the given pairs, each in both directions."""
     both = sorted({*pairs, *((target, source) for source, target in pairs)})
     ends = np.array(both, np.int32).reshape(-1, 2)
     return Annotation(prop, pa.array([True] * len(both), pa.bool_()), ends[:, 0], ends[:, 1], otherwise)

@@ -1,4 +1,4 @@
-"""Names and strings as SQL writes them."""
+"""Names and strings quoted for SQL."""
 
 from pathlib import Path
 
@@ -9,6 +9,6 @@ def identifier(name: str) -> str:
 
 
 def literal(value: str | Path) -> str:
-    """A string; or a path as one, from the root, where nothing is read as a kind of database or the home folder."""
+    """Quote a string; a path is made absolute, so that it is not read as a kind of database or the home folder."""
     written = str(value.absolute()) if isinstance(value, Path) else value
     return "'" + written.replace("'", "''") + "'"

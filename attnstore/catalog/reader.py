@@ -1,8 +1,8 @@
 """Reading the catalog: proteins, their residues and properties, in one immutable DuckDB file.
 
-A catalog follows from inputs alone and is complete before the first step of a model. It is never opened
-read-write once published: adding proteins or properties writes a new file, and replacing ``store.json`` makes it
-current. A reader keeps the file it opened.
+A catalog depends only on the inputs and is complete before the model runs. A published catalog is never opened
+read-write: adding proteins or properties writes a new file, and replacing ``store.json`` makes it current. A reader
+keeps the file it opened.
 """
 
 import contextlib
@@ -23,14 +23,14 @@ from .schema import check_catalog
 
 @contextlib.contextmanager
 def catalog_errors(catalog: Path) -> Iterator[None]:
-    """DuckDB's errors in reading a catalog, as damaged blocks raise them, as one sentence.
+    """Translate DuckDB's errors in reading a catalog, such as those of damaged blocks, into one sentence.
 
     Raises
     ------
     StoreError
         The catalog is damaged.
     MachineError
-        It may be whole: memory, threads, open files or the disk failed.
+        It may be intact: memory, threads, open files or the disk failed.
     """
     try:
         yield
@@ -44,14 +44,14 @@ def catalog_errors(catalog: Path) -> Iterator[None]:
 
 
 def current_catalog(store: Path, document: StoreDocument) -> Path:
-    """Path of the current catalog; raises StoreError where there is none."""
+    """Path of the current catalog; raises StoreError if there is none."""
     if document.catalog is None:
         raise StoreError(
             f"{store} holds no proteins yet: `attnstore.ingest.ingest({str(store)!r}, [INPUT], model=MODEL)` adds some."
         )
     path = store / document.catalog
     if not path.exists():
-        # Replaced, more than once, since the document was read: the newer one holds all that this one did.
+        # Replaced more than once since the document was read: the newer catalog contains everything of this one.
         newest = StoreDocument.read(store).catalog
         path = store / (newest or document.catalog)
         if not os.path.lexists(path):
@@ -60,7 +60,7 @@ def current_catalog(store: Path, document: StoreDocument) -> Path:
 
 
 def lock(connection: duckdb.DuckDBPyConnection, files: Sequence[Path], folders: Sequence[Path] = ()) -> None:
-    """Let a connection use the given files, and what lies in the given folders, and nothing else, for good."""
+    """Permanently restrict a connection to the given files and folders."""
     paths = ", ".join(literal(path) for path in files)
     below = ", ".join(literal(f"{path}/") for path in folders)
     connection.execute("SET python_enable_replacements = false")
@@ -71,11 +71,11 @@ def lock(connection: duckdb.DuckDBPyConnection, files: Sequence[Path], folders: 
 
 
 def files_of(catalog: Path) -> tuple[Path, Path]:
-    """The files that DuckDB touches to attach a catalog: itself, and its write-ahead log, which there must not be."""
+    """The files that DuckDB reads to attach a catalog: itself, and its write-ahead log, which must not exist."""
     return catalog, catalog.with_name(f"{catalog.name}.wal")
 
 
-#: Catalogs that have passed the check: path, time of change, bytes and inode.
+#: Catalogs that have passed the check: path, modification time, bytes and inode.
 _CHECKED: set[tuple[Path, int, int, int]] = set()
 
 
@@ -85,7 +85,7 @@ def attach(connection: duckdb.DuckDBPyConnection, catalog: Path, name: str) -> N
     Raises
     ------
     StoreError
-        It is damaged, or not a catalog of the format: then nothing in it has been evaluated.
+        It is damaged, or not a catalog of the format; nothing in it has been evaluated then.
     """
     file, log = files_of(catalog)
     if os.path.lexists(log):
@@ -100,7 +100,7 @@ def attach(connection: duckdb.DuckDBPyConnection, catalog: Path, name: str) -> N
 
 
 def connect(catalog: Path) -> duckdb.DuckDBPyConnection:
-    """An in-memory DuckDB with the catalog's tables in its search path, read-only, that can touch no other file."""
+    """An in-memory DuckDB with the catalog's tables in its search path, read-only, restricted to the catalog's file."""
     connection = open_in_memory()
     try:
         lock(connection, files_of(catalog))

@@ -1,4 +1,4 @@
-"""Rows of a statement, found when they are asked for, with errors that say what to do."""
+"""Rows of a statement, computed on demand, with errors that say what to do."""
 
 import itertools
 import os
@@ -21,17 +21,17 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: Rows that iterating holds at a time.
+#: Rows in memory at a time when a relation is iterated.
 _BATCH = 10_000
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Relation:
-    """Rows of a SELECT over a store's tables. Nothing is found before it is asked for: ``.df()``, ``.fetchall()``, …
+    """Rows of a SELECT over a store's tables, computed on demand: ``.df()``, ``.fetchall()``, …
 
-    Asking again finds the rows again. A copy is the same relation; a pickle holds the rows.
+    Each call computes the rows again. A copy is the same relation; a pickle contains the rows.
 
-    The connection is locked to the store's files, and no method gives it a statement that writes.
+    The connection is restricted to the store's files, and no method runs a statement that writes.
 
     Examples
     --------
@@ -53,13 +53,13 @@ class Relation:
     to_df = df
 
     def to_arrow_table(self) -> pa.Table:
-        """The rows as an Arrow table, of DuckDB's own types."""
+        """The rows as an Arrow table, with DuckDB's own types."""
         return self._found(self._rows.to_arrow_table)
 
     arrow = to_arrow_table
 
     def pl(self) -> Any:
-        """The rows as a polars frame; raises QueryError where polars is not installed."""
+        """The rows as a polars frame; raises QueryError if polars is not installed."""
         return self._found(self._rows.pl)
 
     def fetchnumpy(self) -> "dict[str, np.ndarray[Any, Any]]":
@@ -67,11 +67,11 @@ class Relation:
         return self._found(self._rows.fetchnumpy)
 
     def fetchall(self) -> list[tuple[Any, ...]]:
-        """All rows as tuples of Python's own types."""
+        """All rows as tuples of Python values."""
         return self._found(self._rows.fetchall)
 
     def fetchone(self) -> tuple[Any, ...] | None:
-        """The first row; None if there is none."""
+        """The first row; None if there are no rows."""
         found = self.limit(1).fetchall()
         return found[0] if found else None
 
@@ -106,39 +106,39 @@ class Relation:
 
     @property
     def description(self) -> list[tuple[Any, ...]]:
-        """Of each column its name and type, as Python's DB-API has it."""
+        """Name and type of each column, as in Python's DB-API."""
         return list(self._rows.description)
 
     # --- another relation
 
     def filter(self, condition: str) -> "Relation":
-        """The rows for which a condition is true."""
+        """The rows where a condition is true."""
         return self._then(lambda: self._rows.filter(condition))
 
     def project(self, *columns: str) -> "Relation":
-        """Other columns: expressions over these."""
+        """Other columns: expressions of these columns."""
         return self._then(lambda: self._rows.project(", ".join(columns)))
 
     select = project
 
     def aggregate(self, columns: str, group_by: str = "") -> "Relation":
-        """Aggregates, as ``"aa, count(*)"``, by the expressions of `group_by` or all that are none."""
+        """Aggregates, as ``"aa, count(*)"``, grouped by `group_by` (default: expressions without aggregates)."""
         return self._then(lambda: self._rows.aggregate(columns, group_by))
 
     def order(self, by: str) -> "Relation":
-        """The rows in an order, as ``"pos DESC"``."""
+        """The rows in order, as ``"pos DESC"``."""
         return self._then(lambda: self._rows.order(by))
 
     sort = order
 
     def limit(self, rows: int, offset: int = 0) -> "Relation":
-        """The first rows, after `offset` of them."""
+        """The first rows, after skipping `offset` rows."""
         if not all(isinstance(number, int) and number >= 0 for number in (rows, offset)):
             raise QueryError(f"limit({rows!r}, {offset!r}) is not a number of rows from 0 on: write e.g. limit(10).")
         return self._then(lambda: self._rows.limit(rows, offset))
 
     def distinct(self) -> "Relation":
-        """The rows, equal ones once."""
+        """The rows without duplicates."""
         return self._then(self._rows.distinct)
 
     # --- to look at
@@ -174,17 +174,17 @@ class Relation:
         return Relation(self._connection, self._found(make), self._timeout)
 
     def _found(self, find: Callable[[], T]) -> T:
-        """What a function of DuckDB returns.
+        """Call a function of DuckDB and translate its errors.
 
         Raises
         ------
         QueryError
-            What DuckDB, or the library that is to hold the rows, says of the statement, or of the time; or the relation
-            is of the process that this one was forked from.
+            DuckDB, or the library that receives the rows, refuses the statement; the time is over; or the relation
+            belongs to the process from which this one was forked.
         MachineError
             The machine failed.
         """
-        if os.getpid() != self._process:  # a fork takes no threads along, for which DuckDB would wait without end
+        if os.getpid() != self._process:  # a fork has none of the parent's threads, for which DuckDB would wait forever
             raise QueryError(
                 "these rows were asked for in the process that this one was forked from, and cannot be read here: ask "
                 "again in this process, as in attnstore.open(PATH).sql('SELECT …')."
@@ -211,7 +211,7 @@ class Relation:
 
 
 def relation_of(table: pa.Table, timeout: float | None = None) -> Relation:
-    """A relation of rows that were found before."""
+    """A relation of rows that were computed before."""
     connection = open_in_memory()
     lock(connection, ())
     return Relation(connection, connection.from_arrow(table), timeout)

@@ -1,4 +1,4 @@
-"""What the catalog's tables are filled with at first: proteins, and their residues from sequence and structure."""
+"""Rows of the catalog's tables: proteins, and their residues from sequence and structure."""
 
 import hashlib
 from collections.abc import Sequence
@@ -19,15 +19,15 @@ class Structure:
     Attributes
     ----------
     author_number
-        int32 [L]; the number the authors gave the residue, 0 where `author_known` is False.
+        int32 [L]; residue number given by the authors, 0 where `author_known` is False.
     author_known
-        bool [L]; False where the residue has no author number, as no unresolved residue has.
+        bool [L]; False where the residue has no author number, such as an unresolved residue.
     insertion_code
         Length L; None where there is none.
     ca
         float32 [L, 3], Å; Cα, NaN where it is unresolved.
     cb
-        float32 [L, 3], Å; Cβ of the file or, where it has none (as glycine), the virtual one placed
+        float32 [L, 3], Å; Cβ of the file or, if it has none (as glycine), the virtual one computed
         from N, Cα and C; NaN where one of these is missing too.
     """
 
@@ -39,7 +39,7 @@ class Structure:
 
     @property
     def resolved(self) -> int:
-        """Number of Cα and Cβ that have a position: 0 where it is numbering alone."""
+        """Number of Cα and Cβ with coordinates: 0 if there is only numbering."""
         return sum(int(np.isfinite(xyz).all(axis=1).sum()) for xyz in (self.ca, self.cb))
 
 
@@ -56,10 +56,10 @@ SETTLED = 2**31 - 1
 
 @dataclass
 class Protein:
-    """A protein as table `proteins` has it; `member` is its column `structure`, whose coordinates it carries.
+    """A row of the table `proteins`; `member` is its column `structure`, whose coordinates it has.
 
-    `structure` is None where there is none, and where the catalog holds it already. `resolved` is the number of
-    positions in its coordinates, `SETTLED` where these are not to be replaced.
+    `structure` is None if there is none, or if the catalog has it already. `resolved` is the number of positions in its
+    coordinates, `SETTLED` if these are not to be replaced.
     """
 
     index: int
@@ -72,7 +72,7 @@ class Protein:
     resolved: int = 0
 
     def adopt(self, member: str, structure: Structure | None, structure_sha256: str | None) -> bool:
-        """Take coordinates and numbering from a member that has more of them, or numbering alone if there is none.
+        """Take coordinates and numbering from a member with more of them, or only numbering if there is none.
 
         Returns whether anything was taken.
         """
@@ -94,7 +94,7 @@ STRUCTURE_COLUMNS = (
 
 _LISTS = ", ".join(f"unnest({column}) AS {column}" for column in STRUCTURE_COLUMNS)
 
-#: A row a residue from a row a protein; lists go side by side, NULL is as long as the others.
+#: SQL that makes one row per residue from one row per protein; lists are unnested together, NULL has their length.
 RESIDUES = (
     f"SELECT * EXCLUDE (length), {', '.join(f'{sql} AS {prop.name}' for prop, sql in FROM_SEQUENCE)} FROM ("
     "SELECT protein_index, id AS protein, length(sequence) AS length, unnest(range(length))::INTEGER AS pos, "
@@ -103,7 +103,7 @@ RESIDUES = (
 
 
 def protein_table(proteins: Sequence[Protein]) -> pa.Table:
-    """A row a protein; residue columns are lists, NULL where there is no structure."""
+    """One row per protein; residue columns are lists, NULL if there is no structure."""
     structures = [protein.structure for protein in proteins if protein.structure is not None]
     lengths = [0 if protein.structure is None else len(protein.sequence) for protein in proteins]
     offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32))
@@ -142,7 +142,7 @@ def annotation_rows(prop: Property, given: Sequence[tuple[int, Annotation]], fir
     ----------
     prop : Property
     given : index of each protein, and its values
-    first_rows : by index, where a protein's residues begin among all; and after the last
+    first_rows : index of each protein's first residue among all residues, and the end of the last
     """
     index = np.array([index for index, _ in given], np.int64)
     values = pa.concat_arrays([annotation.values for _, annotation in given])
@@ -153,7 +153,7 @@ def annotation_rows(prop: Property, given: Sequence[tuple[int, Annotation]], fir
             [np.arange(first_rows[protein], first_rows[protein + 1]) for protein in index.tolist()]
         )
         return pa.table({"row": rows, "value": values})
-    # After a protein's listed pairs comes what holds for the others.
+    # The value for the pairs that are not listed follows a protein's listed pairs.
     rest = [(protein, each.otherwise) for protein, each in given if each.otherwise is not None]
     owner = np.repeat(index, [len(annotation.values) for _, annotation in given])
     others = pa.nulls(len(rest), pa.int32())

@@ -1,7 +1,7 @@
-"""The tables of a catalog, and the check that a catalog holds these and nothing else.
+"""The tables of a catalog, and the check that a catalog contains these and nothing else.
 
-A catalog may come from a stranger. DuckDB runs what a database defines whenever a statement names it: a view named
-`residues` reads any file, a macro named `sha256` replaces the function. So nothing but base tables of known columns is
+A catalog may come from somebody else. DuckDB runs what a database defines whenever a statement names it: a view named
+`residues` reads any file, a macro named `sha256` replaces the function. So only base tables with known columns are
 accepted, and the check itself names nothing of the catalog before it has passed.
 """
 
@@ -38,7 +38,7 @@ COLUMNS: Mapping[str, Mapping[str, str]] = {
     },
 }  # fmt: skip
 
-#: Those of the first catalogs, from before properties could be added.
+#: Columns of the first catalogs, before properties could be added.
 _FIRST_COLUMNS: Mapping[str, Mapping[str, str]] = {
     **{table: COLUMNS[table] for table in ("proteins", "members", "pairs")},
     "residues": {name: kind for name, kind in COLUMNS["residues"].items() if kind in ("INTEGER", "VARCHAR", "FLOAT")},
@@ -48,7 +48,7 @@ _FIRST_COLUMNS: Mapping[str, Mapping[str, str]] = {
 #: Tables that a catalog may lack.
 OPTIONAL: Mapping[str, Mapping[str, str]] = {"excluded": {"id": "VARCHAR", "file": "VARCHAR", "reason": "VARCHAR"}}
 
-#: DuckDB's lists of what a database can hold besides tables: kind, list, column of the name, whether it has built-ins.
+#: DuckDB's lists of other things in a database: kind, list, column of the name, whether it includes built-ins.
 _OTHER_OBJECTS = (
     ("view", "duckdb_views", "view_name", True),
     ("macro", "duckdb_functions", "function_name", True),
@@ -72,7 +72,7 @@ def _definition(table: str, columns: Mapping[str, str]) -> str:
 
 
 def check_catalog(connection: duckdb.DuckDBPyConnection, database: str, catalog: Path) -> None:
-    """Refuse a catalog that holds anything but the tables of the format, or rows that contradict each other.
+    """Refuse a catalog with anything but the tables of the format, or with rows that contradict each other.
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ def check_catalog(connection: duckdb.DuckDBPyConnection, database: str, catalog:
     Raises
     ------
     StoreError
-        It holds a view, a macro or anything else that is no table of the format; a table has other columns or
+        It contains a view, a macro or anything else that is not a table of the format; a table has other columns or
         constraints; or values are missing or contradict each other.
     """
     for problem in _schema_problems(connection, database):
@@ -116,7 +116,7 @@ def _schema_problems(connection: duckdb.DuckDBPyConnection, database: str) -> It
     for table in found.keys() - wanted.keys():
         if found[table] != OPTIONAL.get(table):
             yield f"it holds the table {table!r}, which is none of the format's"
-    # Defaults, generated columns, constraints and collations: whatever a plain table of these columns does not have.
+    # Defaults, generated columns, constraints and collations: anything that a plain table of these columns lacks.
     for table, columns in found.items():
         connection.execute(_definition(table, columns))
         plain = dict(_definitions(connection, "memory"))[table]
@@ -146,7 +146,7 @@ def _column_problems(table: str, found: Mapping[str, str], columns: Mapping[str,
 
 
 def _content_problems(connection: duckdb.DuckDBPyConnection, database: str) -> Iterator[str]:
-    """Values that a reader relies on: those that say which row belongs to which."""
+    """Check values that a reader relies on: those that connect rows."""
     of = f"{identifier(database)}.main."
     checks = {
         "a protein lacks its id, its length or its sequence, or has another length than its sequence": (
@@ -190,7 +190,7 @@ def _content_problems(connection: duckdb.DuckDBPyConnection, database: str) -> I
 
 
 def _dictionary_problems(connection: duckdb.DuckDBPyConnection, database: str) -> Iterator[str]:
-    """Do the tables that describe columns describe columns that are there?"""
+    """Check that the tables that describe columns describe existing columns."""
     of = f"{identifier(database)}.main."
     columns: dict[str, dict[str, str]] = {}
     for table, column, kind in connection.execute(

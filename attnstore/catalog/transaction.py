@@ -1,4 +1,4 @@
-"""The file of the next catalog: it is built beside the current one, and then takes its place."""
+"""The file of the next catalog: it is written next to the current one, and then replaces it."""
 
 import contextlib
 import os
@@ -19,7 +19,7 @@ from .quoting import literal
 from .reader import current_catalog, lock
 from .schema import check_catalog
 
-#: Oldest DuckDB that reads a catalog of this format version.
+#: Oldest version of DuckDB that reads a catalog of this format version.
 _STORAGE_VERSION = "v2.0.0"
 
 #: Bytes of DuckDB's memory while it writes.
@@ -29,15 +29,15 @@ _SUFFIXES = ("", ".wal", ".wal.checkpoint", ".wal.recovery")
 
 
 class NextCatalog:
-    """A copy of a store's current catalog, or an empty database where there is none, open for writing.
+    """A copy of a store's current catalog, or an empty database if there is none, open for writing.
 
-    Use as a context manager: leaving it without `publish` leaves the store as it was.
+    Use as a context manager: leaving it without `publish` leaves the store unchanged.
 
     Attributes
     ----------
     connection : a DuckDB with the tables of the copy in its search path. Its memory depends neither on the catalog's
         size nor on the machine's cores
-    document : which catalog is current
+    document : the store's document, which names the current catalog
     """
 
     def __init__(self, store: Path) -> None:
@@ -49,7 +49,7 @@ class NextCatalog:
     def __enter__(self) -> "NextCatalog":
         try:
             with writing_errors():
-                # A killed writer's: the caller sees to it that there is one writer at a time.
+                # The file of a killed writer: the caller ensures that there is one writer at a time.
                 for leftover in (*self._store.glob(".catalog.*.tmp*"), *self._store.glob(".store.json.*.tmp")):
                     _remove(leftover)
                 current = None if self.document.catalog is None else self._copy_current()
@@ -67,7 +67,7 @@ class NextCatalog:
         current = current_catalog(self._store, self.document)
         check_regular(current, "the catalog")
         shutil.copyfile(current, self._path)
-        # The copy gets a digest of its own: damage must not come to be vouched for by it.
+        # The copy gets a new digest, which must not cover up damage.
         if sha256_file(self._path) != self.document.catalog_sha256:
             raise StoreError(f"the catalog {current} is damaged: it does not have the digest it was written with.")
         return current
@@ -84,12 +84,12 @@ class NextCatalog:
                 _remove(leftover)
 
     def publish(self, mark: str, proteins: int, residues: int) -> StoreDocument:
-        """Make it current; returns the store's description.
+        """Make it current; returns the store's document.
 
         Parameters
         ----------
-        mark : hexadecimal, that of no catalog of the store before; names the file
-        proteins, residues : what it holds
+        mark : hexadecimal, different from those of all earlier catalogs; names the file
+        proteins, residues : numbers of them
         """
         with writing_errors():
             self.connection.execute("USE memory")
@@ -102,7 +102,7 @@ class NextCatalog:
             sync_directory(self._store)
         document = StoreDocument(name, sha256, proteins, residues)
         document.write(self._store)
-        # The one before stays for a reader that has read store.json but not yet opened what it names.
+        # The previous one stays for a reader that has read store.json but not yet opened the catalog.
         for path in self._store.glob("catalog-*.duckdb"):
             if path.name not in (name, self.document.catalog):
                 with contextlib.suppress(OSError):
@@ -116,7 +116,7 @@ def _remove(path: Path) -> None:
 
 @contextlib.contextmanager
 def writing_errors() -> Iterator[None]:
-    """Errors in writing a catalog as a StoreError of one sentence."""
+    """Translate errors in writing a catalog into a StoreError of one sentence."""
     try:
         yield
     except (duckdb.Error, OSError, MemoryError) as error:

@@ -1,4 +1,4 @@
-"""Fills the next catalog: with proteins, what is known of their residues, and properties of both."""
+"""The writer of the next catalog: it adds proteins, their residues, and properties."""
 
 import hashlib
 import itertools
@@ -31,7 +31,7 @@ from .rows import (
 from .schema import create_tables
 from .transaction import NextCatalog, incoming, writing_errors
 
-#: Catalogs from before it was there have none: it is made when they are next written.
+#: Older catalogs lack this table; it is created when they are next written.
 _EXCLUDED = "CREATE TABLE IF NOT EXISTS excluded (id VARCHAR, file VARCHAR, reason VARCHAR)"
 
 
@@ -48,7 +48,7 @@ class _Record(NamedTuple):
 
 
 class _Member(NamedTuple):
-    """Enough of an id that is taken to tell a repetition from a contradiction, and whose it is."""
+    """The part of a used id's record that distinguishes a repetition from a contradiction, and its origin."""
 
     protein: int
     sequence_sha256: str
@@ -59,37 +59,37 @@ class _Member(NamedTuple):
 class CatalogWriter:
     """Builds the next catalog of a store; `publish` makes it current.
 
-    Use as a context manager: leaving it without `publish` leaves the store as it was. Identical sequences are one
+    Use as a context manager: leaving it without `publish` leaves the store unchanged. Identical sequences are one
     protein with several members, unless `keep_duplicates`. The protein has the id of its first member and the
-    coordinates of the member with most positions of Cα and Cβ, the first among equals, with what is measured on them;
-    coordinates that the current catalog has stay.
+    coordinates of the member with the most positions of Cα and Cβ (ties go to the first), with the values measured on
+    them; coordinates in the current catalog stay.
 
-    Records are taken in batches, and what was taken before is looked up in the file, so that memory does not grow
-    with the number of proteins.
+    Records are processed in batches, and earlier ones are looked up in the file, so that memory does not grow with the
+    number of proteins.
 
     Parameters
     ----------
     store : directory of the store, which exists
-    keep_duplicates : keep identical sequences apart
-    replace : let values of properties take the place of those that the current catalog has of the same protein
-    glycine_cb : what stands for glycine's Cβ in the coordinates that are added: 'virtual' or 'ca'; by default as in the
-        current catalog
+    keep_duplicates : keep identical sequences separate
+    replace : let values of properties replace those in the current catalog
+    glycine_cb : atom used for glycine's Cβ in the added coordinates: 'virtual' or 'ca'; by default as in the current
+    catalog
 
     Attributes
     ----------
-    glycine_cb : the same, settled
+    glycine_cb : the choice in effect
     """
 
     #: Residues after which a batch is full.
     _BATCH = 500_000
-    #: What the digest in a catalog's name is of.
+    #: Queries whose results determine the digest in a catalog's name.
     _MARKED = (
         "SELECT id, sequence_sha256, structure_sha256, members FROM proteins ORDER BY protein_index",
         "FROM properties ORDER BY ALL",
         "FROM property_sources ORDER BY ALL",
         "FROM excluded ORDER BY ALL",
     )
-    #: Proteins that are given coordinates in one statement, which has all of them in memory several times over.
+    #: Number of proteins that get coordinates in one statement, which has all of them in memory several times.
     _UPGRADES = 200
 
     def __init__(
@@ -109,9 +109,9 @@ class CatalogWriter:
         self._batch: list[_Record] = []
         self._batch_residues = 0
         self._count = self._next.document.proteins
-        #: Where each protein's residues begin, and after the last.
+        #: Index of each protein's first residue, and the end of the last.
         self._rows = array("q", [0])
-        #: Of each protein the number of positions in its coordinates, if these may be replaced by better ones.
+        #: For each protein, the number of positions in its coordinates, if better ones may replace these.
         self._resolved = array("i")
         self._structures = self._changed = False
 
@@ -132,7 +132,7 @@ class CatalogWriter:
         elif "property_sources" not in tables:
             raise StoreError(f"{self._store} was made before stores had properties. Ingest it again.")
         self._connection.execute(_EXCLUDED)
-        # What the catalog itself does not record: coordinates of members beyond the first that has any.
+        # The catalog itself does not record coordinates of members beyond the first that has any.
         self._connection.execute("CREATE TEMP TABLE given (member VARCHAR, structure_sha256 VARCHAR)")
         self._columns = PropertyColumns(self._connection, replace=self._replace)
         self.glycine_cb = self._columns.glycine_cb(self._glycine_cb)
@@ -163,15 +163,15 @@ class CatalogWriter:
         name : its id
         sequence : one-letter, upper case
         place : file and line or chain, for messages
-        structure : None where no coordinates are known
+        structure : None if no coordinates are known
         annotations : values of its properties
-        source : what they are from; not None where there are any
+        source : their source; not None if there are any
 
         Raises
         ------
         SourceError
-            If the id of this record, or of one before it, stands for another sequence or other coordinates already; or
-            the name of a property for something else.
+            If the id of this record, or of an earlier one, already has another sequence or other coordinates; or the
+            name of a property is used for something else.
         """
         self._take(name, sequence, place, structure, annotations, source, None)
 
@@ -185,37 +185,36 @@ class CatalogWriter:
         annotations: Sequence[Annotation],
         source: Source | None,
     ) -> None:
-        """Add what a record tells of a protein that the current catalog holds: properties and, if it has none,
-        coordinates.
+        """Add a record of a protein in the current catalog: properties and, if the protein has none, coordinates.
 
         Parameters
         ----------
         protein : its index
-        name : the record's id, by which the coordinates are known
-        sequence : that of the protein
+        name : id of the record, under which the coordinates are recorded
+        sequence : sequence of the protein
         place, structure, annotations, source : as in :meth:`add`
 
         Raises
         ------
         SourceError
-            If the name of a property stands for something else.
+            If the name of a property is used for something else.
         """
         self._take(name, sequence, place, structure, annotations, source, protein)
 
     def annotate_rows(self, prop: Property, source: Source, rows: pa.Table) -> None:
-        """Put values of one property of many proteins.
+        """Write values of one property for many proteins.
 
         Parameters
         ----------
         prop : Property
-        source : what the values are from
+        source : source of the values
         rows : ordered by `protein_index`, with a column `value` and, for residues, `pos`, or for pairs `source` and
-            `target`; what they are of is there once
+        `target`; no key occurs twice
 
         Raises
         ------
         SourceError
-            If the name of the property stands for something else.
+            If the name of the property is used for something else.
         """
         self._flush()
         with writing_errors():
@@ -251,34 +250,34 @@ class CatalogWriter:
                 self._changed = True
 
     def drop(self, name: str) -> None:
-        """Drop a property; raises SourceError if there is none of that name that can be dropped."""
+        """Drop a property; raises SourceError if no property of that name can be dropped."""
         self._columns.drop(name)
 
     @property
     def kept(self) -> Counter[tuple[Level, str]]:
-        """Of how many proteins other values than were given now were kept, by level and name of property."""
+        """Number of proteins that kept other values than those given, by level and name of property."""
         self._flush()
         return Counter({key: count for key, count in self._columns.kept.items() if count})
 
     def withdraw(self, level: Level, name: str) -> None:
-        """Take back all values that were put of a property that proteins kept."""
+        """Undo all values written for properties that proteins kept."""
         with writing_errors():
             self._columns.withdraw(Key(level, name))
 
     @property
     def adds(self) -> bool:
-        """Whether anything was taken that the current catalog does not have."""
+        """Whether anything was added that the current catalog does not have."""
         self._flush()
         return self._changed or bool(self._columns.added)
 
     @property
     def types(self) -> Mapping[tuple[Level, str], tuple[str, str]]:
-        """Types of properties that were kept, as another one was given: the one there, and the one given."""
+        """Types of properties that were kept because another type was given: the existing and the given type."""
         return {(level, name): types for (level, name), types in self._columns.types.items()}
 
     @property
     def names(self) -> set[str]:
-        """Names of the properties that there are, in lower case."""
+        """Names of the existing properties, in lower case."""
         return self._columns.names
 
     def _take(
@@ -308,7 +307,7 @@ class CatalogWriter:
             taken, known = self._recall(batch)
         by_sequence: dict[str, Protein] = {}
         for first in known.values():
-            # Of identical sequences that were kept apart, the first counts.
+            # Of identical sequences that are kept separate, the first counts.
             by_sequence.setdefault(first.sequence_sha256, first)
         proteins: dict[int, Protein] = {}
         carriers: dict[int, _Record] = {}
@@ -358,10 +357,10 @@ class CatalogWriter:
             self._annotate(_carriers_first(annotated, carriers), carriers)
 
     def _annotate(self, records: Sequence[tuple[int, _Record]], carriers: Mapping[int, _Record]) -> None:
-        """Put the properties of a batch: those of the same name and source at once.
+        """Write the properties of a batch: those of the same name and source together.
 
-        What is measured on coordinates that the protein has not got from this record is left out, unless the current
-        catalog has its coordinates: from where, is not known of these.
+        Values measured on coordinates that the protein did not get from this record are left out, unless the
+        coordinates are in the current catalog, which does not record their origin.
         """
         groups: dict[tuple[Property, Source, bool], list[tuple[int, Annotation]]] = {}
         for index, record in records:
@@ -380,7 +379,7 @@ class CatalogWriter:
                     take(prop, annotation_rows(prop, chosen, self._rows))
 
     def _recall(self, batch: Sequence[_Record]) -> tuple[dict[str, _Member], dict[int, Protein]]:
-        """What the catalog holds of a batch's ids, and of its sequences, by index."""
+        """The catalog's entries for a batch's ids, and for its sequences, by index."""
         columns = {
             "name": pa.array([record.name if record.protein is None else None for record in batch], pa.string()),
             "sequence_sha256": [record.sequence_sha256 for record in batch],
@@ -423,7 +422,7 @@ class CatalogWriter:
                 self._connection.execute(f"INSERT INTO residues BY NAME {RESIDUES}")
 
     def _update(self, proteins: Sequence[Protein]) -> None:
-        """Give proteins that the catalog holds coordinates; or numbering alone, where there is none yet."""
+        """Add coordinates to proteins in the catalog; or only numbering, if there is none yet."""
         located = [protein for protein in proteins if protein.member is not None]
         numbered = [protein for protein in proteins if protein.member is None]
         for some, columns, where in (
@@ -444,7 +443,7 @@ class CatalogWriter:
                 )
 
     def publish(self) -> StoreDocument:
-        """Finish the catalog and make it current; returns the store's description.
+        """Finish the catalog and make it current; returns the store's document.
 
         If nothing was added, the current catalog stays.
 
@@ -466,7 +465,7 @@ class CatalogWriter:
             )
             counted = con.execute("SELECT count(*), coalesce(sum(length), 0)::BIGINT FROM proteins").fetchone()
             assert counted is not None
-            # What comes after another catalog has another name, though it held the same: values are not looked at.
+            # A catalog that follows another one gets another name, even with the same content: values are not compared.
             content = hashlib.sha256(repr(self._next.document.catalog).encode())
             for rows in self._MARKED:
                 found = con.execute(rows)
@@ -479,7 +478,7 @@ class CatalogWriter:
 def _carriers_first(
     records: Sequence[tuple[int, _Record]], carriers: Mapping[int, _Record]
 ) -> list[tuple[int, _Record]]:
-    """Order records so that of each protein's with coordinates the one comes first whose coordinates it has."""
+    """Order records so that, for each protein, the record whose coordinates it has comes first."""
     place: dict[int, int] = {}
     ranks = []
     for number, (index, record) in enumerate(records):

@@ -69,7 +69,7 @@ def cluster_errors(scheduler: str, error: type[AttnstoreError], then: str) -> It
 
 
 def _knock(scheduler: str) -> None:
-    """Check that a process listens there: a client that fails to connect stays alive, and has made the next one hang."""
+    """Check that a process listens there: a client that fails to connect stays alive, and can make the next hang."""
     from distributed.comm.addressing import parse_address, parse_host_port
     from distributed.comm.registry import get_backend
 
