@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import io
 import logging
 import re
-import warnings
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from Bio.PDB.PDBExceptions import PDBConstructionException, PDBConstructionWarning
-from Bio.PDB.PDBParser import PDBParser
 
 from ...errors import SourceError
 from .. import text
@@ -84,33 +79,54 @@ def read_entry(path: Path, options: Options = DEFAULT) -> Entry:
     """
     content = [line for _, line in text.lines(path, whole=True, windows=_REMARKS)]
     header = read_header(path, content)
-    model, after, names, continued = _first_model(content)
+    model = _first_model(path, content)
     code = entry_id(_code(header.code), path)
-    atoms = _atoms(path, model, after, names)
-    if not atoms.names and not header.sequences:
+    if not model.names and not header.sequences:
         raise SourceError(f"{path} is no PDB file: it has neither ATOM nor SEQRES records; check the file.")
     predicted = pdb_declares(path, content, predicted=options.predicted)
     chains: list[Chain] = []
     ligands: list[Group] = []
     excluded: list[Excluded] = []
-    for part in _parts(header, atoms):
+    for part in _parts(header, model):
         chain, others = _chain(path, part, chain_id(code, part.id), header)
         ligands += others
         if isinstance(chain, Chain):
-            if part.id == part.chain in continued and part.chain not in header.sequences:
+            if part.id == part.chain in model.continued and part.chain not in header.sequences:
                 _log.warning(
                     "%s:%d: %s goes on after a TER and is read as one chain: if another molecule begins there, give it "
                     "a chain id of its own (column 22)",
-                    path, continued[part.chain], f"chain {part.id}" if part.id.strip() else "the chain without an id",
-                )  # fmt: skip
+                    path,
+                    model.continued[part.chain],
+                    f"chain {part.id}" if part.id.strip() else "the chain without an id",
+                )
             chains.append(replace(chain, confidence=chain.b_factors()) if predicted else chain)
         else:
             excluded.append(Excluded(chain_id(code, part.id), path.name, chain, code))
-    seen = {*header.sequences, *atoms.polymers, *atoms.others}
+    seen = {*header.sequences, *model.polymers, *model.others}
     excluded += [
-        Excluded(chain_id(code, name), path.name, why_no_protein(()), code) for name in sorted(atoms.names - seen)
+        Excluded(chain_id(code, name), path.name, why_no_protein(()), code) for name in sorted(model.names - seen)
     ]
     return Entry(code, chains, ligands, header.parents, header.features, excluded=excluded)
+
+
+@dataclass(frozen=True)
+class _Model:
+    """The atoms of a model.
+
+    Attributes
+    ----------
+    names
+        Every chain id, those of waters alone too.
+    continued
+        By chain, the line at which amino acids first go on after a TER.
+    polymers, others
+        The atoms of each chain, and the HETATM after its last TER.
+    """
+
+    names: set[str]
+    continued: Mapping[str, int]
+    polymers: defaultdict[str, list[Atom]] = field(default_factory=lambda: defaultdict(list))
+    others: defaultdict[str, list[Atom]] = field(default_factory=lambda: defaultdict(list))
 
 
 @dataclass(frozen=True)
@@ -123,10 +139,10 @@ class _Part:
     behind: Sequence[Atom]
 
 
-def _parts(header: Header, atoms: _Collector) -> Iterator[_Part]:
+def _parts(header: Header, model: _Model) -> Iterator[_Part]:
     """Yield the chains of the file, those of one id by segment where they are several."""
-    for name in sorted({*header.sequences, *atoms.polymers, *atoms.others}):
-        polymer, behind = atoms.polymers.get(name, []), atoms.others.get(name, [])
+    for name in sorted({*header.sequences, *model.polymers, *model.others}):
+        polymer, behind = model.polymers.get(name, []), model.others.get(name, [])
         known = name in header.sequences
         found = {"": polymer} if known else segments(polymer, header.parents, nameless=not name.strip())
         for segment, members in found.items():
@@ -135,19 +151,23 @@ def _parts(header: Header, atoms: _Collector) -> Iterator[_Part]:
             yield _Part(full, name, members, [atom for atom in behind if not segment or atom.segment == segment])
 
 
-def _first_model(content: Sequence[str]) -> tuple[list[str], set[int], set[str], dict[str, int]]:
-    """Return the file with every line blanked out that is no coordinate of the first model, or a water's.
+def _first_model(path: Path, content: Sequence[str]) -> _Model:
+    """Return the atoms of the first model, without waters.
 
-    With it come the indices of the HETATM after the last TER of their chain, every chain id, and by chain the line at
-    which amino acids first go on after a TER.
+    Raises
+    ------
+    SourceError
+        A record of an atom cannot be read.
     """
     end = _end_of_first_model(content)
+    records: list[tuple[int, str, str]] = []
     last_ter: dict[str, int] = {}
     continued: dict[str, int] = {}
     chain = ""
     for index, line in enumerate(content[:end]):
         if line.startswith(_COORDINATES):
             residue, chain = residue_and_chain(line)
+            records.append((index, residue, chain))
             # That TER was a break within the chain, if ATOM records go on after it.
             goes_on = line.startswith("ATOM") and residue not in WATERS and last_ter.pop(chain, None) is not None
             if goes_on and is_amino_acid(residue, {}):
@@ -155,17 +175,38 @@ def _first_model(content: Sequence[str]) -> tuple[list[str], set[int], set[str],
         elif line[:6].rstrip() == "TER":
             # The short form of TER names no chain and ends the one before it.
             last_ter[chain] = index
-    model = [
-        line if line.startswith(_COORDINATES) and residue_and_chain(line)[0] not in WATERS else ""
-        for line in content[:end]
-    ]
-    after = {
-        index
-        for index, line in enumerate(model)
-        if line.startswith("HETATM") and index >= last_ter.get(residue_and_chain(line)[1], end)
-    }
-    names = {residue_and_chain(line)[1] for line in content[:end] if line.startswith(_COORDINATES)}
-    return model, after, names, continued
+    model = _Model({chain for _, _, chain in records}, continued)
+    # A number too large becomes infinite, which the check of the backbone refuses.
+    with np.errstate(over="ignore"):
+        for index, residue, chain in records:
+            if residue not in WATERS:
+                atom = _atom(f"{path}:{index + 1}", content[index], residue)
+                behind = atom.hetero and index >= last_ter.get(chain, end)
+                (model.others if behind else model.polymers)[chain].append(atom)
+    return model
+
+
+def _atom(place: str, line: str, residue: str) -> Atom:
+    """Read a record of an atom by its columns."""
+    name, occupancy, b_factor = line[12:16], line[54:60], line[60:66]
+    try:
+        x, y, z = (float(np.float32(line[start : start + 8])) for start in (30, 38, 46))
+        return Atom(
+            number_or_text(line[22:26]),
+            line[26:27].strip() or None,
+            residue,
+            line.startswith("HETATM"),
+            name=name.strip() if len(name.split()) == 1 else name,
+            alternative=line[16:17].strip(),
+            occupancy=float(occupancy) if occupancy.strip() else 0.0,
+            position=(x, y, z),
+            place=place,
+            element=element(line[76:78], name, residue),
+            b_factor=float(b_factor) if b_factor.strip() else float("nan"),
+            segment=line[72:76].strip(),
+        )
+    except ValueError as error:
+        raise SourceError(f"{place} is no valid ATOM or HETATM record ({error}); correct the line.") from error
 
 
 def _end_of_first_model(content: Sequence[str]) -> int:
@@ -176,101 +217,6 @@ def _end_of_first_model(content: Sequence[str]) -> int:
         if name in {"ENDMDL", "END"} or models > 1:
             return index
     return len(content)
-
-
-def _atoms(path: Path, model: Sequence[str], after: set[int], names: set[str]) -> _Collector:
-    collector = _Collector(path, model, after, names)
-    if not collector.shown:
-        return collector
-    try:
-        # A number too large becomes infinite, which the check of the backbone refuses.
-        with warnings.catch_warnings(), np.errstate(over="ignore"):
-            # They concern absent occupancies and B factors, which are seen to here; what else Biopython
-            # would drop with a warning is decided by the collector.
-            warnings.simplefilter("ignore", PDBConstructionWarning)
-            # The collector reads the numbers, of which Biopython knows but the decimal ones.
-            lines = (f"{model[index][:22]}   0{model[index][26:]}" for index in collector.shown)
-            PDBParser(PERMISSIVE=True, structure_builder=collector).get_structure("", io.StringIO("\n".join(lines)))
-    except (PDBConstructionException, ValueError, IndexError) as error:
-        raise SourceError(
-            f"{path}:{collector.line} is no valid ATOM or HETATM record ({error}); correct the line."
-        ) from error
-    return collector
-
-
-class _Collector:
-    """Takes the place of Biopython's structure builder, to keep every atom with its line.
-
-    Biopython's own builder drops atoms it finds contradictory and picks the last of several point
-    mutants; here both are settled by `chain.residues`.
-    """
-
-    def __init__(self, path: Path, model: Sequence[str], after: set[int], names: set[str]) -> None:
-        self.path = path
-        self.line = 0
-        self.polymers: defaultdict[str, list[Atom]] = defaultdict(list)
-        self.others: defaultdict[str, list[Atom]] = defaultdict(list)
-        # Every chain id of the model, those of waters alone too.
-        self.names = names
-        # Indices of the lines that Biopython gets.
-        self.shown = [index for index, line in enumerate(model) if line]
-        self._model = model
-        self._after = after
-        self._residue: tuple[str | None, bool] = (None, False)
-
-    def set_line_counter(self, line: int) -> None:
-        self.line = self.shown[line - 1] + 1
-
-    def init_residue(self, _name: str, kind: str, _number: int, insertion_code: str) -> None:
-        self._residue = (insertion_code.strip() or None, kind != " ")
-
-    def init_atom(
-        self,
-        name: str,
-        position: Any,
-        b_factor: float,
-        occupancy: float | None,
-        alternative: str,
-        full_name: str,
-        _serial: int,
-        symbol: str | None,
-    ) -> None:
-        x, y, z = position.tolist()
-        index = self.line - 1
-        # Biopython knows no more than three columns of the one and one of the other.
-        residue, chain = residue_and_chain(self._model[index])
-        insertion_code, hetero = self._residue
-        # Biopython has 0 for a B-factor that is not there.
-        given = bool(self._model[index][60:66].strip())
-        atoms = self.others if index in self._after else self.polymers
-        atoms[chain].append(
-            Atom(
-                number_or_text(self._model[index][22:26]),
-                insertion_code,
-                residue,
-                hetero,
-                name=name,
-                alternative=alternative.strip(),
-                occupancy=occupancy or 0.0,
-                position=(x, y, z),
-                place=f"{self.path}:{self.line}",
-                element=element(symbol or "", full_name, residue),
-                b_factor=b_factor if given else float("nan"),
-                segment=self._model[index][72:76].strip(),
-            )
-        )
-
-    def init_chain(self, _: str) -> None: ...
-
-    def init_structure(self, _: str) -> None: ...
-
-    def init_model(self, *_: int) -> None: ...
-
-    def init_seg(self, _: str) -> None: ...
-
-    def set_header(self, _: object) -> None: ...
-
-    def get_structure(self) -> None: ...
 
 
 def _chain(path: Path, part: _Part, identifier: str, header: Header) -> tuple[Chain | str, list[Group]]:
