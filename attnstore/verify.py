@@ -83,9 +83,8 @@ def verify(path: Path, *, progress: bool = False) -> list[Problem]:
     directories = model_directories(path)
     try:
         document = StoreDocument.read(path)
-        problems += (Problem(None, None, said) for said in catalog_problems(path, document))
-        if not problems and document.catalog is not None:
-            known = sequences(path, document)
+        said, known = catalog_problems(path, document)
+        problems += (Problem(None, None, one) for one in said)
     except StoreError as error:
         if not directories:
             raise
@@ -141,18 +140,26 @@ def model_directories(path: Path) -> list[Path]:
     return [place for place in places if any((place / mark).exists() for mark in marks)]
 
 
-def catalog_problems(path: Path, document: StoreDocument) -> Iterator[str]:
-    """A sentence for each thing that is wrong with the catalog that ``store.json`` names."""
+def catalog_problems(path: Path, document: StoreDocument) -> tuple[list[str], dict[str, str]]:
+    """A sentence for each thing that is wrong with the catalog that ``store.json`` names.
+
+    Returns
+    -------
+    list of str
+        The sentences.
+    dict of str to str
+        Digest of the sequence of each of its proteins, by id; empty where something is wrong, or there is no catalog.
+    """
     if document.catalog is None:
-        if any(any(place.glob(f"{SEGMENTS}/*")) for place in model_directories(path)):
-            yield f"{path / STORE_FILE} names no catalog, though segments are there."
-        return
+        lost = any(any(place.glob(f"{SEGMENTS}/*")) for place in model_directories(path))
+        return ([f"{path / STORE_FILE} names no catalog, though segments are there."] if lost else []), {}
+    problems = []
     try:
         catalog = current_catalog(path, document)
         if catalog.name != document.catalog:
             document = StoreDocument.read(path)  # replaced meanwhile
         if durable.sha256_file(catalog) != document.catalog_sha256:
-            yield f"the catalog {catalog} does not have the digest it was written with."
+            problems.append(f"the catalog {catalog} does not have the digest it was written with.")
         with contextlib.closing(connect(catalog)) as connection, catalog_errors(catalog):
             found = connection.execute(
                 "SELECT (SELECT count(*) FROM proteins), (SELECT count(*) FROM residues)"
@@ -162,19 +169,18 @@ def catalog_problems(path: Path, document: StoreDocument) -> Iterator[str]:
                 "WHERE r.protein <> p.id OR r.aa IS DISTINCT FROM array_extract(p.sequence, r.pos + 1) "
                 "ORDER BY ALL LIMIT 1"
             ).fetchone()
+            known = dict(connection.execute("SELECT id, sequence_sha256 FROM proteins").fetchall())
         if found != (document.proteins, document.residues):
-            yield f"the catalog {catalog} does not hold {document.proteins} proteins and {document.residues} residues."
+            problems.append(
+                f"the catalog {catalog} does not hold {document.proteins} proteins and {document.residues} residues."
+            )
         if others is not None:
-            yield f"the catalog {catalog} lists another residue {others[1]} of {others[0]} than its sequence has."
+            problems.append(
+                f"the catalog {catalog} lists another residue {others[1]} of {others[0]} than its sequence has."
+            )
     except StoreError as error:
-        yield str(error)
-
-
-def sequences(path: Path, document: StoreDocument) -> dict[str, str]:
-    """Digest of the sequence of each protein of the catalog, by id; raises StoreError."""
-    catalog = current_catalog(path, document)
-    with contextlib.closing(connect(catalog)) as connection, catalog_errors(catalog):
-        return dict(connection.execute("SELECT id, sequence_sha256 FROM proteins").fetchall())
+        problems.append(str(error))
+    return problems, {} if problems else known
 
 
 def _plan_problems(directory: Path, manifest: Manifest) -> list[str]:

@@ -19,7 +19,7 @@ from ..format.segment_files import recorded_files
 from ..format.segment_values import LocalProteins
 from ..runtime.paths import database_path, expanded, user_path
 from ..runtime.progress import bar
-from ..verify import catalog_problems, model_directories, refuse_newer, segment_problems, sequences, strays
+from ..verify import catalog_problems, model_directories, refuse_newer, segment_problems, strays
 from .model.language_model import LanguageModel, load
 from .plan import PlannedSegment, read_plan, write_plan
 from .recovery import (
@@ -172,9 +172,9 @@ def _catalog_problem(path: Path, needed: dict[str, str]) -> str | None:
     """The first thing that is wrong with ``store.json`` or the catalog."""
     try:
         document = StoreDocument.read(path)
-        problem = next(catalog_problems(path, document), None)
+        problems, known = catalog_problems(path, document)
+        problem = problems[0] if problems else None
         if problem is None and needed:
-            known = sequences(path, document)
             other = (name for name, sha256 in needed.items() if known.get(name) != sha256)
             problem = next((f"the catalog does not hold {name} as a segment has it" for name in other), None)
     except StoreError as error:

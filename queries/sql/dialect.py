@@ -304,16 +304,17 @@ def types_of(listed: str, columns: Columns) -> list[str]:
     RefusalError
         DuckDB does not accept one of them.
     """
-    return _types(listed, "residues AS source, residues AS target, proteins AS protein, listed, pair", columns)
+    return list(_types(listed, "residues AS source, residues AS target, proteins AS protein, listed, pair", columns))
 
 
 def attention_types(sql: Sequence[str], columns: Columns) -> list[str]:
     """DuckDB's types of expressions of a block: bare columns are qualified by `attention`; raises as `types_of`."""
     tables = "entries AS attention, residues AS source, residues AS target, proteins AS protein, listed AS pair"
-    return _types(", ".join(f"{one} AS c{number}" for number, one in enumerate(sql)), tables, columns)
+    return list(_types(", ".join(f"{one} AS c{number}" for number, one in enumerate(sql)), tables, columns))
 
 
-def _types(listed: str, tables: str, columns: Columns) -> list[str]:
+@lru_cache(maxsize=1 << 12)
+def _types(listed: str, tables: str, columns: Columns) -> tuple[str, ...]:
     try:
         with _lock:
             if time_limit.is_left_behind(_binder(columns)):
@@ -325,7 +326,7 @@ def _types(listed: str, tables: str, columns: Columns) -> list[str]:
         raise machine_error(error, "answering the query") or RefusalError(
             f"DuckDB does not accept it ({reason(error)})", "correct it"
         ) from error
-    return [str(row[1]).strip('"') for row in rows]
+    return tuple(str(row[1]).strip('"') for row in rows)
 
 
 def reason(error: duckdb.Error) -> str:

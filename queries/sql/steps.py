@@ -6,6 +6,7 @@ float32: a weight is ≥ θ iff it is ≥ the float32 nearest to θ, and a band 
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import duckdb
@@ -80,7 +81,7 @@ def values(function: Tree, weights: Floats, column: str = "weight") -> list[Any]
     RefusalError
         DuckDB does not accept the function.
     """
-    return _evaluate(render(function), weights, column)[0]
+    return list(_evaluate(render(function), weights, column)[0])
 
 
 def type_of(function: Tree, column: str = "weight") -> str:
@@ -88,9 +89,15 @@ def type_of(function: Tree, column: str = "weight") -> str:
     return _evaluate(render(function), np.zeros(1, np.float32), column)[1]
 
 
-def _evaluate(sql: str, weights: Floats, column: str) -> tuple[list[Any], str]:
+def _evaluate(sql: str, weights: Floats, column: str) -> tuple[tuple[Any, ...], str]:
+    return _evaluated(sql, weights.astype(np.float32).tobytes(), column)
+
+
+@lru_cache(maxsize=256)
+def _evaluated(sql: str, float32: bytes, column: str) -> tuple[tuple[Any, ...], str]:
     import pyarrow as pa
 
+    weights = np.frombuffer(float32, np.float32)
     with locked_parser() as connection:
         connection.register("weights", pa.table({column: pa.array(weights, pa.float32())}))
         try:
@@ -104,9 +111,9 @@ def _evaluate(sql: str, weights: Floats, column: str) -> tuple[list[Any], str]:
                 connection.unregister("weights")
 
 
-def _answered(connection: duckdb.DuckDBPyConnection, sql: str) -> tuple[list[Any], str]:
+def _answered(connection: duckdb.DuckDBPyConnection, sql: str) -> tuple[tuple[Any, ...], str]:
     relation = connection.sql(sql)
-    return [row[0] for row in relation.fetchall()], str(relation.types[0])
+    return tuple(row[0] for row in relation.fetchall()), str(relation.types[0])
 
 
 def _parts(node: Tree) -> list[Tree]:

@@ -3,6 +3,7 @@
 import copy
 import json
 from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 from typing import Any
 
 from .dialect import locked_parser, serialised, walk
@@ -37,8 +38,13 @@ def _rendered(listed: list[Tree]) -> str:
 
 def render_statement(tree: Tree) -> str:
     """DuckDB's SQL of a statement."""
+    return _deserialised(json.dumps(tree))
+
+
+@lru_cache(maxsize=1 << 12)
+def _deserialised(tree: str) -> str:
     with locked_parser() as parser:
-        ((text,),) = parser.execute("SELECT json_deserialize_sql(?::VARCHAR::JSON)", [json.dumps(tree)]).fetchall()
+        ((text,),) = parser.execute("SELECT json_deserialize_sql(?::VARCHAR::JSON)", [tree]).fetchall()
     return str(text)
 
 
