@@ -199,10 +199,10 @@ def _plan_problems(directory: Path, manifest: Manifest) -> list[str]:
 
 
 def _repetitions(directory: Path, manifest: Manifest) -> list[str]:
-    try:
-        held = Counter(name for entry in manifest.segments for name in open_segment(directory, entry).proteins.id)
-    except StoreError:
-        return []  # the segment in question is named elsewhere
+    held: Counter[str] = Counter()
+    for entry in manifest.segments:
+        with contextlib.suppress(StoreError):  # a segment that cannot be read is reported elsewhere
+            held.update(open_segment(directory, entry).proteins.id)
     skipped = {entry.protein for entry in manifest.skipped}
     return [
         f"model {directory.name}: protein {name} is in several segments." for name, count in held.items() if count > 1
@@ -241,7 +241,7 @@ def segment_problems(
     if not damaged and model is not None:
         try:
             segment = open_segment(directory, entry)
-            yield from (f"{of}: {problem}." for problem in _content_problems(model, segment, known))
+            yield from _content_problems(model, segment, known)
         except StoreError as error:
             yield str(error)
 
@@ -273,9 +273,9 @@ def _content_problems(model: ModelDocument, segment: Segment, known: Mapping[str
     if (len(proteins.id), proteins.residue_offset[-1], proteins.pair_offset[-1]) != (
         entry.proteins, entry.residues, entry.pairs,
     ):  # fmt: skip
-        yield "its proteins are not those the manifest counts"
+        yield f"{segment.title}: its proteins are not those the manifest counts."
         return
     for name, sha256 in zip(proteins.id, proteins.sequence_sha256, strict=True):
         if known and known.get(name) != sha256:
-            yield f"its protein {name} is not that of the catalog"
+            yield f"{segment.title}: its protein {name} is not that of the catalog."
     yield from disagreements(model, segment)

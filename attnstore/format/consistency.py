@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from ..errors import StoreError
 from .codebook import Codebook
 from .documents import ModelDocument
 from .segment import Segment
@@ -27,24 +28,32 @@ class _Bounds(NamedTuple):
 
 
 def disagreements(model: ModelDocument, segment: Segment) -> Iterator[str]:
-    """Yield each contradiction between the tiers of a segment, or impossible value, as a clause without a full stop.
+    """Yield a sentence for each contradiction between the tiers of a segment, and for each impossible value.
 
-    Every entry is decoded, a layer at a time.
-
-    Raises
-    ------
-    StoreError
-        If one of them cannot be read.
+    Every entry is decoded, a layer at a time. An array or table that cannot be read does not stop the checks of the
+    others.
     """
+    reported: set[str] = set()
+    for problem in _problems(model, segment):
+        sentence = f"{segment.title}: {problem}." if isinstance(problem, str) else str(problem)
+        if sentence not in reported:  # means and counts of codes are read for each layer
+            reported.add(sentence)
+            yield sentence
+
+
+def _problems(model: ModelDocument, segment: Segment) -> Iterator[str | StoreError]:
+    """Yield clauses without a full stop, and the errors of what cannot be read."""
     if segment.kept != model.keep:
         yield f"it holds {', '.join(segment.kept)} where the model keeps {', '.join(model.keep)}"
         return
     with_arcs = "arcs" in segment.kept
     if with_arcs:
         try:
-            problem = _arc_problem(model, segment)
+            problem: str | StoreError | None = _arc_problem(model, segment)
         except WrongArcsError as error:
             problem = error.problem
+        except StoreError as error:
+            problem = error
         if problem is not None:
             yield problem
             with_arcs = False
@@ -52,17 +61,26 @@ def disagreements(model: ModelDocument, segment: Segment) -> Iterator[str]:
         arcs = _arcs_of(layer, model, segment) if with_arcs else None
         bounds = [] if arcs is None else [_bounds_of_arcs(arcs, segment.proteins, model)]
         if "codes" in segment.kept:
-            codes = segment.codes(layer)
-            problems = list(_code_problems(layer, codes, arcs, model, segment))
-            yield from problems
-            if not problems:
-                bounds.append(_bounds_of_codes(codes, segment.proteins, model.edges))
+            try:
+                codes = segment.codes(layer)
+                problems = list(_code_problems(layer, codes, arcs, model, segment))
+                yield from problems
+                if not problems:
+                    bounds.append(_bounds_of_codes(codes, segment.proteins, model.edges))
+            except StoreError as error:
+                yield error
         if "marginals" in segment.kept:
-            yield from _marginal_problems(layer, bounds, segment)
+            try:
+                yield from _marginal_problems(layer, bounds, segment)
+            except StoreError as error:
+                yield error
     if "hidden" in segment.kept:
         for layer in range(model.layers + 1):
-            if not np.isfinite(segment.hidden(layer)).all():
-                yield f"the hidden representations of layer {layer} are not finite"
+            try:
+                if not np.isfinite(segment.hidden(layer)).all():
+                    yield f"the hidden representations of layer {layer} are not finite"
+            except StoreError as error:
+                yield error
 
 
 def _arc_problem(model: ModelDocument, segment: Segment) -> str | None:

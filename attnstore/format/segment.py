@@ -81,6 +81,11 @@ class Segment:
         check_proteins(proteins, table, f"segment {self.entry.id}", path)
         return proteins
 
+    @property
+    def title(self) -> str:
+        """Its name in messages."""
+        return f"segment {self.entry.id} of model {self.directory.parent.parent.name}"
+
     @cached_property
     def document(self) -> ModelDocument:
         """The document of the segment's model."""

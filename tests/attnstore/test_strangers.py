@@ -526,6 +526,25 @@ def test_a_chunk_that_lies_outside_its_shard_or_holds_impossible_codes_is_refuse
         assert all("c/0/0/0 is damaged" in said for said in found.values())
 
 
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("codes.zarr/codes/c/0/0/0", "codes.zarr/codes/c/1/0/0"),
+        ("codes.zarr/count/c/0/0/0", "marginals.zarr/received/c/0/0/0", "hidden.zarr/hidden/c/0/0/0"),
+        ("codes.zarr/codes/c/1/0/0", "marginals.zarr/special/c/0/0/0"),
+    ],
+)
+def test_verify_names_every_array_with_impossible_values_once(store, names):
+    place, _ = entry(store)
+    for name in names:
+        size = (place / name).stat().st_size
+        put(store, name, bytes(size))
+    forget()
+    found = [str(problem) for problem in verify(store)]
+    for name in names:
+        assert [name in said for said in found].count(True) == 1, (name, found)
+
+
 def arcs_of(store: Path) -> pa.Table:
     place, _ = entry(store)
     return pq.read_table(place / "arcs.parquet")
