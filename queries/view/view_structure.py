@@ -17,8 +17,8 @@ from ...annotate.matching import IDENTITY, aligned
 from ...errors import QueryError, SourceError
 from ...readers import text
 from ...readers.structures import mmcif, pdb
-from ...readers.structures.amino_acids import is_amino_acid
 from ...readers.structures.chain import Atom, Chain, sequence
+from ...readers.structures.chemistry import is_amino_acid
 from ...readers.structures.entry import Entry
 from .view_residues import Residues
 

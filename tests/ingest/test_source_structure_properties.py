@@ -23,7 +23,7 @@ from attnstore.errors import SourceError
 from attnstore.readers.inputs import Record, read_inputs
 from attnstore.readers.record import Options
 from attnstore.readers.structures import mmcif, pdb
-from attnstore.readers.structures.elements import element, is_metal
+from attnstore.readers.structures.chemistry import element, is_metal
 from attnstore.readers.structures.ligands import BIOLIP
 
 from .structure_files import FORMATS, Atom, Described, as_cif, as_pdb, chain_of, read

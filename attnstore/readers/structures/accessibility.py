@@ -9,8 +9,8 @@ import numpy as np
 from Bio.Data.PDBData import protein_letters_3to1
 from numpy.typing import NDArray
 
-from .amino_acids import FORCE_FIELD_NAMES, LARGEST_SURFACE
 from .chain import Atom, Chain, Variant
+from .chemistry import FORCE_FIELD_NAMES, LARGEST_SURFACE
 
 # What Biopython's tree takes.
 _FARTHEST = 1e6

@@ -13,7 +13,7 @@ from ...catalog.property import Annotation
 from ...errors import SourceError
 from ..geometry import virtual_cb
 from ..record import Record, Structure
-from .amino_acids import Parents, letter
+from .chemistry import Parents, letter
 
 #: A residue by its author's names for it: chain, number, insertion code.
 Key = tuple[str, int, str | None]

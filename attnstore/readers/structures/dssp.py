@@ -17,7 +17,7 @@ from ...catalog.property import Annotation, Property
 from ...errors import SourceError
 from .. import text
 from ..vocabulary import DSSP_CLASSES, RSA, SS3, SS4, SS8
-from .amino_acids import LARGEST_SURFACE
+from .chemistry import LARGEST_SURFACE
 from .dssp_output import Row, is_output, read_output
 from .naming import chain_id, entry_id
 

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..record import Excluded
-from .amino_acids import Parents
 from .chain import Chain, Group, Key
+from .chemistry import Parents
 
 #: How a residue is modified; each kind is a property of its own (`modifications.KINDS`).
 Modification = Literal["modified", "glycan", "lipid", "attachment", "cross-link", "disulfide", "metal"]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ...errors import SourceError
 from .chain import Atom, Chain, Group, Key
-from .elements import LARGEST_RADIUS, is_metal, vdw_radius
+from .chemistry import LARGEST_RADIUS, is_metal, vdw_radius
 from .entry import Assembly, Entry, Operator
 
 #: The 463 compounds that BioLiP suspects not to be there by nature (Yang, Roy and Zhang, Nucleic Acids Research 2013,

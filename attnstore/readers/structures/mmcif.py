@@ -15,16 +15,15 @@ from Bio.PDB.MMCIF2Dict import MMCIF2Dict
 from ...errors import SourceError
 from .. import text
 from ..record import DEFAULT, Excluded, Options, Record
-from .amino_acids import WATERS, Parents, is_protein, why_no_protein
 from .chain import Atom, Chain, Group, Key, Residue, left_over
 from .chain_properties import STRUCTURE_PROPERTIES, records
+from .chemistry import WATERS, Parents, element, is_protein, why_no_protein
 from .confidence import cif_declares, local_confidence
-from .elements import element
 from .entry import Entry
 from .mmcif_categories import ABSENT, Cif, number_and_code, read_categories
 from .naming import chain_id, entry_id, told_apart
+from .placement import with_strays
 from .residues import alternatives, amino_acids, checked, is_peptide, of_polymer, residues, segments
-from .strays import with_strays
 
 NAME = "mmCIF (.cif .mmcif)"
 PROPERTIES = STRUCTURE_PROPERTIES

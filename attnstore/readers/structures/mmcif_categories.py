@@ -14,8 +14,8 @@ from typing import Literal, TypeVar
 import numpy as np
 
 from ...errors import SourceError
-from .amino_acids import is_amino_acid
 from .chain import UNREADABLE, Key, unreadable
+from .chemistry import is_amino_acid
 from .entry import (
     Assembly,
     Bond,

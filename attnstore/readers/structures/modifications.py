@@ -9,7 +9,7 @@ from itertools import chain as joined
 from ...catalog.property import UNKNOWN_IF_NONE, Property
 from ..vocabulary import CROSS_LINK, DISULFIDE_BONDED, GLYCOSYLATION, LIPIDATION, MODIFIED_RESIDUE
 from .chain import Chain, Key
-from .elements import is_metal
+from .chemistry import is_metal
 from .entry import Bond, End, Entry, Modification, Modified
 
 #: Put in for methionine to solve the structure.

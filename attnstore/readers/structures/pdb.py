@@ -14,17 +14,15 @@ import numpy as np
 from ...errors import SourceError
 from .. import text
 from ..record import DEFAULT, Excluded, Options, Record
-from .amino_acids import WATERS, is_amino_acid, is_protein, why_no_protein
 from .chain import UNREADABLE, Atom, Chain, Group, Residue, left_over
 from .chain_properties import STRUCTURE_PROPERTIES, records
+from .chemistry import WATERS, element, is_amino_acid, is_protein, why_no_protein
 from .confidence import pdb_declares
-from .elements import element
 from .entry import Entry
 from .naming import chain_id, entry_id
 from .pdb_header import Header, number_or_text, read_header, residue_and_chain
-from .placement import place
+from .placement import place, with_strays
 from .residues import amino_acids, checked, is_peptide, of_polymer, residues, segments
-from .strays import with_strays
 
 _log = logging.getLogger(__name__)
 

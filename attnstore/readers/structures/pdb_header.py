@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ...errors import SourceError
-from .amino_acids import STANDARD, WATERS, is_amino_acid
 from .chain import Key, unreadable
+from .chemistry import STANDARD, WATERS, is_amino_acid
 from .entry import Assembly, Bond, End, Features, Modified, Operator, Site, Span, modification_listed, operator
 from .placement import Missing
 
