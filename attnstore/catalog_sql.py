@@ -15,8 +15,7 @@ import pyarrow as pa
 from .arguments import check_text
 from .catalog import reader as catalog
 from .catalog import schema as catalog_schema
-from .catalog.connection import open_in_memory, translated
-from .catalog.quoting import literal
+from .catalog.connection import literal, open_in_memory, translated
 from .catalog.relation import Relation
 from .errors import QueryError
 from .format.documents import ingest_with, lacking

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 import duckdb
 
-from .catalog.connection import open_in_memory
-from .catalog.quoting import literal
+from .catalog.connection import literal, open_in_memory
 from .catalog_sql import open_tables
 from .errors import AttnstoreError, StoreError, first_line
 from .runtime import time_limit

@@ -13,10 +13,10 @@ import pyarrow as pa
 
 from ..errors import SourceError
 from .builtin import CB, CORE, KEYS, GlycineCb
+from .connection import identifier
 from .derived import is_site, site_distance, site_distances
 from .pair_table import ROWS, lots, merge_pairs
 from .property import SQL_TYPES, TABLES, Level, Property, Source
-from .quoting import identifier
 from .transaction import incoming
 
 #: Separator of the definitions of a column whose values follow several; at most so many are listed.

@@ -12,6 +12,7 @@ import re
 import weakref
 from collections.abc import Generator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 import duckdb
@@ -219,3 +220,14 @@ def in_words(error: duckdb.Error) -> str:
 def _short(sentence: str) -> str:
     sentence = sentence if len(sentence) <= _MOST else f"{sentence[: _MOST - 1]}…"
     return sentence.strip().rstrip(".") + "."
+
+
+def identifier(name: str) -> str:
+    """A name of a table or column."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(value: str | Path) -> str:
+    """Quote a string; a path is made absolute, so that it is not read as a kind of database or the home folder."""
+    written = str(value.absolute()) if isinstance(value, Path) else value
+    return "'" + written.replace("'", "''") + "'"

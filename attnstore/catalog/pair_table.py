@@ -6,7 +6,7 @@ import duckdb
 import numpy as np
 import numpy.typing as npt
 
-from .quoting import identifier
+from .connection import identifier
 
 _KEYS = ("protein_index", "source", "target")
 

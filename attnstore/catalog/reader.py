@@ -16,8 +16,7 @@ from ..errors import StoreError, first_line
 from ..format.documents import StoreDocument
 from ..runtime.durable import check_regular
 from ..runtime.faults import machine_error
-from .connection import open_in_memory
-from .quoting import literal
+from .connection import literal, open_in_memory
 from .schema import check_catalog
 
 

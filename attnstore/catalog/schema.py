@@ -11,9 +11,9 @@ from pathlib import Path
 import duckdb
 
 from ..errors import StoreError
+from .connection import identifier, literal
 from .derived import FROM_SEQUENCE
 from .property import PROPERTY_NAME, SQL_TYPES, TABLES
-from .quoting import identifier, literal
 
 #: Columns of every catalog and their types, by table.
 COLUMNS: Mapping[str, Mapping[str, str]] = {

@@ -14,8 +14,7 @@ from ..errors import StoreError, first_line
 from ..format.documents import StoreDocument
 from ..runtime.durable import check_regular, sha256_file, sync_directory, sync_file
 from ..runtime.faults import machine_error
-from .connection import Limits, open_in_memory
-from .quoting import literal
+from .connection import Limits, literal, open_in_memory
 from .reader import current_catalog, lock
 from .schema import check_catalog
 

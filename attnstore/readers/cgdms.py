@@ -16,8 +16,7 @@ import numpy as np
 from ..catalog.property import Property
 from ..errors import SourceError
 from . import text
-from .geometry import virtual_cb
-from .record import DEFAULT, LETTERS, Options, Record, Structure
+from .record import DEFAULT, LETTERS, Options, Record, Structure, virtual_cb
 
 NAME = "cgdms text (.txt)"
 PROPERTIES: tuple[Property, ...] = ()

@@ -19,9 +19,7 @@ from ..errors import SourceError
 from ..runtime.durable import sha256_file
 from ..runtime.paths import user_path
 from . import cgdms, fasta, proteinnet, sidechainnet, text
-from .absent import negatives
-from .geometry import glycine_ca
-from .record import DEFAULT, Options, Record, Structure
+from .record import DEFAULT, Options, Record, Structure, glycine_ca, negatives
 from .structures import mmcif, naming, pdb
 from .tape import tape_lmdb
 from .uniprot import uniprot_text, uniprot_xml

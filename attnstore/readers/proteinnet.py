@@ -18,8 +18,7 @@ from numpy.typing import NDArray
 from ..catalog.property import Property
 from ..errors import SourceError
 from . import text
-from .geometry import virtual_cb
-from .record import DEFAULT, LETTERS, Options, Record, Structure
+from .record import DEFAULT, LETTERS, Options, Record, Structure, virtual_cb
 
 NAME = "ProteinNet text (any file starting with '[ID]')"
 PROPERTIES: tuple[Property, ...] = ()

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
 from ..catalog.builtin import GlycineCb
-from ..catalog.property import Annotation, Source
+from ..catalog.property import NEGATIVE, UNKNOWN_IF_NONE, Annotation, Property, Source, at, between
 from ..catalog.rows import Structure
+from .record import Record
 
 __all__ = ["DEFAULT", "LETTERS", "Excluded", "Options", "Record", "Structure", "reasons"]
 
@@ -128,3 +132,84 @@ class Options:
 
 #: What is in force where the user says nothing.
 DEFAULT = Options()
+
+
+def negatives(record: Record, offered: Iterable[Property]) -> Record:
+    """Return the record with FALSE where its source could have named a feature and named none.
+
+    Parameters
+    ----------
+    record
+        As its reader gives it.
+    offered
+        All that the reader may give.
+
+    Returns
+    -------
+    The record with every boolean property that is NULL for proteins without a feature of its kind: FALSE throughout
+    where the record lacks it, but NULL at residues that a structure does not resolve.
+    """
+    given = {(one.property.level, one.property.name): one for one in record.annotations}
+    known = None if record.structure is None else record.structure.author_known
+    for prop in offered:
+        if prop.kind == "boolean" and prop.absent.startswith(UNKNOWN_IF_NONE):
+            # What else a NULL stands for, as a residue that is not resolved, it stands for still.
+            rest = prop.absent.partition(";")[1:]
+            negative = replace(prop, absent=NEGATIVE + "".join(rest))
+            key = (prop.level, prop.name)
+            if key in given:
+                # Its description may depend on how the file was read.
+                same = replace(given[key].property, absent=negative.absent)
+                given[key] = replace(given[key], property=same)
+            elif prop.level == "residue":
+                given[key] = at(negative, len(record.sequence), (), known)
+            elif prop.level == "pair":
+                given[key] = between(negative, (), otherwise=False)
+    return replace(record, annotations=tuple(given.values()))
+
+
+def glycine_ca(sequence: str, ca: NDArray[np.float32], cb: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Put Cα in the place of Cβ in glycines, as CASP has it (Monastyrskyy et al. 2011, doi:10.1002/prot.23160).
+
+    Parameters
+    ----------
+    sequence
+        One letter a residue, L of them.
+    ca, cb
+        Positions in Å, float32 [L, 3].
+
+    Returns
+    -------
+    Positions in Å, float32 [L, 3]: of every G those of `ca`, else those of `cb`.
+    """
+    glycine = np.array([letter == "G" for letter in sequence])
+    return np.where(glycine[:, None], ca, cb).astype(np.float32)
+
+
+def virtual_cb(n: ArrayLike, ca: ArrayLike, c: ArrayLike) -> NDArray[np.float32]:
+    """Place a Cβ by ideal tetrahedral geometry from the backbone atoms N, Cα and C.
+
+    With ``b = CA - N``, ``c = C - CA`` and ``a = b × c`` the position is
+    ``CA - 0.58273431 a + 0.56802827 b - 0.54067466 c``. The three constants are the ones trRosetta
+    (Yang et al., PNAS 2020, doi:10.1073/pnas.1914677117) and ProteinMPNN (Dauparas et al., Science
+    2022, doi:10.1126/science.add2187) use; they give the L enantiomer.
+
+    Parameters
+    ----------
+    n, ca, c
+        Positions in Å, shape [..., 3] each, NaN where an atom is missing.
+
+    Returns
+    -------
+    Positions in Å, float32 [..., 3]; all three NaN where any of the three atoms is missing. The Cα is
+    never given in place of a Cβ.
+    """
+    origin = np.asarray(ca, dtype=np.float64)
+    to_ca = origin - np.asarray(n, dtype=np.float64)
+    to_c = np.asarray(c, dtype=np.float64) - origin
+    normal = np.cross(to_ca, to_c)
+    placed = origin - 0.58273431 * normal + 0.56802827 * to_ca - 0.54067466 * to_c
+    # One missing coordinate would otherwise leave a position that is NaN in some axes only.
+    placed[~np.isfinite(placed).all(axis=-1)] = np.nan
+    result: NDArray[np.float32] = placed.astype(np.float32)
+    return result

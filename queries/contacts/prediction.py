@@ -9,7 +9,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from ...arguments import check_head, check_share, check_text, check_whole
-from ...catalog.quoting import literal
+from ...catalog.connection import literal
 from ...errors import QueryError
 from ...matrix import attention
 from ...runtime import time_limit

@@ -17,8 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from ...catalog.connection import translated
-from ...catalog.quoting import identifier
+from ...catalog.connection import identifier, translated
 from ...catalog.reader import catalog_errors, connect
 from ...errors import QueryError, StoreError
 from ...runtime import time_limit

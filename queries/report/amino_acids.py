@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from ...catalog.quoting import literal
+from ...catalog.connection import literal
 from .asking import Call, Settings, query
 from .questions import LETTERS
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from ...catalog.quoting import literal
+from ...catalog.connection import literal
 from ...errors import QueryError
 from .asking import Settings
 from .depth import Depth, depth

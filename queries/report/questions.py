@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ...arguments import nearest
 from ...catalog.builtin import CB
-from ...catalog.quoting import identifier, literal
+from ...catalog.connection import identifier, literal
 from ...catalog_sql import relation
 from ...errors import QueryError
 from ..sql.dialect import locked_parser

@@ -16,8 +16,7 @@ from typing import Any
 
 import duckdb
 
-from ...catalog.connection import Limits, open_in_memory
-from ...catalog.quoting import identifier
+from ...catalog.connection import Limits, identifier, open_in_memory
 from ...runtime import time_limit
 from ...runtime.faults import machine_error
 from .tree import QUANTITIES, Columns

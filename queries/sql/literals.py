@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 
 import duckdb
 
-from ...catalog.quoting import identifier, literal
+from ...catalog.connection import identifier, literal
 from .dialect import walk
 from .syntax import Tree, children
 from .tree import Columns

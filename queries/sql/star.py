@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import duckdb
 
-from ...catalog.quoting import identifier
+from ...catalog.connection import identifier
 from .dialect import RefusalError, locked_parser, reason, walk
 from .statement import ATTENTION
 from .syntax import Tree, expression, render, replace_children

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...arguments import check_text, nearest
-from ...catalog.quoting import identifier
+from ...catalog.connection import identifier
 from ...errors import QueryError
 from .bootstrap import SEED_BYTES
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from ...catalog.quoting import literal
+from ...catalog.connection import literal
 from ..query import query
 from ..statistics.intervals import wilson_interval
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from attnstore.readers.geometry import virtual_cb
+from attnstore.readers.record import virtual_cb
 
 DATA = Path(__file__).parents[1] / "data" / "structures"
 

@@ -14,7 +14,7 @@ from attnstore.cli.ingest import ingest as command
 from attnstore.errors import SourceError
 from attnstore.ingest import annotate, ingest_proteins
 from attnstore.queries.report.questions import ask_of
-from attnstore.readers.geometry import glycine_ca, virtual_cb
+from attnstore.readers.record import glycine_ca, virtual_cb
 
 from .structure_files import Atom, Described, as_cif, as_pdb
 

@@ -9,7 +9,7 @@ import pytest
 
 from attnstore.errors import SourceError
 from attnstore.readers import cgdms
-from attnstore.readers.geometry import virtual_cb
+from attnstore.readers.record import virtual_cb
 
 ROWS = [
     "-1.944 -4.582 6.038 -0.726 -5.224 6.629 0.507 -4.327 6.593 0.48 -7.903 7.003",

@@ -15,8 +15,8 @@ from hypothesis.extra import numpy as of_numpy
 
 from attnstore.errors import SourceError
 from attnstore.readers import proteinnet
-from attnstore.readers.geometry import virtual_cb
 from attnstore.readers.inputs import Record
+from attnstore.readers.record import virtual_cb
 
 
 def write(folder: Path, content: str | bytes, name: str = "training_30") -> Path:

@@ -16,9 +16,8 @@ from Bio.PDB.PDBParser import PDBParser
 
 from attnstore.errors import SourceError
 from attnstore.ingest import ingest_proteins
-from attnstore.readers.geometry import virtual_cb
 from attnstore.readers.inputs import Record
-from attnstore.readers.record import DEFAULT, Options
+from attnstore.readers.record import DEFAULT, Options, virtual_cb
 from attnstore.readers.structures import mmcif, pdb
 
 DATA = Path(__file__).parents[1] / "data" / "structures"

@@ -15,8 +15,8 @@ import numpy as np
 import pyarrow as pa
 
 import attnstore
+from attnstore.catalog.connection import literal
 from attnstore.catalog.property import SQL_TYPES
-from attnstore.catalog.quoting import literal
 from attnstore.format.codebook import DEFAULT
 from attnstore.format.documents import StoreDocument
 from tests.synthetic import Protein, random_proteins, write_model, write_store

@@ -492,7 +492,7 @@ def test_the_catalog_is_of_the_storage_version_the_document_names(reader: Format
 
 
 def test_the_virtual_beta_carbon_is_placed_by_the_documents_formula() -> None:
-    geometry = pytest.importorskip("attnstore.readers.geometry", exc_type=ImportError)
+    geometry = pytest.importorskip("attnstore.readers.record", exc_type=ImportError)
     terms = re.search(r"Cβ = A - ([0-9.]+) a \+ ([0-9.]+) b - ([0-9.]+) c", section("6.3"))
     assert terms is not None
     along_a, along_b, along_c = map(float, terms.groups())

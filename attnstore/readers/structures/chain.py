@@ -11,8 +11,7 @@ import numpy as np
 
 from ...catalog.property import Annotation
 from ...errors import SourceError
-from ..geometry import virtual_cb
-from ..record import Record, Structure
+from ..record import Record, Structure, virtual_cb
 from .chemistry import Parents, letter
 
 #: A residue by its author's names for it: chain, number, insertion code.
