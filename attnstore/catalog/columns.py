@@ -12,9 +12,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from ..errors import SourceError
-from .builtin import CB, CORE, KEYS, GlycineCb
+from .builtin import CB, CORE, KEYS, GlycineCb, is_site, site_distance, site_distances
 from .connection import identifier
-from .derived import is_site, site_distance, site_distances
 from .pair_table import ROWS, lots, merge_pairs
 from .property import SQL_TYPES, TABLES, Level, Property, Source
 from .transaction import incoming

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from .derived import FROM_SEQUENCE, contact_numbers
+from .builtin import FROM_SEQUENCE, contact_numbers
 from .property import Annotation, Property
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import duckdb
 
 from ..errors import StoreError
+from .builtin import FROM_SEQUENCE
 from .connection import identifier, literal
-from .derived import FROM_SEQUENCE
 from .property import PROPERTY_NAME, SQL_TYPES, TABLES
 
 #: Columns of every catalog and their types, by table.

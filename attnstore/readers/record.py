@@ -12,7 +12,6 @@ from numpy.typing import ArrayLike, NDArray
 from ..catalog.builtin import GlycineCb
 from ..catalog.property import NEGATIVE, UNKNOWN_IF_NONE, Annotation, Property, Source, at, between
 from ..catalog.rows import Structure
-from .record import Record
 
 __all__ = ["DEFAULT", "LETTERS", "Excluded", "Options", "Record", "Structure", "reasons"]
 

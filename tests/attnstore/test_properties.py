@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import attnstore
 from attnstore.catalog import pair_table as listed_pairs
-from attnstore.catalog.derived import FROM_SEQUENCE
+from attnstore.catalog.builtin import FROM_SEQUENCE
 from attnstore.catalog.property import (
     ARROW_TYPES,
     NEGATIVE,

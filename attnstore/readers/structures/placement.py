@@ -1,4 +1,4 @@
-"""Where residues stand in a chain: those observed in its SEQRES, and HETATM residues that stand behind it in the file."""
+"""Where residues stand in a chain: observed residues in SEQRES, and HETATM residues that come after it in the file."""
 
 from __future__ import annotations
 
