@@ -4,7 +4,7 @@ import json
 import warnings
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -13,18 +13,16 @@ from ..catalog.reader import connect
 from ..errors import QueryError
 from ..runtime import time_limit
 from .alignment import Alignment
-from .engine.align_scan import Plan, Tier
-from .engine.align_tasks import run, run_curve
+from .engine.align_tasks import run, with_separations
 from .engine.schedule import execute
 from .engine.vectors import directory, evaluate_terms
-from .plan.align_plan import choose_curve_tier, choose_threshold, choose_tier
+from .plan.align_plan import PAPER_SEPARATION, AlignPlan, plan_alignment
 from .provenance import provenance
 from .sql.dialect import read
 from .sql.expression import parse
 from .sql.literals import warn_of_case
-from .sql.tree import one_end
 from .statistics.clusters import Clusters, assign, held_out, read_keys
-from .statistics.curve import at_thresholds, check_bootstrap, first_code, thresholds
+from .statistics.curve import at_thresholds, thresholds
 from .statistics.descriptions import describe, interval_kind
 from .statistics.measure import Measure, check_measure
 from .statistics.samples import Halves, Sample
@@ -34,7 +32,6 @@ if TYPE_CHECKING:
     from distributed import Client
 
     from ..opened import Model, Store
-    from .sql.tree import Expression
 
 
 @time_limit.limited
@@ -57,7 +54,7 @@ def align(
     level: float = 0.95,
     replicates: int | None = None,
     seed: int = 0,
-    tier: Tier | None = None,
+    tier: Literal["marginals", "arcs", "codes"] | None = None,
     scheduler: "str | Client | None" = None,
     progress: bool = False,
     timeout: float | None = None,
@@ -128,9 +125,8 @@ def align(
         check_text("where", where)
     check_text("cluster_by", cluster_by)
     chosen = store.model(model)
-    curve = threshold is None
     measure = check_measure(
-        curve=curve,
+        curve=threshold is None,
         weighted=weighted,
         paper=paper,
         background=background,
@@ -155,62 +151,25 @@ def align(
             if text is not None
         ]
         warn_of_case(connection, [read(clause.text) for clause in clauses], catalog.columns)
-        plan = _plan(chosen, measure, clauses, threshold, tier)
+        far = parse(f"separation >= {PAPER_SEPARATION}", clause="where", columns=catalog.columns)
+        plan = plan_alignment(chosen, measure, clauses, far, threshold, tier)
         keys = read_keys(connection, cluster_by)
-        vectors = evaluate_terms(connection, clauses)
+        asked = [*clauses, far] if measure.background == "paper" else clauses
+        vectors = with_separations(evaluate_terms(connection, asked))
     if paper:
         _warn_unlike_the_paper(chosen)
     places = [catalog.places(segment) for segment in chosen.segments]
     clusters = assign(keys, places)
     _check_halves(measure, clusters)
-    shape = chosen.document.layers, chosen.document.heads
-    arguments = [
-        (plan, measure, segment, chosen.codebook, shape, vectors.select(place, segment.proteins.stored.tolist()), own)
+    tasks = [
+        partial(run, plan.scans, measure, segment, vectors.select(place, segment.proteins.stored.tolist()), own)
         for segment, place, own in zip(chosen.segments, places, clusters, strict=True)
     ]
-    if curve:
-        curves = [partial(run_curve, *each) for each in arguments]
-        sample = at_thresholds(execute(curves, Sample.combine, scheduler=scheduler, progress=progress))
+    halves = execute(tasks, Halves.combine, scheduler=scheduler, progress=progress)
+    if plan.scans.curve:
+        sample = at_thresholds(halves.reported)
         return _result(store, plan, measure, chosen, clusters, sample, summarise(sample, measure, tests=False))
-    halves = execute(
-        [partial(run, *each) for each in arguments], Halves.combine, scheduler=scheduler, progress=progress
-    )
     return _result(store, plan, measure, chosen, clusters, halves.reported, summarise_halves(halves, measure))
-
-
-def _plan(
-    model: "Model", measure: Measure, clauses: "list[Expression]", threshold: float | str | None, tier: Tier | None
-) -> Plan:
-    document, codebook, weighted = model.document, model.codebook, measure.weighted
-    separations = measure.background == "separation"
-    if threshold is None:
-        name, reason = choose_curve_tier(document, weighted=weighted, tier=tier)
-        exact = not weighted or name == "arcs"
-        first = first_code(codebook, document.arc_floor, name)
-        theta = float(codebook.lower[first])
-        check_bootstrap(measure, (codebook.size - first) * document.layers * document.heads)
-    else:
-        theta = choose_threshold(threshold, weighted)
-        name, exact, reason = choose_tier(
-            document,
-            codebook,
-            threshold=theta,
-            weighted=weighted,
-            one_ended=one_end(clauses) is not None,
-            separations=separations,
-            tier=tier,
-        )
-    return Plan(
-        predicate=clauses[0],
-        where=clauses[1] if len(clauses) > 1 else None,
-        threshold=theta,
-        weighted=weighted,
-        separations=separations,
-        causal=document.causal,
-        tier=name,
-        exact=exact,
-        reason=reason,
-    )
 
 
 def _warn_unlike_the_paper(model: "Model") -> None:
@@ -245,7 +204,7 @@ def _check_halves(measure: Measure, clusters: Sequence[Clusters]) -> None:
 
 def _result(
     store: "Store",
-    plan: Plan,
+    plan: AlignPlan,
     measure: Measure,
     model: "Model",
     clusters: Sequence[Clusters],
@@ -273,9 +232,9 @@ def _result(
         "replicates": measure.replicates,
         "seed": measure.seed,
         "proteins": sample.proteins,
-        "tier": plan.tier,
-        "tier_reason": plan.reason,
-        "exact": int(plan.exact),
+        "tier": plan.choice.tier,
+        "tier_reason": plan.choice.reason,
+        "exact": int(plan.choice.exact),
     }
     if measure.split:
         attributes["selection_clusters"] = len(keys) - reported

@@ -1,69 +1,66 @@
-"""One segment's part of an alignment: what a task computes.
+"""One segment's part of an alignment: cells by protein and by the value of the predicate, summed into a sample.
 
-A task gets the segment, the plan, the measure, and vectors and clusters of the segment's proteins; it touches
-nothing else.
+A task gets the segment, what to count of it, the measure, and vectors and clusters of the segment's proteins; it
+touches nothing else. Nothing of single proteins leaves it.
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from functools import reduce
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from ...format.codebook import Codebook
 from ...format.segment import Segment
-from ..sql.tree import FALSE, NULL, TRUE, one_end
+from ..sql.tree import FALSE, NULL, TRUE, Leaf, Term
 from ..statistics.background import SeparationBackground
 from ..statistics.clusters import Clusters, held_out
 from ..statistics.measure import Measure
-from ..statistics.samples import Counts, Halves, Reading, Sample
-from . import kernels
-from .align_scan import Plan
-from .histograms import Sums, histograms
-from .kernels import EXCLUDED, GROUPS
-from .pairs import ListedPairs
-from .states import eligible_states, flat_states, protein_states, state_counts, states
-from .vectors import ProteinVectors, SegmentVectors
+from ..statistics.samples import Counts, Halves, Reading
+from .cells import Array, KeyCode, Scan
+from .count import count_dense
+from .vectors import SegmentVectors, Vectors
 
-Array = npt.NDArray[Any]
+#: The separation of a pair as a code, which vectors have to hold: int32 [separations], from 0 on.
+SEPARATION = Leaf("separation", Term("separations", "code of separation", "string"))
 
-#: What the paper calls apart: pairs nearer than this are no contacts and no part of its background.
-PAPER_SEPARATION = 6
+#: Bytes of the cells of a curve at a time, where proteins are told apart.
+_BLOCK_BYTES = 64 << 20
 
 
 @dataclass(frozen=True, eq=False)
-class _PerProtein:
-    """Arcs by group, [proteins, layers, heads, group]: numbers, and what is summed (numbers again, or weights).
+class AlignScans:
+    """What is counted of every segment; picklable.
 
-    `by_separation` is [layers, heads, separations], of arcs with the predicate known; empty where not needed.
+    Attributes
+    ----------
+    attention : arcs by the value of the predicate; proteins are told apart
+    separations : arcs with the predicate known, for the background matched to separations; else None
+    pairs : pairs by the value of the predicate, those of the background; None without one
+    unknown_is_false : whether those of `pairs` count as FALSE of which the predicate is unknown
+    curve : whether the bands of `attention` are the codes, of which a curve is made
     """
 
-    arcs: Array
-    sums: Array
-    lower: Array | None
-    upper: Array | None
-    by_separation: Array
+    attention: Scan
+    separations: Scan | None
+    pairs: Scan | None
+    unknown_is_false: bool
+    curve: bool
 
 
-def run(
-    plan: Plan,
-    measure: Measure,
-    segment: Segment,
-    codebook: Codebook,
-    shape: tuple[int, int],
-    vectors: SegmentVectors,
-    clusters: Clusters,
-) -> Halves:
-    """Compute one segment's part.
+def with_separations(vectors: Vectors) -> Vectors:
+    """The same with the codes of separations."""
+    longest = int(np.diff(vectors.offsets).max(initial=0))
+    return replace(vectors, values={**vectors.values, SEPARATION.term: np.arange(longest, dtype=np.int32)})
+
+
+def run(scans: AlignScans, measure: Measure, segment: Segment, vectors: SegmentVectors, clusters: Clusters) -> Halves:
+    """Compute one segment's part; of a curve, the arcs of each code, [codes, layers, heads].
 
     Parameters
     ----------
-    plan : how it is read
-    measure : what is computed
+    scans : what is counted
+    measure : what is computed of it
     segment : Segment
-    codebook : Codebook
-    shape : layers, heads
     vectors, clusters : those of the segment's proteins, in its order
 
     Raises
@@ -71,204 +68,90 @@ def run(
     StoreError
         If what is read of the segment is damaged.
     """
-    read = {"arcs": _from_arcs, "codes": _from_codes, "marginals": _from_marginals}[plan.tier]
-    found = read(plan, segment, codebook, shape, vectors, np.ones(len(clusters.keys), bool))
-    separation, of_selection = None, None
-    if measure.background == "separation":
-        reported = np.ones(len(clusters.keys), bool)
-        by_separation = found.by_separation
-        if measure.split:
-            # Arcs by separation are not told apart by protein: read again, without the half that is not reported.
-            reported = held_out(clusters.keys, measure.seed)
-            by_separation = read(plan, segment, codebook, shape, vectors, reported).by_separation
-            of_selection = _separation_background(plan, vectors, ~reported, found.by_separation - by_separation)
-        separation = _separation_background(plan, vectors, reported, by_separation)
-    true, known = _pairs(plan, measure, vectors)
-    reading = Reading(
-        arcs=_counts(found.arcs),
-        sums=_counts(found.sums if measure.weighted else found.arcs),
-        low=None if found.lower is None else _counts(found.lower),
-        high=None if found.upper is None else _counts(found.upper),
-        pairs_true=true,
-        pairs_known=known,
-        separation=separation,
-        selection_separation=of_selection,
-    )
-    return Halves.partial(measure, reading, clusters)
+    separation: list[SeparationBackground | None] = [None, None]
+    pairs_true, pairs_known = None, None
+    if scans.separations is not None:
+        separation = _separations(scans, measure, segment, vectors, clusters)
+    elif scans.pairs is not None:
+        pairs_true, pairs_known = _pairs(scans, scans.pairs, segment, vectors)
+    apart = not scans.curve or measure.background == "protein" or measure.replicates > 0
+    blocks = _blocks(scans, len(vectors.stored), apart)
+
+    def parts() -> Iterator[Halves]:
+        for block in blocks:
+            of_protein = np.full(len(vectors.stored), -1)
+            of_protein[block] = np.arange(len(block)) if apart else 0
+            cells = count_dense(scans.attention, segment, vectors, of_protein, len(block) if apart else 1)
+            counts = {
+                name: _counts(values, scans.attention.heads.shape, curve=scans.curve) for name, values in cells.items()
+            }
+            reading = Reading(
+                arcs=counts["__n"],
+                sums=counts["__weight_sum" if measure.weighted else "__n"],
+                low=counts.get("__weight_sum_min"),
+                high=counts.get("__weight_sum_max"),
+                pairs_true=None if pairs_true is None else pairs_true[block],
+                pairs_known=None if pairs_known is None else pairs_known[block],
+                separation=separation[0],
+                selection_separation=separation[1],
+                told_apart=apart,
+            )
+            taken = clusters.take(of_protein >= 0)
+            # A family may have proteins in other blocks of the segment.
+            spanning = len(blocks) > 1 and measure.cluster_by != "protein"
+            yield Halves.partial(measure, reading, taken.spanning() if spanning else taken)
+
+    return reduce(Halves.combine, parts())
 
 
-def run_curve(
-    plan: Plan,
-    measure: Measure,
-    segment: Segment,
-    codebook: Codebook,
-    shape: tuple[int, int],
-    vectors: SegmentVectors,
-    clusters: Clusters,
-) -> Sample:
-    """Compute one segment's part of a curve: a sample of the arcs of each code, [codes, layers, heads].
-
-    Parameters and errors are those of `run`; codes begin with that of the plan's threshold.
-    """
-    true, known = _pairs(plan, measure, vectors)
-    apart = measure.background == "protein" or measure.replicates > 0
-
-    def sample(rows: Array, arcs: Array, sums: Sums | None) -> Sample:
-        reading = Reading(
-            arcs=_counts(arcs),
-            sums=_counts(arcs if sums is None else sums.mean),
-            low=None if sums is None or sums.low is None else _counts(sums.low),
-            high=None if sums is None or sums.high is None else _counts(sums.high),
-            pairs_true=None if true is None else true[rows],
-            pairs_known=None if known is None else known[rows],
-            separation=None,
-            told_apart=apart,
-        )
-        own = clusters.take(rows)
-        # A family may have proteins in other blocks of the segment.
-        return Sample.partial(measure, reading, own if measure.cluster_by == "protein" else own.spanning())
-
-    found = histograms(plan, segment, codebook, shape, vectors, proteins_apart=apart)
-    return reduce(Sample.combine, (sample(*block) for block in found))
+def _blocks(scans: AlignScans, proteins: int, apart: bool) -> list[range]:
+    """Proteins whose cells are counted together: all, but for a curve that tells them apart."""
+    cells = scans.attention.heads.size * int(scans.attention.taken.sum()) * 4  # three values, and their sum
+    count = max(1, _BLOCK_BYTES // (8 * cells)) if scans.curve and apart else proteins
+    return [range(begin, min(begin + count, proteins)) for begin in range(0, proteins, count)]
 
 
-def _counts(groups: Array) -> Counts:
-    """Counts from an array whose last axis is the group."""
-    return Counts(true=groups[..., TRUE], false=groups[..., FALSE], unknown=groups[..., NULL])
+def _counts(cells: Array, shape: tuple[int, ...], *, curve: bool) -> Counts:
+    """Counts [proteins, layers, heads], of a curve [proteins, codes, layers, heads], of cells as of `count_dense`."""
+    *_, proteins, _, bands = cells.shape
+    ordered = (proteins, bands, *shape) if curve else (proteins, *shape)
+
+    def of(value: int) -> Array:
+        return np.ascontiguousarray(cells[:, :, value].transpose(1, 2, 0)).reshape(ordered)
+
+    return Counts(true=of(TRUE), false=of(FALSE), unknown=of(NULL))
 
 
-def _from_arcs(
-    plan: Plan,
-    segment: Segment,
-    codebook: Codebook,
-    shape: tuple[int, int],
-    vectors: SegmentVectors,
-    taking_part: npt.NDArray[np.bool_],
-) -> _PerProtein:
-    separations = int(vectors.stored.max()) if plan.separations else 0
-    counts = np.zeros((len(vectors.stored), *shape, GROUPS), np.int64)
-    sums = np.zeros(counts.shape if plan.weighted else (0, 0, 0, 0))
-    by_separation = np.zeros((*shape, separations, 2))
-    columns = ["layer", "head", "protein", "source", "target"]
-    # Row groups are cut where most thresholds are: what the threshold alone asks of the weights need not be read.
-    weighed = plan.weighted or separations > 0
-    for arcs in segment.arc_groups(plan.threshold, [*columns, "weight"] if weighed else columns):
-        layer, head, protein, source, target = (arcs[name].to_numpy() for name in columns)
-        state = states(plan, ListedPairs(vectors, protein, source, target), len(layer))
-        if not taking_part.all():
-            state = np.where(taking_part[protein], state, np.uint8(EXCLUDED))
-        kernels.count_states(layer, head, protein, state, counts)
-        if weighed:
-            weight = arcs["weight"].to_numpy()
-            kernels.sum_states(layer, head, protein, source, target, weight, state, sums, by_separation)
-    chosen = by_separation[..., 1] if plan.weighted else by_separation[..., 0].astype(np.int64)
-    return _PerProtein(counts, sums, None, None, chosen)
-
-
-def _from_codes(
-    plan: Plan,
-    segment: Segment,
-    codebook: Codebook,
-    shape: tuple[int, int],
-    vectors: SegmentVectors,
-    taking_part: npt.NDArray[np.bool_],
-) -> _PerProtein:
-    stored, offset = vectors.stored, vectors.pair_offset
-    first = codebook.code_of(plan.threshold)
-    assert first is not None
-    separations = int(stored.max()) if plan.separations else 0
-    groups = flat_states(plan, vectors)
-    for p in np.flatnonzero(~taking_part).tolist():
-        groups[offset[p] : offset[p + 1]] = EXCLUDED
-    counts = np.zeros((len(stored), *shape, GROUPS), np.int64)
-    sums, lower, upper = (np.zeros(counts.shape if plan.weighted else 0) for _ in range(3))
-    by_separation = np.zeros((*shape, separations))
-    edges = [values[first:].astype(np.float64) for values in (codebook.lower, codebook.upper)]
-    for layer, head, begin, codes in segment.chunks():
-        own = groups[begin : begin + len(codes)]
-        if not plan.weighted:
-            kernels.count_codes(codes, own, begin, offset, np.uint8(first), counts[:, layer, head])
-        else:
-            table = np.zeros((len(stored), 256, GROUPS), np.int64)
-            kernels.code_histograms(codes, own, begin, offset, table)
-            taken = table[:, first : codebook.size]
-            counts[:, layer, head] += taken.sum(axis=1)
-            mean = segment.bin_mean[layer, head, first:].astype(np.float64)
-            for total, values in zip((sums, lower, upper), (mean, *edges), strict=True):
-                total[:, layer, head] += np.einsum("pcg,c->pg", taken, values)
-        if separations:
-            values = np.zeros(256)
-            values[first : codebook.size] = segment.bin_mean[layer, head, first:] if plan.weighted else 1.0
-            kernels.codes_by_separation(codes, own, begin, offset, stored, values, by_separation[layer, head])
-    if not plan.weighted:
-        return _PerProtein(counts, sums, None, None, by_separation.astype(np.int64))
-    return _PerProtein(counts, sums, lower, upper, by_separation)
-
-
-def _from_marginals(
-    plan: Plan,
-    segment: Segment,
-    codebook: Codebook,
-    shape: tuple[int, int],
-    vectors: SegmentVectors,
-    taking_part: npt.NDArray[np.bool_],
-) -> _PerProtein:
-    offset = vectors.residue_offset
-    marginal = segment.marginal("received" if plan.end == "target" else "emitted")
-    state = np.empty(int(offset[-1]), np.uint8)
-    for p, protein in enumerate(vectors.proteins()):
-        # Every row (or column) is the same: the state of a pair is that of its one end.
-        state[offset[p] : offset[p + 1]] = protein_states(plan, protein).ravel()
+def _pairs(scans: AlignScans, scan: Scan, segment: Segment, vectors: SegmentVectors) -> tuple[Array, Array]:
+    """Pairs TRUE and pairs counted of each protein's background, int64 [proteins]."""
     proteins = len(vectors.stored)
-    owner = np.repeat(np.arange(proteins), vectors.stored)
-    sums = np.zeros((shape[0] * shape[1], proteins, GROUPS))
-    kernels.sum_marginals(marginal.reshape(len(sums), -1), owner, state, sums)
-    residues = np.bincount(owner * GROUPS + state, minlength=proteins * GROUPS).reshape(proteins, 1, 1, GROUPS)
-    counts = np.broadcast_to(residues * vectors.stored[:, None, None, None], (proteins, *shape, GROUPS))
-    return _PerProtein(
-        counts, np.moveaxis(sums.reshape(*shape, proteins, GROUPS), 2, 0), None, None, np.zeros((*shape, 0))
-    )
+    found = count_dense(scan, segment, vectors, np.arange(proteins), proteins)["__n"].reshape(proteins, 3)
+    if not scans.unknown_is_false:
+        return found[:, TRUE], found[:, TRUE] + found[:, FALSE]
+    # Of one end the residues count, and each stands for as many pairs as its protein has residues.
+    each = np.ones(proteins, np.int64) if scan.end is None else vectors.stored
+    return found[:, TRUE] // each, found.sum(axis=1) // each
 
 
-def _pairs(plan: Plan, measure: Measure, vectors: SegmentVectors) -> tuple[Array, Array] | tuple[None, None]:
-    """Pairs TRUE and pairs counted of each protein's background, int64 [proteins]; None where it needs none."""
-    if measure.background in ("none", "separation"):
-        return None, None
-    pairs = np.zeros((2, len(vectors.stored)), np.int64)
-    for p, protein in enumerate(vectors.proteins()):
-        if measure.background == "paper":
-            pairs[:, p] = _paper_pairs(plan, protein)
-        else:
-            true, false = state_counts(plan, protein)
-            pairs[:, p] = true, true + false
-    return pairs[0], pairs[1]
+def _separations(
+    scans: AlignScans, measure: Measure, segment: Segment, vectors: SegmentVectors, clusters: Clusters
+) -> list[SeparationBackground | None]:
+    """The background matched to separations, of the proteins that are reported and, where they are others, ranked."""
+    half = np.zeros(len(vectors.stored), np.int64)
+    if measure.split:
+        half[~held_out(clusters.keys, measure.seed)] = 1
+    halves = 2 if measure.split else 1
+    separation = KeyCode(SEPARATION, int(vectors.stored.max()) + 1)
 
+    def count(scan: Scan | None, column: str) -> Array:
+        assert scan is not None
+        own = replace(scan, keys=(*scan.keys, separation))
+        found = count_dense(own, segment, vectors, half, halves)[column]
+        # The first code is that of no separation.
+        return found.reshape(*scan.heads.shape, halves, scan.groups, separation.size)[..., 1:]
 
-def _separation_background(
-    plan: Plan, vectors: SegmentVectors, reported: npt.NDArray[np.bool_], by_separation: Array
-) -> SeparationBackground:
-    pairs = np.zeros((GROUPS, int(vectors.stored.max())), np.int64)
-    for protein, kept in zip(vectors.proteins(), reported, strict=True):
-        if kept:
-            kernels.pairs_by_separation(eligible_states(plan, protein), pairs)
-    return SeparationBackground.partial(by_separation, pairs[TRUE], pairs[TRUE] + pairs[FALSE])
-
-
-def _paper_pairs(plan: Plan, protein: ProteinVectors) -> tuple[int, int]:
-    """True and counted pairs of one protein in the paper's background.
-
-    A property of a pair: over pairs with the property known and a separation of at least 6. A property of one
-    residue: over residues, unlabelled counting as negative; or, under a where clause that takes both ends, over
-    the pairs that pass it.
-    """
-    if one_end((plan.predicate,)) is None:
-        state = eligible_states(plan, protein)
-        position = np.arange(protein.length)
-        far = np.abs(position[:, None] - position) >= PAPER_SEPARATION
-        true, false = (int(np.count_nonzero((state == value) & far)) for value in (TRUE, FALSE))
-        return true, true + false
-    if plan.end is not None:
-        state = np.broadcast_to(protein_states(plan, protein).ravel(), protein.length)
-    else:
-        state = eligible_states(plan, protein)
-    return int(np.count_nonzero(state == TRUE)), int(np.count_nonzero(state != EXCLUDED))
+    arcs = count(scans.separations, "__weight_sum" if measure.weighted else "__n")[:, :, :, 0]
+    pairs = count(scans.pairs, "__n")[0, 0]
+    known = pairs[:, TRUE] + pairs[:, FALSE]
+    parts = [SeparationBackground.partial(arcs[:, :, h], pairs[h, TRUE], known[h]) for h in range(halves)]
+    return [parts[0], parts[1] if measure.split else None]

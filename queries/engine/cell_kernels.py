@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ...format.codebook import CELL_SHIFT
 from ...runtime.compiled import compiled
 
 Array = npt.NDArray[Any]
@@ -19,45 +20,69 @@ _compile = compiled()
 
 
 @_compile
-def count_ranges(codes: Array, groups: Array, wanted: Array, low: Array, high: Array, counts: Array) -> None:
+def count_ranges(
+    codes: Array,
+    groups: Array,
+    begin: int,
+    bounds: Array,
+    owner: Array,
+    wanted: Array,
+    low: Array,
+    high: Array,
+    counts: Array,
+) -> None:
     """Add the number of pairs of each group whose codes lie in each range to counts.
 
     Parameters
     ----------
-    codes : uint8 [pairs]
-    groups, wanted : of one unsigned type; of each pair [pairs], and those to count
+    codes : uint8 [pairs], of the pairs of one head from `begin` on
+    groups : unsigned [pairs], by the keys of pairs; those that take no part have one beyond all
+    bounds : int64 [runs, 2], of proteins that follow one another and share a group: where their pairs begin and end
+    owner : int64 [runs], that group
+    wanted : the groups to count, of the type of `groups`
     low, high : uint8 [ranges], both inclusive
-    counts : int64 [wanted, ranges]
+    counts : int64 [groups of proteins, wanted, ranges]
     """
-    for g in range(wanted.shape[0]):
-        group = wanted[g]
-        for r in range(low.shape[0]):
-            first, last, total = low[r], high[r], 0
-            # Comparing without a branch and without a table: the compiler makes vector instructions of it.
-            for k in range(codes.shape[0]):
-                total += (codes[k] >= first) & (codes[k] <= last) & (groups[k] == group)
-            counts[g, r] += total
+    end = begin + codes.shape[0]
+    for run in range(owner.shape[0]):
+        first, last = max(bounds[run, 0], begin) - begin, min(bounds[run, 1], end) - begin
+        if first < last:
+            own, group_of = codes[first:last], groups[first:last]
+            for g in range(wanted.shape[0]):
+                group = wanted[g]
+                for r in range(low.shape[0]):
+                    least, most, total = low[r], high[r], 0
+                    # Comparing without a branch and without a table: the compiler makes vector instructions of it.
+                    if most == 255:
+                        for k in range(own.shape[0]):
+                            total += (own[k] >= least) & (group_of[k] == group)
+                    else:
+                        for k in range(own.shape[0]):
+                            total += (own[k] >= least) & (own[k] <= most) & (group_of[k] == group)
+                    counts[owner[run], g, r] += total
 
 
 @_compile
-def histogram(codes: Array, groups: Array, result: Array) -> None:
-    """Add every pair to result [group, code].
+def histogram(codes: Array, groups: Array, begin: int, bounds: Array, owner: Array, result: Array) -> None:
+    """Add every pair to result [group of proteins, group, code].
 
     Parameters
     ----------
-    codes : uint8 [pairs]
-    groups : unsigned [pairs], below the number of groups; the last is of those that take no part
-    result : int64 [groups, 256]
+    codes, groups, begin, bounds, owner : as those of `count_ranges`
+    result : int64 [groups of proteins, groups + 1, 256]; the last group is of pairs that take no part
     """
-    # Two tables in turn, since neighbouring pairs often fall into the same place.
-    size = result.shape[0]
-    table = np.zeros((2, size * 256), np.uint32)
-    for k in range(codes.shape[0]):
-        table[k & 1, np.int64(groups[k]) * 256 + codes[k]] += np.uint32(1)
-    for group in range(size):
-        for code in range(256):
-            at = group * 256 + code
-            result[group, code] += np.int64(table[0, at]) + np.int64(table[1, at])
+    size, end = result.shape[1], begin + codes.shape[0]
+    for run in range(owner.shape[0]):
+        first, last = max(bounds[run, 0], begin) - begin, min(bounds[run, 1], end) - begin
+        if first < last:
+            # Two tables in turn, since neighbouring pairs often fall into the same place.
+            table = np.zeros((2, size * 256), np.uint32)
+            for k in range(first, last):
+                table[k & 1, np.int64(groups[k]) * 256 + codes[k]] += np.uint32(1)
+            for group in range(size):
+                for code in range(256):
+                    at = group * 256 + code
+                    result[owner[run], group, code] += np.int64(table[0, at]) + np.int64(table[1, at])
 
 
 @_compile
@@ -158,53 +183,78 @@ def transpose_pairs(codes: Array, offset: Array, length: Array, result: Array) -
 
 
 @_compile
+def bands_by_table(weight: Array, base: Array, next_edge: Array, band_of_code: Array, result: Array) -> None:
+    """Band of each weight, by the table of a codebook whose edges tell the bands apart.
+
+    Parameters
+    ----------
+    weight : float32 [arcs]
+    base, next_edge : `Codebook.table`
+    band_of_code : int16 [codes]
+    result : int16 [arcs]
+    """
+    bits = weight.view(np.uint32)
+    for k in range(weight.shape[0]):
+        cell = bits[k] >> CELL_SHIFT
+        result[k] = band_of_code[np.int64(base[cell]) + np.int64(weight[k] >= next_edge[cell])]
+
+
+@_compile
 def places(
     layer: Array,
     head: Array,
     protein: Array,
-    weight: Array,
+    band: Array,
     groups: Array,
     passing: Array,
     of_protein: Array,
     row: Array,
-    lower: Array,
-    taken: Array,
-    size: int,
+    shape: tuple[int, int, int],
     result: Array,
 ) -> None:
-    """Place of each arc: ((row of its head · groups of proteins + that of its own) · size + group) · bands + band.
+    """Place of each arc among cells [head, group of proteins, group, band].
 
     Parameters
     ----------
-    layer, head, protein, weight : of the arcs; without weights all lie in the last band
+    layer, head, protein : of the arcs
+    band : integers [arcs], −1 for those that take no part; or [1] where all lie in the one band
     groups : integers [arcs], or [1] where they are alike
     passing : bool, of the same shape or [1], whether arcs take part
-    of_protein : int64 [proteins], group of each, −1 for those that take no part; the last one is their number
+    of_protein : int64 [proteins], group of each, −1 for those that take no part
     row : int64 [layers, heads], −1 for heads that take no part
-    lower : float32 [bands], first weight of each band
-    taken : bool [bands]
-    size : number of groups
+    shape : number of groups of proteins, of groups and of bands
     result : int64 [arcs]
     """
-    bands, proteins = lower.shape[0], of_protein[-1]
-    one_group, one_passing = groups.shape[0] == 1, passing.shape[0] == 1
-    weighed = weight.shape[0] > 0
+    proteins, size, bands = shape
+    one_band, one_group, one_passing = band.shape[0] == 1, groups.shape[0] == 1, passing.shape[0] == 1
     for k in range(layer.shape[0]):
-        r, group, p = row[layer[k], head[k]], np.int64(groups[0 if one_group else k]), of_protein[protein[k]]
-        if r < 0 or p < 0 or not passing[0 if one_passing else k]:
-            result[k] = -1
-        else:
-            below = bands - 1
-            if weighed:
-                w = weight[k]
-                below, above = 0, bands
-                while above - below > 1:
-                    middle = (below + above) // 2
-                    if w >= lower[middle]:
-                        below = middle
-                    else:
-                        above = middle
-            result[k] = ((r * proteins + p) * size + group) * bands + below if taken[below] else -1
+        r, p = row[layer[k], head[k]], of_protein[protein[k]]
+        b, group = np.int64(band[0 if one_band else k]), np.int64(groups[0 if one_group else k])
+        part = r >= 0 and p >= 0 and b >= 0 and passing[0 if one_passing else k]
+        result[k] = ((r * proteins + p) * size + group) * bands + b if part else -1
+
+
+@_compile
+def count_listed(
+    layer: Array,
+    head: Array,
+    protein: Array,
+    band: Array,
+    groups: Array,
+    passing: Array,
+    of_protein: Array,
+    row: Array,
+    shape: tuple[int, int, int],
+    counts: Array,
+) -> None:
+    """Add the number of arcs of each cell to counts: `places` and `count_places` in one pass; parameters as there."""
+    proteins, size, bands = shape
+    one_band, one_group, one_passing = band.shape[0] == 1, groups.shape[0] == 1, passing.shape[0] == 1
+    for k in range(layer.shape[0]):
+        r, p = row[layer[k], head[k]], of_protein[protein[k]]
+        b, group = np.int64(band[0 if one_band else k]), np.int64(groups[0 if one_group else k])
+        if r >= 0 and p >= 0 and b >= 0 and passing[0 if one_passing else k]:
+            counts[((r * proteins + p) * size + group) * bands + b] += 1
 
 
 @_compile
@@ -217,15 +267,17 @@ def count_places(place: Array, counts: Array) -> None:
 
 @_compile
 def count_arcs(place: Array, weight: Array, counts: Array, sums: Array, low: Array, high: Array) -> None:
-    """Add arcs to cells: number, Σα, least and greatest weight."""
+    """Add arcs to cells: number, Σα, least and greatest weight; the last two unless they are empty."""
+    extremes = low.shape[0] > 0
     for k in range(place.shape[0]):
         at = place[k]
         if at >= 0:
             w = weight[k]
             counts[at] += 1
             sums[at] += w
-            low[at] = min(low[at], w)
-            high[at] = max(high[at], w)
+            if extremes:
+                low[at] = min(low[at], w)
+                high[at] = max(high[at], w)
 
 
 @_compile
@@ -251,3 +303,39 @@ def measure_arcs(
             high[at] = max(high[at], v)
             weighted[at] += w * v
             total[at] += w
+
+
+@_compile
+def sum_places(place: Array, weight: Array, sums: Array) -> None:
+    """Add float32 weights to the sums of their cells."""
+    for k in range(place.shape[0]):
+        sums[place[k]] += weight[k]
+
+
+@_compile
+def count_pairs(groups: Array, passing: Array, wanted: Array, times: int, counts: Array) -> None:
+    """Add pairs to counts [wanted], each so many times.
+
+    Parameters
+    ----------
+    groups, wanted : of one unsigned type; of each pair [pairs], and all there are
+    passing : bool [pairs], or [1] where it is the same for all
+    """
+    one_passing = passing.shape[0] == 1
+    if counts.shape[0] > 4:
+        for k in range(groups.shape[0]):
+            if passing[0 if one_passing else k]:
+                counts[groups[k]] += times
+    elif not one_passing:
+        for group in range(counts.shape[0]):
+            total = 0
+            # As in `count_ranges`, for vector instructions.
+            for k in range(groups.shape[0]):
+                total += passing[k] & (groups[k] == wanted[group])
+            counts[group] += total * times
+    elif passing[0]:
+        for group in range(counts.shape[0]):
+            total = 0
+            for k in range(groups.shape[0]):
+                total += groups[k] == wanted[group]
+            counts[group] += total * times

@@ -62,7 +62,8 @@ class Scan:
     reverse : the same of the weight of the pair the other way round; None where nothing asks for it
     sums, extremes : the columns wanted of "weight" and "reverse_weight"
     protein_groups : number of groups that proteins are told apart by
-    end : 'source' or 'target', of a scan of marginals
+    end : 'source' or 'target', where everything depends on that end alone
+    causal : of a scan of pairs alone: only those whose source is at or after their target
     """
 
     tier: Tier
@@ -70,14 +71,15 @@ class Scan:
     heads: npt.NDArray[np.bool_]
     where: tuple[Node, ...]
     keys: tuple[KeyCode, ...]
-    measures: tuple[MeasureCode, ...]
     bands: Bands
     taken: npt.NDArray[np.bool_]
-    reverse: Bands | None
-    sums: frozenset[str]
-    extremes: frozenset[str]
-    protein_groups: int
-    end: str | None
+    measures: tuple[MeasureCode, ...] = ()
+    reverse: Bands | None = None
+    sums: frozenset[str] = frozenset()
+    extremes: frozenset[str] = frozenset()
+    protein_groups: int = 1
+    end: str | None = None
+    causal: bool = False
 
     @property
     def groups(self) -> int:
@@ -146,7 +148,7 @@ def columns_of(scan: Scan) -> dict[str, type]:
 
 
 class Counted:
-    """Flat arrays of one head's cells, [groups · bands · reverse bands], and the ids of its groups.
+    """Flat arrays of one head's cells, [groups · bands that take part · reverse bands], and the ids of its groups.
 
     Parameters
     ----------
@@ -156,14 +158,18 @@ class Counted:
 
     def __init__(self, scan: Scan, groups: Array) -> None:
         self.scan, self.groups = scan, groups
-        *_, self.bands, self.reverse_bands = scan.shape
+        *_, self._all_bands, self.reverse_bands = scan.shape
+        self._taken = np.flatnonzero(scan.taken)
+        self.bands = len(self._taken)
         self.size = len(groups) * self.bands * self.reverse_bands
 
     def ids(self, head: int | Array, places: Array) -> Array:
         """Ids of cells of a head, by their places."""
-        group, band = np.divmod(places, self.bands * self.reverse_bands)
+        group, within = np.divmod(places, self.bands * self.reverse_bands)
+        band, reverse = np.divmod(within, self.reverse_bands)
         per_head = self.scan.protein_groups * self.scan.groups
-        return (head * per_head + self.groups[group]) * (self.bands * self.reverse_bands) + band
+        own = (head * per_head + self.groups[group]) * self._all_bands + self._taken[band]
+        return own * self.reverse_bands + reverse
 
     def filled(self, head: int, found: Mapping[str, Array]) -> tuple[Array, dict[str, Array]]:
         """Ids and columns of a head's cells with something in them."""

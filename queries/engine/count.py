@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...errors import QueryError
-from .cells import Array, CellTable, Counted, Scan
-from .count_arcs import from_arcs
+from .cells import Array, CellTable, Counted, Scan, columns_of
+from .count_arcs import from_arcs, totals
 from .count_codes import from_codes
 from .count_pairs import from_pairs, from_residues
 from .vectors import SegmentVectors
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def run(scan: Scan, segment: "Segment", vectors: SegmentVectors, protein_group: Array, memory_limit: int) -> CellTable:
-    """Count one segment.
+    """Count one segment: the cells with something in them.
 
     Parameters
     ----------
@@ -34,16 +34,16 @@ def run(scan: Scan, segment: "Segment", vectors: SegmentVectors, protein_group: 
     StoreError
         What is read of the segment is damaged.
     """
-    if not (protein_group >= 0).any():
+    if not (protein_group >= 0).any() or not scan.taken.any():
         return Counted(scan, np.zeros(0, np.int64)).table([])
     present, local = np.unique(protein_group[protein_group >= 0], return_inverse=True)
     of_protein = np.full(len(protein_group), -1, np.int64)
     of_protein[protein_group >= 0] = local
-    read = {"arcs": from_arcs, "codes": from_codes, "marginals": from_residues, "pairs": from_residues}
-    if scan.tier == "pairs" and scan.end is None:
-        found = from_pairs(scan, segment, vectors, present, of_protein)
+    if scan.tier == "arcs":
+        found = from_arcs(scan, segment, vectors, present, of_protein)
     else:
-        found = read[scan.tier](scan, segment, vectors, present, of_protein)
+        counted, heads = _READ[_reading(scan)](scan, segment, vectors, present, of_protein)
+        found = counted.table([counted.filled(row, cells) for row, cells in heads])
     size = found.id.nbytes + sum(values.nbytes for values in found.columns.values())
     if size > memory_limit:
         raise QueryError(
@@ -51,3 +51,46 @@ def run(scan: Scan, segment: "Segment", vectors: SegmentVectors, protein_group: 
             f"allow memory_limit='{math.ceil(2 * size / 1e9)}GB'."
         )
     return found
+
+
+def count_dense(
+    scan: Scan, segment: "Segment", vectors: SegmentVectors, of_protein: Array, proteins: int
+) -> dict[str, Array]:
+    """Count one segment: all of its cells, whether there is something in them or not.
+
+    Parameters
+    ----------
+    scan : without measures and weights the other way round
+    segment, vectors : as for `run`, which raises
+    of_protein : int64 [proteins], group of each, local to the segment; −1 for those that take no part
+    proteins : number of those groups
+
+    Returns
+    -------
+    dict of ndarray
+        Columns of cells, each [heads, groups of proteins, groups, bands that take part].
+    """
+    shape = scan.heads.size, proteins, scan.groups, int(scan.taken.sum())
+    if scan.tier == "arcs":
+        found = totals(scan, segment, vectors, of_protein, proteins)
+        return {name: found[name].reshape(shape) for name in columns_of(scan)}
+    dense: dict[str, Array] = {name: np.zeros(shape, kind) for name, kind in columns_of(scan).items()}
+    present = np.arange(proteins)
+    counted, heads = _READ[_reading(scan)](scan, segment, vectors, present, of_protein)
+    for row, cells in heads:
+        for name, values in dense.items():
+            if len(counted.groups) == proteins * scan.groups:
+                values[row] = cells[name].reshape(shape[1:])
+            else:
+                values[row].reshape(-1, shape[-1])[counted.groups] = cells[name].reshape(-1, shape[-1])
+    return dense
+
+
+_READ = {"codes": from_codes, "residues": from_residues, "pairs": from_pairs}
+
+
+def _reading(scan: Scan) -> str:
+    if scan.tier == "codes":
+        return "codes"
+    # What depends on one end alone is counted by residues; in a causal model their pairs differ in number.
+    return "residues" if scan.end is not None and not scan.causal else "pairs"

@@ -6,113 +6,117 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..sql.steps import Bands
-from .cells import SIDES, Array, CellTable, Counted, Scan
-from .groups import flat_groups
+from ...format.codebook import FILL
+from .cells import SIDES, Array, Counted, Scan, columns_of
+from .groups import Flat, band_of_codes, flat_groups, flat_places, group_ids
 from .pairs import AllPairs, evaluate
 from .vectors import SegmentVectors
 
 if TYPE_CHECKING:
-    from ...format.codebook import Codebook
     from ...format.segment import Segment
 
 Chunks = Iterator[tuple[int, int, int, Array]]
 
-#: Up to so many groups a histogram of code × group stays in the cache, and is the faster.
+#: Up to so many groups by the keys of pairs a histogram of code × group stays in the cache for every protein anew.
+_FEW_GROUPS = 8
+#: Up to so many groups one for all proteins does.
 _HISTOGRAM_GROUPS = 1024
 #: Up to so many counts the codes are passed over once for each, by vector instructions, and that is the fastest.
 _RANGES = 16
+#: Histograms of one head take no more cells than this.
+_MOST_HISTOGRAMS = 1 << 13
 
 
-def from_codes(scan: Scan, segment: "Segment", vectors: SegmentVectors, present: Array, of_protein: Array) -> CellTable:
+def from_codes(
+    scan: Scan, segment: "Segment", vectors: SegmentVectors, present: Array, of_protein: Array
+) -> tuple[Counted, Iterator[tuple[int, dict[str, Array]]]]:
+    """Groups; and the row and the cells of every head that takes part, [groups · bands that do · reverse bands]."""
+    counted, flat = _grouped(scan, vectors, present, of_protein)
+    return counted, _heads(scan, segment, vectors, counted, flat, of_protein)
+
+
+def _grouped(scan: Scan, vectors: SegmentVectors, present: Array, of_protein: Array) -> tuple[Counted, Flat]:
+    few = scan.groups <= _FEW_GROUPS and len(present) * scan.groups <= _MOST_HISTOGRAMS
+    if few and scan.reverse is None and not scan.measures:
+        return Counted(scan, group_ids(scan, present)), flat_groups(scan, vectors, of_protein, len(present))
+    counted, places = flat_places(scan, vectors, present, of_protein)
+    return counted, Flat(0, places, len(counted.groups), np.array([[0, len(places)]]), np.zeros(1, np.int64), 1)
+
+
+def _heads(
+    scan: Scan, segment: "Segment", vectors: SegmentVectors, counted: Counted, flat: Flat, of_protein: Array
+) -> Iterator[tuple[int, dict[str, Array]]]:
     from . import cell_kernels as kernels
 
-    counted, groups = flat_groups(scan, vectors, present, of_protein)
     band = band_of_codes(scan.bands, scan.taken, scan.codebook)
     measured = measured_pairs(scan, vectors, of_protein)
-    simple = scan.reverse is None and not measured and len(counted.groups) <= _HISTOGRAM_GROUPS
+    simple = scan.reverse is None and not measured and flat.size <= _HISTOGRAM_GROUPS
     weighed = bool(scan.sums or scan.extremes)
-    counted_only = simple and not weighed and len(counted.groups) * counted.bands <= _RANGES
-    ranges = _ranges(band)
+    low, high = _ranges(band, counted.bands, scan.codebook.size)
     edges = np.zeros((3, 256))
     edges[1, : scan.codebook.size], edges[2, : scan.codebook.size] = scan.codebook.lower, scan.codebook.upper
-    parts = []
     for layer in np.flatnonzero(scan.heads.any(axis=1)).tolist():
-        for head, chunks in _by_head(segment, layer, scan.heads[layer]):
+        for head, chunks in _by_head(segment, layer, scan.heads[layer], flat):
             values = edges.copy()
             if weighed or measured:
                 values[0, : scan.codebook.size] = segment.bin_mean[layer, head]
-            if counted_only:
-                found = _of_ranges(counted, chunks, groups, ranges)
+            if simple and not weighed and flat.size * counted.bands <= _RANGES:
+                counts = np.zeros((flat.proteins, flat.size, counted.bands), np.int64)
+                wanted = np.arange(flat.size, dtype=flat.groups.dtype)
+                for *_, at, codes in chunks:
+                    kernels.count_ranges(
+                        codes, flat.of(at, codes), at, flat.bounds, flat.owner, wanted, low, high, counts
+                    )
+                found = {"__n": counts.ravel()}
             elif simple:
-                table = np.zeros((len(counted.groups) + 1, 256), np.int64)
-                for *_, begin, codes in chunks:
-                    kernels.histogram(codes, groups[begin : begin + len(codes)], table)
-                found = _of_histogram(scan, counted, table[:-1], values, band)
+                table = np.zeros((flat.proteins, flat.size + 1, 256), np.int64)
+                for *_, at, codes in chunks:
+                    kernels.histogram(codes, flat.of(at, codes), at, flat.bounds, flat.owner, table)
+                found = _of_histogram(scan, table[:, :-1], values, low, high)
             else:
-                found = _of_pairs(scan, counted, segment, layer, head, groups, values, band, measured)
-            parts.append(counted.filled(layer * scan.heads.shape[1] + head, found))
-    return counted.table(parts)
+                found = _of_pairs(scan, counted, segment, layer, head, flat.groups, values, band, measured)
+            yield layer * scan.heads.shape[1] + head, found
 
 
-def _by_head(segment: "Segment", layer: int, heads: Array) -> Iterator[tuple[int, Chunks]]:
+def _by_head(segment: "Segment", layer: int, heads: Array, flat: Flat) -> Iterator[tuple[int, Chunks]]:
     """The chunks of each head wanted of a layer."""
     if heads.all():
         # A shard holds all heads of a layer: it is opened once.
-        yield from groupby(segment.chunks(layer), key=lambda chunk: chunk[1])
+        yield from groupby(segment.chunks(layer, begin=flat.begin, end=flat.end), key=lambda chunk: chunk[1])
     else:
         for head in np.flatnonzero(heads).tolist():
-            yield head, segment.chunks(layer, head)
+            yield head, segment.chunks(layer, head, flat.begin, flat.end)
 
 
-def band_of_codes(bands: Bands, taken: Array | None, codebook: "Codebook") -> Array:
-    """Band of each code, int16 [256]; −1 for those that take no part."""
-    band = np.full(256, -1, np.int16)
-    band[: codebook.size] = bands.of_codes(codebook)
-    if taken is not None:
-        band[band >= 0] = np.where(taken[band[band >= 0]], band[band >= 0], -1)
-    return band
+def _ranges(band: Array, bands: int, size: int) -> tuple[Array, Array]:
+    """First and last code of each band that takes part, uint8: the codes of a band lie together."""
+    low, high = np.full((2, bands), FILL, np.uint8)
+    for one in range(bands):
+        codes = np.flatnonzero(band == one)
+        if len(codes):
+            # Above the last code lies none.
+            low[one], high[one] = codes[0], FILL if codes[-1] == size - 1 else codes[-1]
+    return low, high
 
 
-def _ranges(band: Array) -> tuple[Array, Array, Array]:
-    """Bands that take part, with the first and last code of each: the codes of a band lie together."""
-    taken = np.unique(band[band >= 0])
-    low = np.array([np.flatnonzero(band == one)[0] for one in taken], np.uint8)
-    high = np.array([np.flatnonzero(band == one)[-1] for one in taken], np.uint8)
-    return taken, low, high
-
-
-def _of_ranges(
-    counted: Counted,
-    chunks: Chunks,
-    groups: Array,
-    ranges: tuple[Array, Array, Array],
-) -> dict[str, Array]:
-    from . import cell_kernels as kernels
-
-    taken, low, high = ranges
-    counts = np.zeros((len(counted.groups), len(taken)), np.int64)
-    wanted = np.arange(len(counted.groups), dtype=groups.dtype)
-    for *_, begin, codes in chunks:
-        kernels.count_ranges(codes, groups[begin : begin + len(codes)], wanted, low, high, counts)
-    found = np.zeros((len(counted.groups), counted.bands), np.int64)
-    found[:, taken] = counts
-    return {"__n": found.ravel()}
-
-
-def _of_histogram(scan: Scan, counted: Counted, table: Array, values: Array, band: Array) -> dict[str, Array]:
-    member = (band[:, None] == np.arange(counted.bands)).astype(np.float64)
-    found = {"__n": (table @ member.astype(np.int64)).ravel()}
-    for which, side in enumerate(SIDES):
-        if "weight" in scan.sums:
-            found[f"__weight_sum{side}"] = ((table * values[which]) @ member).ravel()
-        if "weight" in scan.extremes:
-            # Codes are in the order of weights.
-            occurs = (table > 0)[:, :, None] & (member > 0)
-            first, last = occurs.argmax(axis=1), 255 - occurs[:, ::-1].argmax(axis=1)
-            found[f"__weight_minimum{side}"] = values[which][first].ravel()
-            found[f"__weight_maximum{side}"] = values[which][last].ravel()
-    return found
+def _of_histogram(scan: Scan, table: Array, values: Array, low: Array, high: Array) -> dict[str, Array]:
+    """Cells of a head from its histogram, int64 [groups of proteins, groups, codes]."""
+    shape = (*table.shape[:2], len(low))
+    found: dict[str, Array] = {column: np.zeros(shape, kind) for column, kind in columns_of(scan).items()}
+    for band, (first, last) in enumerate(zip(low.tolist(), high.tolist(), strict=True)):
+        codes = slice(first, last + 1)
+        found["__n"][..., band] = table[..., codes].sum(axis=-1)
+        for which, side in enumerate(SIDES):
+            if "weight" in scan.sums:
+                sums = np.einsum("pgc,c->pg", table[..., codes], values[which, codes])
+                found[f"__weight_sum{side}"][..., band] = sums
+            if "weight" in scan.extremes:
+                # Codes are in the order of weights.
+                occurs = table[..., codes] > 0
+                least, most = first + occurs.argmax(axis=-1), last - occurs[..., ::-1].argmax(axis=-1)
+                found[f"__weight_minimum{side}"][..., band] = values[which][least]
+                found[f"__weight_maximum{side}"][..., band] = values[which][most]
+    return {column: cells.ravel() for column, cells in found.items()}
 
 
 def _of_pairs(
@@ -133,7 +137,8 @@ def _of_pairs(
     codes = segment.codes(layer, head)
     reverse, reverse_band = codes, np.zeros(256, np.int16)
     if scan.reverse is not None:
-        reverse, reverse_band = np.empty_like(codes), band_of_codes(scan.reverse, None, scan.codebook)
+        reverse, every = np.empty_like(codes), np.ones(len(scan.reverse.lower), bool)
+        reverse_band = band_of_codes(scan.reverse, every, scan.codebook)
         kernels.transpose_pairs(codes, proteins.pair_offset, proteins.stored, reverse)
     counts, sums, reverse_sums = np.zeros(size, np.int64), np.zeros((3, size)), np.zeros((3, size))
     extremes, reverse_extremes = (np.repeat(np.array([[255], [0]], np.uint8), size, axis=1) for _ in range(2))

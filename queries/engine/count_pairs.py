@@ -1,64 +1,146 @@
 """Cells of a segment without its weights: from pairs alone, or from the marginals of residues."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .cells import Array, CellTable, Counted, Scan
+from ..sql.tree import ATOMS, Leaf, Quantity, leaves
+from .cells import Array, Counted, Scan
 from .count_codes import measured_pairs
-from .groups import flat_groups, group_of, numbered, passing_of
-from .pairs import AllPairs, evaluate
+from .groups import MOST_TOTALS, flat_places, group_ids, group_of, numbered, passing_of
+from .pairs import AllPairs, ListedPairs, evaluate
 from .vectors import SegmentVectors
 
 if TYPE_CHECKING:
     from ...format.segment import Segment
 
 
-def from_pairs(scan: Scan, segment: "Segment", vectors: SegmentVectors, present: Array, of_protein: Array) -> CellTable:
+def from_pairs(
+    scan: Scan, segment: "Segment", vectors: SegmentVectors, present: Array, of_protein: Array
+) -> tuple[Counted, Iterator[tuple[int, dict[str, Array]]]]:
     """Cells of a question that asks nothing of attention: the same for every head."""
-    counted, groups = flat_groups(scan, vectors, present, of_protein)
-    inside = groups < len(counted.groups)
-    found = _of_numbers(counted, groups[inside], np.ones(int(inside.sum()), np.int64), {
-        own: values[inside] for own, values in measured_pairs(scan, vectors, of_protein).items()
-    })  # fmt: skip
-    return counted.table([counted.filled(row, found) for row in np.flatnonzero(scan.heads.ravel()).tolist()])
+    if scan.measures or len(present) * scan.groups > MOST_TOTALS:
+        counted, groups = flat_places(scan, vectors, present, of_protein)
+        inside = groups < len(counted.groups)
+        found = _of_numbers(counted, groups[inside], np.ones(int(inside.sum()), np.int64), {
+            own: values[inside] for own, values in measured_pairs(scan, vectors, of_protein).items()
+        })  # fmt: skip
+    else:
+        counted = Counted(scan, group_ids(scan, present))
+        count = _of_contacts if _is_of_contacts(scan) else _of_proteins
+        found = {"__n": count(scan, vectors, of_protein, len(present)).ravel()}
+    return counted, ((row, found) for row in np.flatnonzero(scan.heads.ravel()).tolist())
+
+
+def _of_proteins(scan: Scan, vectors: SegmentVectors, of_protein: Array, proteins: int) -> Array:
+    """Number of pairs, int64 [groups of proteins, groups]."""
+    from . import cell_kernels as kernels
+
+    counts = np.zeros((proteins, scan.groups), np.int64)
+    wanted = np.arange(scan.groups, dtype=np.min_scalar_type(scan.groups))
+    for p, protein in enumerate(vectors.proteins()):
+        if of_protein[p] >= 0 and protein.length:
+            pairs = AllPairs(protein)
+            groups, passing = group_of(scan, pairs), passing_of(scan, pairs)
+            if passing.size > 1:
+                groups, passing = np.broadcast_arrays(groups, passing)
+            # What depends on less than the pair stands for as many pairs as it is repeated.
+            times = protein.length**2 // groups.size
+            groups, passing = (np.ascontiguousarray(each).ravel() for each in (groups, passing))
+            kernels.count_pairs(groups, passing, wanted, times, counts[of_protein[p]])
+    return counts
+
+
+def _is_of_contacts(scan: Scan) -> bool:
+    """Whether the first key is whether pairs are in contact, and all else follows from their separation."""
+    if not scan.keys or not isinstance(scan.keys[0].node, Quantity) or scan.keys[0].kind != "boolean":
+        return False
+    others = [*scan.where, *(key.node for key in scan.keys[1:])]
+    return all(
+        isinstance(leaf, Leaf) and leaf.end in ("separation", "constant") for node in others for leaf in leaves(node)
+    )
+
+
+def _of_contacts(scan: Scan, vectors: SegmentVectors, of_protein: Array, proteins: int) -> Array:
+    """The same where `_is_of_contacts`, much faster."""
+    from . import kernels
+
+    first, *others = scan.keys
+    assert isinstance(first.node, Quantity)
+    longest = int(vectors.stored.max(initial=0))
+    pairs = AllPairs(vectors.proteins()[int(vectors.stored.argmax())])
+    rest = replace(scan, keys=tuple(others), causal=False)
+    # The first row is that of the first residue: its separations are 0, 1, 2 and on.
+    column, passing = (
+        np.broadcast_to(each, (longest, longest))[0].astype(np.int64)
+        for each in (group_of(rest, pairs), passing_of(rest, pairs))
+    )
+    counts = np.zeros((proteins, first.size, rest.groups), np.int64)
+    x, y, z = vectors.coordinates[ATOMS[first.node.name]].T.astype(np.float64, order="C")
+    kernels.count_contacts(
+        x, y, z, vectors.residue_offset, of_protein, np.where(passing, column, -1), scan.causal, counts
+    )
+    return counts
 
 
 def from_residues(
     scan: Scan, segment: "Segment", vectors: SegmentVectors, present: Array, of_protein: Array
-) -> CellTable:
+) -> tuple[Counted, Iterator[tuple[int, dict[str, Array]]]]:
     """Cells of a question about one end only, from the marginals of residues; without them where no weight counts."""
-    groups = np.full(int(vectors.residue_offset[-1]), -1, np.int64)
-    measured = {measure.column: np.full(len(groups), np.nan) for measure in scan.measures}
-    for p, protein in enumerate(vectors.proteins()):
-        if of_protein[p] >= 0 and protein.length:
-            part = slice(*vectors.residue_offset[p : p + 2].tolist())
-            pairs = AllPairs(protein)
-            groups[part] = group_of(scan, pairs).ravel() + present[of_protein[p]] * scan.groups
-            groups[part][~np.broadcast_to(passing_of(scan, pairs).ravel(), protein.length)] = -1
-            for measure in scan.measures:
-                measured[measure.column][part] = np.broadcast_to(evaluate(measure.node, pairs).ravel(), protein.length)
-    counted, places = numbered(scan, groups)
-    inside = places < len(counted.groups)
-    at, times = places[inside], np.repeat(vectors.stored, vectors.stored)[inside]
-    shared = _of_numbers(counted, at, times, {own: values[inside] for own, values in measured.items()})
+    protein = np.repeat(np.arange(len(vectors.stored)), vectors.stored)
+    position = np.arange(len(protein)) - vectors.residue_offset[:-1].take(protein)
+    # A pair is as its one end is: a residue with itself stands for all of its pairs.
+    pairs = ListedPairs(vectors, protein, position, position)
+    own = of_protein[protein]
+    groups = group_of(scan, pairs).astype(np.int64) + np.where(own >= 0, present[own], 0) * scan.groups
+    groups[(own < 0) | ~passing_of(scan, pairs)] = -1
+    if len(present) * scan.groups <= MOST_TOTALS:
+        counted = Counted(scan, group_ids(scan, present))
+        inside = groups >= 0
+        at = own[inside] * scan.groups + groups[inside] % scan.groups
+    else:
+        counted, places = numbered(scan, groups)
+        inside = places < len(counted.groups)
+        at = places[inside].astype(np.int64)
+    times = vectors.stored[protein][inside]
+    measured = {
+        one.column: np.broadcast_to(evaluate(one.node, pairs), len(protein))[inside].astype(np.float64)
+        for one in scan.measures
+    }
+    shared = _of_numbers(counted, at, times, measured)
+    return counted, _residue_heads(scan, segment, counted, inside, at, shared, measured)
+
+
+def _residue_heads(
+    scan: Scan,
+    segment: "Segment",
+    counted: Counted,
+    inside: Array,
+    at: Array,
+    shared: dict[str, Array],
+    measured: Mapping[str, Array],
+) -> Iterator[tuple[int, dict[str, Array]]]:
     rows = np.flatnonzero(scan.heads.ravel()).tolist()
     if scan.tier == "pairs":
-        return counted.table([counted.filled(row, shared) for row in rows])
-    heads = []
+        yield from ((row, shared) for row in rows)
+        return
+    from . import cell_kernels as kernels
+
     marginal = segment.marginal("received" if scan.end == "target" else "emitted")
     marginal = marginal.reshape(-1, marginal.shape[-1])
     for row in rows:
-        weight = marginal[row][inside].astype(np.float64)
-        found = {**shared, "__weight_sum": _summed(at, weight, counted.size)}
+        weight = marginal[row] if inside.all() else marginal[row][inside]
+        sums = np.zeros(counted.size)
+        kernels.sum_places(at, weight, sums)
+        found = {**shared, "__weight_sum": sums}
         for own, values in measured.items():
-            known = ~np.isnan(values[inside])
-            v, w, place = values[inside][known], weight[known], at[known]
+            known = ~np.isnan(values)
+            v, w, place = values[known], weight[known].astype(np.float64), at[known]
             found[f"{own}_weighted"] = _summed(place, w * v, counted.size)
             found[f"{own}_weight"] = _summed(place, w, counted.size)
-        heads.append(counted.filled(row, found))
-    return counted.table(heads)
+        yield row, found
 
 
 def _of_numbers(counted: Counted, at: Array, times: Array, measured: Mapping[str, Array]) -> dict[str, Array]:

@@ -1,15 +1,24 @@
 """Which group of cells each pair belongs to, by its keys and by its protein."""
 
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from ...errors import QueryError
+from ..sql.steps import Bands
 from ..sql.tree import TRUE
 from .cells import Array, Counted, KeyCode, Scan
 from .pairs import AllPairs, ListedPairs, Pairs, evaluate
 from .vectors import SegmentVectors
 
+if TYPE_CHECKING:
+    from ...format.codebook import Codebook
+
 #: Groups up to this number are counted in arrays as long as it; beyond, only those that occur get a place.
 DENSE = 1 << 16
+#: So many cells of all heads together are counted in one array.
+MOST_TOTALS = 1 << 20
 
 #: Whole numbers that a key may take which is no property but computed from both ends.
 _LEAST, _MOST = -(1 << 20), 1 << 20
@@ -28,10 +37,15 @@ def group_of(scan: Scan, pairs: Pairs) -> Array:
 
 
 def passing_of(scan: Scan, pairs: Pairs) -> Array:
-    """Whether pairs pass WHERE, bool, of a shape that broadcasts to the pairs."""
-    passing: Array = np.ones(1 if isinstance(pairs, ListedPairs) else (1, 1), bool)
+    """Whether pairs pass WHERE and can be attended to, bool, of a shape that broadcasts to the pairs."""
+    passing: Array | None = None
     for condition in scan.where:
-        passing = passing & (evaluate(condition, pairs) == TRUE)
+        true = evaluate(condition, pairs) == TRUE
+        passing = true if passing is None else passing & true
+    if passing is None:
+        passing = np.ones(1 if isinstance(pairs, ListedPairs) else (1, 1), bool)
+    if scan.causal and isinstance(pairs, AllPairs):
+        passing = passing & ~np.tri(pairs.length, k=-1, dtype=bool)
     return passing
 
 
@@ -68,8 +82,65 @@ def group_ids(scan: Scan, present: Array) -> Array:
     return (present[:, None] * scan.groups + np.arange(scan.groups)).ravel()
 
 
-def flat_groups(scan: Scan, vectors: SegmentVectors, present: Array, of_protein: Array) -> tuple[Counted, Array]:
-    """The place of every pair of a segment among the groups that there are.
+@dataclass(frozen=True, eq=False)
+class Flat:
+    """The group of every pair of a segment by the keys of pairs, and the runs of proteins that share a group.
+
+    Attributes
+    ----------
+    begin : the first pair that the groups are of
+    groups : unsigned [pairs], `size` for those that take no part; of proteins that take none they are not set
+    size : number of groups
+    bounds : int64 [runs, 2], where the pairs of each run begin and end
+    owner : int64 [runs], its group of proteins
+    proteins : number of those groups
+    """
+
+    begin: int
+    groups: Array
+    size: int
+    bounds: Array
+    owner: Array
+    proteins: int
+
+    @property
+    def end(self) -> int:
+        return self.begin + len(self.groups)
+
+    def of(self, begin: int, codes: Array) -> Array:
+        """Groups of the pairs from `begin` on, as many as there are codes."""
+        return self.groups[begin - self.begin : begin - self.begin + len(codes)]
+
+
+def flat_groups(scan: Scan, vectors: SegmentVectors, of_protein: Array, proteins: int) -> Flat:
+    """Groups of pairs by the keys of pairs alone, and runs of proteins.
+
+    Parameters
+    ----------
+    scan, vectors : of the segment
+    of_protein : int64 [proteins], group of each, −1 for those that take no part
+    proteins : number of those groups
+    """
+    offset = vectors.pair_offset
+    starts = np.flatnonzero(np.diff(of_protein, prepend=-2))
+    ends = np.append(starts[1:], len(of_protein))
+    taking = of_protein[starts] >= 0
+    bounds = np.stack([offset[starts[taking]], offset[ends[taking]]], axis=1)
+    begin, end = (int(bounds[0, 0]), int(bounds[-1, 1])) if len(bounds) else (0, 0)
+    kind = np.min_scalar_type(scan.groups)
+    flat = np.empty(end - begin, kind)
+    for p, protein in enumerate(vectors.proteins()):
+        if of_protein[p] >= 0 and protein.length:
+            own = flat[offset[p] - begin : offset[p + 1] - begin].reshape(protein.length, protein.length)
+            pairs = AllPairs(protein)
+            own[...] = group_of(scan, pairs)
+            if scan.where:
+                np.copyto(own, kind.type(scan.groups), where=~passing_of(scan, pairs))
+    return Flat(begin, flat, scan.groups, bounds, of_protein[starts[taking]], proteins)
+
+
+def flat_places(scan: Scan, vectors: SegmentVectors, present: Array, of_protein: Array) -> tuple[Counted, Array]:
+    """The place of every pair of a segment among the groups that there are, proteins told apart in them.
 
     Parameters
     ----------
@@ -110,3 +181,12 @@ def numbered(scan: Scan, groups: Array) -> tuple[Counted, Array]:
     if len(ids) and ids[0] < 0:
         ids, places = ids[1:], np.where(places == 0, len(ids) - 1, places - 1)
     return Counted(scan, ids), places.astype(np.min_scalar_type(len(ids)))
+
+
+def band_of_codes(bands: Bands, taken: Array, codebook: "Codebook") -> Array:
+    """Place of each code's band among those that take part, int16 [256]; −1 for those that take none."""
+    band = np.full(256, -1, np.int16)
+    of_codes = bands.of_codes(codebook)
+    slots = np.where(taken, np.cumsum(taken) - 1, -1)
+    band[: codebook.size] = np.where(of_codes < 0, -1, slots[of_codes])
+    return band

@@ -8,8 +8,7 @@ import numpy.typing as npt
 
 from ...runtime import time_limit
 from .cells import Scan
-from .count_codes import band_of_codes
-from .groups import key_codes, passing_of
+from .groups import band_of_codes, key_codes, passing_of
 from .pairs import AllPairs, ListedPairs, evaluate
 from .top_rows import Batch, Best, Top, TopRows
 from .vectors import SegmentVectors

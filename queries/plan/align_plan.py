@@ -1,19 +1,48 @@
-"""From a question to how it is answered: which tier of the store, and whether exactly or within bounds."""
+"""An alignment as questions about cells: which tier answers them, and what its tasks count."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ...errors import QueryError
-from ...format.codebook import Codebook, parse_threshold
-from ..engine.align_scan import Tier
-from .kept import STORED, among_kept, why_not
+from ...format.codebook import parse_threshold
+from ..engine.align_tasks import AlignScans
+from ..engine.cells import KeyCode, Scan, Tier
+from ..sql.steps import Bands
+from ..sql.tree import Expression, Operation, one_end
+from ..statistics.curve import check_bootstrap, first_code
+from ..statistics.measure import Measure
+from .tiers import STORED, Choice, Needs, Wording, choose
 
 if TYPE_CHECKING:
-    from ...format.documents import ModelDocument
+    from ...opened import Model
 
 #: The paper's θ.
 THRESHOLD = 0.3
+
+#: What the paper calls apart: pairs nearer than this are no contacts and no part of its background.
+PAPER_SEPARATION = 6
+
+
+@dataclass(frozen=True, eq=False)
+class AlignPlan:
+    """How one alignment is computed.
+
+    Attributes
+    ----------
+    predicate : what is measured
+    where : which pairs take part; None for all
+    threshold : θ, a float32 value; 0 where every weight takes part; of a curve, the least
+    choice : the tier
+    scans : what tasks are given
+    """
+
+    predicate: Expression
+    where: Expression | None
+    threshold: float
+    choice: Choice
+    scans: AlignScans
 
 
 def choose_threshold(threshold: float | str, weighted: bool) -> float:
@@ -23,105 +52,114 @@ def choose_threshold(threshold: float | str, weighted: bool) -> float:
     return parse_threshold(threshold)  # type: ignore[arg-type]
 
 
-def choose_tier(
-    document: "ModelDocument",
-    codebook: Codebook,
-    *,
-    threshold: float,
-    weighted: bool,
-    one_ended: bool,
-    separations: bool,
-    tier: Tier | None,
-) -> tuple[Tier, bool, str]:
-    """The cheapest tier kept that answers exactly, else the cheapest that answers within bounds.
+def plan_alignment(
+    model: "Model",
+    measure: Measure,
+    clauses: Sequence[Expression],
+    far: Expression,
+    threshold: float | str | None,
+    tier: str | None,
+) -> AlignPlan:
+    """Plan an alignment.
 
     Parameters
     ----------
-    document, codebook : of the model
-    threshold, weighted, separations : as in :class:`~attnstore.queries.engine.align_scan.Plan`
-    one_ended : whether predicate and where clause depend on one end alone
+    model, measure : what is asked of what
+    clauses : the predicate and, if there is one, WHERE
+    far : that the residues of a pair are as far apart as the paper asks of a contact
+    threshold : 'auto', or θ; None for every edge of the codebook and 0
     tier : the one to use, None to choose
 
-    Returns
-    -------
-    tier, exact, reason
-
     Raises
     ------
     QueryError
-        If no tier can answer, or not the one asked for; the message says why and names the cure.
+        It cannot be answered so; the message says why and names the cure.
     """
-    able: dict[Tier, tuple[bool, str]] = {}
-    unable: dict[Tier, str] = {}
-    floor = np.float32(document.arc_floor)
-    if not weighted:
-        unable["marginals"] = "marginals hold sums of weights, not numbers of arcs"
-    elif threshold > 0:
-        unable["marginals"] = "marginals know no threshold"
-    elif not one_ended:
-        unable["marginals"] = "marginals answer questions about one end only"
-    elif separations:
-        unable["marginals"] = "marginals know no separation"
+    document, codebook = model.document, model.codebook
+    predicate, where = clauses[0], clauses[1] if len(clauses) > 1 else None
+    end = one_end(clauses)
+    if threshold is None:
+        choice = _choose_of_curve(model, measure, tier)
+        first = first_code(codebook, document.arc_floor, choice.tier)
+        bands, theta = Bands(codebook.lower), float(codebook.lower[first])
+        check_bootstrap(measure, (codebook.size - first) * document.layers * document.heads)
     else:
-        able["marginals"] = (True, "a weighted question about one end, without a threshold")
-    if np.float32(threshold) >= floor:
-        able["arcs"] = (True, f"the threshold is at or above the arc floor, {document.arc_floor:g}")
-    else:
-        unable["arcs"] = f"arcs begin at {document.arc_floor:g}"
-    if codebook.code_of(threshold) is None:
-        below, above = codebook.nearest_edges(threshold)
-        unable["codes"] = f"{threshold:g} is no edge of the codebook; the nearest are {below:g} and {above:g}"
-    elif weighted:
-        able["codes"] = (False, "weights from codes lie within the bounds of their bins")
-    else:
-        able["codes"] = (True, "the threshold is an edge of the codebook")
-    keep, name = document.keep, document.name
-    kept, reasons = among_kept(able, unable, keep)
-    if tier is not None:
-        if tier not in STORED:
-            raise QueryError(f"tier {tier!r} is not one of marginals, arcs and codes.")
-        if tier not in kept:
-            raise QueryError(f"the tier {tier} cannot answer this of model {name}: {reasons[tier]}.")
-        return tier, *kept[tier]
-    for exact in (True, False):
-        for one in STORED:
-            if one in kept and kept[one][0] is exact:
-                return one, *kept[one]
+        theta = choose_threshold(threshold, measure.weighted)
+        bands = Bands(np.unique(np.array([0, theta], np.float32)))
+        choice = _choose(model, measure, bands, theta, end, tier)
+    scan = Scan(
+        tier=choice.tier,
+        codebook=codebook,
+        heads=np.ones((document.layers, document.heads), bool),
+        where=() if where is None else (where.root,),
+        keys=(KeyCode(predicate.root, 3),),
+        bands=bands,
+        taken=bands.lower >= np.float32(theta),
+        sums=frozenset({"weight"} if measure.weighted else ()),
+        end=end,
+    )
+    separations = None
+    if measure.background == "separation":
+        known = Operation("not", "boolean", (Operation("is null", "boolean", (predicate.root,)),))
+        separations = replace(scan, where=(*scan.where, known), keys=())
+    pairs = None
+    if measure.background != "none":
+        pairs = replace(
+            scan,
+            tier="pairs",
+            heads=np.ones((1, 1), bool),
+            bands=Bands(np.zeros(1, np.float32)),
+            taken=np.ones(1, bool),
+            sums=frozenset(),
+            end=end if separations is None else None,
+            causal=document.causal,
+        )
+    of_residue = measure.background == "paper" and one_end([predicate]) is not None
+    if pairs is not None and of_residue:
+        # Of a property of one residue, the residues, whatever they can attend to, of which an unlabelled one counts
+        # as negative; under a WHERE that takes both ends, the pairs.
+        pairs = replace(pairs, causal=pairs.causal and end is None)
+    elif pairs is not None and measure.background == "paper":
+        pairs = replace(pairs, where=(*scan.where, far.root), end=None)
+    scans = AlignScans(scan, separations, pairs, of_residue, threshold is None)
+    return AlignPlan(predicate, where, theta, choice, scans)
+
+
+def _choose(model: "Model", measure: Measure, bands: Bands, theta: float, end: str | None, tier: str | None) -> Choice:
+    floor = model.document.arc_floor
+    taken = bands.lower >= np.float32(theta)
+    need = Needs(bands, taken, None, measure.weighted, False, end, separations=measure.background == "separation")
     works = {
         "marginals": "weighted=True without a threshold works for a question about one end",
-        "arcs": f"any threshold from {document.arc_floor:g} works",
+        "arcs": f"any threshold from {floor:g} works",
         "codes": "either of the two works",
     }
-    raise QueryError(
-        f"threshold {threshold:g} cannot be answered of model {name}: {why_not(able, reasons, works, keep)}."
-    )
-
-
-def choose_curve_tier(document: "ModelDocument", *, weighted: bool, tier: str | None) -> tuple[Tier, str]:
-    """The tier that a curve is read from and why: codes, unless arcs are asked for or codes were not kept.
-
-    Raises
-    ------
-    QueryError
-        If the tier asked for knows no thresholds or was not kept, or there is none of that name; or neither was kept.
-    """
-    within = ", weights within the bounds of their bins" if weighted else ""
-    able: dict[Tier, str] = {
-        "codes": f"one pass answers all {document.edges.size} thresholds{within}",
-        "arcs": f"the edges of the codebook from the arc floor, {document.arc_floor:g}",
+    words = Wording("this", f"threshold {theta:g} cannot be answered", "not one of marginals, arcs and codes", works)
+    chosen = choose(need, model, tier, words, STORED)
+    reasons: dict[Tier, str] = {
+        "marginals": "a weighted question about one end, without a threshold",
+        "arcs": f"the threshold is at or above the arc floor, {floor:g}",
+        "codes": "the threshold is an edge of the codebook" if chosen.exact else chosen.reason,
     }
-    unable: dict[Tier, str] = {"marginals": "marginals know no threshold"}
-    kept, reasons = among_kept(able, unable, document.keep)
-    if tier is not None:
-        if tier not in STORED:
-            raise QueryError(f"tier {tier!r} is not one of codes and arcs, from which a curve is read.")
-        if tier not in kept:
-            raise QueryError(f"the tier {tier} cannot answer this of model {document.name}: {reasons[tier]}.")
-        return tier, kept[tier]
-    if not kept:
-        works = {"marginals": "weighted=True with threshold='auto' works for a question about one end"}
-        raise QueryError(
-            f"a curve cannot be read of model {document.name}: {why_not(able, reasons, works, document.keep)}."
-        )
-    chosen: Tier = "codes" if "codes" in kept else "arcs"
-    return chosen, kept[chosen] if chosen == "codes" else f"{kept[chosen]}; {reasons['codes']}"
+    return replace(chosen, reason=reasons[chosen.tier])
+
+
+def _choose_of_curve(model: "Model", measure: Measure, tier: str | None) -> Choice:
+    """Codes, unless arcs are asked for or codes were not kept: one pass answers all thresholds."""
+    document, codebook = model.document, model.codebook
+    lower = codebook.lower
+    taken = lower >= lower[first_code(codebook, document.arc_floor, "arcs")]
+    need = Needs(Bands(lower), taken, None, measure.weighted, False, None)
+    words = Wording(
+        "this",
+        "a curve cannot be read",
+        "not one of codes and arcs, from which a curve is read",
+        {"marginals": "weighted=True with threshold='auto' works for a question about one end"},
+        {"marginals": "marginals know no threshold"},
+    )
+    chosen = choose(need, model, tier, words, ("codes", "arcs"), exact=False)
+    if chosen.tier == "codes":
+        within = ", weights within the bounds of their bins" if measure.weighted else ""
+        return replace(chosen, reason=f"one pass answers all {document.edges.size} thresholds{within}")
+    missing = "" if tier is not None else "; codes were not kept"
+    return replace(chosen, reason=f"the edges of the codebook from the arc floor, {document.arc_floor:g}{missing}")

@@ -23,7 +23,7 @@ from ..sql.statement import Statement, expressions_of
 from ..sql.syntax import Tree, render, replace_children, select
 from ..sql.touched import has_subquery
 from .encode import Encoded, encode, group_proteins, is_of_protein
-from .tiers import Choice, Needs, choose, expressions, most_cells, needs
+from .tiers import Choice, Needs, choose, expressions, most_cells, needs, wording
 
 if TYPE_CHECKING:
     from ...format.segment import Segment
@@ -133,7 +133,7 @@ def plan_block(
     plans = []
     for name, mask in heads.items():
         model = store.models[name]
-        choice = choose(question, need, model, tier, _said(statement, question))
+        choice = choose(need, model, tier, wording(_said(statement, question), model, need))
         plans.append(ModelPlan(model, choice, _scan(question, need, model, choice, mask, of_pairs, len(codes))))
     if len(plans) > 1 and not question.names_model:
         raise QueryError(

@@ -1,14 +1,16 @@
-"""How a block is answered: which tier of which model, exactly or within bounds, and what that takes."""
+"""How a question is answered: which tier of which model, exactly or within bounds, and what that takes."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from ...errors import QueryError
 from ...format.codebook import Codebook
+from ...format.documents import ingest_with
 from ..engine.cells import Scan, Tier
 from ..engine.groups import FREE_SIZE
 from ..sql.block import Question
@@ -16,12 +18,14 @@ from ..sql.steps import Bands, cut, values
 from ..sql.syntax import Tree, columns_in, expression, replace_children
 from ..sql.touched import is_of
 from ..sql.tree import Expression, Leaf, one_end
-from .kept import among_kept, why_not
 
 if TYPE_CHECKING:
     from ...opened import Model
 
+#: All tiers, the cheapest first.
 TIERS: tuple[Tier, ...] = ("pairs", "marginals", "arcs", "codes")
+#: Those that a model may not have kept. Pairs need nothing but lengths.
+STORED: Final = TIERS[1:]
 
 #: Values that a number computed from both ends is taken to have, when memory is estimated.
 FREE_VALUES = 1024
@@ -40,6 +44,8 @@ class Needs:
     reverse : bands of the weight of the pair the other way round; None where nothing asks for it
     sums, extremes : whether sums and extremes of weights are wanted
     end : the one end that everything depends on; None if both
+    rows : whether pairs are wanted, not what is counted of them
+    separations : whether arcs are told apart by separation, whatever `end` says
     """
 
     bands: Bands
@@ -48,6 +54,8 @@ class Needs:
     sums: bool
     extremes: bool
     end: str | None
+    rows: bool = False
+    separations: bool = False
 
     @property
     def least(self) -> np.float32:
@@ -90,7 +98,13 @@ def needs(question: Question) -> Needs:
     )
     weighted = any(measure.weighted for measure in cells.measures.values())
     return Needs(
-        bands, taken, reverse, bool(cells.sums) or weighted, bool(cells.extremes), one_end(expressions(question))
+        bands,
+        taken,
+        reverse,
+        bool(cells.sums) or weighted,
+        bool(cells.extremes),
+        one_end(expressions(question)),
+        question.rows,
     )
 
 
@@ -120,57 +134,99 @@ class Choice:
     reason: str
 
 
-def choose(question: Question, need: Needs, model: "Model", tier: Tier | None, said: str) -> Choice:
-    """The cheapest tier kept that answers exactly, else the cheapest within bounds; or the one asked for, if it can.
+@dataclass(frozen=True)
+class Wording:
+    """How those who ask name what they ask, in messages.
+
+    Attributes
+    ----------
+    asked : of it as an object, "the tier … cannot answer …"
+    refused : that it has no answer, "… of model …"
+    tiers : the tiers there are to choose from, "tier … is …"
+    works : what could be asked of each tier instead
+    unable : why a tier that is not to choose from cannot answer, where `choose` does not know
+    """
+
+    asked: str
+    refused: str
+    tiers: str
+    works: Mapping[str, str]
+    unable: Mapping[str, str] = field(default_factory=dict)
+
+
+def wording(said: str, model: "Model", need: Needs) -> Wording:
+    """Of a block whose conditions on the weight are `said` in the user's words."""
+    floor = model.document.arc_floor
+    works = {
+        "marginals": "ask for sums of weights by properties of one end, without a threshold",
+        "arcs": f"ask for weight >= {floor:g} or more{', without reverse_weight' if need.reverse else ''}",
+        "codes": "compare the weight by >= or < with edges of the codebook",
+    }
+    return Wording(said, f"{said} cannot be answered", f"not one of {', '.join(TIERS)}", works)
+
+
+def choose(
+    need: Needs, model: "Model", tier: str | None, words: Wording, tiers: Sequence[Tier] = TIERS, *, exact: bool = True
+) -> Choice:
+    """The first tier kept that answers exactly, else the first within bounds; or the one asked for, if it can.
 
     Parameters
     ----------
-    question, need, model : what is asked of what
+    need, model : what is asked of what
     tier : the one asked for
-    said : the conditions on the weight in the user's words, for messages
+    words : for messages
+    tiers : those to choose from, the one to be preferred first
+    exact : whether one that is exact is preferred to all others
 
     Raises
     ------
     QueryError
         If none can, or not the one asked for; the message says why and names the cure.
     """
-    able, unable = _tiers(question, need, model)
-    keep, floor = model.document.keep, model.document.arc_floor
-    kept, reasons = among_kept(able, unable, keep)
+    keep = model.document.keep
+    able, unable = _tiers(need, model)
+    able = {name: able[name] for name in tiers if name in able}
+    kept: dict[str, Choice] = {name: choice for name, choice in able.items() if name not in STORED or name in keep}
+    missing = {name: f"{name} were not kept" for name in STORED if name not in keep}
+    reasons: dict[str, str] = {**unable, **words.unable, **missing}
     if tier is not None:
-        if tier not in TIERS:
-            raise QueryError(f"tier {tier!r} is not one of {', '.join(TIERS)}.")
+        if tier not in (*tiers, *STORED):
+            raise QueryError(f"tier {tier!r} is {words.tiers}.")
         if tier not in kept:
-            raise QueryError(f"the tier {tier} cannot answer {said} of model {model.name}: {reasons[tier]}.")
+            raise QueryError(f"the tier {tier} cannot answer {words.asked} of model {model.name}: {reasons[tier]}.")
         return kept[tier]
-    for exact in (True, False):
-        for name in TIERS:
-            if name in kept and kept[name].exact is exact:
-                return kept[name]
-    works = {
-        "marginals": "ask for sums of weights by properties of one end, without a threshold",
-        "arcs": f"ask for weight >= {floor:g} or more{', without reverse_weight' if need.reverse else ''}",
-        "codes": "compare the weight by >= or < with edges of the codebook",
-    }
-    raise QueryError(f"{said} cannot be answered of model {model.name}: {why_not(able, reasons, works, keep)}.")
+    if kept:
+        return min(kept.values(), key=lambda choice: exact and not choice.exact)
+    # What is missing is said of the tiers that would do, and of all where none of the large ones was kept.
+    others = () if {"arcs", "codes"} & set(keep) else STORED
+    listed = [name for name in STORED if name in (*able, *others, "arcs", "codes")]
+    cures = [words.works[name] for name in listed if name in keep]
+    cures += [ingest_with(keep, name) for name in list(able)[:1]]
+    why = f"{', and '.join(reasons[name] for name in listed)}; {', or '.join(cures)}"
+    raise QueryError(f"{words.refused} of model {model.name}: {why}.")
 
 
-def _tiers(question: Question, need: Needs, model: "Model") -> tuple[dict[Tier, Choice], dict[Tier, str]]:
+def _tiers(need: Needs, model: "Model") -> tuple[dict[Tier, Choice], dict[str, str]]:
+    """Tiers that can answer, were they kept; and why the others cannot."""
     able: dict[Tier, Choice] = {}
-    unable: dict[Tier, str] = {}
+    unable: dict[str, str] = {}
     floor = model.document.arc_floor
-    if need.weights or need.reverse or question.rows:
+    if need.weights or need.reverse or need.rows:
         unable["pairs"] = "pairs alone say nothing of weights"
     else:
         able["pairs"] = Choice("pairs", True, "nothing of the weights is asked, so pairs are counted")
-    if question.rows:
+    if need.rows:
         unable["marginals"] = "marginals hold sums over pairs, and rows are asked for"
-    elif not need.sums or need.extremes:
+    elif not need.sums:
+        unable["marginals"] = "marginals hold sums of weights, not numbers of arcs"
+    elif need.extremes:
         unable["marginals"] = "marginals hold sums of weights alone"
     elif len(need.bands.lower) > 1 or not need.taken.all() or need.reverse:
         unable["marginals"] = "marginals know no threshold"
     elif need.end is None:
         unable["marginals"] = "marginals answer questions about one end only"
+    elif need.separations:
+        unable["marginals"] = "marginals know no separation"
     else:
         able["marginals"] = Choice("marginals", True, "sums of weights by one end, without a threshold")
     if need.reverse:
@@ -185,7 +241,7 @@ def _tiers(question: Question, need: Needs, model: "Model") -> tuple[dict[Tier, 
     if split is not None:
         below, above = model.codebook.nearest_edges(split)
         unable["codes"] = f"{split:.6g} is no edge of the codebook; the nearest are {below:g} and {above:g}"
-    elif need.sums or need.extremes or (need.reverse and question.rows):
+    elif need.sums or need.extremes or (need.reverse and need.rows):
         able["codes"] = Choice("codes", False, "weights from codes lie within the bounds of their bins")
     else:
         able["codes"] = Choice("codes", True, "every threshold is an edge of the codebook")

@@ -13,7 +13,7 @@ import attnstore
 from attnstore.errors import QueryError
 from attnstore.format.codebook import DEFAULT
 from attnstore.queries.alignment import Alignment
-from attnstore.queries.engine import histograms
+from attnstore.queries.engine import align_tasks
 from attnstore.queries.statistics import curve
 from attnstore.queries.statistics.shown_heads import leading_heads
 from tests.queries.families import draws, intervals, keys_of, members, tally, write_families
@@ -122,7 +122,7 @@ def test_unknown_arcs_are_counted_apart_at_every_threshold(store, proteins):
 @pytest.mark.parametrize("block", [1, 1 << 30])
 def test_backgrounds_by_protein_and_intervals_over_clusters(store, proteins, monkeypatch, tier, weighted, block):
     # One protein at a time, and all of a segment at once.
-    monkeypatch.setattr(histograms, "_BLOCK_BYTES", block)
+    monkeypatch.setattr(align_tasks, "_BLOCK_BYTES", block)
     result = ask(
         store, "contact", tier=tier, weighted=weighted, background="protein",
         cluster_by="family", replicates=30, seed=8, level=0.9,
