@@ -187,7 +187,7 @@ def choose(
     able, unable = _tiers(need, model)
     able = {name: able[name] for name in tiers if name in able}
     kept: dict[str, Choice] = {name: choice for name, choice in able.items() if name not in STORED or name in keep}
-    missing = {name: f"{name} were not kept" for name in STORED if name not in keep}
+    missing: dict[str, str] = {name: f"{name} were not kept" for name in STORED if name not in keep}
     reasons: dict[str, str] = {**unable, **words.unable, **missing}
     if tier is not None:
         if tier not in (*tiers, *STORED):
