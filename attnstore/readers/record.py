@@ -13,7 +13,9 @@ from ..catalog.builtin import GlycineCb
 from ..catalog.property import NEGATIVE, UNKNOWN_IF_NONE, Annotation, Property, Source, at, between
 from ..catalog.rows import Structure
 
-__all__ = ["DEFAULT", "LETTERS", "Excluded", "Options", "Record", "Structure", "reasons"]
+__all__ = [
+    "DEFAULT", "LETTERS", "Excluded", "Options", "Record", "Structure", "glycine_ca", "negatives", "reasons", "virtual_cb",
+]  # fmt: skip
 
 #: The letters of a sequence: the 20 amino acids, Sec (U), Pyl (O), the ambiguous B, Z and J, and X.
 LETTERS = frozenset("ACDEFGHIKLMNPQRSTVWYBJOUXZ")
