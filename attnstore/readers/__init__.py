@@ -1,1 +1,1 @@
-"""Readers of files that people have: sequences, structures, tables, databases. No torch."""
+"""Readers of files: sequences, structures, tables, databases. No torch."""

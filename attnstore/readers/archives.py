@@ -1,4 +1,4 @@
-"""The PDB at RCSB and UniProt: how they name their entries, and whether a file holds the entry it should."""
+"""The PDB at RCSB and UniProt: identifiers of their entries, and checks that a file contains the requested entry."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from xml.parsers import expat
 from ..errors import SourceError
 from . import text
 
-# The form of four characters, and the extended one, pdb_00001abc for 1ABC.
+# Identifiers of four characters, and the extended form, pdb_00001abc for 1ABC.
 _PDB = re.compile(r"[1-9][a-z0-9]{3}|pdb_[a-z0-9]{8}", re.ASCII | re.IGNORECASE)
 # https://www.uniprot.org/help/accession_numbers
 _ACCESSION = re.compile(
@@ -28,7 +28,7 @@ _BLOCK_BYTES = 1 << 20
 
 
 class UnfitError(Exception):
-    """A file that is not what was asked for; the message is a noun that says what it is."""
+    """A file other than the requested one; the message is a noun phrase that says what it is."""
 
 
 class NoEntryError(Exception):
@@ -37,7 +37,7 @@ class NoEntryError(Exception):
 
 @dataclass(frozen=True)
 class Archive:
-    """A public archive that gives a file for an identifier.
+    """A public archive that provides a file for an identifier.
 
     Attributes
     ----------
@@ -45,9 +45,9 @@ class Archive:
     folder : of its files, within the cache
     suffix : of its files, in the cache and at its address
     home : the address before a file's name
-    variable : environment variable that names another one, such as a mirror's
-    spelled : an identifier as the archive spells it; None for what is no identifier of its
-    check : given a file and an identifier, raises UnfitError or NoEntryError unless the one holds the other
+    variable : environment variable with another address, such as a mirror's
+    spelled : an identifier in the archive's spelling; None if it is not an identifier of this archive
+    check : given a file and an identifier, raises UnfitError or NoEntryError unless the file contains the entry
     """
 
     name: str
@@ -59,9 +59,9 @@ class Archive:
     check: Callable[[Path, str], None]
 
     def address(self) -> str:
-        """Return the address in force; raises SourceError where the environment names none of http or https."""
+        """Return the address in use; raises SourceError if the environment names one without http or https."""
         given = os.environ.get(self.variable) or self.home
-        with contextlib.suppress(ValueError):  # of brackets that do not match, or a port that is no number
+        with contextlib.suppress(ValueError):  # brackets that do not match, or a port that is not a number
             parts = urllib.parse.urlsplit(given)
             if parts.scheme in ("http", "https") and parts.hostname and parts.port != 0:
                 return given.rstrip("/")
@@ -70,7 +70,7 @@ class Archive:
 
 @dataclass(frozen=True)
 class ArchiveEntry:
-    """One entry of an archive, by its identifier as the archive spells it."""
+    """One entry of an archive, by its identifier in the archive's spelling."""
 
     archive: Archive
     identifier: str
@@ -82,12 +82,12 @@ class ArchiveEntry:
 
 
 def entry_named(word: str) -> ArchiveEntry:
-    """Return what an identifier names.
+    """Return the entry that an identifier names.
 
     Raises
     ------
     SourceError
-        It is neither a PDB id nor a UniProt accession; the message tells what it comes nearest to.
+        It is neither a PDB id nor a UniProt accession; the message suggests what it may be.
     """
     if found := _named(word.strip()):
         return found
@@ -111,7 +111,7 @@ def _named(word: str) -> ArchiveEntry | None:
 def _pdb_id(word: str) -> str | None:
     if not _PDB.fullmatch(word):
         return None
-    # One entry has one name here, and so one file: an extended id of an entry that has a short one is that.
+    # Each entry has one name, and so one file: the extended id of an entry with a short one becomes the short one.
     short = word[-4:]
     if len(word) == 4 or (word[:8].lower() == "pdb_0000" and _PDB.fullmatch(short)):
         return short.upper()
@@ -126,7 +126,7 @@ def _check_mmcif(path: Path, identifier: str) -> None:
     try:
         with text.opened(path) as stream:
             block = _DATA_BLOCK.match(stream.read(text.HEAD_BYTES))
-            while stream.read(_BLOCK_BYTES):  # to the end, where the checksum stands
+            while stream.read(_BLOCK_BYTES):  # to the end, where the checksum is
                 pass
     except SourceError as error:
         raise UnfitError(_instead_of("whole gzip file", path)) from error
@@ -142,7 +142,7 @@ def _check_uniprot(path: Path, identifier: str) -> None:
         raise UnfitError("an empty file, as it may for an obsolete entry,")
     try:
         accessions, length = _entry_of_uniprot(path)
-    except (expat.ExpatError, ValueError, LookupError) as error:  # the last two of an encoding that is none
+    except (expat.ExpatError, ValueError, LookupError) as error:  # the last two for an unknown encoding
         raise UnfitError(_instead_of("whole UniProt XML", path)) from error
     if identifier in accessions[1:]:
         raise NoEntryError(f"{identifier} is an obsolete accession of what UniProt now has as {accessions[0]}")
@@ -153,16 +153,16 @@ def _check_uniprot(path: Path, identifier: str) -> None:
 
 
 def _entry_of_uniprot(path: Path) -> tuple[list[str], int]:
-    """Return the accessions and the sequence's length of a file that is UniProt XML to its end.
+    """Return the accessions and the sequence's length of a complete UniProt XML file.
 
-    Nothing else is kept of it, and expat itself bounds what entities may grow to.
+    Nothing else of it is kept, and expat itself limits the expansion of entities.
     """
     accessions: list[str] = []
     length = 0
     here: list[str] = []
 
     def start(name: str, _: object) -> None:
-        here.append(name.rpartition(" ")[2])  # less its namespace
+        here.append(name.rpartition(" ")[2])  # without its namespace
         if here[0] != "uniprot":
             raise UnfitError(_instead_of("whole UniProt XML", path))
         if here == ["uniprot", "entry", "accession"]:

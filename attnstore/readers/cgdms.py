@@ -1,7 +1,7 @@
 """The text files of the cgdms package: a sequence and four positions per residue.
 
-Line 1 is the sequence, line 2 a predicted secondary structure (not read: a prediction is no label), and
-then one line per residue holds the x, y and z of N, Cα, C and the side chain's centroid.
+Line 1 is the sequence, line 2 a predicted secondary structure (not read: a prediction is not a label). Then each line
+has the x, y and z of N, Cα, C and the side chain's centroid of one residue.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ NAME = "cgdms text (.txt)"
 PROPERTIES: tuple[Property, ...] = ()
 
 _COLUMNS = 12
-#: Å; no atom lies as far out.
+#: Å; no atom is farther from the origin.
 _FARTHEST = 1e6
 _SEQUENCE = re.compile(rf"[{''.join(sorted(LETTERS))}]+")
 _PREDICTION = re.compile(r"[HEC]+")
@@ -35,22 +35,21 @@ def accepts(path: Path, head: bytes) -> bool:
     lines = head.decode("utf-8-sig", errors="replace").splitlines()
     if len(lines) < 2 or not (_SEQUENCE.fullmatch(lines[0].rstrip()) and _PREDICTION.fullmatch(lines[1].rstrip())):
         return False
-    if len(head) >= text.HEAD_BYTES and len(lines) <= 3:  # a long protein, whose first row the head cuts or lacks
+    if len(head) >= text.HEAD_BYTES and len(lines) <= 3:  # a long protein, whose first row is cut off or missing
         return True
     words = "".join(lines[2:3]).split(maxsplit=1)
     return bool(words) and _coordinate(words[0]) is not None
 
 
 def read(path: Path, options: Options = DEFAULT) -> Iterator[Record]:
-    """Yield the one record of a cgdms file, its id the file's stem.
+    """Yield the one record of a cgdms file; its id is the file's stem.
 
-    Cα is the file's; Cβ is always the virtual one, the centroid being no Cβ. There is no author
-    numbering.
+    Cα is the file's; Cβ is always the virtual one, because the centroid is not a Cβ. There is no author numbering.
 
     Raises
     ------
     SourceError
-        The first line is no sequence, or the rows are not one per residue of 12 coordinates.
+        The first line is not a sequence, or there is not one row of 12 coordinates per residue.
     """
     content = ((number, line) for number, line in text.lines(path) if line.strip())
     number, line = next(content, (0, ""))

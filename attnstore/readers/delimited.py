@@ -1,4 +1,4 @@
-"""Tables as text: which characters, separator and heading a file has, and its cells as they are written."""
+"""Tables as text: detection of encoding, separator and heading, and the cells as they are written."""
 
 from __future__ import annotations
 
@@ -20,39 +20,39 @@ import pyarrow.compute as pc
 from ..errors import SourceError, first_line
 from . import text
 
-#: Separators that are looked for where none is given.
+#: Separators that are detected.
 DELIMITERS = (",", "\t", ";", "|")
-#: The one that a file's suffix names, which decides where several are possible.
+#: The separator that a file's suffix suggests, which is used if several are possible.
 SUFFIXES = {".csv": ",", ".tsv": "\t", ".tab": "\t", ".psv": "|"}
 _NAMES = {",": "commas", "\t": "tabs", ";": "semicolons", "|": "pipes", " ": "spaces"}
-#: How a byte order mark is written, the longest first: that of UTF-32 begins as that of UTF-16 does.
+#: Byte order marks, the longest first: that of UTF-32 begins like that of UTF-16.
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
     (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"),
 )  # fmt: skip
-#: What Excel writes under Windows in western Europe and the Americas, and what Latin-1 mostly is.
+#: The encoding of Excel under Windows in western Europe and the Americas; most Latin-1 files can be read with it.
 _WINDOWS = "cp1252"
-#: Characters from which separator and heading are told, and rows of them that are looked at.
+#: Number of characters from which separator and heading are detected, and of rows.
 _SAMPLE = 1 << 18
 _SAMPLE_ROWS = 200
 _BLOCK_BYTES = 1 << 20
 _EXCEL = re.compile(r"sep=(.)")
 
-# A cell may be as long as a file may be: what is read has been bounded before.
+# A cell may be as long as a file, whose size was limited before.
 csv.field_size_limit(1 << 30)
 
 
 @dataclass(frozen=True)
 class Written:
-    """How a file is written.
+    """The format of a file.
 
     Attributes
     ----------
     path : Path
-    encoding : of its characters, as Python names it
-    delimiter : what separates its cells
-    heading : names of its columns; '' for one without a name
-    lines : lines before the first row, heading and comments
+    encoding : encoding of its characters, as Python names it
+    delimiter : separator of its cells
+    heading : names of its columns; '' for a column without a name
+    lines : number of lines before the first row, heading and comments
     """
 
     path: Path
@@ -67,7 +67,7 @@ class Written:
         return f"separated by {_NAMES.get(self.delimiter, repr(self.delimiter))}"
 
     def rows(self) -> Iterator[tuple[int, list[str]]]:
-        """Yield each row's first line, from 1, and its cells; for messages, as this is slow."""
+        """Yield the number of each row's first line, from 1, and its cells; slow, for messages only."""
         with _opened(self.path, self.encoding) as stream:
             for _ in range(self.lines):
                 stream.readline()
@@ -79,7 +79,7 @@ class Written:
                 line = self.lines + reader.line_num + 1
 
     def line(self, row: int) -> int:
-        """The line at which a row, from 0, begins."""
+        """The line at which a row, counted from 0, begins."""
         return next(itertools.islice(self.rows(), row, None), (0, []))[0]
 
 
@@ -91,21 +91,21 @@ def read(
     Parameters
     ----------
     path : plain or gzip
-    keys : names that one of the columns is known by
-    delimiter, encoding : as the user says; None to find out
+    keys : possible names of the key column
+    delimiter, encoding : given by the user; None to detect them
 
     Returns
     -------
     table
-        A column of text for each of the file's, with white space around cells removed.
+        One column of text per column of the file, with surrounding white space removed from cells.
     written
-        How the file is written; None for the clusters that ``mmseqs`` writes, which have no heading (two columns,
+        Format of the file; None for the clusters that ``mmseqs`` writes, which have no heading (two columns,
         separated by a tab: representative, member) and become the columns `cluster` and `id`.
 
     Raises
     ------
     SourceError
-        Its characters or separator cannot be told, it has no heading, or rows of unequal length.
+        Its encoding or separator cannot be detected, it has no heading, or rows of unequal length.
     """
     encoding = _encoding(path, encoding)
     with _opened(path, encoding) as stream:
@@ -132,10 +132,10 @@ def read(
 
 
 def _encoding(path: Path, given: str | None) -> str:
-    """The encoding of a file: as given, by its mark, or UTF-8; else that of Windows, with a warning."""
+    """The encoding of a file: as given, by its byte order mark, or UTF-8; else that of Windows, with a warning."""
     if given is not None:
         try:
-            "".encode(given)  # of codecs, some are not of text
+            "".encode(given)  # some codecs are not of text
         except (LookupError, TypeError, ValueError) as error:
             raise SourceError(
                 f"encoding={given!r} is no encoding of text; give a name such as encoding='cp1252' (Windows), "
@@ -194,7 +194,7 @@ def _word(line: str) -> str:
 
 @contextlib.contextmanager
 def _opened(path: Path, encoding: str) -> Iterator[TextIO]:
-    """Open a file as text; what cannot be decoded is a SourceError."""
+    """Open a file as text; raises SourceError if it cannot be decoded."""
     with text.opened(path) as stream:
         decoded = io.TextIOWrapper(io.BufferedReader(_Unclosed(stream)), encoding=encoding, newline="")
         try:
@@ -208,7 +208,7 @@ def _opened(path: Path, encoding: str) -> Iterator[TextIO]:
 
 
 class _Unclosed(io.RawIOBase):
-    """Passes on a stream that somebody else closes."""
+    """Passes on a stream that another object closes."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
@@ -223,7 +223,7 @@ class _Unclosed(io.RawIOBase):
 
 
 def _split(lines: Sequence[str], delimiter: str, most: int = _SAMPLE_ROWS) -> list[list[str]]:
-    """The first rows of lines, with the white space around cells removed."""
+    """The first rows, with surrounding white space removed from cells."""
     rows = itertools.islice((row for row in csv.reader(lines, delimiter=delimiter) if row), most)
     return [[cell.strip() for cell in row] for row in rows]
 
@@ -234,10 +234,10 @@ def _known(heading: Sequence[str], keys: Collection[str]) -> bool:
 
 
 def _delimiter(path: Path, rest: Sequence[str], hidden: str, keys: Collection[str]) -> str:
-    """What separates the cells.
+    """Detect the separator of the cells.
 
-    A separator is possible if it splits the heading. The one with a key among the names is taken, else the only one,
-    else the only one that gives all rows as many cells as the heading, else that of the suffix.
+    A separator is possible if it splits the heading. The detected one is the one that gives a key among the names, else
+    the only possible one, else the only one that gives all rows as many cells as the heading, else that of the suffix.
     """
     own = SUFFIXES[text.suffix(path)]
     lines = rest or [hidden]
@@ -264,10 +264,10 @@ def _delimiter(path: Path, rest: Sequence[str], hidden: str, keys: Collection[st
 def _heading(
     path: Path, rest: Sequence[str], hidden: str, keys: Collection[str], delimiter: str
 ) -> tuple[tuple[str, ...], int]:
-    """Names of the columns, and the lines that they take after the comments.
+    """Names of the columns, and the number of lines that they take after the comments.
 
-    They stand in the first line that is no comment, or in the last that is one: where that has a key or, of the two,
-    the other has none and as many cells.
+    The names are in the first line that is not a comment, or in the last comment: in the comment if it has a key or if,
+    of the two lines, the other has no key and as many cells.
     """
     reader = csv.reader(rest, delimiter=delimiter)
     first = next((row for row in reader if row), [])
@@ -330,7 +330,7 @@ def _uneven(written: Written, error: pa.ArrowInvalid) -> SourceError:
 
 
 class _Utf8(io.RawIOBase):
-    """Text as UTF-8, as Arrow reads it."""
+    """Text as UTF-8, for Arrow."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream, self._rest = stream, b""

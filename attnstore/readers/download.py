@@ -1,4 +1,4 @@
-"""Entries of the PDB and of UniProt, fetched by their identifiers and kept in a cache folder."""
+"""Entries of the PDB and of UniProt, downloaded by their identifiers and kept in a cache folder."""
 
 from __future__ import annotations
 
@@ -27,23 +27,23 @@ from ..runtime.progress import bar
 from ..version import __version__
 from .archives import ArchiveEntry, NoEntryError, UnfitError, entry_named
 
-#: How often an entry is asked for, where another try may help.
+#: Number of attempts for failures that may pass.
 _TRIES = 4
-#: Seconds of silence after which a connection is given up.
+#: Seconds without data after which a connection is closed.
 _TIMEOUT = 20.0
-#: Seconds before the second try; twice as many before each further one.
+#: Seconds before the second attempt; doubled before each further one.
 _FIRST_WAIT = 0.5
-#: The most seconds that a server's wish to be left alone is waited out for.
+#: The longest pause, in seconds, that a server may ask for.
 _LONGEST_WAIT = 60.0
-#: Downloads under way at once.
+#: Number of downloads at the same time.
 _AT_ONCE = 4
-#: The largest download: no reader takes a larger file whole.
+#: The largest download: no reader reads a larger file as a whole.
 _MOST_BYTES = 1 << 30
 _BLOCK_BYTES = 1 << 16
 
 
 class _PassingError(Exception):
-    """A failure that another try may overcome; `after` is the number of seconds that the server asks to wait."""
+    """A failure that another attempt may overcome; `after` is the number of seconds that the server asks to wait."""
 
     def __init__(self, reason: str, after: float | None = None) -> None:
         super().__init__(reason)
@@ -51,7 +51,7 @@ class _PassingError(Exception):
 
 
 class _LastingError(Exception):
-    """A failure that another try would not overcome."""
+    """A failure that another attempt would not overcome."""
 
 
 def fetched(
@@ -63,23 +63,23 @@ def fetched(
 ) -> list[Path]:
     """Return files with the entries of these identifiers; those that are not in the cache are downloaded into it.
 
-    A PDB id stands for the entry's mmCIF, gzip-compressed, from RCSB ("rcsb/7HVP.cif.gz" in the cache); a UniProt
-    accession for the entry's XML ("uniprot/P12345.xml"). Up to four are downloaded at once. A file is put in its
-    place when it is whole and has been looked into, so that several processes may share a cache. A failure that may
-    pass (no answer, a cut connection, HTTP 408, 429 or 5xx) is followed by up to three more tries, at growing and
-    randomly shortened intervals, or after the time that the server asks for.
+    A PDB id means the entry's mmCIF, gzip-compressed, from RCSB ("rcsb/7HVP.cif.gz" in the cache); a UniProt accession
+    the entry's XML ("uniprot/P12345.xml"). Up to four are downloaded at once. A file is moved to its final path when it
+    is complete and checked, so that several processes may share a cache. After a failure that may pass (no answer, a
+    cut connection, HTTP 408, 429 or 5xx) there are up to three more attempts, at growing and randomly shortened
+    intervals, or after the time that the server asks for.
 
     Parameters
     ----------
     identifiers
-        PDB ids ("7HVP", "pdb_00007hvp") and UniProt accessions ("P12345"), upper or lower case; one that is named
-        twice counts once.
+        PDB ids ("7HVP", "pdb_00007hvp") and UniProt accessions ("P12345"), upper or lower case; duplicates count
+        once.
     cache
         The cache folder; without it, :func:`~attnstore.runtime.paths.cache_directory`.
     progress
         Draw a progress bar on standard error.
     wait
-        What to call with the seconds between two tries; without it, they are slept.
+        Function to call with the seconds between two attempts; by default it sleeps.
 
     Returns
     -------
@@ -89,7 +89,7 @@ def fetched(
     Raises
     ------
     SourceError
-        An identifier is none, and nothing was asked for; an archive does not have an entry, or has it no more;
+        An identifier is invalid, in which case nothing was requested; an archive does not have an entry, or no longer;
         it cannot be reached, refuses, or sends something else; or the cache cannot be written.
     """
     entries = list(dict.fromkeys(entry_named(word) for word in identifiers))
@@ -106,7 +106,7 @@ def fetched(
 def _fill(
     missing: Sequence[tuple[ArchiveEntry, Path]], *, progress: bool, wait: Callable[[float], object] | None
 ) -> None:
-    """Download entries to their places; those that do not exist are told of together, other failures end it."""
+    """Download entries; those that do not exist are reported together, other failures stop the download."""
     stop = threading.Event()
 
     def download(entry: ArchiveEntry, place: Path) -> str | None:
@@ -135,7 +135,7 @@ def _fill(
 
 
 def _download(entry: ArchiveEntry, place: Path, wait: Callable[[float], object], stop: threading.Event) -> None:
-    """Download an entry to its place, with as many tries as may help; `stop` makes it leave off."""
+    """Download an entry, with several attempts if they may help; `stop` ends them."""
     url = f"{entry.archive.address()}/{entry.file}"
     host = urllib.parse.urlsplit(url).hostname
     cure = f"give a local file instead, or put {place.name} into {place.parent}"
@@ -144,7 +144,7 @@ def _download(entry: ArchiveEntry, place: Path, wait: Callable[[float], object],
             try:
                 _try(entry, url, place, stop)
             except _PassingError as error:
-                # The random part spreads out those that failed together.
+                # The random part spreads out requests that failed together.
                 backoff = _FIRST_WAIT * 2 ** (tries - 1) * random.uniform(0.5, 1)  # noqa: S311 - no secret
                 pause = backoff if error.after is None else error.after
                 if pause > _LONGEST_WAIT:
@@ -171,7 +171,7 @@ def _try(entry: ArchiveEntry, url: str, place: Path, stop: threading.Event) -> N
     if stop.is_set():
         return
     place.parent.mkdir(parents=True, exist_ok=True)
-    # A folder of its own, which no other process writes in, on the disk of the place that the file is moved to.
+    # A separate folder, in which no other process writes, on the disk of the final path.
     with tempfile.TemporaryDirectory(dir=place.parent, prefix=".") as scratch:
         part = Path(scratch, place.name)
         with open(part, "wb") as file, contextlib.closing(_blocks(entry, url)) as blocks:
@@ -185,14 +185,14 @@ def _try(entry: ArchiveEntry, url: str, place: Path, stop: threading.Event) -> N
 
 
 def _blocks(entry: ArchiveEntry, url: str) -> Generator[bytes, None, None]:
-    """Yield what an address holds."""
+    """Yield the content at an address."""
     request = urllib.request.Request(  # noqa: S310 - of Archive.address, which is http or https
         url, headers={"User-Agent": f"attnstore/{__version__}", "Accept": "application/xml, */*;q=0.5"}
     )
     size = 0
     try:
         with _opener().open(request, timeout=_TIMEOUT) as response:
-            left: int | None = response.length  # None where the server does not say
+            left: int | None = response.length  # None if the server does not send it
             while left != 0 and (block := response.read1(_BLOCK_BYTES)):
                 size += len(block)
                 left = None if left is None else left - len(block)
@@ -241,7 +241,7 @@ def _seconds(retry_after: str) -> float | None:
 
 
 class _Redirects(urllib.request.HTTPRedirectHandler):
-    """Follows a redirect only where the connection stays as safe as it was."""
+    """Follows a redirect only if the connection stays as secure as it was."""
 
     def redirect_request(
         self,
@@ -259,5 +259,5 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
 
 
 def _opener() -> urllib.request.OpenerDirector:
-    # The default handlers take the proxies that the environment names and verify certificates.
+    # The default handlers use the proxies of the environment and verify certificates.
     return urllib.request.build_opener(_Redirects)

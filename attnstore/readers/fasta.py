@@ -17,26 +17,26 @@ NAME = "FASTA (.fasta .fa .faa .fas .fsa, or any file starting with '>')"
 PROPERTIES: tuple[Property, ...] = ()
 
 _SUFFIXES = frozenset({".fasta", ".fa", ".faa", ".fas", ".fsa"})
-#: More than any name has, less than would flood a message or the catalog.
+#: Longer than any name, short enough for messages and the catalog.
 _LONGEST_ID = 1000
-#: Ids that a warning lists.
+#: Number of ids that a warning lists.
 _LISTED = 5
-#: Twenty times what the longest known proteins have.
+#: Twenty times the length of the longest known proteins.
 _MOST_RESIDUES = 1 << 20
-#: Lines of which nothing is read, or a name of ASCII with a description after it.
+#: Lines that may be Windows-1252: comments, or a name in ASCII with a description after it.
 _DESCRIBED = re.compile(rb";|>[!-~]+[ \t]")
-#: The types of sequences that the Protein Identification Resource puts before an id (as does Modeller).
+#: The types of sequences that the Protein Identification Resource puts before an id (as Modeller does).
 _PIR = re.compile(r"(P1|F1|DL|DC|RL|RC|N1|N3|XX);")
 # Checked before upper-casing, since str.upper() turns some foreign letters into amino acids (ß → SS).
 _ACCEPTED = LETTERS | {letter.lower() for letter in LETTERS}
 
 
-#: Letters of nucleotides, and those that stand for one of several of them; all but U are amino acids', too.
+#: Letters of nucleotides, and codes for several of them; all but U are also letters of amino acids.
 _NUCLEOTIDES = frozenset("ACGTUN")
 _AMBIGUOUS = _NUCLEOTIDES | frozenset("RYSWKMBDHV")
-#: A sequence seems to be one of nucleotides from so many letters on, if so large a share of them are nucleotides, of
-#: three kinds at least. Of a protein's letters, A, C, G, T and N are 26 % (UniProt's composition of all proteins), so
-#: that chance makes twenty of them in a row once in 10^11.
+#: A sequence seems to be of nucleotides if it has at least this many letters, at least this share of nucleotides, and
+#: at least three kinds of them. Of a protein's letters, 26 % are A, C, G, T and N (UniProt's composition of all
+#: proteins), so twenty of them in a row occur by chance once in 10^11.
 _ENOUGH, _SHARE, _VARIED = 20, 0.95, 3
 
 
@@ -52,16 +52,17 @@ def accepts(path: Path, head: bytes) -> bool:
 def read(path: Path, options: Options = DEFAULT) -> Iterator[Record]:
     """Yield the records of a FASTA file one by one, in constant memory.
 
-    The id is the header's first word as written. Lower case is raised, white space inside a sequence is ignored, one
-    trailing ``*`` is dropped, and lines that begin with ``;`` are comments. A warning names records that seem to be of
-    nucleotides.
+    The id is the header's first word as written. Lower case becomes upper case, white space inside a sequence is
+    ignored, one trailing ``*`` is dropped, and lines that begin with ``;`` are comments. A warning names records that
+    seem to be of nucleotides.
 
     Raises
     ------
     SourceError
-        No record at all, one in the PIR format, text before the first '>', an empty id or one of more than 1000
-        characters, a record without sequence or of more than a million residues, a character that is no amino acid, or
-        a file that is not readable text.
+        No record, a record in the PIR format, text before the first '>', an empty id or one of more than 1000
+        characters,
+        a record without sequence or of more than a million residues, a character that is not an amino acid, or a file
+        that is not readable text.
     """
     header: tuple[int, str] | None = None
     parts: list[tuple[int, str]] = []
@@ -101,10 +102,10 @@ class _Nucleotides:
     """Counts the records that seem to be of nucleotides rather than amino acids."""
 
     records: int = 0
-    #: Ids of the first that seem so by themselves, and how many do.
+    #: Ids of the first such records, and their number.
     names: list[str] = field(default_factory=list)
     count: int = 0
-    #: Of all records as long as each is of nothing else, the letters; None once one is.
+    #: The letters of all records, as long as each consists of nucleotides; None after one that does not.
     letters: set[str] | None = field(default_factory=set)
     length: int = 0
 
@@ -126,7 +127,7 @@ class _Nucleotides:
         return record
 
     def warn(self, path: Path) -> None:
-        """Warn of the whole file, or of the records that seem so."""
+        """Warn about the whole file, or about these records."""
         cure = "give their translation if they are; they are read as amino acids all the same."
         varied = self.letters is not None and len(self.letters & _NUCLEOTIDES - {"N"}) >= _VARIED
         if varied and self.length >= _ENOUGH:

@@ -1,7 +1,7 @@
 """Readers of protein files.
 
-A reader is a module with `NAME` (for messages), `PROPERTIES` (all that it may give), ``accepts(path, head)`` and
-``read(path, options)``; a further format is one such module added to `READERS`.
+A reader is a module with `NAME` (for messages), `PROPERTIES` (all that it may provide), ``accepts(path, head)`` and
+``read(path, options)``. To add a format, add such a module to `READERS`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _log = logging.getLogger(__name__)
 
 
 class Format(Protocol):
-    """What every module of a format offers."""
+    """The interface of every module of a format."""
 
     NAME: str
 
@@ -40,21 +40,21 @@ class Format(Protocol):
 
 
 class Reader(Format, Protocol):
-    """What a reader of proteins offers."""
+    """The interface of a reader of proteins."""
 
     PROPERTIES: tuple[Property, ...]
 
     def read(self, path: Path, options: Options) -> Iterator[Record]:
         """Yield the file's records, or raise SourceError.
 
-        A record has annotations only of what the file tells of that chain; where it has no feature of a kind, none.
+        A record has annotations only for features that the file lists in that chain.
         """
         ...
 
 
 Kind = TypeVar("Kind", bound=Format)
 
-#: Asked in this order: those that go by the suffix before those that also go by content.
+#: Asked in this order: readers that check the suffix come before those that also check the content.
 READERS: tuple[Reader, ...] = (
     pdb, mmcif, uniprot_xml, uniprot_text, tape_lmdb, proteinnet, sidechainnet, fasta, cgdms,
 )  # fmt: skip
@@ -63,22 +63,22 @@ READERS: tuple[Reader, ...] = (
 def read_inputs(inputs: Sequence[Path | str], options: Options = DEFAULT) -> Iterator[Record]:
     """Yield the records of files and folders, in the given order.
 
-    A folder is walked recursively and sorted by name; hidden files and folders, whose name starts with
-    a dot, are left out, and files of no known format are passed over with one warning per folder.
-    Every path is looked at before the first file is read, so that a mistyped one is reported at once.
+    A folder is walked recursively and sorted by name. Hidden files and folders, whose name starts with a dot, are left
+    out; files of unknown formats are skipped with one warning per folder. Every path is checked before the first file
+    is read, so that a mistyped one is reported at once.
 
     Parameters
     ----------
     inputs
         Paths of files or folders.
     options
-        How they are read.
+        Options of the readers.
 
     Raises
     ------
     SourceError
-        Nothing was given, a path does not exist, a named file is of no known format, a folder has no
-        file of a known format, or (while iterating) a file cannot be read.
+        There are no inputs, a path does not exist, a named file has an unknown format, a folder has no file of a known
+        format, or (while iterating) a file cannot be read.
     """
     if not inputs:
         raise SourceError("No input was given; name a protein file or a folder of them.")
@@ -88,26 +88,26 @@ def read_inputs(inputs: Sequence[Path | str], options: Options = DEFAULT) -> Ite
 
 
 def entry_names(plan: Sequence[tuple[Path, Format]]) -> dict[Path, str]:
-    """Return what the entries of structure files are called that cannot be told apart by the ids in them."""
+    """Return names for the entries of structure files whose declared ids do not distinguish them."""
     declared: dict[Path, str] = {}
     for path, reader in plan:
         for structures in (pdb, mmcif):
             if reader.NAME == structures.NAME:
-                # What cannot be read is reported where the file's turn comes.
+                # A file that cannot be read is reported when its turn comes.
                 with contextlib.suppress(SourceError):
                     declared[path] = structures.declared(path)
     return naming.entry_names(declared)
 
 
 def records(path: Path, reader: Reader, options: Options = DEFAULT, entry: str | None = None) -> Iterator[Record]:
-    """Yield the records of one file, with the file as the source of what they tell.
+    """Yield the records of one file, with the file as the source of their values.
 
     Parameters
     ----------
     path, reader, options
-        The file, its reader, and how it is read.
+        The file, its reader, and the reader's options.
     entry
-        What the entry of a structure file is called, where that is not what the file or its name says.
+        Name of the entry of a structure file, if it is not that of the file or its id.
 
     Raises
     ------
@@ -126,17 +126,17 @@ def records(path: Path, reader: Reader, options: Options = DEFAULT, entry: str |
 
 
 def source_of(path: Path) -> Source:
-    """A file as the source of properties; of LMDB's folders, the data in them."""
+    """A file as the source of properties; for LMDB's folders, the data file in them."""
     return Source(str(path), sha256_file(path / "data.mdb" if path.is_dir() else path))
 
 
 def find(inputs: Sequence[Path | str], readers: Sequence[Kind]) -> list[tuple[Path, Kind]]:
-    """Return the files that the inputs name or hold, each with the reader for it.
+    """Return the files that the inputs name or contain, each with its reader.
 
     Raises
     ------
     SourceError
-        A path does not exist, a named file is of no known format, or a folder has no file of a known format.
+        A path does not exist, a named file has an unknown format, or a folder has no file of a known format.
     """
     return [pair for item in inputs for pair in _readable(user_path(item), readers)]
 
@@ -171,14 +171,14 @@ def _readable_in(folder: Path, readers: Sequence[Kind]) -> list[tuple[Path, Kind
 
 def _files(folder: Path) -> list[Path]:
     def refuse(error: OSError) -> None:
-        # os.walk would pass an unreadable folder over without a word.
+        # os.walk would skip an unreadable folder silently.
         raise SourceError(f"{error.filename} cannot be read ({error.strerror}); check its permissions.")
 
     paths = []
     for parent, folders, names in os.walk(folder, onerror=refuse):
         folders[:] = [name for name in folders if not name.startswith(".")]
         paths += [Path(parent, name) for name in names if not name.startswith(".")]
-    # LMDB leaves its lock beside its data, where it is of no use to a reader.
+    # LMDB leaves its lock next to its data; a reader does not need it.
     files = (path for path in paths if path.is_file() and not path.name.endswith(("lock.mdb", ".lmdb-lock")))
     return sorted(files, key=lambda path: path.parts)
 

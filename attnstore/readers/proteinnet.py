@@ -1,8 +1,8 @@
 """ProteinNet's text records (AlQuraishi 2019, doi:10.1186/s12859-019-2932-0): sequences with backbones.
 
-A record is a line with the name of a field for each field, such as ``[PRIMARY]``, and below it the field's lines. Of
-them the sequence, the three lines of coordinates and the mask are read. Releases are files without a suffix
-("training_30", "validation") of up to some gigabytes.
+A record has, for each field, a line with the name of the field, such as ``[PRIMARY]``, followed by the field's lines.
+The sequence, the three lines of coordinates and the mask are read. Releases are files without a suffix ("training_30",
+"validation") of up to some gigabytes.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ def accepts(path: Path, head: bytes) -> bool:
 
 
 def name_of(identifier: str) -> str:
-    """Return a PDB chain's id as the readers of structures name it, any other as it is.
+    """Return a PDB chain's id as the readers of structures name it, any other id unchanged.
 
     ``1A2X_1_B`` becomes ``1A2X_B``, and so does ``30#1A2X_1_B``, which the validation sets mark with a class of
-    sequence identity. ASTRAL domains (``2CM_d1a2xa1``) and CASP targets (``TBM#T0123``) stay as they are.
+    sequence identity. ASTRAL domains (``2CM_d1a2xa1``) and CASP targets (``TBM#T0123``) stay unchanged.
     """
     match = _PDB_CHAIN.fullmatch(identifier)
     return f"{match[1]}_{match[2]}" if match else identifier
@@ -70,15 +70,15 @@ def structure_of(backbone: NDArray[np.float64], mask: NDArray[np.bool_]) -> Stru
 def read(path: Path, options: Options = DEFAULT) -> Iterator[Record]:
     """Yield the records one by one, in constant memory.
 
-    Ids are as `name_of` gives them. Coordinates, 1/100 Å in the file, are in Å; an atom that the mask leaves out or
-    that stands at (0, 0, 0) is missing. Cβ is always the virtual one. There is no author numbering, and a record
-    without [TERTIARY] has no structure.
+    Ids are as `name_of` returns them. Coordinates, 1/100 Å in the file, are converted to Å; an atom that the mask
+    leaves out or that is at (0, 0, 0) is missing. Cβ is always the virtual one. There is no author numbering, and a
+    record without [TERTIARY] has no structure.
 
     Raises
     ------
     SourceError
-        Text that belongs to no field, a record without id or sequence, a letter that is no amino acid, or coordinates
-        or a mask that do not fit the sequence.
+        Text outside a field, a record without id or sequence, a letter that is not an amino acid, or coordinates or a
+        mask that do not fit the sequence.
     """
     empty = True
     for fields in _records(path):
@@ -90,14 +90,14 @@ def read(path: Path, options: Options = DEFAULT) -> Iterator[Record]:
 
 @dataclass(frozen=True)
 class _Field:
-    """A field of a record: the line that names it, and the lines below."""
+    """A field of a record: the line that names it, and its lines."""
 
     number: int
     lines: list[str]
 
 
 def _records(path: Path) -> Iterator[dict[str, _Field]]:
-    """The fields of each record, without the lines of those that are not read."""
+    """The fields of each record, without the lines of fields that are not read."""
     fields: dict[str, _Field] = {}
     current = ""
     for number, line in text.lines(path):
@@ -162,7 +162,7 @@ def _numbers(place: str, name: str, line: str, count: int) -> NDArray[np.float64
         raise SourceError(
             f"{place}: record {name} has a coordinate that is no number ({error}); correct it."
         ) from error
-    # Not so far off that it would overflow a float32, and no NaN.
+    # Within the range of a float32, and not NaN.
     if len(words) != count or not (np.abs(numbers) < _FARTHEST).all():
         raise SourceError(
             f"{place}: record {name} has a line of coordinates that is not {count} finite numbers, three for each "

@@ -1,4 +1,4 @@
-"""What every reader yields: one protein chain, with its structure where the file has one."""
+"""The record that every reader yields: one protein chain, with its structure if the file has one."""
 
 from __future__ import annotations
 
@@ -23,26 +23,26 @@ LETTERS = frozenset("ACDEFGHIKLMNPQRSTVWYBJOUXZ")
 
 @dataclass(frozen=True, eq=False)
 class Record:
-    """One protein chain as its file gives it.
+    """One protein chain from a file.
 
     Attributes
     ----------
     id
-        As the file or its name gives it; not yet checked to be unique.
+        From the file or its name; not yet checked to be unique.
     sequence
-        Upper-case one-letter code, of the letters in `LETTERS`, never empty.
+        Upper-case one-letter codes, of the letters in `LETTERS`, never empty.
     place
-        Where it came from, for messages: "file.fasta:12" (the header's line) or "1abc.cif chain A".
+        Location, for messages: "file.fasta:12" (the header's line) or "1abc.cif chain A".
     structure
-        None where the source has no coordinates.
+        None if the source has no coordinates.
     annotations
-        Values of properties, each property once; only what the source tells of this chain.
+        Values of properties, each property once; only those that the source has for this chain.
     source
-        The file that they are from; `read_inputs` names it.
+        The file of the values; `read_inputs` sets it.
     entry
-        What the id begins with where it is made of an entry's and a chain's; empty where it is not.
+        First part of the id if it consists of an entry's and a chain's; else empty.
     aliases
-        Other ids that the chain has where its file is read with others.
+        Other ids of the chain, if its file is read with others.
     """
 
     id: str
@@ -62,13 +62,13 @@ class Excluded:
     Attributes
     ----------
     id
-        What it would be called.
+        Id that the chain would have.
     file
         The file's name.
     reason
-        Why it is left out: "nucleic acid".
+        Reason, such as "nucleic acid".
     entry
-        What the id begins with.
+        First part of the id.
     """
 
     id: str
@@ -77,12 +77,12 @@ class Excluded:
     entry: str
 
 
-# Chains that are left out, and reasons for it, named in a message.
+# Number of chains, and of reasons, that a message lists.
 _NAMED = 4
 
 
 def reasons(excluded: Sequence[Excluded]) -> str:
-    """Return the chains that are left out with their reasons, by reason, the first of each by name."""
+    """List the excluded chains by reason, with the first names for each."""
     by_reason: dict[str, list[str]] = {}
     for one in excluded:
         by_reason.setdefault(one.reason, []).append(one.id)
@@ -94,32 +94,30 @@ def reasons(excluded: Sequence[Excluded]) -> str:
 
 
 def _unsaid(_: Excluded) -> None:
-    """Name a chain that is left out to nobody."""
+    """Ignore an excluded chain."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """What a user may say of how files are read.
+    """The options of the readers.
 
     Attributes
     ----------
     absent
-        What it means that a file names no feature of a kind in a protein: 'null', that nothing is known, or 'false',
-        that there is none.
+        Meaning of a protein without any feature of a kind in the file: 'null', unknown, or 'false', there is none.
     ligand_distance
-        Å; a residue with a heavy atom within it of a ligand's heavy atom is in that ligand's binding site. None for
-        BioLiP's criterion, see :func:`.structures.ligands.ligand_residues`.
+        Å; a residue with a heavy atom within this distance of a ligand's heavy atom is in that ligand's binding site.
+        None for BioLiP's criterion, see :func:`.structures.ligands.ligand_residues`.
     dssp
         Run mkdssp on structure files.
     predicted
-        B-factors of structure files that declare no experiment are pLDDT, also where no file says so.
+        Read B-factors of structure files that declare no experiment as pLDDT, also if they declare no prediction.
     accessibility
-        Measure how far residues of structure files are open to solvent, which is most of the time that reading one
-        takes.
+        Compute the solvent accessibility of residues of structure files, which takes most of the time of reading one.
     glycine_cb
-        What stands for glycine's Cβ: the 'virtual' one, or its 'ca'.
+        Atom used for glycine's Cβ: the 'virtual' one, or its 'ca'.
     excluding
-        Is given each chain of a structure file that is left out.
+        Function that receives each chain of a structure file that is left out.
     """
 
     absent: Literal["null", "false"] = "null"
@@ -131,7 +129,7 @@ class Options:
     excluding: Callable[[Excluded], None] = _unsaid
 
 
-#: What is in force where the user says nothing.
+#: The default options.
 DEFAULT = Options()
 
 

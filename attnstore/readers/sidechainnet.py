@@ -1,4 +1,4 @@
-"""The secondary structure of ProteinNet's chains, as sidechainnet has it (King and Koes 2021, doi:10.1002/prot.26169).
+"""Secondary structure of ProteinNet's chains in sidechainnet (King and Koes 2021, doi:10.1002/prot.26169).
 
 ``full_protein_dssp_annotations.json`` is one JSON object: for each chain's ProteinNet id its ``Sequence`` and its
 ``DSSP``, one letter per residue.
@@ -22,16 +22,16 @@ from .vocabulary import SS3, SS4, SS8
 
 NAME = "sidechainnet's DSSP annotations (.json)"
 
-# The file has the letter L for none of DSSP's classes and for unresolved residues alike, and no other for the latter.
+# In the file, the letter L means both none of DSSP's classes and an unresolved residue.
 _ABSENT = "never: the file calls unresolved residues C, other and coil, too"
 _SS8, _SS4, _SS3 = (replace(prop, absent=_ABSENT) for prop in (SS8, SS4, SS3))
 PROPERTIES: tuple[Property, ...] = (_SS8, _SS4, _SS3)
 
 _START = re.compile(rb'\s*\{\s*"[^"]*"\s*:\s*\{\s*"(?:Sequence|DSSP)"\s*:')
-# An entry has no braces inside: one that has is no annotation, and is refused when it is parsed.
+# An entry has no braces inside: one that has is not an annotation, and is refused when it is parsed.
 _ENTRY = re.compile(rb'\s*("(?:[^"\\]|\\.)*")\s*:\s*(\{[^{}]*\})\s*([,}])')
 _CHUNK_BYTES = 1 << 20
-# Far beyond any chain, and what keeps an entry without end out of the memory.
+# Far longer than any chain; it keeps an endless entry out of the memory.
 _ENTRY_BYTES = 16 << 20
 
 
@@ -43,7 +43,7 @@ def accepts(path: Path, head: bytes) -> bool:
 def read(path: Path, options: Options = DEFAULT) -> Iterator[Record]:
     """Yield the chains one by one, in constant memory; their ids as `proteinnet.name_of` gives them.
 
-    The file does not tell unresolved residues from those in none of DSSP's classes: both are L there and C here.
+    The file does not distinguish unresolved residues from those in none of DSSP's classes: both are L there and C here.
 
     Raises
     ------

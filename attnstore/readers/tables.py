@@ -17,10 +17,10 @@ from . import delimited, text
 
 NAME = "table (.csv .tsv .tab .psv .parquet)"
 
-#: What a column of ids is called, unless that is said.
+#: Default names of a column of ids.
 IDS = ("id", "protein")
 
-#: Columns that a message lists, and characters of a name that it shows.
+#: Number of columns that a message lists, and of characters of a name that it shows.
 _LISTED, _LONG = 30, 60
 
 #: How pandas names an index that it writes as a column.
@@ -29,14 +29,14 @@ _INDEX = re.compile(r"|Unnamed: \d+(\.\d+)?|__index_level_\d+__")
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """A table, and where it is from.
+    """A table and its origin.
 
     Attributes
     ----------
     content : pyarrow.Table
     place : file or name, for messages
-    written : how a text file is written; None for other tables
-    text : cells are as a text file has them, and what they are is still to be seen
+    written : format of a text file; None for other tables
+    text : cells are as in a text file, and not yet converted
     """
 
     content: pa.Table
@@ -51,13 +51,13 @@ class Table:
 
     @property
     def described(self) -> str:
-        """Its columns for messages, and how they are separated where one may be taken for several."""
+        """Its columns for messages, with their separator if one column may really be several."""
         how = f", {self.written.separated}" if self.written is not None else ""
         names = [name if name.isprintable() and len(name) < _LONG else f"{name[:_LONG]!r}" for name in self.columns]
         return ", ".join(names[:_LISTED]) + (", …" if len(names) > _LISTED else "") + how
 
     def at(self, row: int) -> str:
-        """Where a row, from 0, is: "t.csv:3" (the line of a text file) or "t.parquet, row 2"."""
+        """The location of a row, counted from 0: "t.csv:3" (the line of a text file) or "t.parquet, row 2"."""
         if self.written is None:
             return f"{self.place}, row {row + 1}"
         return f"{self.place}:{self.written.line(row)}"
@@ -75,16 +75,16 @@ def accepts(path: Path, head: bytes) -> bool:
 def read(
     path: Path, keys: Collection[str] = IDS, *, delimiter: str | None = None, encoding: str | None = None
 ) -> Table:
-    """Read a table: one column for each of the file's, but for an index that has no name.
+    """Read a table: all columns of the file, except an index without a name.
 
-    A file of two tab-separated columns whose first line is no heading is what ``mmseqs`` writes of clusters
+    A file of two tab-separated columns whose first line is not a heading is read as ``mmseqs`` clusters
     (``*_cluster.tsv``: representative, member); it becomes the columns `id` and `cluster`.
 
     Parameters
     ----------
     path : file
-    keys : names that a column of it is known by
-    delimiter, encoding : of a text file; None to find out
+    keys : possible names of the key column
+    delimiter, encoding : of a text file; None to detect them
 
     Raises
     ------
@@ -103,7 +103,7 @@ def read(
 def without_index(table: Table) -> Table:
     """The table without columns that have no name: the index that pandas or R wrote as a column.
 
-    A warning names those that hold something else than numbers of rows.
+    A warning names those with anything but row numbers.
     """
     for number in reversed(range(len(table.columns))):
         name = table.columns[number]
@@ -142,7 +142,7 @@ def _parquet(path: Path) -> pa.Table:
     try:
         with path.open("rb") as file:
             table = pyarrow.parquet.read_table(file)
-        table.validate(full=True)  # text that is not UTF-8, for one
+        table.validate(full=True)  # finds, for example, text that is not UTF-8
         return table
     except FileNotFoundError as error:
         raise SourceError(f"{path} does not exist; check the path.") from error

@@ -1,4 +1,4 @@
-"""Text files, plain or gzip, the same way for every reader."""
+"""Text files, plain or gzip, read in the same way for every reader."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from ..errors import SourceError
 _GZIP_MAGIC = b"\x1f\x8b"
 _BOM = "\ufeff"
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-#: How much of a file's start the readers get to see when they say whether they accept it.
+#: Size of the beginning of a file that readers get to decide whether they accept it.
 HEAD_BYTES = 4096
 _BLOCK_BYTES = 1 << 20
-#: The longest line: far beyond any protein, far below what would fill the memory.
+#: The longest line: far longer than any protein, far less than the memory.
 _LINE_BYTES = 16 << 20
-#: The most memory that is given to a file that has to be in it whole.
+#: The most memory for a file that has to be in memory as a whole.
 _WHOLE_BYTES = 1 << 30
-#: What a line takes in a list of lines, besides its characters.
+#: Memory of a line in a list of lines, besides its characters.
 _LINE_OVERHEAD = sys.getsizeof("") + 8
-#: A gzip that grows by more than this factor, beyond so many bytes, was made to fill a disk or a memory.
+#: A gzip that grows by more than this factor, beyond this many bytes, was made to fill a disk or the memory.
 _GROWTH = 200
 _HARMLESS_BYTES = 16 << 20
 
@@ -45,7 +45,7 @@ def stem(path: Path) -> str:
 
 
 def head(path: Path) -> bytes:
-    """Return the first 4 KiB, decompressed; nothing where they cannot be read.
+    """Return the first 4 KiB, decompressed; nothing if they cannot be read.
 
     A damaged file is not an error here: the reader that accepts it by its name reports the damage.
     """
@@ -66,10 +66,10 @@ def lines(path: Path, *, whole: bool = False, windows: re.Pattern[bytes] | None 
     path
         Plain or gzip.
     whole
-        All lines will be in memory at once: refuse a file whose lines take more than 1 GiB of it.
+        All lines will be in memory at once: refuse a file whose lines take more than 1 GiB.
     windows
-        Beginnings of the lines that are Windows-1252, which Latin-1 mostly is, where they are not UTF-8: those with
-        names of people, say, and nothing that is read.
+        Beginnings of lines that may be Windows-1252 (as most of Latin-1 is) if they are not UTF-8: for example, lines
+        with names of people, of which nothing is read.
 
     Raises
     ------
@@ -112,7 +112,7 @@ def _split(path: Path, stream: BinaryIO) -> Iterator[bytes]:
         data = rest + block
         pieces = data.splitlines()
         rest = b""
-        if not data.endswith(b"\n"):  # the line, or the "\n" of its "\r\n", is in the next block
+        if not data.endswith(b"\n"):  # the rest of the line, or the "\n" of its "\r\n", is in the next block
             rest = pieces.pop() + (b"\r" if data.endswith(b"\r") else b"")
         yield from pieces
         number += len(pieces)
@@ -146,15 +146,16 @@ def opened(path: Path) -> Iterator[BinaryIO]:
     Raises
     ------
     SourceError
-        While it is open, too: it cannot be opened, is a damaged gzip or one made to overflow, or is named .gz and is
-        none; or it is no file, or has a name that is not UTF-8.
+        Also while it is open: it cannot be opened, is a damaged gzip or one made to overflow, or is named .gz but is
+        not
+        gzip; or it is not a file, or its name is not UTF-8.
     """
     try:
         str(path).encode()
     except UnicodeEncodeError as error:
         raise SourceError(f"{os.fsencode(path)!r} is a name that is not UTF-8; rename the file.") from error
     try:
-        if not stat.S_ISREG(path.stat().st_mode):  # a pipe would be waited for, and can be read only once
+        if not stat.S_ISREG(path.stat().st_mode):  # a pipe would block, and can be read only once
             raise SourceError(f"{path} is no file but a folder, a pipe or a device; give a file.")
         with path.open("rb") as file:
             magic = file.read(len(_GZIP_MAGIC))
@@ -181,7 +182,7 @@ def opened(path: Path) -> Iterator[BinaryIO]:
 
 
 class _Measured(io.RawIOBase):
-    """Passes on what a gzip stream holds, as long as it is in proportion to the file."""
+    """Passes on the content of a gzip stream while its size is in proportion to the file's."""
 
     def __init__(self, path: Path, packed: BinaryIO, unpacked: gzip.GzipFile) -> None:
         self._path, self._packed, self._unpacked = path, packed, unpacked

@@ -1,4 +1,4 @@
-"""Properties that several readers give, defined once, so that a name means one thing whatever file it came from."""
+"""Properties that several readers provide, defined once, so that a name means the same for every file."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ SS3 = Property(
     "ss3", "residue", "category", "ss8 in three classes: helix (H G I), strand (E B) and coil (all others)",
     absent=_NOT_ASSIGNED,
 )  # fmt: skip
-#: Each letter's class of eight (and mkdssp 4's P), of four and of three.
+#: Each letter's class of eight (with mkdssp 4's P), of four and of three.
 DSSP_CLASSES: Mapping[str, tuple[str, str, str]] = {
     **{letter: (letter, "helix", "helix") for letter in "GHI"},
     **{letter: (letter, "strand", "strand") for letter in "EB"},
     **{letter: (letter, "turn", "coil") for letter in "ST"},
     "P": ("P", "other", "coil"),
-    # None of these: DSSP leaves it blank, others write it out.
+    # None of these: DSSP leaves it blank, others write a letter.
     **dict.fromkeys(" -CL", ("C", "other", "coil")),
 }
 HELIX = Property("helix", "residue", "boolean", "in a helix, as the entry records it", absent=UNKNOWN_IF_NONE)
@@ -41,7 +41,7 @@ DISULFIDE = Property(
 BINDING_SITE = Property(
     "binding_site", "residue", "boolean", "in a binding site, as the source labels it", absent=UNKNOWN_IF_NONE
 )
-# Kinds of modification that PSI-MOD, the ontology of protein modifications, and UniProt tell apart (Montecchi-Palazzi
+# Kinds of modification that PSI-MOD, the ontology of protein modifications, and UniProt distinguish (Montecchi-Palazzi
 # et al. 2008, Nature Biotechnology 26:864–866).
 MODIFIED_RESIDUE = Property(
     "modified_residue", "residue", "boolean",

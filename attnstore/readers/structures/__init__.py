@@ -1,1 +1,1 @@
-"""Files of the PDB: from atoms and annotations to chains, their properties, and DSSP."""
+"""Structure files: from atoms and annotations to chains, their properties, and DSSP."""

@@ -12,21 +12,21 @@ from numpy.typing import NDArray
 from .chain import Atom, Chain, Variant
 from .chemistry import FORCE_FIELD_NAMES, LARGEST_SURFACE
 
-# What Biopython's tree takes.
+# The type that Biopython's tree needs.
 _FARTHEST = 1e6
 
 
 def relative_accessibility(chains: Sequence[Chain]) -> list[NDArray[np.float64]]:
-    """Return each residue's accessible surface over the largest that its kind can have.
+    """Return each residue's accessible surface divided by the maximum for its amino acid.
 
-    The surface is by Shrake and Rupley (J. Mol. Biol. 1973, 79:351) with a probe of 1.4 Å and 100 points on an atom,
-    over the heavy atoms of all the chains as deposited: ligands, waters, nucleic acids and copies by symmetry do not
-    cover anything. The largest is Tien et al.'s (PLoS ONE 2013, 8:e80635), theoretical, Table 1; the ends of a chain
-    can exceed it.
+    The surface is computed as in Shrake and Rupley (J. Mol. Biol. 1973, 79:351) with a probe of 1.4 Å and 100 points
+    per atom, over the heavy atoms of all the chains as deposited: ligands, waters, nucleic acids and symmetry copies
+    cover nothing. The maxima are Tien et al.'s (PLoS ONE 2013, 8:e80635), theoretical, Table 1; residues at the ends of
+    a chain can exceed them.
 
     Returns
     -------
-    float64 [L] for each chain. NaN where the residue was not observed, lacks a heavy atom or is none of the 20 amino
+    float64 [L] for each chain. NaN if the residue was not observed, lacks a heavy atom or is none of the 20 amino
     acids; selenomethionine counts as methionine.
     """
     seen = [chain.seen() for chain in chains]
@@ -59,14 +59,14 @@ def _areas(atoms: Sequence[Atom]) -> list[float]:
     """Return the accessible surface of each atom, Å²."""
     from Bio.PDB.SASA import ShrakeRupley
 
-    # Of an entity Biopython asks no more than its level and atoms, of an atom its position and element.
+    # Biopython needs only the level and atoms of an entity, and the position and element of an atom.
     measured = [SimpleNamespace(coord=atom.position, element=atom.element) for atom in atoms]
     ShrakeRupley().compute(SimpleNamespace(level="S", get_atoms=lambda: measured), level="A")
     return [atom.sasa for atom in measured]
 
 
 def _complete(variant: Variant) -> str | None:
-    """Return the name of the amino acid, None where it is none of the 20 or not all there."""
+    """Return the name of the amino acid; None if it is none of the 20 or incomplete."""
     from Bio.PDB.ic_data import residue_atom_bond_state
 
     names = {atom.residue for atom in variant.atoms.values()}

@@ -74,14 +74,14 @@ for _word in _LETTER_LISTS.split():
         COMPONENTS[_word] = _letter
 
 
-#: Residue name to parent residue name, as the file itself declares its modified residues.
+#: Residue name to parent residue name, as the file declares its modified residues.
 Parents = Mapping[str, str]
 
 #: Water by the names of the PDB and of the force fields (CHARMM, Amber, GROMACS); "TIP" is TIP3 in three columns.
 WATERS = frozenset({"HOH", "WAT", "DOD", "H2O", "TIP", "TIP3", "TIP4", "TIP5", "TP3", "TP4", "TP5", "SOL", "SPC"})
 NUCLEOTIDES = frozenset({"A", "C", "G", "I", "N", "T", "U", "DA", "DC", "DG", "DI", "DN", "DT", "DU"})
-#: What Amber and CHARMM call amino acids by their protons and bridges. The PDB has other residues by two of the names,
-#: HSE and GLH; its files declare them.
+#: Names of amino acids in Amber and CHARMM, by their protons and bridges. The PDB uses two of the names, HSE and GLH,
+#: for other residues; its files declare them.
 FORCE_FIELD_NAMES: Mapping[str, str] = {
     "ASH": "ASP", "CYX": "CYS", "GLH": "GLU", "HID": "HIS", "HIE": "HIS", "HSD": "HIS", "HSE": "HIS", "HSP": "HIS",
 }  # fmt: skip
@@ -104,7 +104,7 @@ _TABLE: Mapping[str, str] = {
 
 
 def letter(name: str, parents: Parents, declared: str = "X") -> str | None:
-    """Return the letter of a residue, None where its name is no amino acid's.
+    """Return the letter of a residue; None if its name is not an amino acid's.
 
     A standard amino acid has its own letter. Any other has the declared one, else that of the dictionary's component,
     else that of the parent that the file names, else X.
@@ -112,11 +112,11 @@ def letter(name: str, parents: Parents, declared: str = "X") -> str | None:
     Parameters
     ----------
     name
-        The residue's.
+        Name of the residue.
     parents
         As the file declares them.
     declared
-        The letter that the file's canonical sequence has there; 'X' where it has none.
+        The letter in the file's canonical sequence; 'X' if it has none.
     """
     if name in STANDARD:
         return STANDARD[name]
@@ -136,8 +136,8 @@ def is_amino_acid(name: str, parents: Parents) -> bool:
 def is_protein(names: Sequence[str], parents: Parents) -> bool:
     """Say whether a polymer of these residue names is a protein.
 
-    It is with at least one amino acid, and not fewer of these than nucleotides: an RNA that carries an
-    amino acid stays an RNA.
+    It is if it has at least one amino acid, and not fewer of these than nucleotides: an RNA with an attached amino acid
+    stays an RNA.
     """
     amino = sum(is_amino_acid(name, parents) for name in names)
     return amino > 0 and amino >= sum(name in NUCLEOTIDES for name in names)

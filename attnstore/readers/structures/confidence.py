@@ -1,4 +1,4 @@
-"""Whether the B-factors of a model are its confidence, pLDDT: by what the file declares, never by the values."""
+"""Whether the B-factors of a model are its confidence, pLDDT: by declarations of the file, never by the values."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ from pathlib import Path
 from .. import text
 from .mmcif_categories import ABSENT, Cif
 
-# Programs that write pLDDT as the B-factor, as files name them.
+# Programs that write pLDDT as the B-factor, by their names in files.
 _PROGRAMS = re.compile(
     r"alphafold|colabfold|esmfold|openfold|omegafold|rosettafold|boltz|chai-?[12]\b|protenix|helixfold|plddt",
     re.IGNORECASE,
 )
-# Names of files that AlphaFold, its database, ColabFold and OpenFold give.
+# File names that AlphaFold, its database, ColabFold and OpenFold write.
 _FILES = re.compile(
     r"af-[a-z0-9-]+-f\d+-model_v\d+.*|ranked_\d+|(un)?relaxed_model_\d.*|.*_(un)?relaxed_(rank|model)_\d.*"
     r"|.*_model_\d\w*_(un)?relaxed", re.IGNORECASE
 )  # fmt: skip
 # Records in which a PDB file names its program.
 _NAMING = ("HEADER", "TITLE", "COMPND", "AUTHOR", "REMARK")
-# CIF items in which an mmCIF file does.
+# CIF items in which an mmCIF file names it.
 _ITEMS = ("_struct.title", "_software.name", "_struct.pdbx_descriptor", "_ma_model_list.model_name")
 _PREDICTED = re.compile(r"theoretical model|predicted|computational|in silico", re.IGNORECASE)
 
 
 def pdb_declares(path: Path, content: Sequence[str], *, predicted: bool = False) -> bool:
-    """Say whether the B-factors of a PDB file are pLDDT, by the file or, with `predicted`, by its user.
+    """Say whether the B-factors of a PDB file are pLDDT, according to the file or, with `predicted`, to its user.
 
-    They are where no experiment is declared (EXPDTA other than a theoretical model, a unit cell, REMARK 3), and a
-    record or the file's name names a program that writes pLDDT there, or a PARENT record stands in it, as ESMFold and
+    They are if no experiment is declared (EXPDTA other than a theoretical model, a unit cell, REMARK 3), and if a
+    record or the file's name names a program that writes pLDDT there, or the file has a PARENT record, as ESMFold and
     OpenFold write. They are not in a file that Rosetta has scored, or of CASP (PFRMAT), where they are errors in Å.
     """
     declared = predicted or _FILES.fullmatch(text.stem(path)) is not None
@@ -55,10 +55,10 @@ def _has_cell(lengths: str) -> bool:
 
 
 def cif_declares(path: Path, cif: Cif, *, predicted: bool = False) -> bool:
-    """Say whether the B-factors of an mmCIF file are pLDDT, by the file or, with `predicted`, by its user.
+    """Say whether the B-factors of an mmCIF file are pLDDT, according to the file or, with `predicted`, to its user.
 
-    They are where a local pLDDT is declared (``ma_qa_metric``); and, with no method in ``exptl`` but a theoretical one,
-    where the title, the software or the file's name names a program that writes pLDDT there.
+    They are if a local pLDDT is declared (``ma_qa_metric``); or if ``exptl`` has no method but a theoretical one, and
+    the title, the software or the file's name names a program that writes pLDDT there.
     """
     if any(value not in ABSENT and not _PREDICTED.search(value) for value in cif.get("_exptl.method", [])):
         return False
@@ -69,7 +69,7 @@ def cif_declares(path: Path, cif: Cif, *, predicted: bool = False) -> bool:
 
 
 def _metrics(cif: Cif) -> set[str]:
-    """Return the ids of the metrics that are a pLDDT of residues."""
+    """Return the ids of the metrics that are a pLDDT per residue."""
     columns = [cif.get(f"_ma_qa_metric.{name}", []) for name in ("id", "mode", "name", "type")]
     ids, modes, names, types = (column or ["?"] * len(columns[0]) for column in columns)
     return {
@@ -80,7 +80,7 @@ def _metrics(cif: Cif) -> set[str]:
 
 
 def local_confidence(cif: Cif) -> Mapping[tuple[str, int], float]:
-    """Return the pLDDT of each residue of the first model by label_asym_id and label_seq_id, as far as it is listed."""
+    """Return the listed pLDDT of residues of the first model by label_asym_id and label_seq_id."""
     wanted = _metrics(cif)
     columns = ("metric_id", "label_asym_id", "label_seq_id", "metric_value", "model_id")
     rows: Iterable[tuple[str, ...]] = zip(

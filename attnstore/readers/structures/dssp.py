@@ -30,8 +30,8 @@ _NAMES = [pa.array(column) for column in zip(*DSSP_CLASSES.values(), strict=True
 
 _MMCIF = frozenset({".cif", ".mmcif"})
 _PDB_CODE, _CIF_CODE = r"[1-9][A-Za-z0-9]{3}", r"[^\s?.]\S*"
-# What mkdssp has to see of a PDB file: the chains, and which of the HETATM records belong to them. It wants the rest
-# complete and in order, HEADER and CRYST1 above all, which its result does not depend on.
+# The part of a PDB file that mkdssp needs: the chains, and which of the HETATM records belong to them. It requires the
+# rest to be complete and in order, HEADER and CRYST1 above all, although its result does not depend on it.
 _RECORDS = frozenset(
     {
         "SEQRES", "MODRES", "HET", "HETNAM", "FORMUL", "SSBOND", "LINK",
@@ -42,13 +42,13 @@ _COORDINATES = frozenset({"ATOM", "HETATM"})
 _HEADER = f"{'HEADER    PROTEIN':<50}01-JAN-00   XXXX{'':14}"
 _CELL = f"{'CRYST1    1.000    1.000    1.000  90.00  90.00  90.00 P 1           1':<80}"
 _SECONDS = 600
-# Of mkdssp's complaints the end is what made it stop.
+# The end of mkdssp's messages says why it stopped.
 _SAID = 200
 
 
 @dataclass(frozen=True)
 class Assignment:
-    """What DSSP says of a residue: its letter, a blank for none, and its accessible surface, Å² (NaN if not known)."""
+    """DSSP's result for a residue: its letter, a blank for none, and its accessible surface, Å² (NaN if unknown)."""
 
     ss8: str
     accessibility: float
@@ -64,17 +64,17 @@ def annotations(
     Parameters
     ----------
     letters
-        Length L; DSSP's letters (blank, ``-``, ``C`` and ``L`` all stand for none of the classes), None where the
-        residue has no structure, which becomes NULL.
+        Length L; DSSP's letters (blank, ``-``, ``C`` and ``L`` all mean none of the classes), None if the residue has
+        no structure, which becomes NULL.
     place
-        Where they stand, for messages.
+        Their location, for messages.
     properties
         Of eight, four and three classes.
 
     Raises
     ------
     SourceError
-        A letter is none of DSSP's.
+        A letter is not one of DSSP's.
     """
     try:
         index = pa.array([_INDEX[letter] for letter in letters], pa.int8())
@@ -92,8 +92,8 @@ def annotations(
 def assign(path: Path) -> Mapping[tuple[str, int, str | None], Assignment]:
     """Run mkdssp on a PDB or mmCIF file.
 
-    mkdssp gets a copy, unpacked; of a PDB file one with what it takes for the structure alone, so that a file without
-    HEADER and CRYST1 is served like any other. Both argument styles are known: of version 4 and of those before.
+    mkdssp gets an unpacked copy; of a PDB file only the part that it needs for the structure, so that a file without
+    HEADER and CRYST1 works like any other. The arguments of version 4 and of earlier versions are supported.
 
     Returns
     -------
@@ -118,7 +118,7 @@ def assign(path: Path) -> Mapping[tuple[str, int, str | None], Assignment]:
             file.writelines(f"{line}\n" for line in _copy(path, mmcif))
         output = Path(folder, "output.cif" if mmcif else "output.dssp")
         _run(path, [program, *_flags(program, mmcif), str(given), str(output)])
-        # Where mkdssp finds no protein it succeeds, and writes a file without residues, or none.
+        # If mkdssp finds no protein it succeeds, and writes a file without residues, or none.
         rows = read_output(output)[1] if is_output(output, text.head(output)) else []
     if not rows:
         raise SourceError(
@@ -136,19 +136,19 @@ def accepts(path: Path, head: bytes) -> bool:
 def read_table(path: Path) -> pa.Table:
     """Read DSSP's output, plain or gzip, as a table of residues.
 
-    It has the residues that DSSP saw and no others, which is why it makes a table of properties and no records.
+    It has only the residues that DSSP read, so it gives a table of properties and no records.
 
     Returns
     -------
-    A row for each residue, in the file's order: ``id`` ("<entry>_<chain>", as the readers of structures name chains;
-    the entry is the file's stem where it names none), ``author_number`` (int32), ``insertion_code`` (NULL if none),
-    ``ss8``, ``ss4``, ``ss3``, and ``rsa`` (float64: accessibility over the largest possible; NULL for a residue that is
-    none of the 20 amino acids, or whose accessibility is not given).
+    One row per residue, in the file's order: ``id`` ("<entry>_<chain>", as the readers of structures name chains; the
+    entry is the file's stem if the file names none), ``author_number`` (int32), ``insertion_code`` (NULL if none),
+    ``ss8``, ``ss4``, ``ss3``, and ``rsa`` (float64: accessibility divided by the maximum; NULL for a residue that is
+    none of the 20 amino acids, or whose accessibility is missing).
 
     Raises
     ------
     SourceError
-        The file is no DSSP output, is damaged, or has a letter that is none of DSSP's.
+        The file is not DSSP output, is damaged, or has a letter that is not one of DSSP's.
     """
     code, rows = read_output(path)
     pattern = _CIF_CODE if text.suffix(path) in _MMCIF else _PDB_CODE
@@ -169,7 +169,7 @@ def _relative(row: Row) -> float:
 
 
 def _copy(path: Path, mmcif: bool) -> Iterator[str]:
-    """The lines of the file that mkdssp gets."""
+    """The lines of the file for mkdssp."""
     lines = (line for _, line in text.lines(path, whole=True))
     if mmcif:
         yield from lines
@@ -181,7 +181,7 @@ def _copy(path: Path, mmcif: bool) -> Iterator[str]:
         if record in _COORDINATES and not cell:
             yield _CELL
             cell = True
-        # mkdssp looks at the first model alone, and stumbles where another has waters that this one has not.
+        # mkdssp reads only the first model, but fails if another has waters that this one lacks.
         if record == "ENDMDL":
             break
         if record in _RECORDS:
@@ -190,13 +190,13 @@ def _copy(path: Path, mmcif: bool) -> Iterator[str]:
 
 
 def _flags(program: str, mmcif: bool) -> list[str]:
-    """The output format to ask for, of versions that have more than one."""
+    """The output format to request, from versions that have more than one."""
     usage = _usage(program)
     if "--output-format" not in usage:
         return []
-    # What 4.2 writes of residues in mmCIF only if asked for, 4.3 to 4.4 always, and later ones with less in it.
+    # Version 4.2 writes residues in mmCIF only on request, 4.3 to 4.4 always, and later ones with less information.
     asked = [flag for flag in ("--write-experimental", "--calculate-accessibility") if flag in usage]
-    # Chains of mmCIF files may have names of several letters, for which the classic format has no room.
+    # Chains of mmCIF files may have names of several letters, which the classic format cannot contain.
     if mmcif and (asked or "--no-dssp-categories" in usage):
         return ["--output-format", "mmcif", *asked]
     return ["--output-format", "dssp"]

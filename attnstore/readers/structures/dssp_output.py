@@ -1,4 +1,4 @@
-"""What DSSP writes of each residue: the classic format of columns, and mkdssp 4's annotated mmCIF."""
+"""DSSP's output for each residue: the classic format of columns, and mkdssp 4's annotated mmCIF."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Row(NamedTuple):
     Attributes
     ----------
     chain, number, insertion_code : as the authors of the entry name it
-    residue : three letters, or X where DSSP knows none
+    residue : three letters, or X if DSSP knows none
     letter : of the secondary structure, a blank for none
     accessibility : Å²; NaN where it was not calculated
     """
@@ -56,14 +56,14 @@ def is_output(path: Path, head: bytes) -> bool:
 
 
 def read_output(path: Path) -> tuple[str, list[Row]]:
-    """Return the code of the entry, "" where the file has none, and a row for each residue, in the file's order.
+    """Return the code of the entry, "" if the file has none, and a row for each residue, in the file's order.
 
-    At a point mutation, where DSSP has a row for each of the amino acids, it is the first.
+    At a point mutation, where DSSP has one row per amino acid, it is the first.
 
     Raises
     ------
     SourceError
-        The file is no DSSP output, is damaged, or names two residues alike.
+        The file is not DSSP output, is damaged, or names two residues alike.
     """
     code, rows = _classic(path) if text.head(path).startswith(_CLASSIC) else _summary(path)
     # Residue by residue: rows that follow each other are alternatives.
@@ -90,7 +90,7 @@ def _summary(path: Path) -> tuple[str, list[Row]]:
     except SourceError:
         raise
     except Exception as error:
-        # Damaged text makes the tokenizer fail in many ways, and all mean the same to the user.
+        # Damaged text makes the tokenizer fail in many ways, which all mean the same to the user.
         raise SourceError(f"{path} is no readable mmCIF ({error}); make it again with mkdssp.") from error
     if not any(name.startswith(_SUMMARY) for name in cif):
         raise SourceError(
@@ -109,7 +109,7 @@ def _classic(path: Path) -> tuple[str, list[Row]]:
             break
     else:
         raise SourceError(f"{path} is cut off: it has no line of columns ({_COLUMNS.strip()}); make it again.")
-    # Versions that name chains by more than a letter write them in a column of their own.
+    # Versions that name chains by more than one letter write them in a separate column.
     long_names = "AUTHCHAIN" in line
     return code, [_row(path, number, line, long_names) for number, line in lines if line.strip() and line[13:14] != "!"]
 
@@ -134,7 +134,7 @@ def _annotated(path: Path, cif: Mapping[str, list[str]]) -> Iterator[Row]:
     labels = ("label_asym_id", "label_seq_id")
     authors = ("auth_asym_id", "auth_seq_id", "pdbx_PDB_ins_code")
     named = {row[:2]: row[2:] for row in _table(path, cif, "_atom_site.", (*labels, *authors))}
-    # mkdssp 4.2 spells it so; versions that were not asked to calculate it leave it out.
+    # mkdssp 4.2 spells it like this; versions that were not asked to calculate it leave it out.
     accessibility = next((name for name in ("accesssibility", "accessibility") if _SUMMARY + name in cif), None)
     columns = (*labels, "label_comp_id", "secondary_structure", *([accessibility] if accessibility else []))
     for chain, place, residue, letter, *area in _table(path, cif, _SUMMARY, columns):

@@ -1,4 +1,4 @@
-"""An entry of the PDB in one form, whichever format its file has."""
+"""An entry of the PDB in one form for both file formats."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from ..record import Excluded
 from .chain import Chain, Group, Key
 from .chemistry import Parents
 
-#: How a residue is modified; each kind is a property of its own (`modifications.KINDS`).
+#: The kinds of modification of a residue; each is a separate property (`modifications.KINDS`).
 Modification = Literal["modified", "glycan", "lipid", "attachment", "cross-link", "disulfide", "metal"]
 
 #: float64 [3, 4]: rotation, then translation in Å.
 Operator = NDArray[np.float64]
 _LARGEST = 1e6
-#: Of one biological assembly: from what it calls a chain to the operators that make its copies.
+#: One biological assembly: from its name of a chain to the operators that make its copies.
 Assembly = Mapping[str, Sequence[Operator]]
 
 
@@ -47,7 +47,7 @@ class End(NamedTuple):
 
 
 class Bond(NamedTuple):
-    """A bond that the entry lists; `crossing` where the two ends are in different copies of the asymmetric unit."""
+    """A bond that the entry lists; `crossing` if the two ends are in different copies of the asymmetric unit."""
 
     ends: tuple[End, End]
     disulfide: bool
@@ -55,7 +55,7 @@ class Bond(NamedTuple):
 
 
 class Modified(NamedTuple):
-    """A residue, by key and name, and how it is modified."""
+    """A residue, by key and name, and its kind of modification."""
 
     key: Key
     name: str
@@ -64,7 +64,7 @@ class Modified(NamedTuple):
 
 @dataclass(frozen=True)
 class Features:
-    """What an entry says of its residues.
+    """The features of an entry's residues.
 
     Attributes
     ----------
@@ -73,7 +73,7 @@ class Features:
     modified
         As MODRES or pdbx_struct_mod_residue list them.
     curated
-        As pdbx_modification_feature lists them; None where the entry has none, as in every PDB file.
+        As pdbx_modification_feature lists them; None if the entry has no such category, as in every PDB file.
     assemblies
         In the file's order.
     """
@@ -104,7 +104,7 @@ def operator(matrix: ArrayLike) -> Operator:
     Raises
     ------
     ValueError
-        A number of it is not finite, or larger than any structure.
+        A number in it is not finite, or larger than any structure.
     """
     result = np.asarray(matrix, np.float64)
     if not (np.abs(result) < _LARGEST).all():
@@ -113,9 +113,9 @@ def operator(matrix: ArrayLike) -> Operator:
 
 
 def modification_listed(key: Key, name: str, parent: str, comment: str) -> Modified:
-    """Return what a row of MODRES or pdbx_struct_mod_residue says.
+    """Return the modification in a row of MODRES or pdbx_struct_mod_residue.
 
-    One that names a standard residue as its own parent marks a residue that something is attached to: a glycan, if the
+    A row that names a standard residue as its own parent marks a residue with something attached: a glycan, if the
     comment says so.
     """
     if name != parent:

@@ -1,7 +1,7 @@
 """TAPE's LMDB files (Rao et al. 2019, arXiv 1906.08230), and those of Vig et al. 2021 (arXiv 2006.15222).
 
-A file maps ``num_examples`` to a number and "0", "1", … to as many records, all pickled. What a record is of is told by
-its fields, as TAPE's serialisers and the paper's datasets write them:
+A file maps ``num_examples`` to a number and "0", "1", … to as many records, all pickled. The fields of a record, as
+TAPE's serialisers and the paper's datasets write them, show its kind:
 
 - ``ss8`` and more: secondary structure, of NetSurfP-2.0 (Klausen et al. 2019, doi:10.1002/prot.25674);
 - ``tertiary``: positions of Cα, of ProteinNet;
@@ -28,7 +28,7 @@ from . import lmdb_map, pickles
 
 NAME = "TAPE's LMDB (a folder X.lmdb, or its data.mdb)"
 
-# As in the paper, a residue that no record lists is none.
+# As in the paper, a residue that no record lists is FALSE.
 SITE = replace(BINDING_SITE, description="in a binding site, as in Vig et al. 2021", absent=NEGATIVE)
 MODIFIED = replace(
     PROTEIN_MODIFICATION,
@@ -65,20 +65,20 @@ def accepts(path: Path, head: bytes) -> bool:
 
 
 def read(path: Path, options: Options = DEFAULT) -> Iterator[Record]:
-    """Yield the records one by one, in their order; the file is only read, and no lock is put beside it.
+    """Yield the records one by one, in their order; the file is only read, and no lock is written next to it.
 
-    Ids are the file's own ("4udx.X"), those of ProteinNet as `proteinnet.name_of` gives them. Structures hold what the
-    records do: Cα of ProteinNet, without Cβ, or the author numbers of sites, without coordinates.
+    Ids are the file's own ("4udx.X"); ProteinNet's are changed by `proteinnet.name_of`. Structures contain what the
+    records contain: Cα of ProteinNet, without Cβ, or the author numbers of sites, without coordinates.
 
-    A residue is a site iff its author number is among the record's sites, as in the paper's code: of residues that
-    share a number, told apart by insertion codes that the file has not kept, all are. What is unresolved or masked is
-    NULL; the file's own code for it is that of G.
+    A residue is a site if and only if its author number is among the record's sites, as in the paper's code. If
+    residues share a number and differ in insertion codes, which the file does not contain, all of them are. Unresolved
+    or masked residues are NULL; the file's own code for them is that of G.
 
     Raises
     ------
     SourceError
-        The file is no LMDB file in TAPE's layout, is damaged, or has a pickle of other than plain values; or a record
-        is none of the kinds above, or its fields do not fit its sequence.
+        The file is not an LMDB file in TAPE's layout, is damaged, or has a pickle with other than plain values; or a
+        record is of none of the kinds above, or its fields do not fit its sequence.
     """
     with lmdb_map.opened(path) as file:
         count = _plain(file, "num_examples", "number of records")
@@ -110,7 +110,7 @@ def _record(content: object, index: str, place: str) -> Record:
             f"{place} has the fields {found}: it is of none of the datasets that are read, secondary_structure, "
             f"proteinnet, binding_site and protein_modification; leave it out."
         )
-    # TAPE, too, names what has no id by its place.
+    # TAPE also names records without an id by their index.
     name = _name(content.get("id", index), place)
     sequence = content.get("primary")
     if not isinstance(sequence, str) or not sequence or set(sequence) - LETTERS:
@@ -124,7 +124,7 @@ def _record(content: object, index: str, place: str) -> Record:
 
 
 def _name(given: object, place: str) -> str:
-    """The id, which TensorFlow's files gave as bytes."""
+    """The id, which is bytes in TensorFlow's files."""
     name = given.decode("utf-8", errors="replace") if isinstance(given, bytes) else given
     if not isinstance(name, str) or not name.isprintable() or not name.strip():
         raise SourceError(f"{place} has an id that is no printable text; give it one.")
@@ -133,14 +133,14 @@ def _name(given: object, place: str) -> str:
 
 @dataclass(frozen=True)
 class _Fields:
-    """The fields of a record of a protein of so many residues."""
+    """The fields of a record of a protein of this many residues."""
 
     content: Mapping[Any, object]
     length: int
     place: str
 
     def numbers(self, field: str, *shape: int) -> NDArray[Any]:
-        """A number for each residue, or an array of that shape for each."""
+        """One number per residue, or one array of that shape per residue."""
         array = self._array(field)
         if array.shape != (self.length, *shape):
             raise SourceError(
@@ -150,7 +150,7 @@ class _Fields:
         return array
 
     def flags(self, field: str) -> NDArray[np.bool_]:
-        """Where the number of a residue is not zero: everywhere, if there is no such field."""
+        """Where the number of a residue is not zero: everywhere, if the field is missing."""
         return self.numbers(field) != 0 if field in self.content else np.ones(self.length, np.bool_)
 
     def positions(self) -> NDArray[np.int32]:
@@ -158,15 +158,15 @@ class _Fields:
         return self._integers("positions", self.numbers("positions"))
 
     def sites(self, field: str) -> NDArray[np.int32]:
-        """Author numbers, however many."""
+        """Author numbers, any number of them."""
         return self._integers(field, self._array(field).ravel())
 
     def _array(self, field: str) -> NDArray[Any]:
         value = self.content.get(field)
-        # Of a list with strings in it numpy would make an array as wide as the longest.
+        # numpy would make an array as wide as the longest string of a list.
         if isinstance(value, list | tuple) and all(isinstance(item, _NUMBERS) for item in value):
             value = np.array(value) if value else np.empty(0, np.int64)
-        # Integers of more than 64 bits make an array of objects.
+        # Integers of more than 64 bits give an array of objects.
         if not isinstance(value, np.ndarray) or value.dtype.kind not in "biuf":
             raise SourceError(f"{self.place} has no array of numbers for its field {field}; correct it.")
         return value
@@ -189,7 +189,7 @@ def _secondary_structure(fields: _Fields) -> Iterator[Annotation]:
     codes = fields.numbers("ss8")
     if not np.isin(codes, np.arange(len(_SS8))).all():
         raise SourceError(f"{fields.place} has an ss8 that is none of 0 to 7; correct it.")
-    # The field is 1 where the residue is in order, whatever its name says.
+    # The field is 1 where the residue is ordered, whatever its name says.
     resolved = fields.flags("disorder")
     known = resolved & fields.flags("valid_mask")
     letters = [_SS8[code] if here else None for code, here in zip(codes.astype(np.int64), known, strict=True)]
@@ -203,12 +203,12 @@ def _secondary_structure(fields: _Fields) -> Iterator[Annotation]:
     for field, prop in (("phi", PHI), ("psi", PSI)):
         if field in fields.content:
             angles = fields.numbers(field).astype(np.float64)
-            # DSSP writes 360 where there is no angle, as at the ends of a chain.
+            # DSSP writes 360 if there is no angle, as at the ends of a chain.
             yield along(prop, angles, known & (np.abs(angles) <= 180))
 
 
 def _structure(fields: _Fields) -> Structure | None:
-    """The author numbers and Cα positions that the record has."""
+    """The author numbers and Cα positions of the record."""
     numbered, placed = "positions" in fields.content, "tertiary" in fields.content
     if not (numbered or placed):
         return None

@@ -26,11 +26,11 @@ from ..vocabulary import (
     TURN,
 )
 
-#: The most that one entry may take in a file: far beyond any real one, and still what a memory holds.
+#: The largest entry in a file: far larger than any real one, but still small enough for the memory.
 ENTRY_BYTES = 512 << 20
-#: The words that stood for evidence until 2014, and the code that UniProt then put in place of each.
+#: The words for evidence until 2014, and the codes with which UniProt replaced them.
 QUALIFIERS = {"by similarity": "ECO:0000250", "potential": "ECO:0000255", "probable": "ECO:0000305"}
-#: The most characters in a column of one entry: long notes laid over one another would fill the memory.
+#: The most characters in a column of one entry: long overlapping notes would fill the memory.
 _COLUMN_CHARACTERS = 32 << 20
 
 T = TypeVar("T")
@@ -43,14 +43,14 @@ class Feature:
     Attributes
     ----------
     key
-        As the flat text writes it: "ACT_SITE".
+        As in the flat text: "ACT_SITE".
     begin, end
-        Its first and last residue, from 1. None where UniProt does not know the position, is not certain of it, or
-        numbers another isoform. A feature known to go beyond a position ("<1", ">200") has that position still.
+        Its first and last residue, from 1. None if UniProt does not know the position, is not certain of it, or
+        numbers another isoform. A feature that extends beyond a position ("<1", ">200") has that position.
     notes
-        Its description and, at a binding site, what qualifies the ligand.
+        Its description and, for a binding site, further words on the ligand.
     ligands
-        What a binding site binds. Before release 2022_03 the description told it.
+        The ligand of a binding site. Before release 2022_03 it was in the description.
     evidence
         Codes of the Evidence and Conclusion Ontology: "ECO:0000269".
     """
@@ -65,7 +65,7 @@ class Feature:
 
 @dataclass(frozen=True, slots=True)
 class UniprotEntry:
-    """What is read of an entry; None where it does not say.
+    """The parts of an entry that are read; None if the entry does not have them.
 
     Attributes
     ----------
@@ -76,7 +76,7 @@ class UniprotEntry:
     name
         Of the entry: "YUKE_BACSU".
     reviewed
-        It is of Swiss-Prot, not of TrEMBL.
+        Whether it is from Swiss-Prot, not from TrEMBL.
     organism
         The scientific name, then its other names in parentheses.
     length
@@ -105,15 +105,15 @@ class _Kind:
     Attributes
     ----------
     keys
-        Of the features.
+        Keys of the features.
     flag
         The property.
     texts
-        Properties that tell more of it, and the attribute of Feature that each takes.
+        Properties with further text, and the attribute of Feature that each contains.
     known_by
-        Keys of which an entry must have one for the property to be known in it.
+        Keys of which an entry must have at least one, or the property is unknown in it.
     ends
-        It is the feature's ends that have the property, not what lies between.
+        Whether only the ends of the feature have the property, not the residues between.
     """
 
     keys: frozenset[str]
@@ -159,12 +159,12 @@ _KINDS = (
     _noted("CARBOHYD", GLYCOSYLATION, "the linkage and the glycan"),
     _noted("LIPID", LIPIDATION, "what the residue is then"),
     _noted("CROSSLNK", CROSS_LINK, "the link", ends=True),
-    # Its notes and evidence are those of the pair.
+    # Its notes and evidence are in the property of pairs.
     _Kind(frozenset({"DISULFID"}), DISULFIDE_BONDED, (), frozenset({"DISULFID"}), ends=True),
     _noted("TRANSMEM", _flag("transmembrane", "in a stretch that crosses a membrane"), "its kind and name"),
     _noted("SIGNAL", _flag("signal", "in the signal peptide"), "its kind"),
     _noted("DOMAIN", _flag("domain", "in a domain"), "the domain's name"),
-    # An entry with any of the three records a structure, so that none of them is unknown in it. They have no notes.
+    # An entry with any of the three records a structure, so all three are known in it. They have no notes.
     *(
         _Kind(frozenset({key}), flag, (_evidence(flag),), frozenset(_STRUCTURE))
         for key, flag in _STRUCTURE.items()
@@ -201,13 +201,14 @@ PROPERTIES: tuple[Property, ...] = (
 def record(entry: UniprotEntry) -> Record:
     """Return the record of an entry, its id the primary accession.
 
-    A feature is left out where its position is None or not within the sequence. A bond of one position joins another
-    molecule and is no pair. Where several features of a kind meet, their texts are joined by "; ", each once.
+    A feature is left out if its position is None or not within the sequence. A bond with one position joins another
+    molecule and is not a pair. If several features of a kind overlap, their texts are joined by "; ", each once.
 
     Raises
     ------
     SourceError
-        No sequence, one with a letter that is no amino acid or of another length than declared; a feature that ends
+        No sequence, one with a letter that is not an amino acid, or of another length than declared; a feature that
+        ends
         before it begins; more text than an entry can have.
     """
     _check(entry)
@@ -306,7 +307,7 @@ def _between_texts(prop: Property, texts: dict[tuple[int, int], str]) -> Annotat
 def _joined(
     entry: UniprotEntry, prop: Property, features: Iterable[tuple[Sequence[T], Feature]], attribute: str
 ) -> dict[T, str]:
-    """Return the texts of the features at each of the places that have any, each text once."""
+    """Return the texts of the features at each position that has any, each text once."""
     spans = dict.fromkeys((places, text) for places, feature in features for text in getattr(feature, attribute))
     if sum(len(places) * len(text) for places, text in spans) > _COLUMN_CHARACTERS:
         raise SourceError(

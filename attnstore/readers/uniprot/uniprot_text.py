@@ -23,10 +23,10 @@ NAME = "UniProt flat text (.dat .txt, or any file starting as one)"
 PROPERTIES: tuple[Property, ...] = uniprot_features.PROPERTIES
 
 _FIRST_LINE = re.compile(rb"ID   \S+\s+(?:Reviewed|Unreviewed|STANDARD|PRELIMINARY);")
-#: The line types that are read. Biopython is not shown the others, most of an entry, at which it may take offence.
+#: The line types that are read. Biopython does not get the others, most of an entry, which may make it fail.
 _LINES = frozenset({"ID", "AC", "DE", "GN", "OS", "OX", "FT", "SQ", "  ", "//"})
 _NOTES = ("note", "ligand_note", "ligand_part", "ligand_part_note")
-#: The most lines of one item: for them Biopython takes time that grows with the square of their number.
+#: The most lines of one item: Biopython's time grows with the square of their number.
 _ITEM_LINES = 1000
 _PROTEIN_NAME = re.compile(r"(?:RecName|SubName): Full=")
 _PROTEIN_NAME_END = re.compile(r";(?: |$)")
@@ -42,14 +42,14 @@ def accepts(path: Path, head: bytes) -> bool:
 
 
 def read(path: Path, options: Options = DEFAULT) -> Iterator[Record]:
-    """Yield a record per entry, in constant memory.
+    """Yield one record per entry, in constant memory.
 
     The annotations are those of `uniprot_features.record`.
 
     Raises
     ------
     SourceError
-        The file is no UniProt flat text, ends within an entry, has no entry, or has one that Biopython cannot read or
+        The file is not UniProt flat text, ends within an entry, has no entry, or has one that Biopython cannot read or
         `uniprot_features.record` refuses.
     """
     return map(uniprot_features.record, entries(path))
@@ -61,7 +61,7 @@ def entries(path: Path) -> Iterator[UniprotEntry]:
     Raises
     ------
     SourceError
-        As `read`, sequences apart.
+        As `read`, except for sequences.
     """
     first = size = 0
     kept: list[str] = []
@@ -109,7 +109,7 @@ def _entry(place: str, lines: Sequence[str]) -> UniprotEntry:
             features=[_feature(feature) for feature in found.features if feature.type in KEYS],
         )
     except (ValueError, AssertionError, LookupError, AttributeError, TypeError) as error:
-        # Biopython checks little of what it takes apart.
+        # Biopython checks little of what it parses.
         reason = " ".join(str(error).split()) or type(error).__name__
         raise SourceError(f"{place} starts an entry that cannot be read ({reason}); fetch or copy it again.") from error
 
@@ -142,7 +142,7 @@ def _gene(genes: Sequence[dict[str, Any]]) -> str | None:
 
 
 def _bare(name: str) -> str:
-    """Take off the evidence; it may be cut short, since Biopython parts the names of genes at its commas."""
+    """Remove the evidence; it may be truncated, since Biopython splits the names of genes at its commas."""
     return name.partition(" {ECO:")[0]
 
 

@@ -22,7 +22,7 @@ PROPERTIES: tuple[Property, ...] = uniprot_features.PROPERTIES
 
 _ROOT = re.compile(rb"<(?:[\w.-]+:)?uniprot[\s/>]")
 _NAMESPACES = ("http://uniprot.org/uniprot", "https://uniprot.org/uniprot")
-#: The parts of an entry that are read; the others are passed over.
+#: The parts of an entry that are read; the others are ignored.
 _PARTS = frozenset({"accession", "name", "protein", "gene", "organism", "feature", "evidence", "sequence"})
 _KEYS = {
     "binding site": "BINDING",
@@ -46,27 +46,28 @@ _LIGAND_NOTES = ("ligand/note", "ligandPart/name", "ligandPart/note")
 _PROTEIN_NAMES = ("recommendedName/fullName", "submittedName/fullName")
 _GENE_NAMES = ("name[@type='primary']", "name[@type='ordered locus']", "name[@type='ORF']")
 _NOTHING = Element("nothing")
-# Expat scans a tag again from its start with every chunk until it has seen its end: few chunks for the longest tag.
+# Expat scans a tag from its start with every chunk until it has its end: so few chunks for the longest tag.
 _CHUNK_BYTES = 1 << 20
-#: Elements within one another; UniProt's schema has no more than ten.
+#: Nested elements; UniProt's schema has at most ten levels.
 _DEEPEST = 50
 
 
 def accepts(path: Path, head: bytes) -> bool:
-    """Say whether an .xml file starts as UniProt's do, or cannot be looked into."""
+    """Say whether an .xml file starts like UniProt's, or cannot be read."""
     return text.suffix(path) == ".xml" and (not head or _ROOT.search(head) is not None)
 
 
 def read(path: Path, options: Options = DEFAULT) -> Iterator[Record]:
-    """Yield a record per entry, in constant memory.
+    """Yield one record per entry, in constant memory.
 
     The annotations are those of `uniprot_features.record`.
 
     Raises
     ------
     SourceError
-        The file is no UniProt XML, is not well-formed, declares a document type (and with it entities), has no entry,
-        or has one that `uniprot_features.record` refuses.
+        The file is not UniProt XML, is not well-formed, declares a document type (and with it entities), has no entry,
+        or
+        has one that `uniprot_features.record` refuses.
     """
     return map(uniprot_features.record, entries(path))
 
@@ -77,7 +78,7 @@ def entries(path: Path) -> Iterator[UniprotEntry]:
     Raises
     ------
     SourceError
-        As `read`, sequences apart.
+        As `read`, except for sequences.
     """
     handler = _Handler(path)
     empty = True
@@ -102,7 +103,7 @@ def entries(path: Path) -> Iterator[UniprotEntry]:
 
 @dataclass
 class _Open:
-    """An entry whose end has not been seen."""
+    """An entry whose end has not been read."""
 
     line: int
     reviewed: bool
@@ -112,10 +113,10 @@ class _Open:
 
 
 class _Handler:
-    """Gathers entries from what expat reports; those at their end are in `done`.
+    """Collects entries from expat's events; complete ones are in `done`.
 
-    Expat itself, since ElementTree gives neither line numbers nor a way to refuse a document type, and would build
-    the citations and cross-references of an entry, too.
+    Expat is used directly, because ElementTree gives neither line numbers nor a way to refuse a document type, and
+    would also build the citations and cross-references of an entry.
     """
 
     def __init__(self, path: Path) -> None:
@@ -141,7 +142,7 @@ class _Handler:
         try:
             self._parser.Parse(chunk, final)
         except (expat.ExpatError, ValueError, LookupError) as error:
-            # The last two where the XML declaration names an encoding that Python does not have or expat cannot use.
+            # The last two if the XML declaration names an encoding that Python does not have or expat cannot use.
             reason = expat.ErrorString(error.code) if isinstance(error, expat.ExpatError) else error
             raise SourceError(
                 f"{self._where()} is no well-formed XML ({reason}); fetch or copy the file again."
@@ -204,7 +205,7 @@ class _Handler:
         elif part.tag == "evidence":
             self._entry.codes[part.get("key", "")] = part.get("type", "")
         else:
-            # The first accession is the primary one, and the first gene the one that gives the protein its name.
+            # The first accession is the primary one, and the first gene names the protein.
             self._entry.parts.setdefault(part.tag, part)
 
     def _feature(self, element: Element) -> Feature:
@@ -216,7 +217,7 @@ class _Handler:
             end=end,
             notes=_words(notes),
             ligands=_words(ligand.text for ligand in element.iterfind("ligand/name")),
-            # Numbers of evidences, which stand after the features, and the word of before 2014.
+            # Numbers of evidences, which follow the features, and the word used before 2014.
             evidence=(*element.get("evidence", "").split(), element.get("status", "")),
         )
 
@@ -264,7 +265,7 @@ class _Handler:
 
 
 def _evident(feature: Feature, codes: dict[str, str]) -> Feature:
-    """Put codes in place of the numbers of evidences."""
+    """Replace the numbers of evidences by codes."""
     found = (codes.get(number) or QUALIFIERS.get(number, "") for number in feature.evidence)
     return replace(feature, evidence=tuple(code for code in found if code.startswith("ECO:")))
 
@@ -284,5 +285,5 @@ def _text(element: Element | None) -> str | None:
 
 
 def _words(texts: Iterable[str | None]) -> tuple[str, ...]:
-    """Return the texts that are not empty, white space made single spaces."""
+    """Return the texts that are not empty, with single spaces."""
     return tuple(words for text in texts if text and (words := " ".join(text.split())))
