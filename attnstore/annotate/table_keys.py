@@ -29,16 +29,15 @@ class TableOptions:
         Its key columns: the protein's id; for residues, the position too; for pairs, source and target. By default `id`
         or `protein`, and `pos`, or `source` and `target`, if the table has them.
     columns
-            Columns to use, and the property that each becomes; by default all except the keys and `aa`, which is
-            compared
-            with the store.
+        Columns to use, and the property that each becomes; by default all except the keys and `aa`, which is compared
+        with the store.
     kinds, units, descriptions
         By property; by default the kind is detected from the values.
     numbering
         Of positions: from '0', from '1', or 'author' as the structure has them, any insertion code after the number.
     absent
-            Meaning of a residue or pair without a row, in a protein of the table: 'null', unknown, or 'false', for
-            booleans.
+        Meaning of a residue or pair without a row, in a protein of the table: 'null', unknown, or 'false', for
+        booleans.
     symmetric
         Pairs hold in both directions.
     missing
