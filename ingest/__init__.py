@@ -1,4 +1,4 @@
-"""Sources to catalog, models to segments."""
+"""From inputs to the catalog, and from models to segments."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -23,7 +23,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import what is asked for when it is: annotating needs no torch."""
+    """Import a name when it is first used: annotating needs no torch."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)

@@ -1,4 +1,4 @@
-"""One planned segment, through the model, to everything it holds."""
+"""Computing one planned segment: from the model to the segment's contents."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -19,13 +19,13 @@ from .receiver_gpu import DeviceReceiver
 
 @dataclass(frozen=True)
 class Protein:
-    """A protein that a model takes.
+    """A protein for the model.
 
     Attributes
     ----------
-    sequence : whole
+    sequence : the whole sequence
     sequence_sha256 : its digest
-    stored : residues that the model sees, from the first
+    stored : number of residues that the model sees, from the first
     """
 
     sequence: str
@@ -35,25 +35,25 @@ class Protein:
 
 @dataclass
 class Budget:
-    """The most a batch may cost (:func:`~attnstore.ingest.plan.cost`), as learned where memory ran out."""
+    """The budget of a batch (:func:`~attnstore.ingest.plan.cost`), lowered when memory runs out."""
 
     pairs: float = float("inf")
 
 
 class Stopped(Exception):  # noqa: N818 - nothing went wrong
-    """The computation of a segment was given up because it was asked to be."""
+    """The computation of a segment was stopped on request."""
 
 
 @dataclass(frozen=True, eq=False)
 class Computed:
-    """What came of a segment, of which the last of the work is still to be done: on its way from a GPU, for one.
+    """The result of a segment whose last step is pending, for example the copy from a GPU.
 
     Attributes
     ----------
     proteins : ids, in the segment's order
-    failed : reason by place among them
-    gather : the receiver's contents, those of proteins that failed anything
-    hidden : float16 [layers + 1, residues, width], None where not kept
+    failed : reasons, by index in the segment
+    gather : returns the receiver's contents; those of failed proteins are undefined
+    hidden : float16 [layers + 1, residues, width]; None if not kept
     """
 
     proteins: tuple[str, ...]
@@ -63,11 +63,11 @@ class Computed:
 
     @property
     def skipped(self) -> tuple[Skipped, ...]:
-        """Proteins that failed, with the reason."""
+        """Proteins that failed, with the reasons."""
         return tuple(Skipped(self.proteins[index], reason) for index, reason in sorted(self.failed.items()))
 
     def contents(self) -> SegmentContents | None:
-        """What is to be written; None where no protein could be computed."""
+        """The contents to write; None if no protein could be computed."""
         if len(self.failed) == len(self.proteins):
             return None
         contents = replace(self.gather(), hidden=self.hidden)
@@ -88,25 +88,25 @@ def compute_segment(
     stopped: Callable[[], bool] = lambda: False,
     advance: Callable[[int], object] = lambda residues: None,
 ) -> Computed:
-    """Run a segment's batches and gather what it keeps.
+    """Run a segment's batches and collect its contents.
 
-    A batch that does not fit in memory is halved and tried again. A protein that fails alone, or whose attention is
-    not one, is left out, and the others of its batch are computed without it.
+    A batch that does not fit in memory is halved and tried again. A protein that fails by itself, or whose attention is
+    invalid, is left out, and the others of its batch are computed without it.
 
     Parameters
     ----------
     planned : the segment
-    proteins : by id; those of the segment that are missing here are left out
-    document : what to keep, and how
-    language_model : what to run
-    budget : what memory allows, lowered where it runs out
-    stopped : asked before every batch
-    advance : told the residues of each batch when it is done
+    proteins : by id; proteins of the segment that are missing here are left out
+    document : settings, among them what to keep
+    language_model : model to run
+    budget : budget of a batch, lowered when memory runs out
+    stopped : called before every batch
+    advance : called with the residues of each batch when it is done
 
     Raises
     ------
     Stopped
-        When `stopped` says so.
+        If `stopped` returns true.
     """
     own = planned.among(proteins)
     local = LocalProteins(
@@ -134,7 +134,7 @@ def compute_segment(
 
 @dataclass(eq=False)
 class _Run:
-    """The batches of one segment, on their way through the model."""
+    """The batches of one segment while they go through the model."""
 
     document: ModelDocument
     language_model: LanguageModel
@@ -148,7 +148,7 @@ class _Run:
     hidden: npt.NDArray[np.float16] | None = None
 
     def batch(self, indices: Sequence[int]) -> None:
-        """Run the proteins of these local indices together, or in parts where they do not fit."""
+        """Run the proteins of these local indices together, or in parts if they do not fit in memory."""
         if self.stopped():
             raise Stopped
         if not indices:
@@ -167,7 +167,7 @@ class _Run:
         except (MemoryError, RuntimeError) as error:
             if not _out_of_memory(error):
                 raise
-            # The traceback holds the frames of the forward pass, and they what fills the memory.
+            # The traceback refers to the frames of the forward pass, which refer to the tensors that fill the memory.
             error.__traceback__ = None
             if len(indices) == 1:
                 self.failed[indices[0]] = f"out of memory on {self.language_model.device}, alone in its batch"
@@ -208,7 +208,7 @@ class _Run:
         tokens = self.language_model.tokens.encode(protein.sequence[: protein.stored])
         if self.document.randomize == "sequence":
             assert self.document.seed is not None
-            # By the protein's own digest: which others are ingested, and in what order, has no part in it.
+            # It depends only on the protein's own digest, not on the other proteins or their order.
             digest = int(protein.sequence_sha256[:16], 16)
             order = np.random.default_rng([self.document.seed, digest]).permutation(len(tokens))
             return [tokens[index] for index in order]
@@ -228,7 +228,7 @@ class _Run:
 
 
 def _out_of_memory(error: BaseException) -> bool:
-    """CUDA says so by a class of its own, a CPU's allocator by a plain RuntimeError."""
+    """Whether an error means out of memory: CUDA has a class for it, a CPU's allocator raises a plain RuntimeError."""
     return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in str(error)
 
 

@@ -1,4 +1,4 @@
-"""What an ingest will take, said before it starts."""
+"""The forecast of an ingest: space and time, measured before it starts."""
 
 import shutil
 from collections.abc import Sequence
@@ -11,18 +11,18 @@ from .compute import Protein
 from .plan import PlannedSegment
 from .task import Done
 
-#: Attention entries from which a trial pays: below, an ingest takes seconds.
+#: Attention entries from which a trial is run: with fewer, an ingest takes seconds.
 _WORTH_A_TRIAL = 1 << 28
 
-#: Attention entries of a trial, at least: a tenth of a second on two cores, enough to fill a GPU.
+#: Smallest trial, in attention entries: a tenth of a second on two cores, enough to fill a GPU.
 _TRIAL_ENTRIES = {"cpu": 1 << 24, "cuda": 1 << 30}
 
-#: It may take this part of the whole, up to so many times the least: what a segment takes whatever its size would
-#: otherwise be taken for a part of every entry.
+#: The trial may take this part of the whole, up to this many times the smallest trial: in a small trial the fixed time
+#: of a segment would be counted as a part of every entry.
 _TRIAL_SHARE, _TRIAL_AT_MOST = 32, 4
 
-#: Where nothing was measured: bytes of an entry by what is kept, before compression; of a residue under a head (three
-#: float32); of a segment's documents.
+#: If nothing was measured: bytes per entry for each tier, before compression; per residue and head (three float32);
+#: and of a segment's documents.
 _ENTRY = {"codes": 1.0, "arcs": 0.3, "marginals": 0.0, "hidden": 0.0}
 _RESIDUE = 12
 _SEGMENT = 100_000
@@ -30,13 +30,13 @@ _SEGMENT = 100_000
 
 @dataclass(frozen=True)
 class Forecast:
-    """What is left to do, and what it will take.
+    """The pending work and its forecast.
 
     Attributes
     ----------
-    segments, residues, entries : to be computed
-    bytes : they will take on the disk
-    seconds : they will take, None where nothing was measured
+    segments, residues, entries : numbers to compute
+    bytes : expected bytes on disk
+    seconds : expected seconds; None if nothing was measured
     free : bytes free on the store's disk
     """
 
@@ -57,7 +57,7 @@ class Forecast:
 
 def trial_segment(pending: Sequence[PlannedSegment], proteins: dict[str, Protein], heads: int, device: str) \
         -> PlannedSegment | None:  # fmt: skip
-    """A few proteins of about the middle of what is pending, in as few batches; None where a trial does not pay."""
+    """A few proteins from the middle of the pending ones, in few batches; None if the ingest is small."""
     total = _entries(pending, proteins, heads)
     if total < _WORTH_A_TRIAL:
         return None
@@ -87,17 +87,17 @@ def forecast(
     processes: int,
     device: str,
 ) -> Forecast:
-    """Put a trial's measures and the size of what is pending together.
+    """Combine the measures of a trial with the size of the pending work.
 
     Parameters
     ----------
-    store : whose disk counts
-    document, manifest : of the model; what is committed says best how many bytes an entry takes
-    pending : segments still to be computed
+    store : store, for the free space of its disk
+    document, manifest : of the model; committed segments give the best estimate of bytes per entry
+    pending : segments to compute
     proteins : by id, those of the segments
-    trial : what one segment took, where one was tried
-    processes : how many are computed at once
-    device : on a GPU a segment is computed while the one before is written; on a CPU both want the same cores
+    trial : measures of the trial segment, if there was one
+    processes : number of segments computed at the same time
+    device : on a GPU a segment is computed while the previous one is written; on a CPU both use the same cores
     """
     heads = document.layers * document.heads
     entries = _entries(pending, proteins, heads)
@@ -108,7 +108,7 @@ def forecast(
         both = (trial.computing, trial.writing)
         taken = max(both) if device.startswith("cuda") else sum(both)
         seconds = taken / (heads * trial.entry.pairs) * entries / processes
-    pairs, size = max(measured)  # the larger says best
+    pairs, size = max(measured)  # the larger gives the better estimate
     if pairs:
         expected = entries * size / (heads * pairs)
     else:
@@ -125,7 +125,7 @@ def forecast(
 
 
 def check_disk(told: Forecast, store: Path) -> None:
-    """Raise StoreError if the disk cannot hold what is to come."""
+    """Raise StoreError if the disk has too little space for the forecast."""
     if told.bytes > told.free:
         raise StoreError(
             f"{store} has {_size(told.free)} of disk left where about {_size(told.bytes)} are needed: make room, keep "

@@ -1,4 +1,4 @@
-"""The whole ingest: sources to catalog, then model to attention to committed segments."""
+"""The whole ingest: from inputs to the catalog, then from a model's attention to committed segments."""
 
 import contextlib
 import importlib.metadata
@@ -29,13 +29,13 @@ from .selection import catalog_proteins, extended_plan, taken
 from .task import Job
 from .workers import start_workers
 
-#: Weights at or above it are kept as float32 arcs.
+#: Entries with at least this weight are kept as float32 arcs.
 ARC_FLOOR = 0.05
 
 #: Pairs of one head in a chunk of codes.
 CHUNK_PAIRS = 512 * 1024
 
-#: What is kept where the user does not say.
+#: Tiers that are kept by default.
 KEPT = ("codes", "arcs", "marginals")
 
 _VERSIONED = ("attnstore", "torch", "transformers", "zarr", "numcodecs", "numpy", "pyarrow")
@@ -72,54 +72,55 @@ def ingest(
     force: bool = False,
     progress: bool = False,
 ) -> Summary:
-    """Ingest proteins and the attention a model pays to them; the same call again resumes.
+    """Ingest proteins and a model's attention; the same call again resumes an ingest that stopped.
 
     Parameters
     ----------
-    store : directory, made if it does not exist
-    inputs : files and folders; none to run another model over the proteins that are there
+    store : directory, created if it does not exist
+    inputs : files and folders; none to run another model over the proteins in the store
     model : hub id or local folder
-    name : the model's name in the store; by default the last part of its id
-    keep : which of 'codes' (every weight, one byte), 'arcs' (weights from 0.05), 'marginals' (sums by residue) and
+    name : name of the model in the store; by default the last part of its id
+    keep : some of 'codes' (every weight, one byte), 'arcs' (weights from 0.05), 'marginals' (sums by residue) and
         'hidden' (float16 residue representations of every layer)
-    max_residues : longer proteins are truncated to it or skipped; the model's own limit holds too
+    max_residues : longer proteins are truncated to it or skipped; the model's own limit applies too
     long : 'truncate' or 'skip'
     device : 'auto', 'cpu', 'cuda', 'cuda:1', …
     precision : 'auto' (float32 on a CPU, bfloat16 on a GPU), 'float32', 'bfloat16', 'float16'; softmax is float32
     batch_pairs : residues² in a batch, padding included; by default 2¹⁹ on a CPU, 2²⁴ on a GPU. A batch that does not
         fit in memory is halved
-    segment_entries : attention entries in a segment, about the memory it takes in bytes; two are under way at once.
-        By default 2²⁷, on a GPU 2³²
-    limit, sample : for a trial: the first so many of the inputs' records, or so many drawn with `seed`; without
-        inputs, of the catalog's proteins
+    segment_entries : attention entries in a segment, about as many bytes of memory; two are in memory at a time. By
+        default 2²⁷, on a GPU 2³²
+    limit, sample : for a trial: the first records of the inputs, this many, or this many drawn with `seed`; without
+        inputs, proteins of the catalog
     seed : of `sample` and `randomize`
-    randomize : 'weights' runs a twin of the model with random weights, 'sequence' the model on shuffled residues:
-        what attention does by chance
-    residue_map : letters to replace before the tokenizer, as 'UZOB>X', or 'keep'; by default what the model's
-        vocabulary tells
-    keep_duplicates : ingest identical sequences apart
-    fetch : PDB ids and UniProt accessions to fetch, beside the inputs
-    absent : what it means that a source names no feature of a kind in a protein: 'null', nothing is known, or 'false',
+    randomize : 'weights' runs the model's architecture with random weights, 'sequence' the model on shuffled residues,
+        to show the attention expected by chance
+    residue_map : letters to replace before the tokenizer, as 'UZOB>X', or 'keep'; by default the rule that the model's
+        vocabulary shows
+    keep_duplicates : ingest identical sequences separately
+    fetch : PDB ids and UniProt accessions to fetch, in addition to the inputs
+    absent : meaning of a protein without any feature of a kind in a source: 'null', unknown, or 'false',
         there is none
-    ligand_distance : residues with a heavy atom at most so many Å from one of a ligand are its binding site; by default
-        those of BioLiP's criterion, two pairs of atoms within the sum of their van der Waals radii + 0.5 Å
+    ligand_distance : residues with a heavy atom at most this far (Å) from one of a ligand are its binding site; by
+        default those of BioLiP's criterion, two pairs of atoms within the sum of their van der Waals radii + 0.5 Å
     dssp : run mkdssp on structure files
-    predicted : B-factors of structure files that declare no experiment are pLDDT, also where no file says so
-    glycine_cb : what stands for glycine's Cβ in distances and contacts: 'virtual', a Cβ placed from N, Cα and C, or
-        'ca', its Cα, as in CASP; by default what the store has, and 'virtual' in a new one
-    strict : a protein that fails is fatal, rather than recorded and skipped
-    workers : processes of this machine, each with its share of the cores or its own GPU; a script that asks for them
-        calls this under ``if __name__ == "__main__":``, since each imports it
+    predicted : read B-factors of structure files that declare no experiment as pLDDT, also if they declare no
+        prediction
+    glycine_cb : atom used for glycine's Cβ in distances and contacts: 'virtual', a Cβ computed from N, Cα and C, or
+        'ca', its Cα, as in CASP; by default as in the store, and 'virtual' in a new one
+    strict : stop at a protein that fails, instead of recording and skipping it
+    workers : number of processes on this machine, each with its share of the cores or its own GPU; a script must call
+        this under ``if __name__ == "__main__":``, since each process imports the script
     scheduler : address of a Dask scheduler, whose workers see the same files
-    force : go on where the disk seems too small, or where another host holds the model's lock
-    progress : draw a progress bar on standard error, and say before it what the ingest will take
+    force : continue if the disk seems too small, or if another host holds the model's lock
+    progress : draw a progress bar on standard error, and print a forecast before it
 
     Raises
     ------
     AttnstoreError
-        In one sentence what is wrong with an input, the model or the disk. What was committed stays.
+        One sentence that says what is wrong with an input, the model or the disk. Committed segments stay.
     Interrupted
-        On Ctrl-C, when segments that were being written are committed; a KeyboardInterrupt.
+        On Ctrl-C, after the segments that were being written are committed; a KeyboardInterrupt.
     """
     _check_settings(
         max_residues=max_residues, batch_pairs=batch_pairs, segment_entries=segment_entries, limit=limit,
@@ -176,7 +177,7 @@ def ingest(
         directory = path / ATTENTION / model_name
         with _model_directory(directory, document, force) as document:
             recorded = read_plan(directory)
-            # Those of the inputs that are in the catalog: a trial's limit was the records'.
+            # The proteins of the inputs that are in the catalog: a trial's limit applied to the records.
             proteins = catalog_proteins(
                 path, document, limit=None if files else limit, sample=None if files else sample, seed=seed,
                 plan=recorded,
@@ -200,7 +201,7 @@ def _check_settings(**settings: int | None) -> None:
 
 
 def _checked_keep(keep: Sequence[str]) -> tuple[str, ...]:
-    """What to keep, each once and in the store's order."""
+    """The tiers to keep, each once and in the store's order."""
     for tier in keep:
         check_choice("keep", tier, KEEP, StoreError)
     if not set(keep) - {"hidden"}:
@@ -209,14 +210,14 @@ def _checked_keep(keep: Sequence[str]) -> tuple[str, ...]:
 
 
 def default_name(model: str, randomize: str | None = None, seed: int = 0) -> str:
-    """A model's name in a store where none is given: the last part of its id or folder, and how it was randomised."""
+    """The default name of a model in a store: the last part of its id or folder, and how it was randomised."""
     last = Path(os.path.abspath(expanded(model))).name.replace(" ", "_")
     return last if randomize is None else f"{last}-random-{randomize}-{seed}"
 
 
 @contextlib.contextmanager
 def _model_directory(directory: Path, document: ModelDocument, force: bool) -> Iterator[ModelDocument]:
-    """The model's place in the store, held by this process alone; yields the document that is in force."""
+    """Hold the model's lock in the store; yields its document there."""
     make_directories(directory)
     with held(directory, f"model {document.name}", force=force):
         if (directory / MODEL_FILE).exists() or (directory / MANIFEST_FILE).exists():

@@ -1,8 +1,8 @@
-"""Which proteins go into which segment and which batch.
+"""The assignment of proteins to segments and batches.
 
-The plan is made once, recorded, and followed: a resumed run computes the same batches and so the same weights.
-Batches hold neighbours in length, for little padding; a segment begins with its longest, so that a model that does not
-fit in memory fails at the start rather than at the end.
+The plan is made once, recorded, and followed: a resumed run computes the same batches and so the same weights. Batches
+contain proteins of similar length, for little padding. A segment begins with its longest proteins, so that a model that
+does not fit in memory fails at the start and not at the end.
 """
 
 import heapq
@@ -16,37 +16,37 @@ from ..format.documents import PLAN_FILE, read_document, write_document
 
 T = TypeVar("T")
 
-#: Attention entries (layers × heads × pairs) in a segment, about its size in memory in bytes, where the user does not
-#: say. 2²⁷ is one protein of 510 residues under a model of ProtBert's size: a GPU wants more of them in a batch.
+#: Default number of attention entries (layers × heads × pairs) in a segment, about its size in memory in bytes. 2²⁷ is
+#: one protein of 510 residues under a model of ProtBert's size: a GPU needs more of them in a batch.
 SEGMENT_ENTRIES = {"cpu": 1 << 27, "cuda": 1 << 32}
 
-#: What a batch may :func:`cost` where the user does not say.
+#: Default budget of a batch, see :func:`cost`.
 BATCH_PAIRS = {"cpu": 1 << 19, "cuda": 1 << 24}
 
 
-#: Below so many residues a batch takes more memory for what it holds of each residue than of each pair.
+#: Below this number of residues, a batch takes more memory per residue than per pair.
 _SHORT = 128
 
 
 @dataclass(frozen=True)
 class PlannedSegment:
-    """A segment to be: protein ids by batch, in the order in which they will be stored."""
+    """A planned segment: protein ids by batch, in the order in which they will be stored."""
 
     number: int
     batches: tuple[tuple[str, ...], ...]
 
     @property
     def proteins(self) -> list[str]:
-        """Its proteins' ids, in that order."""
+        """Ids of its proteins, in that order."""
         return [name for batch in self.batches for name in batch]
 
     def among(self, proteins: Mapping[str, T]) -> dict[str, T]:
-        """Those of its proteins that are there, in that order."""
+        """Those of its proteins that exist, in that order."""
         return {name: proteins[name] for name in self.proteins if name in proteins}
 
 
 def cost(proteins: int, longest: int) -> int:
-    """What a batch takes of its budget: residues², padding included; short proteins count as more than that."""
+    """The part of its budget that a batch uses: residues², padding included; short proteins count as longer ones."""
     return proteins * longest * max(longest, _SHORT)
 
 
@@ -58,17 +58,17 @@ def plan_segments(
     batch_pairs: int,
     first_number: int = 0,
 ) -> list[PlannedSegment]:
-    """Put proteins into batches, and batches into segments.
+    """Assign proteins to batches, and batches to segments.
 
-    Each batch, the longest proteins first, goes into the segment that holds least: segments are alike, then, in size
-    and in what they hold, and so in memory and time, however many there are.
+    Each batch, the longest proteins first, goes into the segment with the fewest entries. So segments are similar in
+    size and content, and therefore in memory and time, however many there are.
 
     Parameters
     ----------
     lengths : protein id and stored length
     heads : layers × heads, the entries of a pair
-    segment_entries : most entries in a segment; a larger protein stands alone
-    batch_pairs : most that a batch may :func:`cost`; a protein that costs more stands alone
+    segment_entries : most entries in a segment; a larger protein has its own segment
+    batch_pairs : largest :func:`cost` of a batch; a protein that costs more has its own batch
     first_number : number of the first segment
     """
     size = {name: heads * length * length for name, length in lengths}
@@ -92,7 +92,7 @@ def plan_segments(
 def _batches(
     lengths: Sequence[tuple[str, int]], size: Mapping[str, int], segment_entries: int, batch_pairs: int
 ) -> list[tuple[str, ...]]:
-    """Neighbours in length, the longest first."""
+    """Groups of similar length, the longest first."""
     batches: list[tuple[str, ...]] = []
     batch: list[str] = []
     entries = width = 0
@@ -108,7 +108,7 @@ def _batches(
 
 
 def read_plan(directory: Path) -> list[PlannedSegment]:
-    """The recorded plan of a model; empty before the first run."""
+    """Read the recorded plan of a model; empty before the first run."""
     path = directory / PLAN_FILE
     if not path.exists():
         return []

@@ -1,10 +1,10 @@
-"""Attention, as the model produced it, to what a segment keeps: codes, arcs and marginals.
+"""Conversion of the model's attention to what a segment keeps: codes, arcs and marginals.
 
 This is the hot loop of ingest: every attention weight passes through it once, on a CPU while it is still in the cache
 (see :mod:`~attnstore.ingest.model.capture`). Three things make it fast. Codes come from a table indexed by the float's
-leading bits instead of a search. Weights are walked row by row, as they lie in memory, and the one-byte codes are
-transposed afterwards (the store is target-major), eight by eight bytes in registers. And rows are checked and searched
-for arcs by an integer maximum over blocks, which the compiler vectorises: non-negative floats order like their bit
+leading bits instead of a search. Weights are read row by row, as they are in memory, and the one-byte codes are
+transposed afterwards (the store is target-major), eight by eight bytes in registers. Rows are checked and searched for
+arcs by an integer maximum over blocks, which the compiler vectorises: non-negative floats order like their bit
 patterns, and NaN or negative weights have patterns above every valid one.
 """
 
@@ -26,7 +26,7 @@ from ..runtime.compiled import compiled
 Array = npt.NDArray[Any]
 
 _STRIP = 128  # rows coded before they are transposed: measured best of 64, 128 and 256
-_BLOCK = 32  # weights looked at together when searching for arcs
+_BLOCK = 32  # number of weights checked together when searching for arcs
 _LOW_BITS = (1 << CELL_SHIFT) - 1
 
 # Row sums are reassociated so that they vectorise; they are float64 sums of at most a few thousand float32.
@@ -44,7 +44,7 @@ class Items:
     prefix : special tokens before the residues
     length : residues
     protein : local index in the segment
-    pair_offset, residue_offset : where the protein begins in the segment's arrays
+    pair_offset, residue_offset : first index of the protein in the segment's arrays
     """
 
     start: Array
@@ -56,7 +56,7 @@ class Items:
 
 
 class FailedItemsError(ModelError):
-    """Some proteins of a batch fail for a reason of their own; `items` are their places in it."""
+    """Some proteins of a batch fail for a reason of their own; `items` are their indices in it."""
 
     def __init__(self, reason: str, items: Collection[int]) -> None:
         super().__init__(reason)
@@ -72,7 +72,8 @@ class BadWeightError(FailedItemsError):
 
 @_compile
 def _code_row(bits: Array, table: Array, out: Array) -> None:
-    # One 32-bit look-up a weight: code below the cell's edge in the high half, the edge's low bits in the low.
+    # One 32-bit look-up per weight: the code below the cell's edge in the high half, the edge's low bits in the low
+    # half.
     for j in range(bits.shape[0]):
         b = bits[j]
         entry = table[b >> np.uint32(CELL_SHIFT)]
@@ -81,7 +82,7 @@ def _code_row(bits: Array, table: Array, out: Array) -> None:
 
 @_compile
 def _transpose_strip(rows: Array, columns: Array, height: int, blocks: int) -> None:
-    # Bytes of a strip, eight by eight: rows [8 * height, blocks] -> columns [8 * blocks, height], both uint64.
+    # Transpose the bytes of a strip, eight by eight: rows [8 * height, blocks] -> columns [8 * blocks, height], uint64.
     m1, m2, m4 = np.uint64(0x00FF00FF00FF00FF), np.uint64(0x0000FFFF0000FFFF), np.uint64(0x00000000FFFFFFFF)
     s1, s2, s4 = np.uint64(8), np.uint64(16), np.uint64(32)
     for i in range(height):
@@ -138,7 +139,7 @@ def _sum(row: Array) -> float:
 
 @_compile
 def _add_to_bins(row: Array, codes: Array, sums: Array, counts: Array) -> None:
-    # Four accumulators in turn: neighbours often share a code, and one would wait for the other's store.
+    # Four accumulators in turn: neighbours often share a code, and one accumulator would wait for the other's store.
     for j in range(row.shape[0]):
         c = codes[j]
         sums[j & 3, c] += row[j]
@@ -147,7 +148,7 @@ def _add_to_bins(row: Array, codes: Array, sums: Array, counts: Array) -> None:
 
 @_compile
 def _copy(source: Array, target: Array) -> None:
-    # Half as long again as fast as an assignment between slices, whose checks cost more than these few bytes.
+    # 1.5 times as fast as an assignment between slices, whose checks cost more than these few bytes.
     for j in range(source.shape[0]):
         target[j] = source[j]
 
@@ -166,7 +167,7 @@ def _quantise(  # type: ignore[no-untyped-def]
     with_codes, with_arcs, with_marginals, codes, bin_sums, bin_counts, received, emitted, special,
     arc_head, arc_protein, arc_source, arc_target, arc_weight,
 ):  # fmt: skip
-    """A block [heads, tokens, tokens] of one protein; returns the arcs found, or -1 at a bad weight."""
+    """Quantise a block [heads, tokens, tokens] of one protein; returns the arcs found, or -1 at a bad weight."""
     tokens = alpha.shape[2]
     blocks = (n + 7) // 8
     strip_height = min(_STRIP, (n + 7) // 8 * 8)
@@ -229,24 +230,24 @@ def _quantise(  # type: ignore[no-untyped-def]
     return arcs
 
 
-#: Columns of arcs as they are found; the layer is the same for all that come at once.
+#: Columns of arcs as they are found; the layer is the same for all arcs of a call.
 _ARC_COLUMNS = {"head": np.uint16, "protein": np.uint32, "source": np.uint32, "target": np.uint32,
                 "weight": np.float32}  # fmt: skip
 
 
 class HostReceiver:
-    """Takes a segment's attention, batch by batch, into the arrays that will be written.
+    """Collects a segment's attention, batch by batch, in the arrays that will be written.
 
-    Between :meth:`begin` and :meth:`end` a forward pass fills it; a batch that is not ended has left nothing that
-    counts, and its proteins may come again.
+    Between :meth:`begin` and :meth:`end` a forward pass fills it. A batch that is not ended has no effect, and its
+    proteins may come again.
 
     Parameters
     ----------
     proteins : of the segment
     layers, heads : of the model
     codebook : edges of the codes
-    arc_floor : weights at or above it are kept as arcs; at least 0.01
-    keep : which of 'codes', 'arcs' and 'marginals'
+    arc_floor : entries with at least this weight are kept as arcs; at least 0.01
+    keep : some of 'codes', 'arcs' and 'marginals'
     """
 
     def __init__(
@@ -279,7 +280,7 @@ class HostReceiver:
         self._buffers = threading.local()
 
     def begin(self, items: Items) -> None:
-        """Say which proteins the next forward pass is of."""
+        """Set the proteins of the next forward pass."""
         self._items = items
         self._batch_sums, self._batch_counts = np.zeros_like(self._sums), np.zeros_like(self._counts)
         self._batch_arcs: list[tuple[int, list[Array]]] = []
@@ -291,7 +292,7 @@ class HostReceiver:
             return
         alpha, items = weights.numpy(), self._items
         n = int(items.length[item])
-        # The buffer cannot overflow: a row that sums to one holds at most 1 / floor weights above the floor.
+        # The buffer cannot overflow: a row that sums to one has at most 1 / floor weights above the floor.
         columns = self._arc_buffers(n * alpha.shape[0] * self._arcs_a_row)
         arcs = _quantise(
             alpha, alpha.view(np.uint32), items.prefix, n, head, items.protein[item], items.pair_offset[item],
@@ -318,24 +319,24 @@ class HostReceiver:
         return found
 
     def end(self) -> None:
-        """Count the batch in.
+        """Count the batch.
 
         Raises
         ------
         BadWeightError
-            If a residue's row holds a weight that is NaN, negative or above 1 + 2⁻¹⁶, or sums to well over 1.
-            Nothing of the batch counts then.
+            If a residue's row has a weight that is NaN, negative or above 1 + 2⁻¹⁶, or sums to well over 1. Nothing of
+            the batch counts then.
         """
         if self._bad:
             raise BadWeightError(min(self._bad.values()), self._bad)
         self._sums += self._batch_sums
         self._counts += self._batch_counts
-        # Thousands of small arrays that stay for as long as the segment would leave holes all over the memory.
+        # Thousands of small arrays that stay as long as the segment would fragment the memory.
         self._arcs.append(_joined(self._batch_arcs))
         self._batch_arcs = []
 
     def finish(self) -> SegmentContents:
-        """Everything that came in; of proteins that never did, anything."""
+        """Return all contents; those of proteins that never came are undefined."""
         with_codes, with_arcs, with_marginals = self._keep
         kept: dict[str, Any] = {}
         if with_codes:
@@ -347,18 +348,18 @@ class HostReceiver:
         return SegmentContents(self._proteins, *self._shape, **kept)
 
     def _all_arcs(self) -> dict[str, Array]:
-        # Column by column, each batch's let go as soon as it is copied.
+        # Column by column; each batch's arrays are released as soon as they are copied.
         return {name: np.concatenate([found.pop(name) for found in self._arcs]) for name in list(self._arcs[0])}
 
 
 def bins(sums: Array, counts: Array) -> dict[str, Array]:
-    """Mean and number of the weights of each code, as a segment keeps them; from float64 sums and int64 numbers."""
+    """Mean and number of the weights of each code, as a segment keeps them; from float64 sums and int64 counts."""
     means = np.divide(sums, counts, out=np.zeros_like(sums), where=counts > 0)
     return {"bin_mean": means.astype(np.float32), "bin_count": counts.astype(np.uint32)}
 
 
 def _joined(found: list[tuple[int, list[Array]]]) -> dict[str, Array]:
-    """Arcs of several layers, heads and proteins in one array a column."""
+    """Arcs of several layers, heads and proteins, one array per column."""
     sizes = np.array([columns[0].size for _, columns in found], np.int64)
     layers = np.array([layer for layer, _ in found], np.uint16)
     return {"layer": np.repeat(layers, sizes)} | {

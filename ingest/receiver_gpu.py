@@ -1,11 +1,11 @@
-"""The hot loop of ingest on a GPU: as :mod:`~attnstore.ingest.receiver_cpu`, in torch's operations.
+"""The hot loop of ingest on a GPU: the same as :mod:`~attnstore.ingest.receiver_cpu`, in torch's operations.
 
-Nothing but what a segment keeps leaves the device: a byte a weight, 18 bytes an arc, three float32 a residue and head.
+Only the kept tiers leave the device: one byte per weight, 18 bytes per arc, three float32 per residue and head.
 
-Layers come as whole batches; some heads at a time are worked on, so that what is between stays small. On a GPU such
+Layers come as whole batches; some heads at a time are processed, so that intermediate results stay small. On a GPU such
 operations cost the memory that they read and write. Codes come from a search among the edges, which reads a weight
-once, where a table would need its index written and read. Numbers and sums of bins are added up as integers, both in
-one 64-bit word: no order of the device's threads can change them, and a weight is added once rather than twice.
+once, where a table would need its index written and read. Counts and sums of bins are added as integers, both in one
+64-bit word: the order of the device's threads cannot change them, and a weight is added once rather than twice.
 """
 
 from collections.abc import Collection
@@ -24,16 +24,16 @@ from .receiver_cpu import BadWeightError, Items, bins
 
 Array = npt.NDArray[Any]
 
-#: Weights worked on at once; of each, some 25 bytes are between.
+#: Weights processed at once; each has some 25 bytes of intermediate results.
 _SLICE = 1 << 25
 
-#: No softmax's row sums to more.
+#: Largest sum of a row of a softmax.
 _ROW = 1.01
 
-#: Bits behind the point of a sum in integers: weights from 2⁻¹⁷ on are exact.
+#: Fraction bits of a sum in integers: weights from 2⁻¹⁷ on are exact.
 _FRACTION = 40
 
-#: Columns of arcs, as on the device and as on the host.
+#: Columns of arcs, on the device and on the host.
 _ARC_COLUMNS = {"head": (torch.int16, np.uint16), "protein": (torch.int32, np.uint32),
                 "source": (torch.int32, np.uint32), "target": (torch.int32, np.uint32),
                 "weight": (torch.float32, np.float32)}  # fmt: skip
@@ -41,7 +41,7 @@ _ARC_COLUMNS = {"head": (torch.int16, np.uint16), "protein": (torch.int32, np.ui
 
 @dataclass(frozen=True)
 class _Run:
-    """Neighbours in a batch, alike in start and length, whose pairs follow one another in the segment."""
+    """Neighbours in a batch with the same start and length, whose pairs are consecutive in the segment."""
 
     item: int
     items: int
@@ -52,20 +52,20 @@ class _Run:
 
 @dataclass(frozen=True, eq=False)
 class _Place:
-    """Where the residues of a batch stand among its tokens; tensors on the device.
+    """Positions of a batch's residues among its tokens; tensors on the device.
 
     Attributes
     ----------
-    first, items : which proteins of the batch
-    tokens : of each, padding included
+    first, items : range of proteins in the batch
+    tokens : tokens of each, padding included
     pairs : bool [items, tokens, tokens], whether both are residues
     rows : bool [items, tokens], whether it is a residue
-    residues : int64, place of each residue among items × tokens
-    stored : int64, its place in the segment
+    residues : int64, index of each residue among items × tokens
+    stored : int64, its index in the segment
     start, protein : int64, int32 [items]
     inner : tokens from the first to the second are residues of every protein
-    others : bool [items, tokens without the inner ones], whether it is no residue
-    apart : entries of a head that are no pairs of residues
+    others : bool [items, tokens without the inner ones], whether it is not a residue
+    apart : number of entries of a head that are not pairs of residues
     runs : tuple of _Run
     """
 
@@ -126,14 +126,14 @@ def _runs(items: Items) -> tuple[_Run, ...]:
 
 
 def _special(weights: torch.Tensor, place: _Place) -> torch.Tensor:
-    """What each token pays to others than residues, float32 [heads, items, tokens]."""
+    """Attention of each token to tokens other than residues, float32 [heads, items, tokens]."""
     left, right = place.inner
     outer = torch.cat((weights[..., :left], weights[..., right:]), -1)
     return torch.where(place.others[:, None, :], outer, outer.new_zeros(())).sum(-1)
 
 
 def _bad(weights: torch.Tensor, totals: torch.Tensor, place: _Place) -> torch.Tensor:
-    """Whether a residue's row is no attention, bool [heads, items]; of NaN, every comparison is false."""
+    """Whether a residue's row is invalid, bool [heads, items]; with NaN, every comparison is false."""
     low, high = torch.aminmax(weights, dim=-1)
     good = (low >= 0) & (high <= float(TOP)) & (totals <= _ROW)
     return (~good & place.rows).any(-1)
@@ -142,14 +142,14 @@ def _bad(weights: torch.Tensor, totals: torch.Tensor, place: _Place) -> torch.Te
 def _bins(weights: torch.Tensor, codes: torch.Tensor, size: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Number and sum of the weights of each code, int64 and float64 [heads, codes].
 
-    Each column of each protein has bins of its own: what a warp of threads adds at once then goes to different words.
-    A word is the sum times 2^(fraction + bits), plus the number, which `bits` hold.
+    Each column of each protein has its own bins, so that a warp of threads adds to different words. A word is the sum
+    times 2^(fraction + bits), plus the count, in the lowest `bits` bits.
 
     Parameters
     ----------
     weights : float32 [heads, items, tokens, tokens]
-    codes : int64, alike
-    size : how many codes there are
+    codes : int64, of the same shape
+    size : number of codes
     """
     tokens = weights.shape[-1]
     bits = tokens.bit_length()
@@ -179,7 +179,7 @@ def _arcs(weights: torch.Tensor, floor: float, head: int, place: _Place) -> dict
 
 
 def _store_codes(codes: torch.Tensor, runs: tuple[_Run, ...], stored: torch.Tensor) -> None:
-    """Codes [heads, items, tokens, tokens] of residues to [heads, pairs] of the segment, target-major."""
+    """Copy codes [heads, items, tokens, tokens] of residues to [heads, pairs] of the segment, target-major."""
     small = codes.to(torch.uint8)
     for run in runs:
         n, inside = run.length, slice(run.start, run.start + run.length)
@@ -189,18 +189,18 @@ def _store_codes(codes: torch.Tensor, runs: tuple[_Run, ...], stored: torch.Tens
 
 
 class DeviceReceiver:
-    """Takes a segment's attention where the model runs, into arrays there, and sends them to the host at the end.
+    """Collects a segment's attention in arrays on the model's device, and copies them to the host at the end.
 
-    Used as :class:`~attnstore.ingest.receiver_cpu.HostReceiver` is. Sums of residues are float32 here, added in a tree.
+    Used like :class:`~attnstore.ingest.receiver_cpu.HostReceiver`. Sums of residues are float32 here, added in a tree.
 
     Parameters
     ----------
     proteins : of the segment
     layers, heads : of the model
     codebook : edges of the codes
-    arc_floor : weights at or above it are kept as arcs
-    keep : which of 'codes', 'arcs' and 'marginals'
-    device : where the model runs
+    arc_floor : entries with at least this weight are kept as arcs
+    keep : some of 'codes', 'arcs' and 'marginals'
+    device : device of the model
     """
 
     @torch.inference_mode()
@@ -233,7 +233,7 @@ class DeviceReceiver:
 
     @torch.inference_mode()
     def begin(self, items: Items) -> None:
-        """Say which proteins the next forward pass is of."""
+        """Set the proteins of the next forward pass."""
         self._items = items
         self._place: _Place | None = None
         self._batch_sums, self._batch_counts = torch.zeros_like(self._sums), torch.zeros_like(self._counts)
@@ -271,7 +271,7 @@ class DeviceReceiver:
 
     def _take_heads(self, layer: int, heads: slice, weights: torch.Tensor, place: _Place) -> None:
         """The same, [heads, items, tokens, tokens] of any strides."""
-        # A choice, since rows of padding may hold NaN; into memory in this order, or later operations would copy it.
+        # A selection, since rows of padding may be NaN; in memory in this order, or later operations would copy it.
         inside = torch.where(place.pairs, weights, weights.new_zeros(()), out=weights.new_empty(weights.shape))
         emitted, special = inside.sum(-1), _special(weights, place)
         self._bad[layer, heads, place.first : place.first + place.items] = _bad(weights, emitted + special, place)
@@ -291,15 +291,15 @@ class DeviceReceiver:
 
     @torch.inference_mode()
     def end(self) -> None:
-        """Count the batch in.
+        """Count the batch.
 
         Raises
         ------
         BadWeightError
-            If a residue's row holds a weight that is NaN, negative or above 1 + 2⁻¹⁶, or sums to more than 1.01.
+            If a residue's row has a weight that is NaN, negative or above 1 + 2⁻¹⁶, or sums to more than 1.01.
             Nothing of the batch counts then.
         """
-        bad = self._bad.any(1).cpu().numpy()  # the one time that the host waits for a batch, but for its arcs' number
+        bad = self._bad.any(1).cpu().numpy()  # the host waits for a batch only here, and for the number of its arcs
         if bad.any():
             raise BadWeightError(int(np.flatnonzero(bad.any(1))[0]), np.flatnonzero(bad.any(0)).tolist())
         self._sums += self._batch_sums
@@ -308,9 +308,9 @@ class DeviceReceiver:
 
     @torch.inference_mode()
     def finish(self) -> "Pending":
-        """Start to send everything that came in to the host; of proteins that never did, anything.
+        """Start the copy of all contents to the host; those of proteins that never came are undefined.
 
-        Nothing may come in afterwards.
+        No batch may follow.
         """
         tensors: dict[str, torch.Tensor] = {}
         arcs = np.zeros(self._layers, np.int64)
@@ -331,14 +331,14 @@ class DeviceReceiver:
 
 @dataclass(frozen=True, eq=False)
 class Pending:
-    """A segment on its way to the host.
+    """The contents of a segment on their way to the host.
 
     Attributes
     ----------
-    proteins, layers, heads, keep : as of the receiver
-    arcs : int64 [layers], how many there are
+    proteins, layers, heads, keep : those of the receiver
+    arcs : int64 [layers], number of arcs
     tensors : on the host; complete once `copied` has happened
-    copied : None where nothing had to be copied
+    copied : None if nothing had to be copied
     """
 
     proteins: LocalProteins
@@ -350,7 +350,7 @@ class Pending:
     copied: torch.cuda.Event | None
 
     def contents(self) -> SegmentContents:
-        """Wait until it is there; the arrays are views of what was copied into, which lasts as long as they do."""
+        """Wait for the copies; the arrays are views of their memory, which lives as long as they do."""
         if self.copied is not None:
             self.copied.synchronize()
         arrays: dict[str, Any] = {name: tensor.numpy() for name, tensor in self.tensors.items()}
@@ -369,10 +369,10 @@ class Pending:
 def _to_host(
     tensors: dict[str, torch.Tensor], device: torch.device
 ) -> tuple[dict[str, torch.Tensor], torch.cuda.Event | None]:
-    """Start copies into pinned memory, beside whatever the device computes next.
+    """Start copies into pinned memory, concurrently with the next computation of the device.
 
-    Torch keeps pinned memory that is no longer used and hands it out again, by the power of two above its size; what a
-    copy still reads on the device it hands out no earlier than the copy is done.
+    Torch keeps pinned memory that is no longer used and reuses it, rounded up to a power of two; memory that a copy on
+    the device still reads is not reused before the copy is done.
     """
     if device.type != "cuda":
         return tensors, None
@@ -384,7 +384,7 @@ def _to_host(
             host[name] = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
             host[name].copy_(tensor, non_blocking=True)
             tensor.record_stream(stream)
-        # Blocking: who waits leaves its core to compression.
+        # Blocking, so that the waiting thread leaves its core to compression.
         return host, stream.record_event(torch.cuda.Event(blocking=True))
 
 

@@ -1,4 +1,4 @@
-"""Documents of a store made again from what they describe: segments say what a manifest lists and what was planned."""
+"""Rebuilding documents of a store: manifest and plan from the segments, ``store.json`` from the catalog."""
 
 import contextlib
 import shutil
@@ -20,16 +20,16 @@ from ..runtime.durable import sha256_file, sync_directory
 from ..runtime.faults import damage_suppressed
 from .plan import PlannedSegment, plan_segments
 
-#: Of segments that were begun and not finished: no file has it.
+#: Digest in entries of unfinished segments: no file has it.
 _NO_DIGEST = "0" * 64
 
 
 def recovered_entries(directory: Path) -> list[SegmentEntry]:
-    """What a manifest would say of each directory that lies in a model's ``segments/``, by name.
+    """Make a manifest entry for each directory in a model's ``segments/``, by name.
 
-    ``segment.json`` is written last, so where it is there, all that it lists once was. What was not written to its end
-    is listed with a digest that it does not have, and where a file that is needed cannot be read, counts are 0: no
-    reader takes either for whole.
+    ``segment.json`` is written last, so if it exists, all files that it lists were complete. An unfinished segment gets
+    a digest that no file has, and counts are 0 if a file that is needed cannot be read: no reader accepts either as
+    intact.
     """
     entries = []
     for place in sorted((directory / SEGMENTS).glob("*-*")):
@@ -57,7 +57,7 @@ def _counted(directory: Path, entry: SegmentEntry) -> SegmentEntry:
 
 
 def proteins_of(directory: Path, entry: SegmentEntry) -> LocalProteins | None:
-    """The proteins of a segment of which other files may be damaged; None if they cannot be told."""
+    """The proteins of a segment of which other files may be damaged; None if they cannot be determined."""
     place = directory / SEGMENTS / entry.id
     with damage_suppressed():
         digests = {file.path: file.sha256 for file in recorded_files(place, entry)}
@@ -67,9 +67,9 @@ def proteins_of(directory: Path, entry: SegmentEntry) -> LocalProteins | None:
 
 
 def recovered_plan(document: ModelDocument, held: Mapping[int, LocalProteins], size: int) -> list[PlannedSegment]:
-    """A plan of `size` segments that puts into them, by number, what they hold, and nothing into the others.
+    """Make a plan of `size` segments: existing ones, by number, with their proteins, and the others empty.
 
-    Batches are cut as they were, but for proteins that failed and so are in no segment.
+    Batches are cut as before, except that proteins that failed are in no segment.
     """
     plan = [PlannedSegment(number, ()) for number in range(size)]
     for number, proteins in held.items():
@@ -96,14 +96,14 @@ def recovered_skips(plan: Sequence[PlannedSegment], held: Mapping[int, LocalProt
 
 
 def recovered_store_document(path: Path, needed: Mapping[str, str]) -> StoreDocument | None:
-    """What ``store.json`` would say of the catalog that lies beside it; None if none is sound and holds what is needed.
+    """Make ``store.json`` for an existing catalog; None if no catalog is intact and has the needed proteins.
 
-    Of several, the one with the most proteins: catalogs only grow.
+    Of several catalogs, the one with the most proteins: catalogs only grow.
 
     Parameters
     ----------
     path : the store
-    needed : digest of the sequence of each protein that segments hold, by id
+    needed : digest of the sequence of each protein in segments, by id
     """
     found = []
     for catalog in path.glob("catalog-*.duckdb"):
@@ -113,14 +113,14 @@ def recovered_store_document(path: Path, needed: Mapping[str, str]) -> StoreDocu
 
 
 def rebuild_catalog(path: Path, inputs: Sequence[Path], needed: Mapping[str, str], *, keep_duplicates: bool) -> None:
-    """Read inputs again, and let the catalog that comes of them be the store's.
+    """Read the inputs again, and make the resulting catalog that of the store.
 
     Raises
     ------
     AttnstoreError
-        If they cannot be read, or lack a protein that is needed; the store is then as it was.
+        If they cannot be read, or lack a protein that is needed; the store is unchanged then.
     """
-    for leftover in path.glob(".catalog-*"):  # of a run that was killed
+    for leftover in path.glob(".catalog-*"):  # from a run that was killed
         leftover.unlink() if leftover.is_symlink() else shutil.rmtree(leftover)
     with tempfile.TemporaryDirectory(prefix=".catalog-", dir=path) as folder:
         scratch = Path(folder)
@@ -134,7 +134,7 @@ def rebuild_catalog(path: Path, inputs: Sequence[Path], needed: Mapping[str, str
 
 
 def _described(catalog: Path, needed: Mapping[str, str]) -> StoreDocument:
-    """What ``store.json`` says of a catalog; every block is read, and so checked by DuckDB. Raises StoreError."""
+    """Make ``store.json`` for a catalog; every block is read, and so checked by DuckDB. Raises StoreError."""
     with contextlib.closing(connect(catalog)) as connection, catalog_errors(catalog):
         tables = connection.execute("SELECT table_name FROM duckdb_tables() WHERE database_name = 'catalog'").fetchall()
         for (table,) in tables:

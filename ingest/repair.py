@@ -1,7 +1,7 @@
-"""Mending a store: what is damaged is made again, and nothing else.
+"""Repair of a store: damaged parts are rebuilt, and nothing else.
 
-While a segment is damaged the manifest goes on listing it, so that no query is answered from the others alone, and it
-gives way when its replacement is there. So a repair may be killed at any moment; the next one finishes it.
+The manifest lists a damaged segment until its replacement is written, so that no query is answered from the other
+segments only. So a repair may be killed at any moment; the next one finishes it.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ from .workers import start_workers
 
 @dataclass
 class Repaired:
-    """What a repair did.
+    """The result of a repair.
 
     Attributes
     ----------
-    mended : a sentence for each thing that was damaged and is whole again
-    left : a sentence for each thing that is damaged still, with the cure
-    segments : how many were computed again
+    mended : a sentence for each part that was damaged and is repaired
+    left : a sentence for each part that is still damaged, with the cure
+    segments : number of segments that were computed again
     """
 
     mended: list[str] = field(default_factory=list)
@@ -54,13 +54,13 @@ class Repaired:
 
 @dataclass(frozen=True)
 class _Source:
-    """Where models are loaded from: a place that was given, or, with consent, the one that a store names."""
+    """The source of models: a given one, or, with consent, the one that the store records."""
 
     given: str | None
     trusted: bool | Callable[[str, str], bool]
 
     def of(self, document: ModelDocument) -> str:
-        """Where to load a model from; raises ModelError where nobody consented to it."""
+        """The source of a model; raises ModelError without consent."""
         if self.given is not None:
             return expanded(self.given)
         trusted = self.trusted if isinstance(self.trusted, bool) else self.trusted(document.name, document.source)
@@ -84,31 +84,31 @@ def repair(
     progress: bool = False,
     force: bool = False,
 ) -> Repaired:
-    """Find what is damaged and make it again: documents from what they describe, segments by running their model.
+    """Find the damaged parts and rebuild them: documents from the segments, segments by running their model.
 
     Parameters
     ----------
     store : directory
-    inputs : files and folders that were ingested; read where the catalog has to be built again
-    model : name in the store of the one model to mend; by default all are
-    model_source : hub id or folder to load it from
-    trust_source : without `model_source`, load it from where the store says that it was loaded from. Say so only if
-        you trust whoever made the store: it may name any folder. Or a function of the model's name and that place
-        that is asked once a model has to be loaded
+    inputs : files and folders that were ingested; read if the catalog has to be rebuilt
+    model : name in the store of the one model to repair; by default all are
+    model_source : hub id or folder from which to load it
+    trust_source : without `model_source`, load it from the source that the store records. Use this only if you trust
+        whoever made the store: it may name any folder. Or a function of the model's name and that source, which is
+        called when a model has to be loaded
     device : 'auto', 'cpu', 'cuda', 'cuda:1', …
-    keep_duplicates : identical sequences were ingested apart; concerns `inputs`
+    keep_duplicates : identical sequences were ingested separately; concerns `inputs`
     progress : draw progress bars on standard error
-    force : take over a lock that a process of another host left
+    force : take over a lock left by a process of another host
 
     Returns
     -------
     Repaired
-        What it could not mend is as it was, and named.
+        Parts that could not be repaired are unchanged, and listed.
 
     Raises
     ------
     StoreError
-        If it is no store, a newer version wrote a part of it, or it holds no such model.
+        If it is not a store, a newer version wrote a part of it, or it has no such model.
     """
     path, repaired = database_path(store), Repaired()
     refuse_newer(path)
@@ -169,7 +169,7 @@ def _mend_catalog(path: Path, inputs: Sequence[Path], keep_duplicates: bool, rep
 
 
 def _catalog_problem(path: Path, needed: dict[str, str]) -> str | None:
-    """The first thing that is wrong with ``store.json`` or the catalog."""
+    """The first fault of ``store.json`` or the catalog."""
     try:
         document = StoreDocument.read(path)
         problems, known = catalog_problems(path, document)
@@ -195,7 +195,7 @@ def _model_document(directory: Path) -> ModelDocument:
 def _mend_model(
     path: Path, directory: Path, repaired: Repaired, *, source: _Source, device: str, progress: bool
 ) -> None:
-    """Raises AttnstoreError where something cannot be mended."""
+    """Repair one model; raises AttnstoreError if a part of it cannot be repaired."""
     document = _model_document(directory)
     before, plan, damaged = _mend_documents(directory, document, repaired, progress=progress)
     if not damaged:
@@ -223,7 +223,7 @@ def _mend_model(
 def _mend_documents(
     directory: Path, document: ModelDocument, repaired: Repaired, *, progress: bool
 ) -> tuple[Manifest, list[PlannedSegment], list[SegmentEntry]]:
-    """Manifest and plan as they should be, both recorded; and the damaged segments, which the manifest still lists."""
+    """Repair and record manifest and plan; returns the damaged segments, which the manifest still lists."""
     recorded: Manifest | None = None
     try:
         recorded = Manifest.read(directory)
@@ -238,7 +238,7 @@ def _mend_documents(
             whole = next(segment_problems(directory, document, entry, {}), None) is None
             (sound if whole else damaged).setdefault(entry.number, entry)
             counted.update()
-    # A repair that was killed leaves a segment beside its replacement.
+    # A repair that was killed leaves a segment together with its replacement.
     damaged = {number: entry for number, entry in damaged.items() if number not in sound}
     held_proteins = {
         number: proteins
@@ -265,7 +265,7 @@ def _mend_documents(
 
 
 def _remove_strays(directory: Path, entry: SegmentEntry, repaired: Repaired) -> None:
-    """Files that lie in a segment and are none of it."""
+    """Files in a segment's directory that do not belong to it."""
     place = directory / SEGMENTS / entry.id
     try:
         found = strays(place, recorded_files(place, entry))
@@ -283,7 +283,7 @@ def _mend_plan(
     held_proteins: dict[int, LocalProteins],
     repaired: Repaired,
 ) -> list[PlannedSegment]:
-    """The plan, made again if it is damaged or lacks the number of a segment."""
+    """The plan, rebuilt if it is damaged or lacks the number of a segment."""
     try:
         plan = read_plan(directory)
         if all(number < len(plan) for number in listed):
@@ -310,7 +310,7 @@ def _compute_again(
     device: str,
     progress: bool,
 ) -> Manifest:
-    """Compute segments that the manifest lists and put what comes of it in their place."""
+    """Compute segments that the manifest lists, and replace them."""
     place = source.of(document)
     with start_workers(None, None, device) as where:
         model = _recorded_model(document, place, where.device)
@@ -325,7 +325,7 @@ def _compute_again(
 
 
 def _recorded_model(document: ModelDocument, source: str, device: str) -> LanguageModel:
-    """The model that a document records, loaded; raises ModelError if it is another."""
+    """Load the model that a document records; raises ModelError if it is another one."""
     model = load(
         source,
         device=device,

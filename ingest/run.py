@@ -1,4 +1,4 @@
-"""A model's pending segments, computed and committed one by one."""
+"""Computing a model's pending segments and committing them one by one."""
 
 import shutil
 import sys
@@ -22,24 +22,24 @@ from .workers import Workers
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C, with what became of the segments under way."""
+    """Ctrl-C, with the outcome of the segments in progress."""
 
 
 @dataclass(frozen=True)
 class Summary:
-    """What an ingest did, and what the store holds of the model afterwards.
+    """The result of an ingest, and the model's content in the store afterwards.
 
     Attributes
     ----------
-    model : its name in the store
+    model : name in the store
     proteins, residues, entries, arcs : committed; entries = layers × heads × pairs
-    skipped : proteins that the model did not take
-    truncated : proteins longer than what the model saw of them
-    segments_written : in this run; 0 where everything was there
+    skipped : proteins that were skipped
+    truncated : proteins of which the model saw only the beginning
+    segments_written : in this run; 0 if all segments existed
     entries_written : attention entries computed in this run
-    seconds : spent on all of this run but loading the model and starting workers
+    seconds : duration of this run, without loading the model and starting workers
     bytes : of the model's segments and the catalog
-    excluded : chains of this run's structure files that are no protein's; the table `excluded` names them
+    excluded : chains of this run's structure files that are not proteins; the table `excluded` lists them
     """
 
     model: str
@@ -57,17 +57,17 @@ class Summary:
 
     @property
     def bits_per_entry(self) -> float:
-        """Everything in: what is kept, and the catalog."""
+        """Bits per entry in total: the kept tiers, and the catalog."""
         return 8 * self.bytes / self.entries if self.entries else float("nan")
 
     @property
     def entries_per_second(self) -> float:
-        """Rate of this run; NaN where it computed nothing."""
+        """Rate of this run; NaN if it computed nothing."""
         return self.entries_written / self.seconds if self.entries_written else float("nan")
 
 
 class Run:
-    """Pending segments on their way into the manifest; this process alone writes it."""
+    """Computes pending segments and adds them to the manifest, which only this process writes."""
 
     def __init__(
         self,
@@ -95,7 +95,7 @@ class Run:
         _clear_garbage(job, manifest)
 
     def forecast(self, force: bool) -> None:
-        """Say what is to come; raises StoreError if the disk cannot hold it, unless forced."""
+        """Print the forecast; raises StoreError if the disk has too little space, unless forced."""
         if not self.pending:
             return
         document, tried = self.job.document, None
@@ -119,7 +119,7 @@ class Run:
             check_disk(told, self.store)
 
     def all(self) -> None:
-        """Compute every pending segment, committing each as it comes."""
+        """Compute every pending segment, and commit each when it is done."""
         residues = sum(self._residues(segment) for segment in self.pending)
         waiting, running = deque(self.pending), dict[Future[Done], PlannedSegment]()
         with bar(residues, "res", shown=self.progress, unit_scale=True, desc=self.job.document.name,
@@ -139,7 +139,7 @@ class Run:
                 if isinstance(error, KeyboardInterrupt):
                     raise Interrupted(_interruption(finished, dropped)) from None
                 raise
-        _clear_garbage(self.job, self.manifest)  # of workers that died
+        _clear_garbage(self.job, self.manifest)  # left by workers that died
 
     def _residues(self, segment: PlannedSegment) -> int:
         return sum(protein.stored for protein in segment.among(self.proteins).values())
@@ -183,7 +183,7 @@ class Run:
             self.entries_written += self.job.document.layers * self.job.document.heads * done.entry.pairs
 
     def _wind_up(self, running: dict[Future[Done], PlannedSegment]) -> tuple[list[int], list[int]]:
-        """Give up what is being computed, commit what is being written; numbers of those kept and those dropped."""
+        """Drop segments being computed, commit those being written; returns the numbers of kept and dropped ones."""
         self.stop.set()
         finished, dropped = [], []
         for future in running:
@@ -226,7 +226,7 @@ def _interruption(finished: Sequence[int], dropped: Sequence[int]) -> str:
 
 
 def _clear_garbage(job: Job, manifest: Manifest) -> None:
-    """Remove what a killed run left: segments that no manifest lists, and half-written documents."""
+    """Remove what a killed run left: segments that no manifest lists, and incomplete documents."""
     for half in job.directory.glob(".*.tmp"):
         half.unlink(missing_ok=True)
     shutil.rmtree(job.scratch, ignore_errors=True)
@@ -234,5 +234,5 @@ def _clear_garbage(job: Job, manifest: Manifest) -> None:
     segments = job.directory / SEGMENTS
     for leftover in segments.iterdir() if segments.exists() else ():
         if leftover.name not in listed:
-            # A cluster's worker may still write what an ingest that was given up asked of it: the next clears that.
+            # A cluster's worker may still write a segment of an ingest that was stopped: the next run clears that.
             shutil.rmtree(leftover, ignore_errors=True)

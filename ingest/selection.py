@@ -1,4 +1,4 @@
-"""Which proteins of the catalog a model takes, and the plan of its segments."""
+"""The proteins of the catalog for a model, and the plan of its segments."""
 
 import contextlib
 from collections.abc import Collection, Sequence
@@ -24,9 +24,10 @@ def catalog_proteins(
     seed: int = 0,
     plan: Sequence[PlannedSegment] = (),
 ) -> dict[str, Protein]:
-    """Proteins of the catalog by id, in its order: all, the first so many, or so many drawn with a seed.
+    """Proteins of the catalog by id, in its order: all, the first ones, or some drawn with a seed.
 
-    With those chosen come those that `plan` has in a segment with them: half of one would be committed as the whole.
+    The selection includes all proteins that `plan` has in a segment with a selected one: a segment with half of them
+    would be committed as complete.
     """
     with contextlib.closing(connect(current_catalog(store, StoreDocument.read(store)))) as connection:
         rows = connection.execute(
@@ -54,12 +55,12 @@ def taken(
     *,
     strict: bool = False,
 ) -> tuple[dict[str, Protein], Manifest]:
-    """Those of the proteins that the model takes; the others are added to the manifest with their reason.
+    """Select the proteins that the model can run on; the others are added to the manifest with the reason.
 
     Raises
     ------
     ModelError
-        If, where it is strict, one cannot be tokenised.
+        If one cannot be tokenised, with `strict`.
     """
     known_skips = {entry.protein for entry in manifest.skipped}
     skipped = list(manifest.skipped)
@@ -92,7 +93,7 @@ def extended_plan(
     proteins: dict[str, Protein],
     committed: Collection[int],
 ) -> list[PlannedSegment]:
-    """The recorded plan, with segments added for proteins that are new since, and recorded with them."""
+    """Return the recorded plan, with new segments for new proteins, and record it."""
     if any(number >= len(recorded) for number in committed):
         raise StoreError(
             f"{directory / PLAN_FILE} is missing or not that of the segments there: bring it back, or run "

@@ -1,4 +1,4 @@
-"""A segment as one task: through the model and onto the disk, in this process or on a worker."""
+"""A segment as one task: from the model to the disk, in this process or on a worker."""
 
 import os
 import tempfile
@@ -22,23 +22,23 @@ from .plan import PlannedSegment
 #: One forward pass at a time: while a segment is compressed and written, the next one is computed.
 _forward = threading.Lock()
 
-#: How many segments are in a process's memory at once.
+#: Number of segments in a process's memory at a time.
 SEGMENTS_AT_ONCE = 2
 _in_memory = threading.Semaphore(SEGMENTS_AT_ONCE)
 
 
 @dataclass(frozen=True)
 class Job:
-    """What it takes to compute the segments of a model, small enough to send to a worker.
+    """The settings for computing the segments of a model, small enough to send to a worker.
 
     Attributes
     ----------
-    directory : of the model in the store
-    document : what to run and what to keep
-    source : hub id or folder to load it from
+    directory : directory of the model in the store
+    document : the model and what to keep
+    source : hub id or folder from which to load it
     device : 'cpu', 'cuda', 'cuda:1', …
-    threads : of a worker; None for as many as the machine has
-    strict : whether a protein that fails is fatal
+    threads : of a worker; None for one per core
+    strict : whether a protein that fails stops the ingest
     """
 
     directory: Path
@@ -50,19 +50,19 @@ class Job:
 
     @property
     def scratch(self) -> Path:
-        """Where trials are written, inside the store since a disk is tried, too."""
+        """Directory of trials, inside the store because the trial also measures the disk."""
         return self.directory / ".trial"
 
 
 @dataclass(frozen=True)
 class Done:
-    """What a task came to.
+    """The result of a task.
 
     Attributes
     ----------
-    entry : of the segment, for the manifest; None where every protein of it failed
+    entry : entry of the segment for the manifest; None if every protein of it failed
     skipped : proteins that failed
-    computing, writing : seconds that it took, waiting left out
+    computing, writing : seconds that it took, without waiting
     """
 
     entry: SegmentEntry | None
@@ -84,8 +84,8 @@ def run_segment(
 
     Parameters
     ----------
-    job, planned, proteins : what to do, and the proteins it is about
-    language_model : loaded already; without, this process loads it once
+    job, planned, proteins : settings, segment, and its proteins
+    language_model : the loaded model; by default this process loads it once
     stopped, advance : see :func:`~attnstore.ingest.compute.compute_segment`
 
     Raises
@@ -93,9 +93,9 @@ def run_segment(
     StoreError
         If the disk is full or fails.
     ModelError
-        If the model cannot be loaded here, is another one here, or, where the job is strict, a protein fails.
+        If the model cannot be loaded here, is another one here, or, with `strict`, a protein fails.
     Stopped
-        If asked to.
+        If `stopped` returns true.
     """
     if language_model is None and not job.directory.is_dir():
         raise StoreError(
@@ -107,7 +107,7 @@ def run_segment(
         with _forward:
             began = time.perf_counter()
             model = language_model or _loaded(job)
-            # Of this thread: each has a count of its own in torch.
+            # The setting belongs to this thread: torch keeps one per thread.
             torch.set_num_threads(threads)
             budget = _budget(job.source, str(model.device), job.document.precision)
             computed = compute_segment(planned, proteins, job.document, model, budget, stopped=stopped, advance=advance)
@@ -125,13 +125,13 @@ def run_segment(
 def run_trial(
     job: Job, planned: PlannedSegment, proteins: dict[str, Protein], *, language_model: LanguageModel | None = None
 ) -> Done:
-    """Compute and write a segment that is thrown away, to measure what the others will take.
+    """Compute and write a segment that is discarded, to measure space and time of the others.
 
-    Run twice, since the first time a machine loads libraries and compiles; the second one counts.
+    Run twice, because the first run loads libraries and compiles; the second one counts.
     """
     check_folder(job.scratch)
     job.scratch.mkdir(exist_ok=True)
-    # In a folder of its own: a cluster's worker may still be at the trial of an ingest that was given up.
+    # In a separate folder: a cluster's worker may still run the trial of an ingest that was stopped.
     with tempfile.TemporaryDirectory(dir=job.scratch, ignore_cleanup_errors=True) as folder:
         elsewhere = replace(job, directory=Path(folder))
         first = PlannedSegment(0, ((planned.proteins[-1],),))
@@ -141,7 +141,7 @@ def run_trial(
 
 @lru_cache(maxsize=1)
 def _budget(source: str, device: str, precision: str) -> Budget:
-    """What this process has learned of the memory that a model's batches take."""
+    """The budget that this process has learned for a model's batches."""
     return Budget()
 
 
@@ -156,7 +156,7 @@ def _loaded_from(
 
 
 def _loaded(job: Job) -> LanguageModel:
-    """The model, loaded by this process the first time it is asked for."""
+    """The model, loaded by this process at the first call."""
     document = job.document
     device, residue_map = _own_device(job.device), document.tokenizer["residue_map"]
     return _loaded_from(
@@ -165,7 +165,7 @@ def _loaded(job: Job) -> LanguageModel:
 
 
 def _own_device(device: str) -> str:
-    """Of several GPUs on a machine the one that is this worker's, where nobody has picked one for it."""
+    """The GPU of this worker on a machine with several, if none was chosen for it."""
     count = torch.cuda.device_count()
     if device != "cuda" or count < 2:
         return device

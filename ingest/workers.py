@@ -1,4 +1,4 @@
-"""Where segments are computed: in this process, in several of this machine, or on a Dask cluster."""
+"""Where segments are computed: in this process, in several processes of this machine, or on a Dask cluster."""
 
 import atexit
 import contextlib
@@ -20,16 +20,16 @@ from .task import SEGMENTS_AT_ONCE
 
 @dataclass(frozen=True, eq=False)
 class Workers:
-    """Where tasks go.
+    """Where tasks run.
 
     Attributes
     ----------
-    submit : a function and its arguments to a future
-    processes : how many forward passes run at once
-    slots : how many tasks are worth having under way
-    device : 'cpu', 'cuda', 'cuda:1', … of the workers, where the user said 'auto', too
-    threads : of each, None for all
-    remote : whether tasks leave this process
+    submit : function from a function and its arguments to a future
+    processes : number of forward passes at the same time
+    slots : number of tasks to have in progress
+    device : 'cpu', 'cuda', 'cuda:1', … of the workers, also if the user gave 'auto'
+    threads : of each; None for all
+    remote : whether tasks run in other processes
     """
 
     submit: Callable[..., Future[Any]]
@@ -46,16 +46,17 @@ def start_workers(count: int | None, scheduler: str | None, device: str) -> Iter
 
     Parameters
     ----------
-    count : processes on this machine, each with its share of the cores or a GPU of its own; None for this one alone
+    count : number of processes on this machine, each with its share of the cores or its own GPU; None for this process
+        only
     scheduler : address of a Dask scheduler, whose workers share the store's file system
-    device : 'auto' is the GPU where every worker has one
+    device : 'auto' is the GPU if every worker has one
 
     Raises
     ------
     StoreError
         If Dask is not installed, or the scheduler cannot be reached or has no workers.
     ModelError
-        If `device` names none.
+        If `device` does not exist.
     """
     if count is not None and scheduler is not None:
         raise StoreError(f"workers={count} and scheduler=… exclude each other: a scheduler has its own workers.")
@@ -72,7 +73,7 @@ def start_workers(count: int | None, scheduler: str | None, device: str) -> Iter
         from distributed import Client
     except ModuleNotFoundError as error:
         raise StoreError(f"several workers need {error.name}: pip install 'attnstore[cluster]'.") from error
-    # It tells of every connection; what goes wrong is a warning.
+    # Dask logs every connection at lower levels; problems are warnings.
     logging.getLogger("distributed").setLevel(logging.WARNING)
     with contextlib.ExitStack() as stack:
         stack.enter_context(_cancelled_quietly())
@@ -110,16 +111,16 @@ def _threads(device: str) -> Iterator[Workers]:
     with ThreadPoolExecutor(SEGMENTS_AT_ONCE, "segment") as pool:
         if device == "auto":
             device = str(choose_device(device))
-        # No more tasks than threads: a task that has not begun is one that need not be cancelled.
+        # At most as many tasks as threads: a task that has not begun need not be cancelled.
         yield Workers(pool.submit, processes=1, slots=SEGMENTS_AT_ONCE, device=device, threads=None, remote=False)
 
 
 @contextlib.contextmanager
 def _cancelled_quietly() -> Iterator[None]:
-    """Meanwhile, no traceback for a task that was given up.
+    """Suppress the traceback of a task that was cancelled, while the block runs.
 
-    Dask's executor waits for each task in a callback of its event loop, which raises when it finds its task cancelled,
-    or its future already told so; Tornado logs what a callback raises.
+    Dask's executor waits for each task in a callback of its event loop, which raises if its task is cancelled or its
+    future already has a result; Tornado logs what a callback raises.
     """
 
     def is_wanted(record: logging.LogRecord) -> bool:
@@ -135,10 +136,10 @@ def _cancelled_quietly() -> Iterator[None]:
 
 
 def _settle() -> None:
-    """In a worker's process: leave Ctrl-C, and what there is to say of it, to the one that commits, and end at once.
+    """In a worker's process: leave Ctrl-C and its messages to the committing process, and end at once.
 
-    A worker logs what it gives up, and that its scheduler is gone; what breaks a task comes back with the task. An
-    interpreter with torch in it takes seconds to take itself apart, more than Dask waits before it kills.
+    A worker logs the tasks that it drops, and the loss of its scheduler; errors of a task come back with the task. An
+    interpreter with torch takes seconds to shut down, longer than Dask waits before it kills the process.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
@@ -148,10 +149,10 @@ def _settle() -> None:
 def _local_cluster(count: int, device: str) -> Any:
     from distributed import LocalCluster
 
-    # A worker's memory is bounded by its segments; Dask's own limit would kill one that the system lets live.
+    # A worker's memory is bounded by its segments; Dask's own limit would kill a worker that the system allows.
     options: dict[str, Any] = {
         "n_workers": count, "threads_per_worker": SEGMENTS_AT_ONCE, "memory_limit": 0,
-        # Any free port: without an address it is 8787, which another ingest may have.
+        # Any free port: the default is 8787, which another ingest may use.
         "dashboard_address": "127.0.0.1:0", "scheduler_kwargs": {"dashboard": False},
     }  # fmt: skip
     if device.startswith("cpu") or not torch.cuda.is_available():

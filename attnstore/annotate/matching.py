@@ -180,7 +180,7 @@ def fitted(record: Record, sequence: str, mismatch: Mismatch) -> Record | None:
     record : Record
     sequence : of the protein in the catalog
     mismatch : 'align' to transfer values to the residues that an alignment pairs with theirs, the others NULL; 'skip'
-    to leave the record out; 'refuse'
+        to leave the record out; 'refuse'
 
     Returns
     -------

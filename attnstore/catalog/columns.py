@@ -51,7 +51,7 @@ class PropertyColumns:
     Attributes
     ----------
     kept : for each property, how many proteins kept their existing values: from another source, or from the same one
-    read with other options
+        read with other options
     changed : whether any value was written, or a property dropped
     types : of properties that were kept because the new values have another type: the existing and the new type
     added : properties of which proteins got values
@@ -143,7 +143,7 @@ class PropertyColumns:
         ----------
         prop : Property
         rows : a column `value` and keys: `protein_index`; or `row`, the index of the residue among all residues,
-        increasing; or `protein_index`, `source` and `target`, NULL for the pairs that are not listed
+            increasing; or `protein_index`, `source` and `target`, NULL for the pairs that are not listed
         """
         key, name = Key(prop.level, prop.name), identifier(prop.name)
         for start in range(0, len(rows), ROWS):

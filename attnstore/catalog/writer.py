@@ -73,7 +73,7 @@ class CatalogWriter:
     keep_duplicates : keep identical sequences separate
     replace : let values of properties replace those in the current catalog
     glycine_cb : atom used for glycine's Cβ in the added coordinates: 'virtual' or 'ca'; by default as in the current
-    catalog
+        catalog
 
     Attributes
     ----------
@@ -209,7 +209,7 @@ class CatalogWriter:
         prop : Property
         source : source of the values
         rows : ordered by `protein_index`, with a column `value` and, for residues, `pos`, or for pairs `source` and
-        `target`; no key occurs twice
+            `target`; no key occurs twice
 
         Raises
         ------

@@ -1,1 +1,1 @@
-"""Language models: loading, tokens, and their attention as it is computed."""
+"""Language models: loading, tokens, and capture of their attention."""

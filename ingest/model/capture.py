@@ -1,10 +1,10 @@
-"""Attention, caught inside the forward pass: layer by layer, softmax in float32, never a stack of layers.
+"""Capture of attention inside the forward pass: layer by layer, with a float32 softmax, never all layers at once.
 
-An attention function of our own is registered with transformers, together with a mask function: without the
-mask, padding would receive attention. On a CPU it works in blocks, a few heads of one protein at a time, small enough
-to stay in the core's cache from the scores to the values; padding is not computed at all. Measured with ESM-2 8M on
-chains of 100-510 residues it takes 0.4-0.5 of the time of transformers' eager attention, as long as its fused one,
-which shows no weights. On a GPU it computes the batch whole.
+attnstore registers an attention function with transformers, together with a mask function: without the mask, padding
+would receive attention. On a CPU the function works in blocks, a few heads of one protein at a time, small enough to
+stay in the core's cache from the scores to the values; padding is not computed. Measured with ESM-2 8M on chains of
+100-510 residues it takes 0.4-0.5 of the time of transformers' eager attention, as long as its fused one, which shows no
+weights. On a GPU it computes the batch whole.
 """
 
 import contextlib
@@ -26,7 +26,7 @@ IMPLEMENTATION = "attnstore"
 #: Weights of a block: 1 MiB of float32, which a core's second-level cache holds. Measured best of 2¹⁷ to 2¹⁹.
 _BLOCK = 1 << 18
 
-#: What a model may pass along without changing its attention weights in a way unknown here.
+#: Arguments that a model may pass without a change of its attention weights that is unknown here.
 _HARMLESS = frozenset(
     {"output_attentions", "output_hidden_states", "position_ids", "position_embeddings", "use_cache", "return_dict",
      "cache_position", "past_key_values", "is_causal", "num_items_in_batch"}
@@ -34,49 +34,49 @@ _HARMLESS = frozenset(
 
 
 class Spans(NamedTuple):
-    """Where the tokens of each protein of a batch begin and end that are not padding."""
+    """Begin and end of each protein's tokens in a batch, without padding."""
 
     begin: Sequence[int]
     end: Sequence[int]
 
 
 class Receiver(Protocol):
-    """What takes attention weights while the model runs. Either method reads them before it returns, and keeps none."""
+    """Receives attention weights while the model runs. Both methods read them before they return, and keep none."""
 
     def block(self, layer: int, item: int, head: int, weights: torch.Tensor) -> None:
-        """Weights of some heads of one protein, on a CPU.
+        """Receive weights of some heads of one protein, on a CPU.
 
-        Called from several threads at once, but never for one head of a layer in two: proteins follow each other.
+        Called from several threads at once, but for each head of a layer from one thread only, protein after protein.
 
         Parameters
         ----------
         layer : from 0
-        item : which protein of the batch
-        head : the first of the heads
+        item : index of the protein in the batch
+        head : first of the heads
         weights : float32 [heads, tokens, tokens] of the protein's own tokens, special ones included
         """
 
     def batch(self, layer: int, weights: torch.Tensor) -> None:
-        """Weights of a whole batch, on any other device: float32 [batch, heads, tokens, tokens], padding included."""
+        """Receive weights of a whole batch, on other devices: float32 [batch, heads, tokens, tokens], with padding."""
 
 
 class _Calls:
-    """Layers are counted as they call: ESM's modules do not know their index, ALBERT's share one module."""
+    """Layers are numbered in the order of calls: ESM's modules do not know their index, ALBERT's share one module."""
 
     def __init__(self, receiver: Receiver, spans: Spans) -> None:
         self.receiver = receiver
         self.spans = spans
         self.layers = 0
         self._plain: dict[tuple[int, int], bool] = {}
-        self._masks: list[torch.Tensor] = []  # kept, so that no other tensor gets the identity of one
+        self._masks: list[torch.Tensor] = []  # kept alive, so that no other tensor gets the same identity
 
     def bias_of(self, bias: torch.Tensor, item: int) -> torch.Tensor | None:
-        """A bias between the tokens of one protein, [1 or heads, tokens, tokens]; None where it is 0 throughout."""
+        """A bias between the tokens of one protein, [1 or heads, tokens, tokens]; None if it is 0 everywhere."""
         span = slice(self.spans.begin[item], self.spans.end[item])
         own = bias[item if bias.shape[0] > 1 else 0, :, span, span]
         if own.shape[0] > 1:
             return own
-        # A mask, the same tensor for every layer: nothing between a protein's own tokens unless the model is causal.
+        # A mask is the same tensor for every layer; it masks no token of a protein unless the model is causal.
         key = (id(bias), item)
         if key not in self._plain:
             self._plain[key] = not bool(own.any())
@@ -84,25 +84,25 @@ class _Calls:
         return None if self._plain[key] else own
 
 
-#: The pass that a thread captures; threads may each have one.
+#: The pass that a thread captures; each thread may have one.
 _current = threading.local()
 
 
 def attend(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, biases: Sequence[torch.Tensor], scaling: float
 ) -> torch.Tensor:
-    """Attention of one layer; its weights go to the receiver in force.
+    """Compute the attention of one layer and pass its weights to the active receiver.
 
     Parameters
     ----------
     query, key, value : [batch, heads, tokens, size]
     biases : added to the scaled scores; each broadcasts to [batch, heads, tokens, tokens]
-    scaling : of the products of query and key
+    scaling : factor of the products of query and key
 
     Returns
     -------
     torch.Tensor
-        [batch, tokens, heads, size]. Of padding tokens: anything.
+        [batch, tokens, heads, size]. Values of padding tokens are undefined.
     """
     calls: _Calls | None = getattr(_current, "calls", None)
     if calls is None or query.device.type != "cpu":
@@ -122,7 +122,7 @@ def _whole(
     scaling: float,
     calls: _Calls | None,
 ) -> torch.Tensor:
-    # In float32 whatever the rest is made in: a score rounded to bfloat16 moves its weight by 3-4 %.
+    # Scores are always float32: rounding a score to bfloat16 changes its weight by 3-4 %.
     weights = torch.matmul(query.float() * scaling, key.float().transpose(2, 3))
     for bias in biases:
         weights += bias
@@ -144,7 +144,7 @@ def _blocked(
     mixed = torch.zeros(items, tokens, heads, size, dtype=value.dtype)
     threads = torch.get_num_threads()
     longest = max(end - begin for begin, end in zip(*calls.spans, strict=True))
-    # Not more heads than there is work for every thread; a head's proteins stay in one thread, one after another.
+    # At most as many heads as give every thread work; one thread computes a head's proteins, one after another.
     step = max(1, min(_BLOCK // longest**2, -(-heads // threads)))
     own = [[calls.bias_of(bias, item) for bias in biases] for item in range(items)]
 
@@ -168,7 +168,7 @@ _buffers = threading.local()
 
 
 def _scores(query: torch.Tensor, key: torch.Tensor, scaling: float) -> torch.Tensor:
-    """Scaled products [heads, tokens, tokens], float32, in this thread's buffer: fresh memory costs as much again."""
+    """Scaled products [heads, tokens, tokens], float32, in this thread's buffer: new memory would double the time."""
     heads, tokens, _ = query.shape
     needed = heads * tokens * tokens
     buffer = getattr(_buffers, "scores", None)
@@ -188,7 +188,7 @@ def _in_threads(function: Callable[[int], None], starts: range, threads: int) ->
 
     def work(_: int) -> None:
         with torch.inference_mode():
-            for start in remaining:  # an iterator over a range is taken from by one thread at a time
+            for start in remaining:  # only one thread at a time advances an iterator over a range
                 function(start)
 
     for _ in _pool(threads).map(work, range(threads)):
@@ -197,7 +197,7 @@ def _in_threads(function: Callable[[int], None], starts: range, threads: int) ->
 
 @lru_cache(maxsize=1)
 def _pool(threads: int) -> ThreadPoolExecutor:
-    """Threads that compute a block each, without torch's own beneath them."""
+    """Threads that compute one block each, without torch's own threads below them."""
     return ThreadPoolExecutor(threads, "attention", initializer=torch.set_num_threads, initargs=(1,))
 
 
@@ -235,7 +235,7 @@ os.register_at_fork(after_in_child=_pool.cache_clear)
 
 @contextlib.contextmanager
 def capture(receiver: Receiver, spans: Spans) -> Iterator[_Calls]:
-    """Hand every layer's attention to a receiver.
+    """Pass the attention of every layer to a receiver.
 
     Forward passes of one thread are not nested.
     """
@@ -255,7 +255,7 @@ class Collected:
     Parameters
     ----------
     layers, heads : of the model
-    spans : of the batch
+    spans : begin and end of each protein in the batch
 
     Attributes
     ----------
@@ -269,10 +269,10 @@ class Collected:
         ]
 
     def block(self, layer: int, item: int, head: int, weights: torch.Tensor) -> None:
-        """Take some heads of one protein."""
+        """Store some heads of one protein."""
         self.weights[item][layer, head : head + weights.shape[0]] = weights
 
     def batch(self, layer: int, weights: torch.Tensor) -> None:
-        """Take a layer of the whole batch."""
+        """Store a layer of the whole batch."""
         for item, (begin, end) in enumerate(zip(*self.spans, strict=True)):
             self.weights[item][layer] = weights[item, :, begin:end, begin:end]

@@ -1,4 +1,4 @@
-"""Loading a protein language model, and proving that what is captured from it is its attention."""
+"""Loading a protein language model, and verifying that the captured attention is its own."""
 
 import contextlib
 import hashlib
@@ -22,12 +22,12 @@ from .model_config import read_config
 from .model_folder import check_folder, without_tokenizer
 from .tokens import PROBE, ResidueTokens, residue_tokens
 
-#: Parameters that no attention weight depends on; checkpoints of other heads lack them.
+#: Parameters that no attention weight depends on; checkpoints with other heads lack them.
 _UNUSED = ("pooler.", "contact_head.", "lm_head.")
 #: The number of a layer in the name of a parameter.
 _LAYER = re.compile(r"\.\d+\.")
 
-#: The process that imported this, and torch with it.
+#: The process that imported this module, and torch with it.
 _PROCESS = os.getpid()
 
 _PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -35,13 +35,13 @@ _PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": 
 
 @dataclass(frozen=True, eq=False)
 class LanguageModel:
-    """A model ready to be read.
+    """A loaded model.
 
     Attributes
     ----------
     module : the transformers model, on its device, in evaluation mode
-    tokens : how residues become tokens
-    source : hub id or path it came from
+    tokens : use of its tokenizer
+    source : hub id or path from which it was loaded
     weights_sha256 : digest of every parameter's name, shape, type and bytes as loaded
     layers, heads : numbers of them
     max_residues : the most residues the model takes, None where it has no limit
@@ -77,13 +77,13 @@ class LanguageModel:
         ----------
         batch : residue tokens of each protein, without special tokens
         receiver : see :class:`~attnstore.ingest.model.capture.Receiver`
-        hidden : whether to return what each layer makes of the residues
+        hidden : whether to return the output of each layer for the residues
 
         Returns
         -------
         list of torch.Tensor, or None
             For each protein [layers + 1, residues, width], on the device, in the model's precision: the embeddings,
-            then each layer's output. The last has gone through the final normalisation where the model has one.
+            then each layer's output; the last after the final normalisation, if the model has one.
         """
         inputs = pad_batch(self.tokens, batch, self.device)
         spans = spans_of(self.tokens, batch)
@@ -123,14 +123,14 @@ def pad_batch(tokens: ResidueTokens, batch: Sequence[Sequence[int]], device: tor
 
 
 def spans_of(tokens: ResidueTokens, batch: Sequence[Sequence[int]]) -> Spans:
-    """Where in a padded batch each protein's tokens stand, special ones included."""
+    """Begin and end of each protein's tokens in a padded batch, special ones included."""
     lengths = [len(tokens.prefix) + len(residues) + len(tokens.suffix) for residues in batch]
     begin = [max(lengths) - length if tokens.pad_left else 0 for length in lengths]
     return Spans(begin, [first + length for first, length in zip(begin, lengths, strict=True)])
 
 
 def choose_device(device: str) -> torch.device:
-    """'auto' is the first GPU if there is one, else the CPU; raises ModelError for one that is not there."""
+    """'auto' is the first GPU if there is one, else the CPU; raises ModelError for a device that does not exist."""
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -165,18 +165,18 @@ def load(
     source : id or folder
     device : 'auto', 'cpu', 'cuda', 'cuda:1', …
     precision : 'auto', 'float32', 'bfloat16' or 'float16'
-    randomize_seed : draw the weights anew from the model's own initialisation with this seed, and leave the trained
-        ones unread; None to load them
-    residue_map : letters that stand for another, as 'UZOB>X', or 'keep'; None for what the model was trained with,
-        see :func:`~attnstore.ingest.model.tokens.residue_tokens`
+    randomize_seed : draw the weights from the model's own initialisation with this seed, and do not read the trained
+        ones; None to load them
+    residue_map : letters that are replaced, as 'UZOB>X', or 'keep'; None for the rule of the model's training, see
+        :func:`~attnstore.ingest.model.tokens.residue_tokens`
 
     Raises
     ------
     ModelError
-        If it cannot be loaded, lacks weights, has no residue-level tokens, or does not hand over its attention.
+        If it cannot be loaded, lacks weights, has no residue-level tokens, or its attention cannot be captured.
     """
     if os.getpid() != _PROCESS:
-        # OpenMP's threads do not survive a fork: the first parallel loop of this thread would wait for them for ever.
+        # OpenMP's threads do not survive a fork: the first parallel loop of this thread would wait for them forever.
         torch.set_num_threads(1)
     where = choose_device(device)
     chosen = choose_precision(precision, where)
@@ -192,9 +192,9 @@ def load(
         tokens = _tokens(source, described, config, pad_left=architecture.pad_left, residue_map=residue_map)
         digest = weights_digest(module, without=missing)
         module.eval()
-        module.config.use_cache = False  # keys and values, kept for a next token
+        module.config.use_cache = False  # keys and values, which are kept for a next token
         check, causal = _check_capture(module, architecture, tokens)
-    for parameter in module.parameters():  # and no buffer: rotary frequencies stay float32
+    for parameter in module.parameters():  # but not buffers: rotary frequencies stay float32
         parameter.data = parameter.data.to(_PRECISIONS[chosen])
     module.to(where)
     return LanguageModel(
@@ -215,7 +215,7 @@ def load(
 def _tokens(
     source: str, described: dict[str, Any], config: Any, *, pad_left: bool, residue_map: str | None
 ) -> ResidueTokens:
-    """How residues become tokens; where no tokenizer serves and none is there, that is what is said."""
+    """Find the use of the tokenizer; if none works and the folder has none, the error says that it is missing."""
     missing = without_tokenizer(source, described)
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(source, config=config, trust_remote_code=False)
@@ -240,7 +240,7 @@ def _trained(source: str, config: Any, architecture: Architecture) -> tuple[Any,
             trust_remote_code=False,
         )
     except (pickle.UnpicklingError, EOFError) as error:
-        # torch's own text advises to run whatever the file holds.
+        # torch's own message advises to run whatever the file contains.
         raise ModelError(
             f"model {source} cannot be loaded: its file of weights is damaged, or holds more than weights, which "
             "attnstore does not run. Copy it again, or give a folder with model.safetensors."
@@ -271,7 +271,7 @@ def _trained(source: str, config: Any, architecture: Architecture) -> tuple[Any,
 
 
 def _further_layers(unexpected: Collection[str], module: torch.nn.Module) -> list[str]:
-    """Names of weights that differ from those of the module by the number of the layer alone."""
+    """Names of weights that differ from those of the module only by the number of the layer."""
     of_layers = {_LAYER.sub(".0.", name, count=1) for name in module.state_dict()}
     prefix = f"{getattr(module, 'base_model_prefix', '')}."
     names = {name: _LAYER.sub(".0.", name.removeprefix(prefix), count=1) for name in unexpected if _LAYER.search(name)}
@@ -279,7 +279,7 @@ def _further_layers(unexpected: Collection[str], module: torch.nn.Module) -> lis
 
 
 def _random(config: Any, architecture: Architecture, seed: int) -> Any:
-    """A module as it is before training: on the CPU, in float32, so that a seed gives the same one anywhere."""
+    """A module as before training: on the CPU, in float32, so that a seed gives the same weights on every machine."""
     loader = getattr(transformers, architecture.loader)
     build = loader.from_config if hasattr(loader, "from_config") else loader._from_config
     with torch.random.fork_rng(devices=[]):
@@ -290,7 +290,7 @@ def _random(config: Any, architecture: Architecture, seed: int) -> Any:
 def weights_digest(module: torch.nn.Module, without: Collection[str] = ()) -> str:
     """SHA-256 over name, shape, type and bytes of every parameter and buffer, in order of name.
 
-    Those the checkpoint lacks are left out: they are drawn anew at every load, and no attention depends on them.
+    Parameters missing in the checkpoint are left out: they are drawn at every load, and no attention depends on them.
     """
     digest = hashlib.sha256()
     for name, tensor in sorted(module.state_dict().items()):
@@ -304,12 +304,12 @@ def weights_digest(module: torch.nn.Module, without: Collection[str] = ()) -> st
 def _check_capture(module: Any, architecture: Architecture, tokens: ResidueTokens) -> tuple[float, bool]:
     """Compare captured attention with the model's own `output_attentions`, eager, in float32, with padding.
 
-    From then on the module hands its attention to the receiver in force.
+    After this the module passes its attention to the active receiver.
 
     Returns
     -------
     float
-        The largest difference; above 1e-4 something else than this model's attention was caught.
+        The largest difference; above 1e-4 the captured values are not this model's attention.
     bool
         Whether the model is causal.
     """
@@ -336,7 +336,7 @@ def _check_capture(module: Any, architecture: Architecture, tokens: ResidueToken
             raise ModelError(f"{name}: the attention of layer {broken[0]} is NaN on a probe of ordinary residues.")
         differences.append((theirs - caught.weights[item]).abs().max())
         causal &= not bool(theirs.triu(1).any())
-    worst = float(torch.stack(differences).max())  # NaN if one is
+    worst = float(torch.stack(differences).max())  # NaN if any is NaN
     if not worst < 1e-4:
         raise ModelError(f"{name}: captured attention differs from the model's own by up to {worst:.2g}.")
     return worst, causal
@@ -350,23 +350,23 @@ def _not_dispatched(name: str, found: int, layers: int) -> ModelError:
 
 
 def _limit(config: Any, architecture: Architecture, tokens: ResidueTokens) -> int | None:
-    """Most residues that fit the positions and the tokenizer's own limit; the latter says nothing of relative ones."""
+    """Maximum residues for the positions and the tokenizer's limit; the latter is ignored for relative ones."""
     if architecture.positions is None:
         return None
     limits = [architecture.positions(config), tokens.tokenizer.model_max_length]
-    # A tokenizer without a limit has one of 10³⁰.
+    # A tokenizer without a limit has the limit 10³⁰.
     known = [limit for limit in limits if limit is not None and limit < 10**6]
     return min(known) - len(tokens.prefix) - len(tokens.suffix) if known else None
 
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Without transformers' report and bar: what matters of them is checked here, and said in one sentence."""
+    """Suppress transformers' report and progress bar: the relevant parts are checked and reported here."""
     logging = transformers.utils.logging
     verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     hub, level = huggingface_hub.utils.logging, huggingface_hub.utils.logging.get_verbosity()
     logging.set_verbosity_error()
-    hub.set_verbosity(ERROR)  # of every retry where there is no network
+    hub.set_verbosity(ERROR)  # otherwise a warning for each retry without a network
     logging.disable_progress_bar()
     try:
         yield

@@ -1,4 +1,4 @@
-"""A model's config: what it says of the model is kept, what it says of how somebody ran it is not."""
+"""The config of a model, without the settings that concern how somebody ran it."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,9 +7,9 @@ import transformers
 
 from ...errors import ModelError, first_line
 
-#: Settings of a config.json that say how a model was run, not what it is. Attention is the same under any of them.
-#: From the documentation of transformers' PreTrainedConfig and of the attention interface, and from configs that
-#: earlier versions of transformers wrote.
+#: Settings of a config.json that state how a model was run. Attention is the same with any of them. From the
+#: documentation of transformers' PreTrainedConfig and of the attention interface, and from configs that earlier
+#: versions of transformers wrote.
 RUN_SETTINGS = frozenset(
     {"_attn_implementation", "_attn_implementation_autoset", "_attn_implementation_internal", "attn_implementation",
      "_experts_implementation", "_experts_implementation_internal", "experts_implementation",
@@ -23,18 +23,18 @@ RUN_SETTINGS = frozenset(
 
 
 def read_config(source: str) -> tuple[dict[str, Any], Any]:
-    """The config of a hub id or folder, without the settings of how it was run.
+    """Return the config of a hub id or folder, without the settings of how the model was run.
 
     Returns
     -------
     dict
-        As config.json has it.
+        As in config.json.
     transformers.PreTrainedConfig
 
     Raises
     ------
     ModelError
-        If it cannot be read, is of code that transformers does not have, or says that weights are quantised or heads
+        If it cannot be read, is of code that transformers does not have, or states that weights are quantised or heads
         pruned.
     """
     try:
@@ -65,7 +65,7 @@ def read_config(source: str) -> tuple[dict[str, Any], Any]:
 
 
 def _without_run_settings(described: Mapping[str, Any]) -> dict[str, Any]:
-    """The same, of the configs within it, too."""
+    """Remove them from the config, and from the configs within it."""
     return {
         key: _without_run_settings(value) if isinstance(value, dict) else value
         for key, value in described.items()
@@ -74,7 +74,7 @@ def _without_run_settings(described: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def quantised(config: Mapping[str, Any]) -> str | None:
-    """That a config's weights are quantised, and what to do; None where they are not."""
+    """If a config's weights are quantised, a clause that says so, and what to do; else None."""
     settings = config.get("quantization_config")
     if not settings:
         return None
@@ -91,7 +91,7 @@ def quantised(config: Mapping[str, Any]) -> str | None:
 
 
 def pruned(config: Mapping[str, Any]) -> str | None:
-    """That a config's heads were pruned, and what to do; None where they were not."""
+    """If a config's heads were pruned, a clause that says so, and what to do; else None."""
     heads = config.get("pruned_heads")
     if not isinstance(heads, dict) or not any(heads.values()):
         return None

@@ -1,4 +1,4 @@
-"""What lies in a model's folder: weights that transformers can load, or something else, which is named."""
+"""The content of a model's folder: weights that transformers can load, or something else, which is named."""
 
 import json
 import re
@@ -17,13 +17,13 @@ _WEIGHTS = (
     "pytorch_model.bin.index.json",
 )
 
-#: Files that hold a vocabulary. A tokenizer of bytes or characters has none.
+#: Files with a vocabulary. A tokenizer of bytes or characters has none.
 _VOCABULARIES = (
     "tokenizer.json", "vocab.txt", "vocab.json", "vocab.model", "spiece.model", "spm.model", "tokenizer.model",
     "sentencepiece.bpe.model",
 )  # fmt: skip
 
-#: What a file is that is no folder, by its ending.
+#: Descriptions of files that are not model folders, by suffix.
 _FILES = {
     ".onnx": "an ONNX graph, which shows no attention",
     ".h5": "a file of TensorFlow's weights",
@@ -40,7 +40,7 @@ _FILES = {
     ".tgz": "an archive",
 }
 
-#: What a folder without PyTorch's weights holds in their place: pattern, what it is, what to do.
+#: Other content of a folder without PyTorch's weights: pattern, description, what to do.
 _OTHERS = (
     ("tf_model*.h5", "TensorFlow", "load it with transformers 4 (from_tf=True) and save it"),
     ("saved_model.pb", "TensorFlow", "take the PyTorch weights that it was made from"),
@@ -53,15 +53,15 @@ _OTHERS = (
     ("openvino_model.xml", "OpenVINO", "take the PyTorch weights that it was made from"),
 )
 
-#: What the first line of a file says that stands for one which Git LFS did not fetch.
+#: First line of a pointer to a file that Git LFS did not fetch.
 _POINTER = b"version https://git-lfs.github.com/spec/"
 
-#: Element types of safetensors in which weights are quantised. Indices and masks are integers, but wider.
+#: Element types of safetensors for quantised weights. Indices and masks are integers, too, but wider.
 _QUANTISED = frozenset({"I8", "U8", "F8_E4M3", "F8_E5M2", "F4", "F6_E2M3", "F6_E3M2"})
 
 
 def check_folder(source: str, *, weights: bool) -> None:
-    """Raise ModelError unless `source` is a hub id, or a folder of a config and, where asked for, weights.
+    """Raise ModelError unless `source` is a hub id, or a folder with a config and, if needed, weights.
 
     Parameters
     ----------
@@ -110,7 +110,7 @@ def _check_contents(folder: Path, weights: bool) -> None:
 
 
 def without_tokenizer(source: str, config: Mapping[str, Any]) -> str | None:
-    """What to say of a folder that holds no vocabulary; None of any other."""
+    """The message for a folder without a vocabulary; None for any other."""
     folder = Path(source)
     if not folder.is_dir() or any((folder / name).exists() for name in _VOCABULARIES):
         return None
@@ -180,7 +180,7 @@ def _without_weights(folder: Path, names: set[str]) -> str:
 
 
 def _in_place(folder: Path, names: set[str]) -> str:
-    """What there is instead of what was looked for, in a few words."""
+    """What the folder contains instead, in a few words."""
     for pattern, kind, _ in _OTHERS:
         if next(folder.glob(pattern), None) is not None:
             return f", only weights of another kind ({kind})"
@@ -202,7 +202,7 @@ def _check_shards(folder: Path, index: str, names: set[str]) -> None:
 
 
 def _check_safetensors(path: Path) -> None:
-    """Raise ModelError where a file of safetensors is cut short or its weights are quantised."""
+    """Raise ModelError if a safetensors file is truncated or its weights are quantised."""
     size = path.stat().st_size
     with path.open("rb") as file:
         start = file.read(8)
@@ -236,7 +236,7 @@ def _is_pointer(path: Path) -> bool:
 
 
 def _json(path: Path) -> dict[str, Any]:
-    """A JSON object, or an empty one where the file is none: what reads it for good says so."""
+    """A JSON object, or an empty one if the file is not one: the code that needs the file reports that."""
     try:
         content = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError):

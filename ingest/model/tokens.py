@@ -1,8 +1,8 @@
-"""Residues to tokens: one each, or a refusal.
+"""Mapping of residues to tokens: one token each, or a refusal.
 
-A tokenizer is probed once with a sequence that holds every ordered pair of the twenty amino acids, so that one
-that merges neighbours, drops letters, or has the same token for several amino acids (as one that lower-cases its
-input by mistake) is found out before the model runs.
+A tokenizer is probed once with a sequence that contains every ordered pair of the twenty amino acids. So a tokenizer
+that merges neighbours, drops letters, or has the same token for several amino acids (for example because it lower-cases
+its input by mistake) is detected before the model runs.
 """
 
 import contextlib
@@ -18,15 +18,15 @@ from ...errors import ModelError
 
 AMINO_ACIDS = "ACDEFGHIKLMNPQRSTVWY"
 
-#: No letter stands for another.
+#: The rule that replaces no letter.
 KEEP = "keep"
 
-#: As Rostlab's models were trained: the rare and the ambiguous letters as X.
+#: The rule of Rostlab's training: the rare and the ambiguous letters become X.
 AS_X = "UZOB>X"
 
 
 def _every_pair() -> str:
-    """A sequence in which every ordered pair of amino acids stands side by side."""
+    """A sequence in which every ordered pair of amino acids is adjacent."""
     return "".join(a + b + a for i, a in enumerate(AMINO_ACIDS) for b in AMINO_ACIDS[i:])
 
 
@@ -35,7 +35,7 @@ PROBE = _every_pair()
 
 @dataclass(frozen=True)
 class ResidueTokens:
-    """How a model's tokenizer is used on proteins.
+    """The use of a model's tokenizer on proteins.
 
     Attributes
     ----------
@@ -45,9 +45,9 @@ class ResidueTokens:
     unknown : token of all other letters; None if the vocabulary has none
     prefix, suffix : special tokens before and after the residues
     pad : token that fills a batch
-    pad_left : whether it fills it from the left
-    settings : what was changed of the tokenizer's own settings
-    residue_map : letters that stand for another, as 'UZOB>X'; or 'keep'
+    pad_left : whether batches are padded on the left
+    settings : changes of the tokenizer's own settings
+    residue_map : letters that are replaced, as 'UZOB>X'; or 'keep'
     """
 
     tokenizer: Any
@@ -62,7 +62,7 @@ class ResidueTokens:
     residue_map: str
 
     def encode(self, sequence: str) -> list[int]:
-        """Tokens of the residues alone, one each.
+        """Tokens of the residues only, one each.
 
         Raises
         ------
@@ -107,9 +107,9 @@ def _tokenize(tokenizer: Any, sequence: str, spaced: bool) -> list[int]:
 def _frame(
     tokens: Sequence[int], special: Collection[int]
 ) -> tuple[tuple[int, ...], dict[str, int], tuple[int, ...]] | None:
-    """Split a probe's tokens into prefix, one token per amino acid and suffix; None if they are not that.
+    """Split a probe's tokens into prefix, one token per amino acid and suffix; None if this is not possible.
 
-    A prefix or suffix that is not of special tokens is none: it would be half a residue, or a word's beginning.
+    A prefix or suffix must consist of special tokens: others would be half a residue, or a word's beginning.
     """
     for before in range(len(tokens) - len(PROBE) + 1):
         inner, prefix, suffix = tokens[before : before + len(PROBE)], tokens[:before], tokens[before + len(PROBE) :]
@@ -126,26 +126,26 @@ def _frame(
 def residue_tokens(
     tokenizer: Any, name: str, *, pad_left: bool = False, residue_map: str | None = None
 ) -> ResidueTokens:
-    """Find how a tokenizer gives one token per residue.
+    """Find the use of a tokenizer that gives one token per residue.
 
-    Letters are tried side by side and spaced apart, then again with lower-casing off (the default of a BERT
-    tokenizer whose folder does not say otherwise turns every amino acid into the unknown token) and by
-    ``tokenizer.json`` as it is written (T5's class puts a word's beginning before the first letter, which Ankh's
-    vocabulary does not have).
+    Letters are tried adjacent and separated by spaces, then again with lower-casing off (the default of a BERT
+    tokenizer whose folder does not state it turns every amino acid into the unknown token) and with ``tokenizer.json``
+    as it is written (T5's class adds a word's beginning before the first letter, which Ankh's vocabulary does not
+    have).
 
     Parameters
     ----------
-    tokenizer : of transformers
-    name : of the model, for messages
-    pad_left : on which side the model's batches are padded
-    residue_map : letters that stand for another, as 'UZOB>X', or 'keep'. By default the former where letters are
-        spaced apart and X is one of them, as in the models of Rostlab (ProtBert, ProtAlbert, ProtT5, ProtElectra): they
-        saw X in training wherever a sequence had U, Z, O or B, even if their vocabularies hold those too
+    tokenizer : tokenizer of transformers
+    name : name of the model, for messages
+    pad_left : whether the model's batches are padded on the left
+    residue_map : letters that are replaced, as 'UZOB>X', or 'keep'. By default 'UZOB>X' if letters are separated by
+        spaces and the vocabulary has X, as in the models of Rostlab (ProtBert, ProtAlbert, ProtT5, ProtElectra): in
+        their training U, Z, O and B were replaced by X, even where their vocabularies contain those letters
 
     Raises
     ------
     ModelError
-        If no way gives one distinct token per amino acid; the message shows what came out.
+        If no way gives one distinct token per amino acid; the message shows the tokens.
     """
     if residue_map is not None and not re.fullmatch(r"keep|[A-Z]+>[A-Z]", residue_map):
         raise ModelError(
@@ -179,9 +179,9 @@ def residue_tokens(
 
 
 def _further_letters(tokenizer: Any, amino_acids: dict[str, int]) -> dict[str, int]:
-    """Tokens of letters beyond the twenty, written in the vocabulary as the twenty are.
+    """Tokens of other letters than the twenty, written in the vocabulary in the same form.
 
-    They are looked up rather than tried out: tokenizers make one token of several unknown letters in a row.
+    They are looked up instead of tried: tokenizers make one token of several unknown letters in a row.
     """
     vocabulary = tokenizer.get_vocab()
     before = tokenizer.convert_ids_to_tokens(amino_acids["A"]).removesuffix("A")
@@ -189,7 +189,7 @@ def _further_letters(tokenizer: Any, amino_acids: dict[str, int]) -> dict[str, i
 
 
 def _readings(tokenizer: Any) -> Iterator[tuple[Any, dict[str, Any]]]:
-    """A tokenizer as transformers loads it, then otherwise, each with what is other."""
+    """A tokenizer as transformers loads it, then with changes, each with a description of the change."""
     yield tokenizer, {}
     if getattr(tokenizer, "do_lower_case", False):
         yield type(tokenizer).from_pretrained(tokenizer.name_or_path, do_lower_case=False), {"do_lower_case": False}

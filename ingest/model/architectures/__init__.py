@@ -1,9 +1,8 @@
-"""What sets each architecture apart: the class that loads it, its positions, its padding, the way to its attention.
+"""Properties of architectures: the class that loads a model, its positions, its padding, and how it is captured.
 
-Which special tokens stand where, whether letters are spaced and whether a model is causal are not stated here: they
-are measured when a model is loaded, see :mod:`~attnstore.ingest.model.tokens` and
-:mod:`~attnstore.ingest.model.language_model`. Nor is it trusted that an architecture hands over its attention: every
-model is checked against its own output.
+Special tokens, spacing of letters and causality are not listed here: they are measured when a model is loaded, see
+:mod:`~attnstore.ingest.model.tokens` and :mod:`~attnstore.ingest.model.language_model`. Every model is also checked
+against its own output, so a wrong entry here is detected.
 """
 
 from .architecture import Architecture, after_padding
@@ -11,7 +10,7 @@ from .xlnet import XLNET
 
 __all__ = ["ARCHITECTURES", "Architecture"]
 
-#: By the `model_type` of a model's config. Any other is tried as the first of them are.
+#: By the `model_type` of a model's config. Any other type is tried like the first of these.
 ARCHITECTURES = {
     "albert": Architecture(),
     "bert": Architecture(),

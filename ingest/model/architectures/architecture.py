@@ -1,4 +1,4 @@
-"""The parts in which architectures differ, with what most of them share as the default."""
+"""The properties in which architectures differ, with the most common values as defaults."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from ..capture import IMPLEMENTATION
 
 
 def from_zero(config: Any) -> int | None:
-    """As many tokens as there are positions; None where the config names no number."""
+    """As many tokens as there are positions; None if the config names no number."""
     positions = getattr(config, "max_position_embeddings", None)
     return int(positions) if positions else None
 
@@ -19,20 +19,20 @@ def after_padding(config: Any) -> int:
 
 
 def dispatch(module: Any) -> None:
-    """Have a model call our attention function in place of its own."""
+    """Make a model call attnstore's attention function instead of its own."""
     module.set_attn_implementation(IMPLEMENTATION)
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """What sets an architecture apart.
+    """The properties of an architecture.
 
     Attributes
     ----------
     loader : name of the class of transformers that loads it
-    positions : from its config, the most tokens it takes, special ones included; None if positions are relative
+    positions : from its config, the maximum number of tokens, special ones included; None if positions are relative
     pad_left : whether its batches are padded on the left
-    reach : makes a loaded module hand its attention to :func:`~attnstore.ingest.model.capture.attend`
+    reach : makes a loaded module pass its attention to :func:`~attnstore.ingest.model.capture.attend`
     """
 
     loader: str = "AutoModel"

@@ -1,8 +1,8 @@
-"""TAPE's ProteinBERT, which is not on the hub, to a folder that transformers loads as a BERT.
+"""Conversion of TAPE's ProteinBERT, which is not on the hub, to a folder that transformers loads as a BERT.
 
-Rao et al., *Evaluating Protein Transfer Learning with TAPE*, NeurIPS 2019, arXiv 1906.08230. The model is a BERT in all
-but its file: names are those of 2019, the config has keys of its own, and the tokenizer is code. What is written here
-of them was read from the package `tape_proteins` 0.5.
+Rao et al., *Evaluating Protein Transfer Learning with TAPE*, NeurIPS 2019, arXiv 1906.08230. The model is a BERT; only
+its file differs: names are those of 2019, the config has other keys, and the tokenizer is code. These details were read
+from the package `tape_proteins` 0.5.
 """
 
 import json
@@ -42,13 +42,13 @@ _WEIGHTS = "pytorch_model.bin"
 
 
 def convert_tape(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> Path:
-    """Write a TAPE model as transformers reads it, with its tokenizer; weights stay what they are.
+    """Write a TAPE model in the form that transformers reads, with its tokenizer; the weights do not change.
 
     Parameters
     ----------
-    source : TAPE's folder of ``config.json`` and ``pytorch_model.bin``, or such a file of weights; its config is
-        looked for beside it, and is that of `bert-base` where there is none
-    target : folder to make
+    source : TAPE's folder with ``config.json`` and ``pytorch_model.bin``, or a file of weights; its config is looked
+        for next to it, and is that of `bert-base` if there is none
+    target : folder to create
 
     Returns
     -------
@@ -58,7 +58,7 @@ def convert_tape(source: str | os.PathLike[str], target: str | os.PathLike[str])
     Raises
     ------
     ModelError
-        If a file is missing, holds something else than weights, or they are not those of a BERT of that config.
+        If a file is missing or is not a file of weights, or the weights are not those of a BERT with that config.
     """
     weights, target = user_path(source), user_path(target)
     if weights.is_dir():
@@ -83,7 +83,7 @@ def convert_tape(source: str | os.PathLike[str], target: str | os.PathLike[str])
 
 
 def _parameters(weights: Path) -> dict[str, torch.Tensor]:
-    """By their names in a BertModel of transformers; heads and pooler are left in for the caller to ignore."""
+    """Rename parameters as in a BertModel of transformers; heads and pooler are left for the caller to ignore."""
     try:
         content = torch.load(weights, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
@@ -99,12 +99,12 @@ def _parameters(weights: Path) -> dict[str, torch.Tensor]:
 
 
 def _module(weights: Path, parameters: dict[str, torch.Tensor]) -> Any:
-    """A BERT of the config beside the weights, with none of them yet."""
-    # TAPE publishes them as bert-base-config.json and bert-base-pytorch_model.bin, too.
+    """A BERT with the config next to the weights, without the weights."""
+    # TAPE also publishes them as bert-base-config.json and bert-base-pytorch_model.bin.
     path = weights.with_name(weights.name.replace(_WEIGHTS, "config.json"))
     try:
         described = {**BASE, **json.loads(path.read_text())} if path != weights and path.exists() else BASE
-        # Two token types by TAPE's default, one in some of its models: the weights know.
+        # Two token types by TAPE's default, one in some of its models: the shape of the weights decides.
         types = parameters.get("embeddings.token_type_embeddings.weight")
         config = transformers.BertConfig(
             **{key: described[key] for key in BASE if key != "type_vocab_size"},
@@ -117,7 +117,7 @@ def _module(weights: Path, parameters: dict[str, torch.Tensor]) -> Any:
 
 
 def _tokenizer(tokens: int) -> Any:
-    """One token a letter, between <cls> and <sep>; U, Z, O and B are letters of their own."""
+    """One token per letter, between <cls> and <sep>; U, Z, O and B have their own tokens."""
     letters = Tokenizer(
         models.BPE({token: index for index, token in enumerate(VOCABULARY)}, merges=[], unk_token="<unk>")  # noqa: S106
     )

@@ -1,9 +1,9 @@
-"""XLNet (ProtXLNet): two special tokens at the end, padding on the left, and attention that is never dispatched.
+"""XLNet (ProtXLNet): two special tokens at the end, padding on the left, and attention outside the interface.
 
 Its layers compute their attention inside `rel_attn_core`, from content, relative position and segment (Yang et al.,
 *XLNet*, NeurIPS 2019, arXiv 1906.08237; section 3.3 of Dai et al., *Transformer-XL*, ACL 2019, arXiv 1901.02860, for
-the terms). Each layer gets a core of ours that hands the same terms to `attend`: content as query and key, the
-others as their sum.
+the terms). attnstore replaces the core of each layer by one that passes the same terms to `attend`: content as query
+and key, the others as their sum.
 """
 
 from functools import partial
@@ -25,16 +25,16 @@ def _core(
     attn_mask: torch.Tensor | None = None,
     output_attentions: bool = False,
 ) -> torch.Tensor:
-    """What stands for `rel_attn_core`.
+    """Replacement of `rel_attn_core`.
 
     Parameters
     ----------
     attention : the layer's XLNetRelativeAttention
     q_head, k_head_h, v_head_h : [tokens, batch, heads, size]
     k_head_r : of relative positions, [2 × tokens, batch, heads, size]
-    seg_mat : [tokens, tokens, batch, 2], whether two tokens are of one segment, or of two
+    seg_mat : [tokens, tokens, batch, 2], whether two tokens are in the same segment, or not
     attn_mask : [tokens, tokens, batch, 1], 1 where a token is not attended to
-    output_attentions : refused: weights go to the receiver
+    output_attentions : refused, because the weights go to the receiver
 
     Returns
     -------
