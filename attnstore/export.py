@@ -49,7 +49,7 @@ def export(store: "Store", target: Path, format: str, *, arcs: bool = False) -> 
     if format == "duckdb":
         database_path(target)
     if target.exists():
-        raise AttnstoreError(f"{target} is there already: give another name, or remove it.")
+        raise AttnstoreError(f"{target} exists already: give another name, or remove it.")
     try:
         with folder_beside(target) as scratch:
             with time_limit.closing(open_in_memory()) as con:

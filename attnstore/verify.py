@@ -73,7 +73,7 @@ def verify(path: Path, *, progress: bool = False) -> list[Problem]:
     Raises
     ------
     StoreError
-        If it is no store, or a newer version wrote a part of it.
+        If it is not a store, or a newer version wrote a part of it.
     """
     check_address_space()
     path = database_path(path)

@@ -129,7 +129,7 @@ def check_disk(told: Forecast, store: Path) -> None:
     if told.bytes > told.free:
         raise StoreError(
             f"{store} has {_size(told.free)} of disk left where about {_size(told.bytes)} are needed: make room, keep "
-            "less (keep=['arcs', 'marginals']), or go on with force=True."
+            "less (keep=['arcs', 'marginals']), or continue with force=True."
         )
 
 

@@ -119,7 +119,7 @@ def read_plan(directory: Path) -> list[PlannedSegment]:
             for segment in content["segments"]
         ]
         if not all(isinstance(name, str) for segment in plan for name in segment.proteins):
-            raise ValueError("an id is no text")
+            raise ValueError("an id is not text")
         if [segment.number for segment in plan] != list(range(len(plan))):
             raise ValueError("segments are not numbered from 0")
         return plan

@@ -250,7 +250,7 @@ def _mend_documents(
         if not plan[number].batches:
             del damaged[number]
             repaired.left.append(
-                f"segment {entry.id} of model {directory.name} is given up, as nothing says which proteins it held: "
+                f"segment {entry.id} of model {directory.name} is dropped, because nothing records its proteins: "
                 "run the same ingest again."
             )
     segments = tuple(entry for _, entry in sorted((sound | damaged).items()))

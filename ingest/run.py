@@ -221,7 +221,7 @@ def _interruption(finished: Sequence[int], dropped: Sequence[int]) -> str:
 
     return (
         f"interrupted: of the segments under way {listed(finished)} finished and kept, {listed(dropped)} dropped; "
-        "the same command goes on."
+        "run the same command again to resume."
     )
 
 

@@ -91,7 +91,7 @@ def start_workers(count: int | None, scheduler: str | None, device: str) -> Iter
         if not nthreads:
             raise StoreError(f"the Dask scheduler at {scheduler} has no workers: start some.")
         address = scheduler or client.scheduler.address
-        then = "what is committed is kept; start it again if it is gone, and run the same command to go on"
+        then = "what is committed is kept; start it again if it is gone, and run the same command to resume"
         stack.enter_context(cluster_errors(address, StoreError, then))
         if device == "auto":
             device = "cuda" if all(client.run(torch.cuda.is_available).values()) else "cpu"

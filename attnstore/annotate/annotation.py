@@ -148,7 +148,7 @@ def annotate(
     if not (inputs or fetch or drop):
         raise SourceError("nothing to annotate with was given: name a file, or entries to fetch.")
     if isinstance(columns, str):
-        raise SourceError(f"columns={columns!r} is no list: give columns={[columns]!r}.")
+        raise SourceError(f"columns={columns!r} is not a list: give columns={[columns]!r}.")
     named = columns if columns is None or isinstance(columns, Mapping) else {column: column for column in columns}
     if named is not None:
         named = {str(column): called for column, called in named.items()}  # names in frames may be numbers
@@ -311,8 +311,8 @@ class Annotator:
         self.passed_over += len(rows.passed_over)
         if rows.passed_over:
             warnings.warn(
-                f"{len(rows.passed_over):,} of {rows.ids + len(rows.passed_over):,} ids of {table.place} are of no "
-                f"protein in the store and left out: {self.proteins.listed(rows.passed_over)}.",
+                f"{len(rows.passed_over):,} of {rows.ids + len(rows.passed_over):,} ids of {table.place} are not in "
+                f"the store and left out: {self.proteins.listed(rows.passed_over)}.",
                 stacklevel=2,
             )
         if keys.level == "residue":
@@ -334,12 +334,12 @@ class Annotator:
         """
         if self.passed_over and not self.matched + self.skipped:
             raise SourceError(
-                f"nothing is of a protein in the store, as {self.proteins.listed(self.strange)}: check the ids, or "
-                "find proteins by their sequence (match='sequence')."
+                f"no record belongs to a protein in the store, for example {self.proteins.listed(self.strange)}: "
+                "check the ids, or find proteins by their sequence (match='sequence')."
             )
         if self.strange:
             warnings.warn(
-                "records are left out that are of no protein in the store: "
+                "records of proteins that are not in the store are left out: "
                 f"{self.proteins.listed(self.strange)}{', …' if len(self.strange) == _LISTED else ''}.",
                 stacklevel=2,
             )

@@ -219,7 +219,7 @@ def _warn_of_few(table: Table, name: str, cells: pa.ChunkedArray, values: pa.Chu
         cell = cells[row].as_py()
         warnings.warn(
             f"{table.at(row)}: column {name!r} is read as text, for {len(known) - count} of its {len(known)} cells are "
-            f"no numbers, as {cell!r}: missing={[cell]!r} takes such cells as missing, kinds={{{name!r}: 'category'}} "
+            f"not numbers, as {cell!r}: missing={[cell]!r} takes such cells as missing, kinds={{{name!r}: 'category'}} "
             "says that it is text.",
             stacklevel=2,
         )

@@ -58,8 +58,8 @@ def held(directory: Path, what: str, *, force: bool = False) -> Iterator[None]:
             raise StoreError(f"{what} is being ingested by {holder or 'another process'}: wait for it, or stop it.")
         if holder is not None and not force and _may_live(holder, locked=locked is True):
             raise StoreError(
-                f"{what} is being ingested by {holder}, as {file.name} says: wait for it or, if it is there no more, "
-                "go on with force=True."
+                f"{what} is being ingested by {holder}, as {file.name} says: wait for it or, if it no longer runs, "
+                "continue with force=True."
             )
         _write(file, Holder(socket.gethostname(), os.getpid(), datetime.now(UTC).isoformat(timespec="seconds")))
         try:

@@ -65,7 +65,7 @@ class Archive:
             parts = urllib.parse.urlsplit(given)
             if parts.scheme in ("http", "https") and parts.hostname and parts.port != 0:
                 return given.rstrip("/")
-        raise SourceError(f"{self.variable} is {given!r}, which is no http or https address; correct or unset it.")
+        raise SourceError(f"{self.variable} is {given!r}, which is not an http or https address; correct or unset it.")
 
 
 @dataclass(frozen=True)

@@ -57,7 +57,7 @@ def read(path: Path, options: Options = DEFAULT) -> Iterator[Record]:
         raise SourceError(f"{path} is empty; give a cgdms file of a sequence and its coordinates.")
     sequence = line.strip()
     if not _SEQUENCE.fullmatch(sequence):
-        raise SourceError(f"{path}:{number} is no amino acid sequence; line 1 of a cgdms file must be one.")
+        raise SourceError(f"{path}:{number} is not an amino acid sequence; line 1 of a cgdms file must be one.")
     next(content, None)
     rows = [_row(path, number, line) for number, line in itertools.islice(content, len(sequence))]
     surplus = sum(1 for _ in content)

@@ -121,7 +121,7 @@ def read(
     commented = next((line for line in reversed(comments) if line.strip()), "")
     hidden = commented.lstrip(' "').lstrip("#").lstrip() if commented.lstrip(' "').startswith("#") else ""
     if not rest and not hidden:
-        raise SourceError(f"{path} is no readable table: it has no heading; begin it with a line of column names.")
+        raise SourceError(f"{path} is not a readable table: it has no heading; begin it with a line of column names.")
     delimiter = delimiter or _delimiter(path, rest, hidden, keys)
     heading, begins = _heading(path, rest, hidden, keys, delimiter)
     if delimiter == "\t" and len(heading) == 2 and not comments and not _known(heading, keys):
@@ -138,7 +138,7 @@ def _encoding(path: Path, given: str | None) -> str:
             "".encode(given)  # some codecs are not of text
         except (LookupError, TypeError, ValueError) as error:
             raise SourceError(
-                f"encoding={given!r} is no encoding of text; give a name such as encoding='cp1252' (Windows), "
+                f"encoding={given!r} is not an encoding of text; give a name such as encoding='cp1252' (Windows), "
                 "encoding='latin-1' or encoding='utf-16'."
             ) from error
         return given
@@ -204,7 +204,9 @@ def _opened(path: Path, encoding: str) -> Iterator[TextIO]:
                 f"{path} cannot be read as {encoding} ({first_line(error)}); say what it is, as encoding='utf-8'."
             ) from error
         except csv.Error as error:
-            raise SourceError(f"{path} is no readable table ({first_line(error)}); save it again as text.") from error
+            raise SourceError(
+                f"{path} is not a readable table ({first_line(error)}); save it again as text."
+            ) from error
 
 
 class _Unclosed(io.RawIOBase):
@@ -305,7 +307,7 @@ def _cells(written: Written) -> pa.Table:
         else:
             raise _uneven(written, error) from error
     except pa.ArrowException as error:
-        raise SourceError(f"{written.path} is no readable table ({first_line(error)}); save it again.") from error
+        raise SourceError(f"{written.path} is not a readable table ({first_line(error)}); save it again.") from error
     trimmed = [pc.utf8_trim_whitespace(column) for column in table.columns]
     return pa.table(trimmed, names=list(written.heading))
 
@@ -321,12 +323,12 @@ def _uneven(written: Written, error: pa.ArrowInvalid) -> SourceError:
             )
         if len(cells) != number:
             what = f"{len(cells)} cell{'s' * (len(cells) != 1)} where the heading has {number}"
-            note = " (comments are left out before the heading alone)" if cells[0].startswith("#") else ""
+            note = " (comments are left out only before the heading)" if cells[0].startswith("#") else ""
             return SourceError(
-                f"{written.path}:{line} is no readable table: {what}, {written.separated}{note}; correct that line, or "
-                "name another separator, as delimiter=';'."
+                f"{written.path}:{line} is not a readable table: {what}, {written.separated}{note}; correct that line, "
+                "or name another separator, as delimiter=';'."
             )
-    return SourceError(f"{written.path} is no readable table ({first_line(error)}); save it again as text.")
+    return SourceError(f"{written.path} is not a readable table ({first_line(error)}); save it again as text.")
 
 
 class _Utf8(io.RawIOBase):

@@ -128,7 +128,7 @@ class _Nucleotides:
 
     def warn(self, path: Path) -> None:
         """Warn about the whole file, or about these records."""
-        cure = "give their translation if they are; they are read as amino acids all the same."
+        cure = "give their translation if they are; they are read as amino acids."
         varied = self.letters is not None and len(self.letters & _NUCLEOTIDES - {"N"}) >= _VARIED
         if varied and self.length >= _ENOUGH:
             what = "record holds" if self.records == 1 else f"{self.records:,} records hold"
@@ -155,7 +155,7 @@ def _record(path: Path, header: tuple[int, str], parts: list[tuple[int, str]]) -
     name = words[0]
     if len(name) > _LONGEST_ID:
         raise SourceError(
-            f"{place} begins a header with a word of {len(name)} characters, which is no name; "
+            f"{place} begins a header with a word of {len(name)} characters, which is not a name; "
             f"write a space after the name."
         )
     if _PIR.match(name):
@@ -186,5 +186,5 @@ def _complaint(path: Path, name: str, parts: list[tuple[int, str]]) -> str:
                 )
             if character in "-.":
                 return f"{where} has a gap {character!r}; give the sequence without alignment gaps."
-            return f"{where} has {character!r}, which is no amino acid; correct it or write X for unknown."
+            return f"{where} has {character!r}, which is not an amino acid; correct it or write X for unknown."
     raise AssertionError("called for a sequence of accepted letters only")

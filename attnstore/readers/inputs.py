@@ -149,7 +149,7 @@ def _readable(path: Path, readers: Sequence[Kind]) -> list[tuple[Path, Kind]]:
         return [(path, reader)]
     if os.path.isdir(path):
         return _readable_in(path, readers)
-    raise SourceError(f"{path} is of no known format; the known ones are {_formats(readers)}.")
+    raise SourceError(f"{path} has an unknown format; the known ones are {_formats(readers)}.")
 
 
 def _readable_in(folder: Path, readers: Sequence[Kind]) -> list[tuple[Path, Kind]]:

@@ -131,7 +131,8 @@ def _record(path: Path, fields: dict[str, _Field]) -> Record:
     foreign = set(sequence) - LETTERS
     if foreign:
         raise SourceError(
-            f"{place}: record {name} has {min(foreign)!r}, which is no amino acid; correct it or write X for unknown."
+            f"{place}: record {name} has {min(foreign)!r}, which is not an amino acid; correct it or write X for "
+            "unknown."
         )
     if "[TERTIARY]" not in fields:
         return Record(id=name, sequence=sequence, place=place, structure=None)
@@ -160,7 +161,7 @@ def _numbers(place: str, name: str, line: str, count: int) -> NDArray[np.float64
         numbers = np.array(words, np.float64)
     except ValueError as error:
         raise SourceError(
-            f"{place}: record {name} has a coordinate that is no number ({error}); correct it."
+            f"{place}: record {name} has a coordinate that is not a number ({error}); correct it."
         ) from error
     # Within the range of a float32, and not NaN.
     if len(words) != count or not (np.abs(numbers) < _FARTHEST).all():

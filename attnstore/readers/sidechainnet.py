@@ -63,7 +63,7 @@ def read(path: Path, options: Options = DEFAULT) -> Iterator[Record]:
         place = f"{path} entry {number}"
         name = name_of(identifier)
         if not name.isprintable() or not name.strip():
-            raise SourceError(f"{place} has an id that is no printable text; give it one.")
+            raise SourceError(f"{place} has an id that is not printable text; give it one.")
         if not sequence or set(sequence) - LETTERS:
             raise SourceError(f"{place}: chain {name} has no sequence of amino acid letters; correct it.")
         if len(letters) != len(sequence):
@@ -81,7 +81,7 @@ def _entries(path: Path) -> Iterator[tuple[bytes, bytes]]:
     with text.opened(path) as stream:
         buffer = stream.read(_CHUNK_BYTES).removeprefix(b"\xef\xbb\xbf").lstrip()
         if not buffer.startswith(b"{"):
-            raise SourceError(f"{path} is no JSON object of chains; check the file.")
+            raise SourceError(f"{path} is not a JSON object of chains; check the file.")
         position, count, end = 1, 0, b","
         while end == b",":
             match = _ENTRY.match(buffer, position)
@@ -94,7 +94,7 @@ def _entries(path: Path) -> Iterator[tuple[bytes, bytes]]:
             more = stream.read(_CHUNK_BYTES)
             if not more or len(buffer) > _ENTRY_BYTES:
                 raise SourceError(
-                    f"{path} is cut off or no JSON of chains after entry {count}; fetch it again, or check the file."
+                    f"{path} is truncated or not JSON after entry {count}; fetch it again, or check the file."
                 )
             buffer, position = buffer + more, 0
         if (buffer[position:] + stream.read(_CHUNK_BYTES)).strip():

@@ -147,4 +147,4 @@ def _parquet(path: Path) -> pa.Table:
     except FileNotFoundError as error:
         raise SourceError(f"{path} does not exist; check the path.") from error
     except (OSError, pa.ArrowException) as error:
-        raise SourceError(f"{path} is no readable Parquet file ({first_line(error)}); write it again.") from error
+        raise SourceError(f"{path} is not a readable Parquet file ({first_line(error)}); write it again.") from error

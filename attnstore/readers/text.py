@@ -156,7 +156,7 @@ def opened(path: Path) -> Iterator[BinaryIO]:
         raise SourceError(f"{os.fsencode(path)!r} is a name that is not UTF-8; rename the file.") from error
     try:
         if not stat.S_ISREG(path.stat().st_mode):  # a pipe would block, and can be read only once
-            raise SourceError(f"{path} is no file but a folder, a pipe or a device; give a file.")
+            raise SourceError(f"{path} is not a file but a folder, a pipe or a device; give a file.")
         with path.open("rb") as file:
             magic = file.read(len(_GZIP_MAGIC))
             file.seek(0)

@@ -60,7 +60,7 @@ def cluster_errors(scheduler: str, error: type[AttnstoreError], then: str) -> It
         yield
     except KilledWorker as lost:
         raise error(
-            f"the workers of the Dask scheduler at {scheduler} died again and again in the same task, perhaps for want "
+            f"the workers of the Dask scheduler at {scheduler} died repeatedly in the same task, perhaps for lack "
             f"of memory: {then}."
         ) from lost
     # CommClosedError is an OSError, but not an error of the disk.

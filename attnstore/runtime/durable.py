@@ -94,7 +94,7 @@ def check_regular(path: Path, what: str) -> os.stat_result:
     """
     status = path.lstat()
     if not stat.S_ISREG(status.st_mode):
-        raise StoreError(f"{what} is not read: {path} {_KINDS.get(stat.S_IFMT(status.st_mode), 'is no file')}.")
+        raise StoreError(f"{what} is not read: {path} {_KINDS.get(stat.S_IFMT(status.st_mode), 'is not a file')}.")
     return status
 
 
@@ -105,7 +105,7 @@ def check_folder(path: Path) -> None:
     except (FileNotFoundError, NotADirectoryError):
         return
     if not stat.S_ISDIR(mode):
-        raise StoreError(f"{path} {_KINDS.get(stat.S_IFMT(mode), 'is no folder')}: a store has a folder there.")
+        raise StoreError(f"{path} {_KINDS.get(stat.S_IFMT(mode), 'is not a folder')}: a store has a folder there.")
 
 
 def check_tree(directory: Path) -> None:

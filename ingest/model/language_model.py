@@ -325,7 +325,7 @@ def _check_capture(module: Any, architecture: Architecture, tokens: ResidueToken
             with capture(caught, spans) as calls:
                 module(**inputs)
     except (ValueError, TypeError, AttributeError, IndexError, RuntimeError) as error:
-        raise ModelError(f"{name} does not hand over its attention: {first_line(error)}") from error
+        raise ModelError(f"{name} does not give access to its attention: {first_line(error)}") from error
     if not own or calls.layers != len(own):
         raise _not_dispatched(name, calls.layers, len(own))
     differences, causal = [], True
@@ -344,7 +344,7 @@ def _check_capture(module: Any, architecture: Architecture, tokens: ResidueToken
 
 def _not_dispatched(name: str, found: int, layers: int) -> ModelError:
     return ModelError(
-        f"{name} handed over {found} layers of attention where it has {layers}: "
+        f"{name} gave {found} layers of attention where it has {layers}: "
         "it does not dispatch through transformers' attention interface."
     )
 

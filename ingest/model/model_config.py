@@ -42,7 +42,7 @@ def read_config(source: str) -> tuple[dict[str, Any], Any]:
     except Exception as error:
         if "couldn't connect" in str(error) or "offline mode" in str(error).lower():
             raise ModelError(
-                f"model {source} cannot be loaded: it is no folder here, nor in the cache of the Hugging Face hub, "
+                f"model {source} cannot be loaded: it is not a folder here, nor in the cache of the Hugging Face hub, "
                 "which cannot be reached. Check the name and the network."
             ) from error
         raise ModelError(f"model {source} cannot be loaded: {first_line(error)}") from error

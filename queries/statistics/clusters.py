@@ -64,7 +64,7 @@ def read_clusters(connection: "duckdb.DuckDBPyConnection", cluster_by: str) -> l
     Raises
     ------
     QueryError
-        If `cluster_by` is no text, or `proteins` has no such column; the message names the nearest.
+        If `cluster_by` is not text, or `proteins` has no such column; the message names the nearest.
     """
     check_text("cluster_by", cluster_by)
     value = "NULL"

@@ -188,12 +188,12 @@ def test_what_cannot_be_is_refused_and_the_store_stays_as_it_was(store, frame, o
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("t.csv", "id,x\np,1,2\nq,1\n", ":2 is no readable table: 3 cells where the heading has 2"),
-        ("t.csv", "", "no readable table"),
+        ("t.csv", "id,x\np,1,2\nq,1\n", ":2 is not a readable table: 3 cells where the heading has 2"),
+        ("t.csv", "", "not a readable table"),
         ("t.csv", b"id,x\np,\x81\xfe\n", ":2 holds the byte 0x81, which is not UTF-8"),
         ("t.csv", "id,x,x\np,1,2\n", "two columns 'x'"),
-        ("t.parquet", "PAR1 not really PAR1", "no readable Parquet"),
-        ("t.parquet", "", "no readable Parquet"),
+        ("t.parquet", "PAR1 not really PAR1", "not a readable Parquet"),
+        ("t.parquet", "", "not a readable Parquet"),
         ("t.csv.gz", "id,x\np,1\n", "named .gz but is not gzip"),
         ("t.txt", "id,x\np,1\n", "of no known format"),
     ],
@@ -268,7 +268,7 @@ def test_records_are_matched_by_part_of_an_id_or_by_sequence(store, tmp_path):
     done = annotate(store, [other])
     assert (done.matched, done.passed_over) == (1, 1)
     assert annotate(store, [other], match="sequence").matched == 2
-    with pytest.raises(SourceError, match=r"nothing is of a protein in the store, as .elsewhere"):
+    with pytest.raises(SourceError, match=r"no record belongs to a protein in the store, for example .elsewhere"):
         annotate(store, [write(tmp_path, "e.fa", ">elsewhere\nMKLV\n")])
 
 
@@ -349,7 +349,7 @@ def test_on_the_command_line(store, tmp_path, cli):
     table = write(tmp_path, "t.csv", "id,pos,x,y\np,1,1,2.5\nz,0,0,1\n")
     done = cli("annotate", store, table, "--kind", "x=boolean", "--unit", "y=Å", "--describe", "x=is x")
     assert done.returncode == 0, done.stderr
-    assert "t.csv are of no protein in the store and left out: 'z'" in done.stderr
+    assert "t.csv are not in the store and left out: 'z'" in done.stderr
     assert [line.split()[:4] for line in done.stdout.splitlines()[2:]] == [
         ["residue", "x", "boolean", "1"], ["residue", "y", "float", "Å"],
     ]  # fmt: skip

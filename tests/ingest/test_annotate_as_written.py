@@ -176,16 +176,12 @@ def test_ids_of_no_protein_are_listed_with_what_the_store_has(store):
     table = write(
         store, "id,x\np1,1\nP2,2\nQ12346,3\n ,4\n".replace(" ,4", "zzz,4") + "".join(f"w{n},1\n" for n in range(50))
     )
-    with pytest.warns(
-        UserWarning, match="53 of 54 ids of .*t.csv are of no protein in the store and left out: "
-    ) as said:
+    with pytest.warns(UserWarning, match="53 of 54 ids of .*t.csv are not in the store and left out: ") as said:
         assert annotate(store, [table]).passed_over == 53
     (message,) = [str(each.message) for each in said]
     assert message.endswith("'p1' (the store has 'P1'), 'Q12346', 'zzz', ….") or "nearest in the store" in message
     assert "'p1' (the store has 'P1')" in message
-    with pytest.raises(
-        SourceError, match=r"is of no protein in the store, as 'p2' .the store has 'P2'.: check the ids"
-    ):
+    with pytest.raises(SourceError, match=r"is in the store, for example 'p2' .the store has 'P2'.: check the ids"):
         annotate(store, [write(store, "id,x\np2,1\n")])
     records = write(store, ">p1\nACDEF\n>P2\nMKLV\n", "o.fa")
     with pytest.warns(UserWarning, match=r"records are left out .* store: 'p1' .the store has 'P1'"):

@@ -244,11 +244,11 @@ def test_an_architecture_without_an_adapter_is_taken_if_its_attention_can_be_had
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        (transformers.XLMConfig(emb_dim=32, n_layers=2, n_heads=4, vocab_size=33), "handed over 0 layers of attention"),
+        (transformers.XLMConfig(emb_dim=32, n_layers=2, n_heads=4, vocab_size=33), "gave 0 layers of attention"),
         (transformers.BartConfig(d_model=32, encoder_layers=2, decoder_layers=2, encoder_attention_heads=4,
                                  decoder_attention_heads=4, vocab_size=33, encoder_ffn_dim=64, decoder_ffn_dim=64,
                                  pad_token_id=1, bos_token_id=0, eos_token_id=2, decoder_start_token_id=2,
-                                 forced_eos_token_id=2), "BartModel does not hand over its attention"),
+                                 forced_eos_token_id=2), "BartModel does not give access to its attention"),
         (transformers.ModernBertConfig(hidden_size=32, num_hidden_layers=4, num_attention_heads=4, vocab_size=33,
                                        intermediate_size=64, pad_token_id=1, bos_token_id=0, eos_token_id=2,
                                        cls_token_id=0, sep_token_id=2), "passes 'sliding_window' to its attention"),

@@ -585,7 +585,7 @@ def test_an_address_that_is_none_is_refused_before_anything_is_asked_for(server,
     with pytest.raises(SourceError) as caught:
         get("P12345", "7HVP")
     assert str(caught.value) == (
-        f"ATTNSTORE_RCSB is {address!r}, which is no http or https address; correct or unset it."
+        f"ATTNSTORE_RCSB is {address!r}, which is not an http or https address; correct or unset it."
     )
     assert not server.asked
 

@@ -70,7 +70,7 @@ def test_a_disk_that_is_too_small_is_refused_unless_forced(tmp_path, tiny_esm, i
         ingest(store, inputs, model=str(tiny_esm), **SETTINGS)
     assert re.fullmatch(
         rf"{re.escape(str(store))} has 1\.0 kB of disk left where about \d+\.\d [kM]B are needed: make room, keep less "
-        r"\(keep=\['arcs', 'marginals'\]\), or go on with force=True\.",
+        r"\(keep=\['arcs', 'marginals'\]\), or continue with force=True\.",
         str(refused.value),
     )
     (said,) = told

@@ -26,7 +26,7 @@ PROTEINS = random_proteins({f"p{length}": length for length in range(14, 54)})
 SETTINGS = {"name": "m", "device": "cpu", "segment_entries": 12 * 30**2}
 SAID = re.compile(
     r"interrupted: of the segments under way (none|[\d, ]+) finished and kept, (none|[\d, ]+) dropped; "
-    r"the same command goes on\."
+    r"run the same command again to resume\."
 )
 
 

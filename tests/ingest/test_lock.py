@@ -126,7 +126,7 @@ def test_another_hosts_is_refused_unless_forced(tmp_path):
     left(tmp_path, host="elsewhere", pid=4711)
     assert refusal(tmp_path) == (
         "model m is being ingested by process 4711 on elsewhere since 2024-05-06T07:08:09+00:00, as "
-        f"{tmp_path / 'lock'} says: wait for it or, if it is there no more, go on with force=True."
+        f"{tmp_path / 'lock'} says: wait for it or, if it no longer runs, continue with force=True."
     )
     assert json.loads((tmp_path / "lock").read_bytes())["pid"] == 4711
     assert_free(tmp_path, force=True)

@@ -178,7 +178,7 @@ def test_a_segment_of_which_nothing_is_known_is_given_up_and_the_same_ingest_bri
     repaired = repair(store_copy, trust_source=True)
     (said,) = repaired.left
     assert said.startswith("segment 000001-")
-    assert said.endswith("is given up, as nothing says which proteins it held: run the same ingest again.")
+    assert said.endswith("is dropped, because nothing records its proteins: run the same ingest again.")
     forget()
     assert len(attnstore.open(store_copy).model().places) < len(CHAINS)
     ingest(store_copy, chain_files, model=str(tiny_esm), device="cpu", batch_pairs=64 * 128, segment_entries=25_000)

@@ -50,7 +50,7 @@ def test_has_no_author_numbering(tmp_path):
         (["EGK", "CHH", ROWS[0], ROWS[1] + " 1.0", ROWS[2]], [":4", "13 columns"]),
         (["EGK", "CHH", ROWS[0], ROWS[1].replace("1.87", "x"), ROWS[2]], [":4", "'x'"]),
         (["EGK", "CHH", ROWS[0], ROWS[1].replace("1.87", "nan"), ROWS[2]], [":4", "'nan'"]),
-        (["E1K", "CHH", *ROWS], [":1", "no amino acid sequence"]),
+        (["E1K", "CHH", *ROWS], [":1", "not an amino acid sequence"]),
         ([""], ["is empty"]),
     ],
 )

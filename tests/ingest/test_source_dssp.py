@@ -103,7 +103,7 @@ LINE = "    1   17 A L              0   0  120      0, 0.0     2,-0.3"
 def test_columns(tmp_path, line, expected):
     path = write(tmp_path, COLUMNS + line + "\n    2        !              0   0    0      0, 0.0\n")
     if expected is None:
-        with pytest.raises(SourceError, match="no line of DSSP's columns"):
+        with pytest.raises(SourceError, match="not a line of DSSP's columns"):
             dssp.read_table(path)
         return
     (row,) = dssp.read_table(path).to_pylist()
@@ -149,15 +149,15 @@ def test_what_is_accepted():
     ("name", "content", "words"),
     [
         ("x.dssp", "==== Secondary Structure Definition\n", "cut off"),
-        ("x.dssp", ">a\nACD\n", "no readable mmCIF|no DSSP output"),
-        ("x.dssp", COLUMNS + LINE[:30] + "\n", "no line of DSSP's columns"),
-        ("x.dssp", COLUMNS + LINE.replace("17", "1x") + "\n", r"x\.dssp:\d+ is no line of DSSP's columns"),
-        ("x.dssp", COLUMNS + LINE.replace("120", "1 0") + "\n", "no line of DSSP's columns"),
+        ("x.dssp", ">a\nACD\n", "not a readable mmCIF|not DSSP output"),
+        ("x.dssp", COLUMNS + LINE[:30] + "\n", "not a line of DSSP's columns"),
+        ("x.dssp", COLUMNS + LINE.replace("17", "1x") + "\n", r"x\.dssp:\d+ is not a line of DSSP's columns"),
+        ("x.dssp", COLUMNS + LINE.replace("120", "1 0") + "\n", "not a line of DSSP's columns"),
         ("x.dssp", COLUMNS + LINE.replace("L   ", "L  Z") + "\n", "'Z' for a secondary structure"),
         ("x.dssp", COLUMNS + "\n".join([LINE, LINE.replace("17", "18"), LINE]) + "\n", "second residue 17 of chain A"),
-        ("x.cif", "data_x\n_entry.id x\n", "no DSSP output"),
-        ("x.cif", "loop_\n_dssp_struct_summary.label_asym_id\nA\n", "no readable mmCIF|has no _atom_site"),
-        ("x.cif", "", "no DSSP output|no readable mmCIF"),
+        ("x.cif", "data_x\n_entry.id x\n", "not DSSP output"),
+        ("x.cif", "loop_\n_dssp_struct_summary.label_asym_id\nA\n", "not a readable mmCIF|has no _atom_site"),
+        ("x.cif", "", "not DSSP output|not a readable mmCIF"),
     ],
 )
 def test_bad_output_is_refused(tmp_path, name, content, words):

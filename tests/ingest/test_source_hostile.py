@@ -226,7 +226,7 @@ def test_what_is_no_file_is_refused(tmp_path, name):
     (tmp_path / "loop" / file).symlink_to(tmp_path / "loop" / file)
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / file).symlink_to(tmp_path / "nowhere")
-    assert "is no file but a folder" in refusal(tmp_path / "folder" / file, name)
+    assert "is not a file but a folder" in refusal(tmp_path / "folder" / file, name)
     assert "cannot be read (Too many levels of symbolic links)" in refusal(tmp_path / "loop" / file, name)
     assert "does not exist" in refusal(tmp_path / "broken" / file, name)
     assert "cannot be read (File name too long)" in refusal(tmp_path / ("a" * 300 + file.suffix), name)
@@ -236,8 +236,8 @@ def test_what_is_no_file_is_refused(tmp_path, name):
 def test_a_pipe_is_refused_and_not_waited_for(tmp_path, name):
     pipe = tmp_path / CLEAN[name][1]
     os.mkfifo(pipe)
-    assert "is no file but a folder, a pipe or a device" in refusal(pipe, name)
-    with pytest.raises(SourceError, match=r"no file|no known format"):
+    assert "is not a file but a folder, a pipe or a device" in refusal(pipe, name)
+    with pytest.raises(SourceError, match=r"not a file|unknown format"):
         list(read_inputs([pipe]))
 
 
@@ -245,7 +245,7 @@ def test_a_pipe_is_refused_and_not_waited_for(tmp_path, name):
 def test_a_device_is_refused(tmp_path, name):
     path = tmp_path / CLEAN[name][1]
     path.symlink_to("/dev/zero")
-    assert "is no file" in refusal(path, name)
+    assert "is not a file" in refusal(path, name)
 
 
 @contextlib.contextmanager

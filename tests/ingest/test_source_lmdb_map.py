@@ -89,7 +89,7 @@ def read_all(path: Path) -> None:
 def test_a_cut_map_is_refused(tmp_path, map_of_proteins, seed):
     # The last pages may be free ones, so the cut is before the last page in use.
     (tmp_path / "data.mdb").write_bytes(map_of_proteins[: random.Random(seed).randrange(len(map_of_proteins) // 2)])
-    with pytest.raises(SourceError, match=r"data\.mdb (is damaged|is no LMDB)"):
+    with pytest.raises(SourceError, match=r"data\.mdb (is damaged|is not an LMDB)"):
         read_all(tmp_path)
 
 
@@ -143,7 +143,7 @@ def test_a_database_of_duplicates_is_refused(tmp_path):
 @pytest.mark.parametrize("content", [b"", b"SQLite format 3\0" * 400, bytes(4096)])
 def test_other_files_are_refused(tmp_path, content):
     (tmp_path / "data.mdb").write_bytes(content)
-    with pytest.raises(SourceError, match="no LMDB file"):
+    with pytest.raises(SourceError, match="not an LMDB file"):
         read_all(tmp_path)
 
 

@@ -99,12 +99,12 @@ GOOD = '"1A2X_1_B": {"Sequence": "AC", "DSSP": "HL"}'
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ("", "no JSON object"),
-        ("[1]", "no JSON object"),
-        ("{}", "cut off or no JSON of chains after entry 0"),
-        ("{" + GOOD, "cut off or no JSON of chains after entry 0"),
-        ("{" + GOOD + ",", "cut off or no JSON of chains after entry 1"),
-        ("{" + GOOD + ",}", "cut off or no JSON of chains after entry 1"),
+        ("", "not a JSON object"),
+        ("[1]", "not a JSON object"),
+        ("{}", "truncated or not JSON after entry 0"),
+        ("{" + GOOD, "truncated or not JSON after entry 0"),
+        ("{" + GOOD + ",", "truncated or not JSON after entry 1"),
+        ("{" + GOOD + ",}", "truncated or not JSON after entry 1"),
         ("{" + GOOD + "}{}", "goes on after its JSON object of 1 chains"),
         ("{" + GOOD + ', "b": 3}', "after entry 1"),
         ("{" + GOOD + ', "b": {}}', "entry 2 is not an id with"),
@@ -122,7 +122,7 @@ GOOD = '"1A2X_1_B": {"Sequence": "AC", "DSSP": "HL"}'
         ("{" + GOOD + ', "b": {"Sequence": "AC", "DSSP": "H?"}}', "entry 2 has '\\?' for a secondary structure"),
         ("{" + GOOD + ', "b": {"Sequence": "AC", "DSSP": "H\\u0000"}}', "entry 2 has '.x00' for a secondary structure"),
         (b'{"b\xff": {"Sequence": "AC", "DSSP": "HL"}}', "entry 1 is not an id with"),
-        ('{"b": {"Sequence": "' + "A" * (20 << 20), "cut off or no JSON of chains after entry 0"),
+        ('{"b": {"Sequence": "' + "A" * (20 << 20), "truncated or not JSON after entry 0"),
     ],
 )  # fmt: skip
 def test_bad_input_is_refused_with_its_place(tmp_path, content, words):

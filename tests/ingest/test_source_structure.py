@@ -301,9 +301,9 @@ def test_atom_given_twice_is_refused_with_its_line(tmp_path):
 
 def test_broken_coordinate_is_refused_with_its_line(tmp_path):
     content = chain_of([("ALA", "1"), ("GLY", "2")])
-    with pytest.raises(SourceError, match=r"given\.pdb:3 is no valid ATOM"):
+    with pytest.raises(SourceError, match=r"given\.pdb:3 is not a valid ATOM"):
         read_pdb(tmp_path, "\n" + content.replace("   1.000", "   x.000", 1))
-    with pytest.raises(SourceError, match="no finite number"):
+    with pytest.raises(SourceError, match="not a finite number"):
         read_pdb(tmp_path, content.replace("   1.000", "     nan", 1))
 
 

@@ -795,7 +795,7 @@ def test_the_list_of_additives_is_biolip_s():
 )  # fmt: skip
 def test_a_record_that_cannot_be_read_is_refused_with_its_line(tmp_path, line, kind):
     (tmp_path / "x.pdb").write_text(f"REMARK\n{line}\n" + as_pdb(six()))
-    with pytest.raises(SourceError, match=rf"x\.pdb:2 is no valid {kind} record"):
+    with pytest.raises(SourceError, match=rf"x\.pdb:2 is not a valid {kind} record"):
         list(pdb.read(tmp_path / "x.pdb"))
 
 

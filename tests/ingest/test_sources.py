@@ -82,7 +82,7 @@ def test_no_input_is_an_error():
 def test_file_with_a_format_s_suffix_goes_to_that_format_even_if_damaged(tmp_path):
     path = tmp_path / "x.pdb"
     path.write_text(">a\nACD\n")
-    with pytest.raises(SourceError, match="no PDB file"):
+    with pytest.raises(SourceError, match="not a PDB file"):
         ids(path)
 
 

@@ -73,7 +73,7 @@ def test_what_is_not_utf_8_is_windows_1252_and_said_so_or_as_the_user_says(tmp_p
     with pytest.raises(SourceError, match=r"t.csv:2 holds the byte 0x81, which is not UTF-8 .* encoding='latin-1'"):
         read(write(tmp_path, b"id,x\n\x81,1\n"))
     for given in ("utf-9", "hex", "rot13", 5):
-        with pytest.raises(SourceError, match=f"encoding={given!r} is no encoding of text"):
+        with pytest.raises(SourceError, match=f"encoding={given!r} is not an encoding of text"):
             read(path, encoding=given)
     with pytest.raises(SourceError, match="cannot be read as ascii"):
         read(path, encoding="ascii")
@@ -160,7 +160,7 @@ def test_a_column_of_numbers_but_for_a_few_cells_is_text_with_a_warning(tmp_path
     columns, said = read(path)
     assert columns["x"] == ["1.5", "<0.1", "2"]
     assert len(said) == 1
-    assert f"{path}:3: column 'x' is read as text, for 1 of its 3 cells are no numbers, as '<0.1'" in said[0]
+    assert f"{path}:3: column 'x' is read as text, for 1 of its 3 cells are not numbers, as '<0.1'" in said[0]
     assert read(path, missing=["<0.1"])[0]["x"] == [1.5, N, 2.0]
     assert read(path, kinds={"x": "category"}) == (columns, [])
 
@@ -195,7 +195,7 @@ def test_whole_numbers_of_more_than_64_bits_lose_no_digit(tmp_path):
 def test_parquet_whose_text_is_none_is_refused(tmp_path):
     bad = pa.Array.from_buffers(pa.string(), 1, [None, pa.py_buffer(np.array([0, 1], np.int32)), pa.py_buffer(b"\xff")])
     pq.write_table(pa.table({"id": bad}), tmp_path / "t.parquet")
-    with pytest.raises(SourceError, match=r"is no readable Parquet file .*UTF8"):
+    with pytest.raises(SourceError, match=r"is not a readable Parquet file .*UTF8"):
         tables.read(tmp_path / "t.parquet")
 
 
@@ -246,9 +246,9 @@ def test_the_decimal_comma_that_is_asked_for(tmp_path):
 @pytest.mark.parametrize(
     ("content", "options", "message"),
     [
-        ("id,x\np,1\nq,1,2\n", {}, ":3 is no readable table: 3 cells where the heading has 2, separated by commas"),
-        ("id;x\np;1\n# end\n", {}, ":3 .*1 cell where .*semicolons .comments are left out before the heading alone"),
-        ('id,x\np,"a\nb"\nq\n', {}, ":4 is no readable table: 1 cell where"),
+        ("id,x\np,1\nq,1,2\n", {}, ":3 is not a readable table: 3 cells where the heading has 2, separated by commas"),
+        ("id;x\np;1\n# end\n", {}, ":3 .*1 cell where .*semicolons .comments are left out only before the heading"),
+        ('id,x\np,"a\nb"\nq\n', {}, ":4 is not a readable table: 1 cell where"),
         ("", {}, "it has no heading"), ("\n\n", {}, "it has no heading"), ("#\n", {}, "it has no heading"),
         ("a b;c,d\n1 2;3,4\n", {}, "may be separated by commas or semicolons: say which, as delimiter=',"),
     ],

@@ -170,7 +170,7 @@ def test_bytes_that_are_no_pickle_are_refused(tmp_path):
 
 def test_what_is_there_already_is_not_written_over(tmp_path):
     source = save(tmp_path / "tape", ("weight", "bias"))
-    with pytest.raises(ModelError, match="is there already"):
+    with pytest.raises(ModelError, match="exists already"):
         convert_tape(source, source)
 
 

@@ -166,7 +166,7 @@ def test_a_scheduler_that_dies_leaves_what_is_committed_and_says_how_to_go_on(
                     ingest(store, inputs, model=str(tiny_esm), scheduler=address, **SETTINGS)
             assert str(refused.value) == (
                 f"the connection to the Dask scheduler at {address} was lost: what is committed is kept; start it "
-                "again if it is gone, and run the same command to go on."
+                "again if it is gone, and run the same command to resume."
             )
     kept = segments(store)
     assert 3 <= len(kept) < len(segments(plain))
@@ -181,7 +181,7 @@ def test_a_scheduler_that_dies_leaves_what_is_committed_and_says_how_to_go_on(
         (FutureCancelledError("task", "unknown"), "the connection to the Dask scheduler at {} was lost: ask again."),
         (CommClosedError("closed"), "the connection to the Dask scheduler at {} was lost: ask again."),
         (TimeoutError(), "the connection to the Dask scheduler at {} was lost: ask again."),
-        (distributed.KilledWorker("task", None, 3), "the workers of the Dask scheduler at {} died again and again"),
+        (distributed.KilledWorker("task", None, 3), "the workers of the Dask scheduler at {} died repeatedly"),
     ],
 )  # fmt: skip
 def test_what_dask_raises_of_a_lost_cluster_is_one_sentence(lost, said):

@@ -219,7 +219,9 @@ class FormatModel:
         self.document = document(directory / "model.json")
         need(checked_name(self.document["name"]) == directory.name, "model.json describes another model")
         keep = self.document["keep"]
-        need(keep == [what for what in KEEP if what in keep] and keep not in ([], ["hidden"]), "keep is no list of it")
+        need(
+            keep == [what for what in KEEP if what in keep] and keep not in ([], ["hidden"]), "keep is not a list of it"
+        )
         self.edges = edges_of(self.document["codebook"])
         manifest, segments = directory / "manifest.json", directory / "segments"
         if manifest.exists() or (segments.is_dir() and any(segments.iterdir())):

@@ -96,7 +96,7 @@ BAD_FILES = {
     ),
     "no gzip": ("x.fasta.gz", ">a\nACD\n", "{path} is named .gz but is not gzip", "take the .gz off"),
     "PDB without protein": ("x.pdb", NUCLEIC, "{path} has no protein", ""),
-    "unknown format": ("x.csv", "1,2\n", "{path} is of no known format", "the known ones are"),
+    "unknown format": ("x.csv", "1,2\n", "{path} has an unknown format", "the known ones are"),
     "cgdms short of rows": ("x.txt", "ACD\nHHH\n" + " ".join(["1.0"] * 12), "{path} has 1 rows", "one row per residue"),
     "not text": ("x.fasta", b">a\nAC\xff\n", "{path}:2 holds the byte 0xff", "save the file as UTF-8"),
 }  # fmt: skip
@@ -256,7 +256,7 @@ def test_a_model_outside_the_attention_interface_is_refused(tmp_path, fasta, ref
     BertTokenizer.from_pretrained(bert, do_lower_case=False).save_pretrained(model)
     message = refused("ingest", tmp_path / "store", fasta, "--model", model)
     assert message == (
-        "DebertaModel handed over 0 layers of attention where it has 2: it does not dispatch through transformers' "
+        "DebertaModel gave 0 layers of attention where it has 2: it does not dispatch through transformers' "
         "attention interface."
     )
     assert not (tmp_path / "store").exists()

@@ -740,8 +740,12 @@ def assert_refused(store: Path, by_the_document: str, by_the_code: str) -> None:
     ("keep", "by_the_document", "by_the_code"),
     [
         (["codes", "arcs", "marginals"], "does not hold what model.json says", "is damaged: it holds codes,arcs,marg"),
-        (["hidden"], "keep is no list of it", "is damaged: keep is hidden"),
-        (["arcs", "codes", "marginals", "hidden"], "keep is no list of it", "keep is arcs, codes, marginals, hidden"),
+        (["hidden"], "keep is not a list of it", "is damaged: keep is hidden"),
+        (
+            ["arcs", "codes", "marginals", "hidden"],
+            "keep is not a list of it",
+            "keep is arcs, codes, marginals, hidden",
+        ),
     ],
 )
 def test_a_segment_that_holds_other_than_keep_says_is_refused(

@@ -91,10 +91,10 @@ def _summary(path: Path) -> tuple[str, list[Row]]:
         raise
     except Exception as error:
         # Damaged text makes the tokenizer fail in many ways, which all mean the same to the user.
-        raise SourceError(f"{path} is no readable mmCIF ({error}); make it again with mkdssp.") from error
+        raise SourceError(f"{path} is not a readable mmCIF ({error}); make it again with mkdssp.") from error
     if not any(name.startswith(_SUMMARY) for name in cif):
         raise SourceError(
-            f"{path} is no DSSP output: it has no {_SUMMARY.strip('_.')}; make it with mkdssp 4.2 or later."
+            f"{path} is not DSSP output: it has no {_SUMMARY.strip('_.')}; make it with mkdssp 4.2 or later."
         )
     return next(iter(cif.get("_entry.id", [])), ""), list(_annotated(path, cif))
 
@@ -125,7 +125,7 @@ def _row(path: Path, number: int, line: str, long_names: bool) -> Row:
         )
     except (IndexError, ValueError) as error:
         raise SourceError(
-            f"{path}:{number} is no line of DSSP's columns (number, chain, structure, accessibility); make it again."
+            f"{path}:{number} is not a line of DSSP's columns (number, chain, structure, accessibility); make it again."
         ) from error
 
 

@@ -69,7 +69,7 @@ def read_entry(path: Path, options: Options = DEFAULT) -> Entry:
     Raises
     ------
     SourceError
-        The file cannot be read, is no mmCIF, has no chain, or its atoms contradict its sequence.
+        The file cannot be read, is not mmCIF, has no chain, or its atoms contradict its sequence.
     """
     cif = _parse(path)
     entry = entry_id(_declared(next(iter(cif.get("_entry.id", [])), "")), path)
@@ -220,7 +220,7 @@ def _parse(path: Path) -> Cif:
         cif: Cif = MMCIF2Dict(io.StringIO("\n".join(structures[0])))
     except Exception as error:
         # Damaged text makes the tokenizer fail in many ways, and all mean the same to the user.
-        raise SourceError(f"{path} is no readable mmCIF ({error}); fetch it again.") from error
+        raise SourceError(f"{path} is not a readable mmCIF ({error}); fetch it again.") from error
     return cif
 
 

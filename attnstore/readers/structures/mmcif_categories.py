@@ -118,7 +118,7 @@ def _key(row: _Row, labelled: Labelled, prefix: str, code: str) -> Key | None:
     digits, letter = number_and_code(number)
     name = _name(row, prefix)
     if digits >= UNREADABLE and (name in ABSENT or is_amino_acid(name, {})):
-        raise ValueError(f"{number[:20]!r} is no residue number")
+        raise ValueError(f"{number[:20]!r} is not a residue number")
     return chain, digits, letter if row[code] in ABSENT else row[code]
 
 

@@ -72,15 +72,15 @@ def read_entry(path: Path, options: Options = DEFAULT) -> Entry:
     Raises
     ------
     SourceError
-        The file cannot be read, is no PDB file, has no chain, or has a chain whose residues cannot be told apart or do
-        not fit its SEQRES.
+        The file cannot be read, is not a PDB file, has no chain, or has a chain whose residues cannot be distinguished
+        or do not fit its SEQRES.
     """
     content = [line for _, line in text.lines(path, whole=True, windows=_REMARKS)]
     header = read_header(path, content)
     model = _first_model(path, content)
     code = entry_id(_code(header.code), path)
     if not model.names and not header.sequences:
-        raise SourceError(f"{path} is no PDB file: it has neither ATOM nor SEQRES records; check the file.")
+        raise SourceError(f"{path} is not a PDB file: it has neither ATOM nor SEQRES records; check the file.")
     predicted = pdb_declares(path, content, predicted=options.predicted)
     chains: list[Chain] = []
     ligands: list[Group] = []
@@ -204,7 +204,7 @@ def _atom(place: str, line: str, residue: str) -> Atom:
             segment=line[72:76].strip(),
         )
     except ValueError as error:
-        raise SourceError(f"{place} is no valid ATOM or HETATM record ({error}); correct the line.") from error
+        raise SourceError(f"{place} is not a valid ATOM or HETATM record ({error}); correct the line.") from error
 
 
 def _end_of_first_model(content: Sequence[str]) -> int:

@@ -105,7 +105,7 @@ def read_header(path: Path, content: Sequence[str]) -> Header:
         except ValueError as error:
             record = line[:10] if line.startswith("REMARK") else line[:6]
             raise SourceError(
-                f"{path}:{number} is no valid {record.strip()} record ({error}); correct or remove the line."
+                f"{path}:{number} is not a valid {record.strip()} record ({error}); correct or remove the line."
             ) from error
     header.features = Features(
         spans=spans,
@@ -120,7 +120,7 @@ def read_header(path: Path, content: Sequence[str]) -> Header:
 def _key(line: str, chain: int, number: int, name: str = "ALA") -> Key:
     """Return the residue whose chain is in a column, from 0, and whose number and insertion code start in another.
 
-    The number of what is no amino acid by its name need not be readable.
+    The number of what is not an amino acid by its name need not be readable.
     """
     digits = line[number : number + 4]
     read = residue_number if is_amino_acid(name, {}) else number_or_text

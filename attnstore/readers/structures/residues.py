@@ -163,8 +163,8 @@ def checked(polymer: Sequence[Residue]) -> Sequence[Residue]:
             for name in BACKBONE:
                 if name in variant.atoms and not all(map(math.isfinite, variant.atoms[name].position)):
                     raise SourceError(
-                        f"{_where(variant.atoms[name])} has a coordinate that is no finite number; correct or remove "
-                        f"the atom."
+                        f"{_where(variant.atoms[name])} has a coordinate that is not a finite number; correct or "
+                        f"remove the atom."
                     )
     return polymer
 

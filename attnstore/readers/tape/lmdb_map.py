@@ -57,7 +57,7 @@ def opened(path: Path) -> Iterator[Map]:
     Raises
     ------
     SourceError
-        It cannot be read, or is no LMDB file.
+        It cannot be read, or is not an LMDB file.
     """
     path = path / "data.mdb" if path.is_dir() else path
     try:
@@ -167,7 +167,7 @@ def _map(path: Path, file: BinaryIO) -> Map:
     start = file.read(_PAGE.size + _STAMP.size + _DATABASE.size)
     if not is_map(start) or len(start) < _PAGE.size + _STAMP.size + _DATABASE.size:
         raise SourceError(
-            f"{path} is no LMDB file of format {_VERSION} (64-bit, little-endian), as TAPE's are; check the file."
+            f"{path} is not an LMDB file of format {_VERSION} (64-bit, little-endian), as TAPE's are; check the file."
         )
     page_size = _DATABASE.unpack_from(start, _PAGE.size + _STAMP.size)[0]
     if page_size not in _PAGE_SIZES:

@@ -127,7 +127,7 @@ def _name(given: object, place: str) -> str:
     """The id, which is bytes in TensorFlow's files."""
     name = given.decode("utf-8", errors="replace") if isinstance(given, bytes) else given
     if not isinstance(name, str) or not name.isprintable() or not name.strip():
-        raise SourceError(f"{place} has an id that is no printable text; give it one.")
+        raise SourceError(f"{place} has an id that is not printable text; give it one.")
     return str(name)
 
 

@@ -231,7 +231,7 @@ def _check(entry: UniprotEntry) -> None:
         raise SourceError(f"{where} has no sequence; add it or remove the entry.")
     for letter in entry.sequence:
         if letter not in LETTERS:
-            raise SourceError(f"{where} has {letter!r} in its sequence, which is no amino acid; correct it.")
+            raise SourceError(f"{where} has {letter!r} in its sequence, which is not an amino acid; correct it.")
     if entry.taxon is not None and not 0 <= entry.taxon < 1 << 31:
         raise SourceError(f"{where} has the taxon {entry.taxon}, which is none of NCBI's; correct it.")
     if entry.length is not None and entry.length != len(entry.sequence):

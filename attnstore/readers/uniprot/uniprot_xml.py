@@ -145,7 +145,7 @@ class _Handler:
             # The last two if the XML declaration names an encoding that Python does not have or expat cannot use.
             reason = expat.ErrorString(error.code) if isinstance(error, expat.ExpatError) else error
             raise SourceError(
-                f"{self._where()} is no well-formed XML ({reason}); fetch or copy the file again."
+                f"{self._where()} is not well-formed XML ({reason}); fetch or copy the file again."
             ) from error
 
     def _where(self) -> str:

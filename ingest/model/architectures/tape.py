@@ -66,7 +66,7 @@ def convert_tape(source: str | os.PathLike[str], target: str | os.PathLike[str])
     if not weights.exists():
         raise ModelError(f"{weights} does not exist: give TAPE's folder, or its file of weights.")
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise ModelError(f"{target} is there already: give another folder.")
+        raise ModelError(f"{target} exists already: give another folder.")
     parameters = _parameters(weights)
     module = _module(weights, parameters)
     expected = {name: tensor.shape for name, tensor in module.named_parameters()}
