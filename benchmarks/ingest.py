@@ -25,10 +25,9 @@ from timing import median_seconds
 from attnstore import fetch
 from attnstore.format.codebook import DEFAULT
 from attnstore.format.segment_values import LocalProteins
-from attnstore.format.segment_writer import SegmentContents, write_segment
+from attnstore.format.segment_writer import ARC_FLOOR, CHUNK_PAIRS, KEPT, SegmentContents, write_segment
 from attnstore.ingest import ingest
 from attnstore.ingest.model.language_model import LanguageModel, load, pad_batch, spans_of
-from attnstore.ingest.pipeline import ARC_FLOOR, CHUNK_PAIRS, KEPT
 from attnstore.ingest.plan import BATCH_PAIRS, SEGMENT_ENTRIES, PlannedSegment, plan_segments
 from attnstore.ingest.receiver_cpu import HostReceiver, Items
 from attnstore.runtime.table_output import aligned

@@ -34,10 +34,10 @@ from numcodecs import zstd
 
 from attnstore.format.codebook import DEFAULT
 from attnstore.format.segment_values import LocalProteins
+from attnstore.format.segment_writer import ARC_FLOOR, CHUNK_PAIRS, KEPT
 from attnstore.ingest.model.capture import IMPLEMENTATION
 from attnstore.ingest.model.language_model import LanguageModel, choose_device, choose_precision, pad_batch
 from attnstore.ingest.model.tokens import AMINO_ACIDS, KEEP, ResidueTokens
-from attnstore.ingest.pipeline import ARC_FLOOR, CHUNK_PAIRS, KEPT
 from attnstore.ingest.plan import BATCH_PAIRS, plan_segments
 from attnstore.ingest.receiver_cpu import Items
 from attnstore.ingest.receiver_gpu import DeviceReceiver, Pending

@@ -18,6 +18,7 @@ from ..errors import StoreError, check_choice
 from ..format.codebook import DEFAULT
 from ..format.documents import ATTENTION, KEEP, MANIFEST_FILE, MODEL_FILE, Manifest, ModelDocument, checked_name
 from ..format.lock import held
+from ..format.segment_writer import ARC_FLOOR, CHUNK_PAIRS, KEPT
 from ..readers.download import fetched
 from ..readers.record import Options
 from ..runtime.durable import make_directories
@@ -28,15 +29,6 @@ from .run import Run, Summary
 from .selection import catalog_proteins, extended_plan, taken
 from .task import Job
 from .workers import start_workers
-
-#: Entries with at least this weight are kept as float32 arcs.
-ARC_FLOOR = 0.05
-
-#: Pairs of one head in a chunk of codes.
-CHUNK_PAIRS = 512 * 1024
-
-#: Tiers that are kept by default.
-KEPT = ("codes", "arcs", "marginals")
 
 _VERSIONED = ("attnstore", "torch", "transformers", "zarr", "numcodecs", "numpy", "pyarrow")
 

@@ -6,15 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from attnstore.catalog.rows import Structure
 from attnstore.catalog.writer import CatalogWriter
-from attnstore.format.codebook import DEFAULT
 from attnstore.format.documents import ATTENTION, Manifest, ModelDocument, StoreDocument
 from attnstore.format.segment_values import LocalProteins
-from attnstore.format.segment_writer import SegmentContents, write_segment
-from attnstore.ingest.receiver_cpu import HostReceiver, Items
+from attnstore.format.segment_writer import KEPT, SegmentContents, write_segment
+from attnstore.testing.synthetic_protein import SyntheticProtein
+from attnstore.testing.synthetic_segment import segment_contents, synthetic_document
 
 LETTERS = "ACDEFGHIKLMNPQRSTVWY"
 
@@ -39,6 +38,11 @@ class Protein:
     def weights(self) -> np.ndarray:
         """float32 [layers, heads, source, target], residues only."""
         return self.attention[:, :, 1:-1, 1:-1]
+
+    @property
+    def synthetic(self) -> SyntheticProtein:
+        special = self.attention[:, :, 1:-1, [0, -1]].sum(-1, dtype=np.float64)
+        return SyntheticProtein(self.id, self.sequence, self.weights, special)
 
 
 def softmax(scores: np.ndarray) -> np.ndarray:
@@ -72,8 +76,11 @@ def random_proteins(
     return proteins
 
 
-#: What a store keeps unless told otherwise.
-KEEP = ("codes", "arcs", "marginals")
+#: What a store keeps unless asked otherwise.
+KEEP = KEPT
+
+#: Pairs of one head in a chunk of the codes of these stores.
+CHUNK_PAIRS = 512
 
 
 def write_store(path: Path, proteins: list[Protein], **options: Any) -> None:
@@ -107,7 +114,7 @@ def write_model(
     directory.mkdir(parents=True)
     model_document(name, layers, heads, keep, causal=causal).write(directory)
     entries = [
-        write_segment(directory, number, kept(contents(proteins[first : first + per_segment]), keep), 512, 2)
+        write_segment(directory, number, kept(contents(proteins[first : first + per_segment]), keep), CHUNK_PAIRS, 2)
         for number, first in enumerate(range(0, len(proteins), per_segment))
     ]
     Manifest(tuple(entries)).write(directory)
@@ -116,12 +123,8 @@ def write_model(
 def model_document(
     name: str, layers: int, heads: int, keep: tuple[str, ...] = KEEP, *, causal: bool = False
 ) -> ModelDocument:
-    return ModelDocument(
-        name=name, source="random", weights_sha256="0" * 64, architecture="Random", layers=layers, heads=heads,
-        causal=causal, tokenizer={}, precision="float32", randomize=None, seed=None, max_residues=510, long="truncate",
-        keep=keep, batch_pairs=1, segment_entries=1, arc_floor=0.05, chunk_pairs=512,
-        codebook=tuple(DEFAULT.to_json()), check=0.0,
-    )  # fmt: skip
+    """A model that was never run; its chunks are small, so that a segment has several."""
+    return replace(synthetic_document(name, (layers, heads), keep=keep, causal=causal), chunk_pairs=CHUNK_PAIRS)
 
 
 def kept(whole: SegmentContents, keep: tuple[str, ...]) -> SegmentContents:
@@ -146,24 +149,8 @@ def hidden_of(proteins: LocalProteins, layers: int, features: int = 7) -> np.nda
 
 
 def contents(proteins: list[Protein]) -> SegmentContents:
-    import hashlib
-
-    layers, heads = proteins[0].attention.shape[:2]
-    local = LocalProteins(
-        tuple(protein.id for protein in proteins),
-        tuple(hashlib.sha256(protein.sequence.encode()).hexdigest() for protein in proteins),
-        np.array([len(protein.sequence) for protein in proteins]),
-        np.array([protein.stored for protein in proteins]),
-    )
-    receiver = HostReceiver(local, layers, heads, DEFAULT, 0.05, KEEP)
-    for index, protein in enumerate(proteins):
-        one, here = np.array([1]), slice(index, index + 1)
-        places = (local.pair_offset[here], local.residue_offset[here])
-        receiver.begin(Items(one, 1, local.stored[here], np.array([index]), *places))
-        for layer in range(layers):
-            receiver.block(layer, 0, 0, torch.from_numpy(np.ascontiguousarray(protein.attention[layer])))
-        receiver.end()
-    return receiver.finish()
+    """What a segment of the proteins keeps, hidden representations left out."""
+    return segment_contents([protein.synthetic for protein in proteins])
 
 
 #: A condition on (protein, source, target): True, False or None where unknown.

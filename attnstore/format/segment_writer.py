@@ -22,6 +22,15 @@ from .documents import KEEP, SEGMENT_FILE, SEGMENTS, VERSION, SegmentEntry
 from .segment_values import ARC_BANDS, ARC_ROWS, ARC_SCHEMA, MARGINALS, Array, LocalProteins
 from .zarr_writer import write_array, write_group
 
+#: Tiers that are kept by default.
+KEPT = ("codes", "arcs", "marginals")
+
+#: Entries with at least this weight are kept as float32 arcs.
+ARC_FLOOR = 0.05
+
+#: Pairs of one head in a chunk of codes.
+CHUNK_PAIRS = 512 * 1024
+
 #: Smallest size of a chunk of hidden representations, unless the segment is smaller.
 _HIDDEN_BYTES = 1 << 20
 
