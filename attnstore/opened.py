@@ -22,13 +22,16 @@ from .runtime.paths import database_path
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Model:
-    """A model's part of a store, as its manifest was when the store was opened.
+    """A model's part of a store, as it was when the store was opened.
 
     Attributes
     ----------
     directory : Path
-    document : what was run and how it is stored
-    manifest : what is committed
+        Folder of the model in the store.
+    document : ModelDocument
+        What was run and how its attention is stored.
+    manifest : Manifest
+        The committed segments and the skipped proteins.
     """
 
     directory: Path
@@ -59,18 +62,24 @@ class Model:
 
     @property
     def name(self) -> str:
-        """Its name in the store."""
+        """Name of the model in the store."""
         return self.document.name
 
     @property
     def entries(self) -> int:
-        """Attention entries: layers × heads × pairs."""
+        """Number of attention entries: layers × heads × pairs."""
         return self.document.layers * self.document.heads * self.manifest.total("pairs")
 
     def summary(self) -> dict[str, str | int | None]:
-        """What the model is and what is committed of it: identity, shape and counts.
+        """Return identity, shape and counts of the model.
 
-        `randomize` is 'weights' or 'sequence' of a null model, and None of any other, as is its `seed`.
+        `randomize` is 'weights' or 'sequence' for a null model, and None for any other, as is its `seed`.
+
+        Returns
+        -------
+        dict of str to str, int or None
+            Name, source, architecture, layers, heads, precision, randomize, seed, keep, max_residues, and numbers of
+            proteins, residues, entries, arcs, segments, bytes and skipped proteins.
         """
         document, manifest = self.document, self.manifest
         return {
@@ -95,12 +104,12 @@ class Model:
 
     @cached_property
     def codebook(self) -> Codebook:
-        """Its codebook."""
+        """Codebook of the attention weights."""
         return self.document.edges
 
     @cached_property
     def segments(self) -> tuple[Segment, ...]:
-        """Its segments, opened; raises StoreError if a file of one is missing, cut short, or not of what is kept."""
+        """Segments, opened; raises StoreError if a file is missing, cut short, or not of a kept tier."""
         segments = tuple(open_segment(self.directory, entry) for entry in self.manifest.segments)
         for segment in segments:
             if segment.kept != self.document.keep:
@@ -113,18 +122,45 @@ class Model:
 
     @cached_property
     def places(self) -> Mapping[str, tuple[Segment, int]]:
-        """Segment and local index of every protein, by id."""
+        """Segment and local index of every protein, by identifier."""
         return {name: (segment, index) for segment in self.segments for index, name in enumerate(segment.proteins.id)}
 
     def locate(self, protein: str) -> tuple[Segment, int]:
-        """Segment and local index of one protein; raises QueryError where it was skipped or is not there."""
+        """Return the segment and local index of a protein.
+
+        Parameters
+        ----------
+        protein : str
+            Identifier of the protein.
+
+        Returns
+        -------
+        tuple of (Segment, int)
+            The segment that holds the protein, and its index in it.
+
+        Raises
+        ------
+        QueryError
+            If the protein was skipped or is not in the store.
+        """
         check_text("protein", protein)
         if protein in self.places:
             return self.places[protein]
         raise self.without(protein)
 
     def without(self, protein: str) -> QueryError:
-        """What to raise of a protein that was skipped or is not there."""
+        """Return the error for a protein that was skipped or is not in the store.
+
+        Parameters
+        ----------
+        protein : str
+            Identifier of the protein.
+
+        Returns
+        -------
+        QueryError
+            Why the model does not hold it.
+        """
         for entry in self.manifest.skipped:
             if entry.protein == protein:
                 return QueryError(f"model {self.name} skipped protein {protein}: {entry.reason}.")
@@ -142,8 +178,11 @@ class Store:
     Attributes
     ----------
     path : Path
-    models : by name
-    document : which catalog is current, and what it holds
+        Folder of the store.
+    models : mapping of str to Model
+        Models by name.
+    document : StoreDocument
+        Name of the current catalog, and numbers of proteins and residues.
     """
 
     path: Path
@@ -162,10 +201,10 @@ class Store:
 
     @property
     def catalog_path(self) -> Path:
-        """The DuckDB file of proteins and residues; raises StoreError where there is none.
+        """Path of the DuckDB file of proteins and residues; raises StoreError if there is none.
 
-        Where others have added proteins or properties since the store was opened, and its own catalog is gone, that
-        is the current one, with a warning: it holds the same proteins in the same order.
+        If proteins or properties were added since the store was opened, and its own catalog is gone, it is the current
+        catalog, with a warning: it holds the same proteins in the same order.
         """
         path = current_catalog(self.path, self.document)
         if path.name != self.document.catalog:
@@ -180,7 +219,17 @@ class Store:
         warnings.warn(self._changed(" Proteins and properties are read as they are now."), stacklevel=4)
 
     def model(self, name: str | None = None) -> Model:
-        """A model by name; without one, the only model there is.
+        """Return a model by name.
+
+        Parameters
+        ----------
+        name : str, optional
+            Name of the model; needed if the store has several.
+
+        Returns
+        -------
+        Model
+            The model.
 
         Raises
         ------
@@ -210,13 +259,13 @@ class Store:
 
     @contextmanager
     def reading(self) -> Iterator[None]:
-        """What a damaged catalog says, in one sentence."""
+        """Context in which errors of a damaged catalog become one sentence."""
         with self.as_opened(), catalog_errors(self.path / str(self.document.catalog)):
             yield
 
     @contextmanager
     def as_opened(self) -> Iterator[None]:
-        """Whatever fails because the store is no longer the one that was opened says that."""
+        """Context in which errors because the store has changed since it was opened say so."""
         try:
             yield
         except QueryError:

@@ -20,9 +20,9 @@ import pyarrow.csv
 import pyarrow.parquet
 
 import attnstore
+from attnstore.annotate.annotation import annotate
 from attnstore.catalog.writer import CatalogWriter
 from attnstore.format.documents import StoreDocument
-from attnstore.ingest import annotate
 
 LENGTH = 250
 

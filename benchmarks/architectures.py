@@ -15,7 +15,8 @@ from typing import Any
 
 import attnstore
 from attnstore import fetch
-from attnstore.ingest import annotate, ingest
+from attnstore.annotate.annotation import annotate
+from attnstore.ingest import ingest
 from attnstore.runtime.table_output import aligned
 
 LETTERS = "LAGVESIKRDTPNQFYMHCWXUBZO"

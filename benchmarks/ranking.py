@@ -19,7 +19,7 @@ import pandas as pd
 
 import attnstore
 from attnstore import fetch
-from attnstore.ingest import annotate
+from attnstore.annotate.annotation import annotate
 from attnstore.runtime.table_output import aligned
 
 #: What is asked of the copy, and of the store of binding sites.

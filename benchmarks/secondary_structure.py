@@ -12,7 +12,8 @@ from pathlib import Path
 
 import attnstore
 from attnstore import fetch
-from attnstore.ingest import annotate, ingest
+from attnstore.annotate.annotation import annotate
+from attnstore.ingest import ingest
 from attnstore.runtime.table_output import aligned
 
 SHARES = """

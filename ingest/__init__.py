@@ -1,21 +1,19 @@
-"""From inputs to the catalog, and from models to segments."""
+"""From files and a model to a store: `ingest` runs a model over proteins, `ingest_proteins` reads proteins alone."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ..annotate.annotation import annotate
     from ..annotate.store_directory import ingest_proteins
     from .model.architectures.tape import convert_tape
     from .pipeline import ingest
     from .run import Interrupted, Summary
 
-__all__ = ["Interrupted", "Summary", "annotate", "convert_tape", "ingest", "ingest_proteins"]
+__all__ = ["Interrupted", "Summary", "convert_tape", "ingest", "ingest_proteins"]
 
 _HOMES = {
     "Interrupted": "attnstore.ingest.run",
     "Summary": "attnstore.ingest.run",
-    "annotate": "attnstore.annotate.annotation",
     "convert_tape": "attnstore.ingest.model.architectures.tape",
     "ingest": "attnstore.ingest.pipeline",
     "ingest_proteins": "attnstore.annotate.store_directory",
@@ -23,7 +21,11 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import a name when it is first used: annotating needs no torch."""
+    """Import a public name when it is used: reading proteins needs no torch."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

@@ -41,15 +41,15 @@ def ingest(
     name: str | None = None,
     keep: Sequence[str] = KEPT,
     max_residues: int = MAX_RESIDUES,
-    long: str = "truncate",
+    long: Literal["truncate", "skip"] = "truncate",
     device: str = "auto",
-    precision: str = "auto",
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto",
     batch_pairs: int | None = None,
     segment_entries: int | None = None,
     limit: int | None = None,
     sample: int | None = None,
     seed: int = 0,
-    randomize: str | None = None,
+    randomize: Literal["weights", "sequence"] | None = None,
     residue_map: str | None = None,
     keep_duplicates: bool = False,
     fetch: Sequence[str] = (),
@@ -64,55 +64,92 @@ def ingest(
     force: bool = False,
     progress: bool = False,
 ) -> Summary:
-    """Ingest proteins and a model's attention; the same call again resumes an ingest that stopped.
+    """Run a model over proteins and store all of its attention.
+
+    If an ingest stops, the same call resumes it.
 
     Parameters
     ----------
-    store : directory, created if it does not exist
-    inputs : files and folders; none to run another model over the proteins in the store
-    model : hub id or local folder
-    name : name of the model in the store; by default the last part of its id
-    keep : some of 'codes' (every weight, one byte), 'arcs' (weights from 0.05), 'marginals' (sums by residue) and
-        'hidden' (float16 residue representations of every layer)
-    max_residues : longer proteins are truncated to it or skipped; the model's own limit applies too
-    long : 'truncate' or 'skip'
-    device : 'auto', 'cpu', 'cuda', 'cuda:1', …
-    precision : 'auto' (float32 on a CPU, bfloat16 on a GPU), 'float32', 'bfloat16', 'float16'; softmax is float32
-    batch_pairs : residues² in a batch, padding included; by default 2¹⁹ on a CPU, 2²⁴ on a GPU. A batch that does not
-        fit in memory is halved
-    segment_entries : attention entries in a segment, about as many bytes of memory; two are in memory at a time. By
-        default 2²⁷, on a GPU 2³²
-    limit, sample : for a trial: the first records of the inputs, this many, or this many drawn with `seed`; without
-        inputs, proteins of the catalog
-    seed : of `sample` and `randomize`
-    randomize : 'weights' runs the model's architecture with random weights, 'sequence' the model on shuffled residues,
-        to show the attention expected by chance
-    residue_map : letters to replace before the tokenizer, as 'UZOB>X', or 'keep'; by default the rule that the model's
-        vocabulary shows
-    keep_duplicates : ingest identical sequences separately
-    fetch : PDB ids and UniProt accessions to fetch, in addition to the inputs
-    absent : meaning of a protein without any feature of a kind in a source: 'null', unknown, or 'false',
-        there is none
-    ligand_distance : residues with a heavy atom at most this far (Å) from one of a ligand are its binding site; by
-        default those of BioLiP's criterion, two pairs of atoms within the sum of their van der Waals radii + 0.5 Å
-    dssp : run mkdssp on structure files
-    predicted : read B-factors of structure files that declare no experiment as pLDDT, also if they declare no
-        prediction
-    glycine_cb : atom used for glycine's Cβ in distances and contacts: 'virtual', a Cβ computed from N, Cα and C, or
-        'ca', its Cα, as in CASP; by default as in the store, and 'virtual' in a new one
-    strict : stop at a protein that fails, instead of recording and skipping it
-    workers : number of processes on this machine, each with its share of the cores or its own GPU; a script must call
-        this under ``if __name__ == "__main__":``, since each process imports the script
-    scheduler : address of a Dask scheduler, whose workers see the same files
-    force : continue if the disk seems too small, or if another host holds the model's lock
-    progress : draw a progress bar on standard error, and print a forecast before it
+    store : path
+        Folder of the store. It is created if it does not exist.
+    inputs : sequence of path, default ()
+        Files and folders of proteins (default: the proteins that the store already contains).
+    model : str
+        Hub id or folder of a saved model.
+    name : str, optional
+        Name of the model in the store (default: last part of its id).
+    keep : sequence of {'codes', 'arcs', 'marginals', 'hidden'}, default ('codes', 'arcs', 'marginals')
+        Tiers to store. 'codes': every weight, in one byte. 'arcs': weights from 0.05, float32. 'marginals': sums by
+        residue. 'hidden': representations of every layer, float16.
+    max_residues : int, default 510
+        Largest number of residues that the model reads of a protein. The model's own limit holds too.
+    long : {'truncate', 'skip'}, default 'truncate'
+        How to treat longer proteins.
+    device : str, default 'auto'
+        Where the model runs: 'auto', 'cpu', 'cuda', or a single GPU such as 'cuda:1'.
+    precision : {'auto', 'float32', 'bfloat16', 'float16'}, default 'auto'
+        Number format of the model's computation: 'auto' is float32 on a CPU and bfloat16 on a GPU. The softmax is
+        always float32.
+    batch_pairs : int, optional
+        Largest sum of squared lengths in a batch, padding included (default: 2¹⁹ on a CPU, 2²⁴ on a GPU). A batch that
+        does not fit in memory is halved.
+    segment_entries : int, optional
+        Number of attention entries in a segment, about its size in memory in bytes; two are in memory at once (default:
+        2²⁷ on a CPU, 2³² on a GPU).
+    limit : int, optional
+        Read only the first records, so many, for a trial (default: all).
+    sample : int, optional
+        Read only so many records, drawn at random with `seed` (default: all).
+    seed : int, default 0
+        Random seed of `sample` and `randomize`.
+    randomize : {'weights', 'sequence'}, optional
+        Ingest a null model: random weights, or shuffled sequences (default: neither).
+    residue_map : str, optional
+        Letters to replace before the tokenizer, such as 'UZOB>X', or 'keep' (default: by the model's vocabulary).
+    keep_duplicates : bool, default False
+        Ingest each of several identical sequences, instead of the first alone.
+    fetch : sequence of str, default ()
+        PDB ids and UniProt accessions to download and read.
+    absent : {'null', 'false'}, default 'null'
+        Value of a feature that a file does not list: NULL (unknown) or FALSE (the protein has none).
+    ligand_distance : float, optional
+        Largest distance, in Å, between heavy atoms of a binding residue and of its ligand (default: BioLiP's criterion,
+        two pairs of atoms within their van der Waals radii + 0.5 Å).
+    dssp : bool, default False
+        Run mkdssp on structure files to assign secondary structure.
+    predicted : bool, default False
+        Read B-factors as pLDDT in structure files that declare no experiment.
+    glycine_cb : {'virtual', 'ca'}, optional
+        Atom used for glycine in distances and contacts: a virtual Cβ placed from N, Cα and C, or its Cα, as in CASP
+        (default: that of the store; 'virtual' in a new one).
+    strict : bool, default False
+        Stop at the first protein that fails, instead of skipping and recording it.
+    workers : int, optional
+        Number of processes on this machine, each with its share of the cores or its own GPU (default: one per GPU, or
+        one). A script that starts them calls this function under ``if __name__ == "__main__":``.
+    scheduler : str, optional
+        Address of a Dask scheduler whose workers compute the segments and see the same files (default: this machine).
+    force : bool, default False
+        Continue although the disk may be too small, or another host holds the lock.
+    progress : bool, default False
+        Show a forecast and a progress bar on standard error.
+
+    Returns
+    -------
+    Summary
+        What this run did, and what the store now holds of the model.
 
     Raises
     ------
     AttnstoreError
-        One sentence that says what is wrong with an input, the model or the disk. Committed segments stay.
+        If an input or the model cannot be read, or the disk is too small. Committed segments stay.
     Interrupted
-        On Ctrl-C, after the segments that were being written are committed; a KeyboardInterrupt.
+        On Ctrl-C, after the segments that are being written are committed; a KeyboardInterrupt.
+
+    Examples
+    --------
+    >>> from attnstore.ingest import ingest
+    >>> ingest("my.attn", ["proteins.fasta"], model="facebook/esm2_t6_8M_UR50D")  # doctest: +SKIP
     """
     _check_settings(
         max_residues=max_residues, batch_pairs=batch_pairs, segment_entries=segment_entries, limit=limit,

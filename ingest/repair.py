@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ..annotate.store_directory import storage_errors
+from ..damage import catalog_problems, model_directories, refuse_newer, segment_problems, strays
 from ..errors import AttnstoreError, MachineError, ModelError, StoreError
 from ..format.documents import SEGMENTS, Manifest, ModelDocument, SegmentEntry, StoreDocument
 from ..format.lock import held, waiting
@@ -19,7 +20,6 @@ from ..format.segment_files import recorded_files
 from ..format.segment_values import LocalProteins
 from ..runtime.paths import database_path, expanded, user_path
 from ..runtime.progress import bar
-from ..verify import catalog_problems, model_directories, refuse_newer, segment_problems, strays
 from .model.language_model import LanguageModel, load
 from .plan import PlannedSegment, read_plan, write_plan
 from .recovery import (
@@ -38,13 +38,16 @@ from .workers import start_workers
 
 @dataclass
 class Repaired:
-    """The result of a repair.
+    """Report of a repair.
 
     Attributes
     ----------
-    mended : a sentence for each part that was damaged and is repaired
-    left : a sentence for each part that is still damaged, with the cure
-    segments : number of segments that were computed again
+    mended : list of str
+        A sentence for each part that was damaged and is intact again.
+    left : list of str
+        A sentence for each part that is still damaged, with what to do.
+    segments : int
+        Number of segments that were computed again.
     """
 
     mended: list[str] = field(default_factory=list)
@@ -84,31 +87,47 @@ def repair(
     progress: bool = False,
     force: bool = False,
 ) -> Repaired:
-    """Find the damaged parts and rebuild them: documents from the segments, segments by running their model.
+    """Find what is damaged in a store and rebuild it.
+
+    Damaged segments are computed again with their model, and damaged documents are rebuilt from the segments. A damaged
+    catalog is rebuilt from `inputs`.
 
     Parameters
     ----------
-    store : directory
-    inputs : files and folders that were ingested; read if the catalog has to be rebuilt
-    model : name in the store of the one model to repair; by default all are
-    model_source : hub id or folder from which to load it
-    trust_source : without `model_source`, load it from the source that the store records. Use this only if you trust
-        whoever made the store: it may name any folder. Or a function of the model's name and that source, which is
-        called when a model has to be loaded
-    device : 'auto', 'cpu', 'cuda', 'cuda:1', …
-    keep_duplicates : identical sequences were ingested separately; concerns `inputs`
-    progress : draw progress bars on standard error
-    force : take over a lock left by a process of another host
+    store : path
+        Folder of the store.
+    inputs : sequence of path, default ()
+        All files and folders that were ingested. They are read only if the catalog is damaged.
+    model : str, optional
+        Repair only this model, by its name in the store (default: all models).
+    model_source : str, optional
+        Hub id or folder to load the model from.
+    trust_source : bool or callable, default False
+        Load the model from the place that the store names, which may be any folder or hub id; only for a store that you
+        trust. A function ``(name, source) -> bool`` is called if a model must be loaded.
+    device : str, default 'auto'
+        Where the model runs: 'auto', 'cpu', 'cuda', or a single GPU such as 'cuda:1'.
+    keep_duplicates : bool, default False
+        The store was ingested with ``keep_duplicates=True``.
+    progress : bool, default False
+        Show progress bars on standard error.
+    force : bool, default False
+        Take over a lock that a process of another host left.
 
     Returns
     -------
     Repaired
-        Parts that could not be repaired are unchanged, and listed.
+        What was rebuilt, and what is still damaged.
 
     Raises
     ------
     StoreError
-        If it is not a store, a newer version wrote a part of it, or it has no such model.
+        If it is not a store, was written by a newer version, or has no such model.
+
+    Examples
+    --------
+    >>> attnstore.repair("demo.attn").left
+    []
     """
     path, repaired = database_path(store), Repaired()
     refuse_newer(path)
@@ -158,8 +177,7 @@ def _mend_catalog(path: Path, inputs: Sequence[Path], keep_duplicates: bool, rep
             return
     if not inputs:
         raise StoreError(
-            f"{problem.rstrip('.')}: `attnstore.ingest.repair.repair({str(path)!r}, [INPUT])` builds it again from "
-            "what was ingested."
+            f"{problem.rstrip('.')}: `attnstore.repair({str(path)!r}, [INPUT])` builds it again from what was ingested."
         )
     rebuild_catalog(path, inputs, needed, keep_duplicates=keep_duplicates)
     repaired.mended.append(

@@ -22,24 +22,33 @@ from .workers import Workers
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C, with the outcome of the segments in progress."""
+    """An ingest was stopped with Ctrl-C; the message says which segments are committed."""
 
 
 @dataclass(frozen=True)
 class Summary:
-    """The result of an ingest, and the model's content in the store afterwards.
+    """Report of an ingest: what this run did, and what the store now holds of the model.
 
     Attributes
     ----------
-    model : name in the store
-    proteins, residues, entries, arcs : committed; entries = layers × heads × pairs
-    skipped : proteins that were skipped
-    truncated : proteins of which the model saw only the beginning
-    segments_written : in this run; 0 if all segments existed
-    entries_written : attention entries computed in this run
-    seconds : duration of this run, without loading the model and starting workers
-    bytes : of the model's segments and the catalog
-    excluded : chains of this run's structure files that are not proteins; the table `excluded` lists them
+    model : str
+        Name of the model in the store.
+    proteins, residues, entries, arcs : int
+        Numbers in all committed segments. Entries are layers × heads × pairs.
+    skipped : int
+        Number of proteins that were skipped.
+    truncated : int
+        Number of proteins of which the model read only the beginning.
+    segments_written : int
+        Number of segments written in this run; 0 if all were complete.
+    entries_written : int
+        Number of attention entries computed in this run.
+    seconds : float
+        Duration of this run, without the loading of the model and the start of workers.
+    bytes : int
+        Size of the model's segments and the catalog.
+    excluded : int
+        Number of chains of structure files that are not proteins. The table `excluded` lists them.
     """
 
     model: str
@@ -57,12 +66,12 @@ class Summary:
 
     @property
     def bits_per_entry(self) -> float:
-        """Bits per entry in total: the kept tiers, and the catalog."""
+        """Size of the segments and the catalog per attention entry, in bits."""
         return 8 * self.bytes / self.entries if self.entries else float("nan")
 
     @property
     def entries_per_second(self) -> float:
-        """Rate of this run; NaN if it computed nothing."""
+        """Attention entries per second in this run; NaN if it computed none."""
         return self.entries_written / self.seconds if self.entries_written else float("nan")
 
 

@@ -97,7 +97,7 @@ def extended_plan(
     if any(number >= len(recorded) for number in committed):
         raise StoreError(
             f"{directory / PLAN_FILE} is missing or not that of the segments there: bring it back, or run "
-            "`attnstore.ingest.repair.repair(store.path)`."
+            "`attnstore.repair(store.path)`."
         )
     planned = {name for segment in recorded for name in segment.proteins}
     new = [(name, protein.stored) for name, protein in proteins.items() if name not in planned]

@@ -1,6 +1,5 @@
 """A segment as one task: from the model to the disk, in this process or on a worker."""
 
-import os
 import tempfile
 import threading
 import time
@@ -15,6 +14,7 @@ from ..errors import ModelError, StoreError
 from ..format.documents import ModelDocument, SegmentEntry, Skipped
 from ..format.segment_writer import write_segment
 from ..runtime.durable import check_folder
+from ..runtime.machine import cores
 from .compute import Budget, Protein, compute_segment
 from .model.language_model import LanguageModel, load
 from .plan import PlannedSegment
@@ -102,7 +102,7 @@ def run_segment(
             f"a worker does not see the store at {job.directory.parent.parent}: every worker needs the store, and the "
             "model, under the same path."
         )
-    threads = job.threads or os.cpu_count() or 1
+    threads = job.threads or cores()
     with _in_memory:
         with _forward:
             began = time.perf_counter()

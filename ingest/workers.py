@@ -14,6 +14,7 @@ import torch
 
 from ..errors import ModelError, StoreError
 from ..runtime.cluster import cluster_errors, connected
+from ..runtime.machine import cores
 from .model.language_model import choose_device
 from .task import SEGMENTS_AT_ONCE
 
@@ -83,7 +84,7 @@ def start_workers(count: int | None, scheduler: str | None, device: str) -> Iter
             client = stack.enter_context(Client(cluster))
             client.wait_for_workers(count)
             client.run(_settle)
-            threads = max(1, (os.cpu_count() or 1) // count)
+            threads = max(1, cores() // count)
         else:
             client = stack.enter_context(connected(scheduler, StoreError))
             threads = None

@@ -191,7 +191,7 @@ store.query(f"""
 #
 # ## Summary
 #
-# - The command line does the same: `attnstore annotate own.attn table.csv --unit span=Å`; Parquet and TSV work too.
+# - The command line does the same: `attnstore annotate own.attn table.csv --units span=Å`; Parquet and TSV work too.
 # - Adding the same table again changes nothing. A property from another source is not overwritten unless you pass
 #   `replace=True`; `drop=["span"]` removes it.
 # - Structure files, UniProt, DSSP and TAPE's data sets are read directly: [properties](../properties.md).

@@ -24,16 +24,19 @@ class AlignmentPlot(DatasetPlotAccessor):
     _ds: xr.Dataset
 
     def __call__(self, *, title: str | None = None, one_based: bool = False) -> Any:
-        """Heatmap of heads by layer with each layer's maximum beside it; of a curve, the leading heads' shares.
+        """Draw a heatmap of heads next to each layer's maximum; of a curve, the shares of the leading heads.
 
         Parameters
         ----------
-        title : what to write above; by default the question
-        one_based : number layers and heads from 1, as the paper does
+        title : str, optional
+            Title of the figure (default: the question).
+        one_based : bool, default False
+            Number layers and heads from 1, as Vig et al. 2021 do.
 
         Returns
         -------
         matplotlib.figure.Figure
+            The figure, not known to pyplot.
         """
         load_matplotlib()
         if "threshold" in self._ds.dims:
@@ -46,16 +49,18 @@ class AlignmentPlot(DatasetPlotAccessor):
 
 
 class Alignment(xr.Dataset):  # type: ignore[no-untyped-call]
-    """An `xarray.Dataset` over (layer, head), of a curve (threshold, layer, head), with one question's statistics.
+    """Alignment of each head with a property, an `xarray.Dataset` over (layer, head), or (threshold, layer, head).
 
-    Variables: share, count (arcs where the predicate is true), total (arcs where it is known), clusters (how many
-    proteins, or clusters, hold these; not of a curve without replicates), unknown, wilson_low/high, ranked (whether
-    the head has arcs and proteins enough), rank (1 for the first, 0 for a head that is not ranked); with replicates
-    bootstrap_low/high; with a background that and enrichment, and but for a curve z, p, p_bonferroni, p_bh, log10_p;
-    in the paper's form wald_low/high; where weights are approximate share_min and share_max, within which the exact
-    share lies; of a split selection_share/lower/count/total/rank, of the half on which heads were ranked, in place of
-    rank. Each says what it is in its attribute ``description``, and ``attrs["interval"]`` says of which kind the
-    interval is that people are shown.
+    Variables: share, count (arcs where the predicate is true), total (arcs where it is known), unknown, clusters
+    (number of proteins or clusters with such arcs; not of a curve without replicates), wilson_low and wilson_high,
+    ranked (whether the head has enough arcs and proteins), rank (1 for the first, 0 for a head that is not ranked).
+    With replicates bootstrap_low and bootstrap_high; with a background background and enrichment, and except for a
+    curve z, p, p_bonferroni, p_bh and log10_p; in the paper's form wald_low and wald_high; with approximate weights
+    share_min and share_max, within which the exact share lies; of a split, in place of rank, selection_share,
+    selection_lower, selection_count, selection_total and selection_rank, of the half on which heads were ranked.
+
+    The attribute ``description`` of each variable explains it, and ``attrs["interval"]`` names the kind of the interval
+    that tables show.
     """
 
     __slots__ = ()
@@ -66,9 +71,14 @@ class Alignment(xr.Dataset):  # type: ignore[no-untyped-call]
         return AlignmentPlot(self)
 
     def to_table(self) -> pd.DataFrame:
-        """One row per head: ranked heads in their order, then those with too few arcs or proteins.
+        """Return a row for each head: ranked heads in their order, then those with too few arcs or proteins.
 
-        Of a curve one row per threshold and head, in the order of the dimensions.
+        Of a curve, return a row for each threshold and head, in the order of the dimensions.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Layer, head and the variables.
         """
         columns = [name for name in COLUMNS if name in self]
         keys = [str(name) for name in ("threshold", "layer", "head") if name in self.dims]

@@ -80,36 +80,8 @@ def query(
     scheduler: "str | Client | None" = None,
     progress: bool = False,
 ) -> Result:
-    """Answer one SELECT of DuckDB's SQL over the virtual table `attention` and the store's other tables.
-
-    `attention` has a row for every model, protein, layer, head, source and target, with the columns `weight`,
-    `reverse_weight`, `separation`, `distance`, `distance_ca`, `contact`, `contact_ca`, `source.…`, `target.…`,
-    `protein.…` and `pair.…`; ``docs/queries.md`` is the reference.
-
-    Parameters
-    ----------
-    store : Store
-    sql : exactly one SELECT
-    tier : 'pairs', 'marginals', 'arcs' or 'codes', to force one on every block
-    memory_limit : bytes, or e.g. '4GB', that cells, rows and DuckDB may take; None for half of the machine's memory
-    disk_limit : bytes, or e.g. '50GB', of temporary files that DuckDB may write; None for 10 GB, and at most half of
-        what is free in the system's temporary folder. They are removed on any end of the process
-    timeout : seconds that the answer may take; None for any number
-    scheduler : None for threads, or the address or `distributed.Client` of a Dask cluster
-    progress : draw a progress bar on standard error
-
-    Returns
-    -------
-    Result
-        A pandas frame. Where weights come from codes, columns that follow from sums or extremes of weights have
-        bounds beside them at the end, `<name>_min` and `<name>_max`, within which the exact value lies.
-
-    Raises
-    ------
-    QueryError
-        It cannot be answered; the message quotes the part and names the cure.
-    StoreError
-        What is read is damaged.
+    """Answer one SELECT over the virtual table `attention` and the store's other tables; see
+    :meth:`attnstore.Store.query`.
     """
     limits = Limits.of(memory_limit, disk_limit)
     with time_limit.time_limit(timeout), _session(store, sql, tier, limits, scheduler, progress) as session:
@@ -131,10 +103,7 @@ def stream(
     scheduler: "str | Client | None" = None,
     progress: bool = False,
 ) -> pa.RecordBatchReader:
-    """The same answer in batches: of rows of `attention`, however many, no more are found than are read.
-
-    Parameters as those of `query`; what was asked is in the metadata of the schema, as JSON under `attnstore`.
-    """
+    """Answer in batches; see :meth:`attnstore.Store.stream`."""
     limits = Limits.of(memory_limit, disk_limit)
     with time_limit.time_limit(timeout), contextlib.ExitStack() as stack:
         session = stack.enter_context(_session(store, sql, tier, limits, scheduler, progress))
@@ -172,7 +141,7 @@ def explain(
     disk_limit: int | str | None = None,
     timeout: float | None = None,
 ) -> str:
-    """How a statement would be answered, in words, without answering it; parameters as those of `query`."""
+    """Explain how a statement would be answered; see :meth:`attnstore.Store.explain`."""
     limits = Limits.of(memory_limit, disk_limit)
     with time_limit.time_limit(timeout) as limit, _session(store, sql, tier, limits, None, False) as session:
         if not session.questions:

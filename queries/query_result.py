@@ -3,8 +3,8 @@
 import copy
 import decimal
 import json
+import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import pandas as pd
@@ -29,9 +29,9 @@ METADATA = "attnstore"
 
 
 class Result(pd.DataFrame):
-    """A pandas frame of nullable types: a NULL is `pd.NA`, an integer stays one.
+    """Answer of a query, a pandas frame of nullable types: NULL is `pd.NA`, and integers stay integers.
 
-    `attrs` holds what was asked and how it was answered: `sql`, `plan`, `store`, `catalog`, `models`, `approximate`
+    Its `attrs` contain the question and how it was answered: `sql`, `plan`, `store`, `catalog`, `models`, `approximate`
     (columns that are known within bounds) and `versions`.
     """
 
@@ -39,7 +39,20 @@ class Result(pd.DataFrame):
 
     @classmethod
     def of(cls, table: pa.Table, attributes: Mapping[str, Any]) -> "Result":
-        """From an Arrow table, whose types are kept."""
+        """Make a result from an Arrow table, whose types are kept.
+
+        Parameters
+        ----------
+        table : pyarrow.Table
+            The rows.
+        attributes : mapping of str to object
+            Content of `attrs`.
+
+        Returns
+        -------
+        Result
+            The rows as a frame.
+        """
         frame = cls(framed(table, _TYPES.get))
         frame.attrs.update(attributes)
         object.__setattr__(frame, "_table", table)
@@ -61,25 +74,42 @@ class Result(pd.DataFrame):
 
     @property
     def plan(self) -> str:
-        """How it was answered, as `explain` says it."""
+        """Plan by which the query was answered, as `explain` describes it."""
         return str(self.attrs["plan"])
 
     def df(self) -> pd.DataFrame:
-        """The same as a plain pandas frame."""
+        """Return the rows as a plain pandas frame.
+
+        Returns
+        -------
+        pandas.DataFrame
+            The rows, without `attrs`.
+        """
         return pd.DataFrame(self)
 
     def to_arrow(self) -> pa.Table:
-        """The same as an Arrow table, of DuckDB's types, with `attrs` in the metadata of its schema."""
+        """Return the rows as an Arrow table.
+
+        Returns
+        -------
+        pyarrow.Table
+            The rows, of DuckDB's types, with `attrs` in the metadata of the schema.
+        """
         table: pa.Table = object.__getattribute__(self, "_table")
         return table.replace_schema_metadata({METADATA: json.dumps(self.attrs)})
 
     def to_xarray(self) -> "xr.Dataset":  # type: ignore[misc]
-        """The same over the dimensions layer and head (and model), where it has a row for each.
+        """Return the rows over the dimensions layer and head (and model).
+
+        Returns
+        -------
+        xarray.Dataset
+            A variable for each other column.
 
         Raises
         ------
         QueryError
-            If it has no such columns, or several rows of one head.
+            If these columns are missing, or a head has several rows.
         """
         dimensions = [name for name in ("model", "layer", "head") if name in self.columns]
         if "layer" not in dimensions or "head" not in dimensions:
@@ -91,13 +121,22 @@ class Result(pd.DataFrame):
         dataset = plain.set_index(dimensions).to_xarray()
         return dataset.assign_attrs({key: _attribute(value) for key, value in self.attrs.items()})
 
-    def save(self, path: str | Path) -> None:
-        """Write to a file, with `attrs` in its metadata: .parquet, or, of a row a head, .nc (NetCDF) or .zarr.
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the rows to a file, with `attrs` in its metadata.
+
+        Parameters
+        ----------
+        path : path
+            File to write: .parquet, or, with one row for each head, .nc (NetCDF) or .zarr.
 
         Raises
         ------
         QueryError
-            If the ending is another.
+            If the suffix is none of these.
+
+        Examples
+        --------
+        >>> store.query("SELECT layer, head, max(weight) AS top FROM attention GROUP BY ALL").save("top.nc")
         """
         path = user_path(path)
         if path.suffix == ".parquet":

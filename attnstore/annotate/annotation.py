@@ -91,46 +91,8 @@ def annotate(
     dssp: bool = False,
     predicted: bool = False,
 ) -> Annotated:
-    """Add properties to the proteins of a store; and coordinates, if a protein has none yet.
-
-    Parameters
-    ----------
-    store : directory
-    inputs : files and folders that `ingest` reads, DSSP's output, tables (.csv, .tsv, .parquet, MMseqs2's clusters),
-        and frames of pandas or with ``__arrow_c_stream__``; records and rows of proteins that are not in the store are
-        left out, and a warning lists the first of them
-    fetch : PDB ids and UniProt accessions to fetch
-    on : key columns of tables: the protein's id, for residues then the position, for pairs then source and target; by
-        default `id` or `protein`, `pos`, `source` and `target`
-    columns : columns of a table to use, or the new name of each; by default all others. For other files, the properties
-        to use, or the new name of each
-    kinds : 'boolean', 'integer', 'float' or 'category', by property; by default detected from a table's values
-    units, descriptions : of a table's properties
-    numbering : of positions in tables: from '0', from '1', or 'author' as in the structure ('52A' with insertion code)
-    symmetric : pairs of a table hold in both directions
-    missing : cells of tables that mean a missing value, in columns of text too. In columns of numbers and booleans NA,
-        N/A, #N/A, null, None, nan, - and . always do, with a warning, and an empty cell does everywhere
-    delimiter, decimal, encoding : of tables of text: separator of cells (also 'tab'), decimal mark ('.' or ','), and
-        encoding of characters; by default detected
-    absent : meaning of a protein without any feature of a kind in a source, or of a residue without a row in a table:
-        'null', unknown, or 'false', there is none
-    match : find a record's protein by its 'id', or if there is none, by equal 'sequence'
-    mismatch : for a record whose sequence differs from the store's: 'refuse' it; 'align' both and transfer the values
-        that fit, if nine in ten residues are the same; or 'skip' it
-    replace : let values replace existing ones of the same protein
-    drop : properties to drop first
-    name : name of frames, for the dictionary
-    ligand_distance : residues with a heavy atom at most this far (Å) from one of a ligand are its binding site; by
-        default those of BioLiP's criterion, two pairs of atoms within the sum of their van der Waals radii + 0.5 Å
-    dssp : run mkdssp on structure files
-    predicted : read B-factors of structure files that declare no experiment as pLDDT, also if they declare no
-        prediction
-
-    Raises
-    ------
-    AttnstoreError
-        One sentence that says what is wrong with an input; the store is unchanged. Existing values of properties from
-        another source stay, with a warning; it is an error if nothing else remains to add.
+    """Add properties to the proteins of a store, and coordinates to those that have none; see
+    :meth:`attnstore.Store.annotate`.
     """
     check_choice("absent", absent, ("null", "false"), SourceError)
     check_choice("match", match, MATCHES, SourceError)

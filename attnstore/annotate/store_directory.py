@@ -147,18 +147,54 @@ def ingest_proteins(
     predicted: bool = False,
     glycine_cb: GlycineCb | None = None,
 ) -> StoreDocument:
-    """Read proteins and their properties into a store, created if it does not exist, without running a model.
+    """Read proteins and their properties into a store, without running a model.
 
     Parameters
     ----------
-    store : directory
-    inputs, fetch, limit, sample, seed, keep_duplicates, absent, ligand_distance, dssp, predicted, glycine_cb : as
-        :func:`ingest`'s
+    store : path
+        Folder of the store. It is created if it does not exist.
+    inputs : sequence of path, default ()
+        Files and folders of proteins.
+    fetch : sequence of str, default ()
+        PDB ids and UniProt accessions to download and read.
+    limit : int, optional
+        Read only the first records, so many, for a trial (default: all).
+    sample : int, optional
+        Read only so many records, drawn at random with `seed` (default: all).
+    seed : int, default 0
+        Random seed of `sample`.
+    keep_duplicates : bool, default False
+        Ingest each of several identical sequences, instead of the first alone.
+    absent : {'null', 'false'}, default 'null'
+        Value of a feature that a file does not list: NULL (unknown) or FALSE (the protein has none).
+    ligand_distance : float, optional
+        Largest distance, in Å, between heavy atoms of a binding residue and of its ligand (default: BioLiP's criterion,
+        two pairs of atoms within their van der Waals radii + 0.5 Å).
+    dssp : bool, default False
+        Run mkdssp on structure files to assign secondary structure.
+    predicted : bool, default False
+        Read B-factors as pLDDT in structure files that declare no experiment.
+    glycine_cb : {'virtual', 'ca'}, optional
+        Atom used for glycine in distances and contacts: a virtual Cβ placed from N, Cα and C, or its Cα, as in CASP
+        (default: that of the store; 'virtual' in a new one).
+
+    Returns
+    -------
+    StoreDocument
+        Numbers of proteins and residues in the store, `proteins` and `residues`.
 
     Raises
     ------
     AttnstoreError
-        One sentence that says what is wrong with an input or the disk; the store is unchanged.
+        If an input cannot be read or the disk is full. The store is then as it was.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from attnstore.ingest import ingest_proteins
+    >>> _ = Path("two.fasta").write_text(">one\\nMKV\\n>two\\nMKVL\\n")
+    >>> ingest_proteins("two.attn", ["two.fasta"]).residues
+    7
     """
     path, files = database_path(store), [*map(user_path, inputs), *fetched(fetch)]
     if not files:

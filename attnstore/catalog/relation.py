@@ -27,15 +27,16 @@ _BATCH = 10_000
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Relation:
-    """Rows of a SELECT over a store's tables, computed on demand: ``.df()``, ``.fetchall()``, …
+    """Rows of a SELECT over the tables of a store, computed when they are read, as by ``.df()``.
 
-    Each call computes the rows again. A copy is the same relation; a pickle contains the rows.
-
-    The connection is restricted to the store's files, and no method runs a statement that writes.
+    They are computed again each time. A copy is the same relation; a pickle contains the rows. The connection is
+    locked to the files of the store, and no method can write.
 
     Examples
     --------
-    >>> store.sql("SELECT aa, count(*) AS n FROM residues GROUP BY aa").order("n DESC").limit(3).df()
+    >>> counts = store.sql("SELECT aa, count(*) AS n FROM residues GROUP BY aa").order("n DESC")
+    >>> counts.limit(3).df().columns.tolist()
+    ['aa', 'n']
     """
 
     _connection: duckdb.DuckDBPyConnection
@@ -46,37 +47,89 @@ class Relation:
     # --- the rows
 
     def df(self) -> "pd.DataFrame":
-        """The rows as a pandas frame."""
+        """Return the rows as a pandas frame.
+
+        Returns
+        -------
+        pandas.DataFrame
+            The rows.
+        """
         frame: pd.DataFrame = self._found(self._rows.df)
         return frame
 
     to_df = df
 
     def to_arrow_table(self) -> pa.Table:
-        """The rows as an Arrow table, with DuckDB's own types."""
+        """Return the rows as an Arrow table.
+
+        Returns
+        -------
+        pyarrow.Table
+            The rows, of DuckDB's types.
+        """
         return self._found(self._rows.to_arrow_table)
 
     arrow = to_arrow_table
 
     def pl(self) -> Any:
-        """The rows as a polars frame; raises QueryError if polars is not installed."""
+        """Return the rows as a polars frame.
+
+        Returns
+        -------
+        polars.DataFrame
+            The rows.
+
+        Raises
+        ------
+        QueryError
+            If polars is not installed.
+        """
         return self._found(self._rows.pl)
 
     def fetchnumpy(self) -> "dict[str, np.ndarray[Any, Any]]":
-        """The columns as NumPy arrays, masked where there are NULLs, by name."""
+        """Return the columns as NumPy arrays.
+
+        Returns
+        -------
+        dict of str to ndarray
+            Columns by name, masked where there are NULLs.
+        """
         return self._found(self._rows.fetchnumpy)
 
     def fetchall(self) -> list[tuple[Any, ...]]:
-        """All rows as tuples of Python values."""
+        """Return all rows.
+
+        Returns
+        -------
+        list of tuple
+            Rows of Python objects.
+        """
         return self._found(self._rows.fetchall)
 
     def fetchone(self) -> tuple[Any, ...] | None:
-        """The first row; None if there are no rows."""
+        """Return the first row.
+
+        Returns
+        -------
+        tuple or None
+            The row; None if there is none.
+        """
         found = self.limit(1).fetchall()
         return found[0] if found else None
 
     def fetchmany(self, size: int = 1) -> list[tuple[Any, ...]]:
-        """The first `size` rows."""
+        """Return the first rows.
+
+        Parameters
+        ----------
+        size : int, default 1
+            Number of rows.
+
+        Returns
+        -------
+        list of tuple
+            Rows of Python objects.
+        """
         return self.limit(size).fetchall()
 
     def __iter__(self) -> Iterator[tuple[Any, ...]]:
@@ -89,7 +142,7 @@ class Relation:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Numbers of rows and columns."""
+        """Number of rows and number of columns."""
         return self._found(lambda: self._rows.shape)
 
     @property
@@ -112,39 +165,115 @@ class Relation:
     # --- another relation
 
     def filter(self, condition: str) -> "Relation":
-        """The rows where a condition is true."""
+        """Keep the rows for which a condition is true.
+
+        Parameters
+        ----------
+        condition : str
+            SQL condition over the columns.
+
+        Returns
+        -------
+        Relation
+            The remaining rows.
+        """
         return self._then(lambda: self._rows.filter(condition))
 
     def project(self, *columns: str) -> "Relation":
-        """Other columns: expressions of these columns."""
+        """Compute other columns.
+
+        Parameters
+        ----------
+        *columns : str
+            SQL expressions over the columns.
+
+        Returns
+        -------
+        Relation
+            The same rows with these columns.
+        """
         return self._then(lambda: self._rows.project(", ".join(columns)))
 
     select = project
 
     def aggregate(self, columns: str, group_by: str = "") -> "Relation":
-        """Aggregates, as ``"aa, count(*)"``, grouped by `group_by` (default: expressions without aggregates)."""
+        """Aggregate the rows.
+
+        Parameters
+        ----------
+        columns : str
+            SQL expressions, such as ``"aa, count(*)"``.
+        group_by : str, default ''
+            SQL expressions to group by (default: those that are not aggregates).
+
+        Returns
+        -------
+        Relation
+            A row for each group.
+        """
         return self._then(lambda: self._rows.aggregate(columns, group_by))
 
     def order(self, by: str) -> "Relation":
-        """The rows in order, as ``"pos DESC"``."""
+        """Sort the rows.
+
+        Parameters
+        ----------
+        by : str
+            SQL expressions, such as ``"pos DESC"``.
+
+        Returns
+        -------
+        Relation
+            The sorted rows.
+        """
         return self._then(lambda: self._rows.order(by))
 
     sort = order
 
     def limit(self, rows: int, offset: int = 0) -> "Relation":
-        """The first rows, after skipping `offset` rows."""
+        """Keep the first rows.
+
+        Parameters
+        ----------
+        rows : int
+            Number of rows.
+        offset : int, default 0
+            Number of rows to leave out before them.
+
+        Returns
+        -------
+        Relation
+            The remaining rows.
+
+        Raises
+        ------
+        QueryError
+            If a number is not a whole number from 0.
+        """
         if not all(isinstance(number, int) and number >= 0 for number in (rows, offset)):
             raise QueryError(f"limit({rows!r}, {offset!r}) is not a number of rows from 0 on: write e.g. limit(10).")
         return self._then(lambda: self._rows.limit(rows, offset))
 
     def distinct(self) -> "Relation":
-        """The rows without duplicates."""
+        """Remove repeated rows.
+
+        Returns
+        -------
+        Relation
+            The rows, equal ones once.
+        """
         return self._then(self._rows.distinct)
 
     # --- to look at
 
     def show(self, max_rows: int = 20) -> None:
-        """Print the first rows."""
+        """Print the first rows.
+
+        Parameters
+        ----------
+        max_rows : int, default 20
+            Largest number of rows to print.
+        """
         print(self._text(max_rows))
 
     def __repr__(self) -> str:

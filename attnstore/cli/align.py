@@ -8,7 +8,7 @@ import click
 
 from ..runtime.drawing import load_matplotlib
 from ..runtime.table_output import aligned, write_table
-from .options import STORE, TIMEOUT, output_options
+from .options import LEVEL, MODEL, PLOT, SCHEDULER, STORE, TIMEOUT, output_options
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,6 +17,17 @@ if TYPE_CHECKING:
 
 #: Thresholds of a curve that are shown to people; all are in the other formats.
 _SHOWN = (0.0, 0.001, 0.01, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9)
+
+
+def _threshold(context: click.Context, parameter: click.Parameter, value: str) -> float | Literal["auto"] | None:
+    if value == "auto":
+        return "auto"
+    if value == "all":
+        return None
+    try:
+        return float(value)
+    except ValueError:
+        raise click.BadParameter(f"{value!r} is neither a number from 0 to 1, such as 0.3, nor auto nor all.") from None
 
 
 @click.command()
@@ -29,10 +40,11 @@ _SHOWN = (0.0, 0.001, 0.01, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9)
     "--threshold",
     metavar="θ",
     default="auto",
+    callback=_threshold,
     help="Minimum attention weight for a pair to count as an arc. auto: 0.3, or none with --weighted. "
     "all: the curve over all thresholds.",
 )
-@click.option("--model", help="Name of the model; needed if the store has several.")
+@MODEL
 @click.option("--weighted", is_flag=True, help="Measure the share of attention weight instead of the share of arcs.")
 @click.option(
     "--paper", is_flag=True, help="Use the form of Vig et al. 2021: all arcs count, and unknown counts as false."
@@ -76,7 +88,7 @@ _SHOWN = (0.0, 0.001, 0.01, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9)
     show_default="lower; share with --paper",
     help="Order of the heads. lower: lower bound of the interval, so that a head with few arcs does not lead by luck.",
 )
-@click.option("--level", type=float, default=0.95, help="Confidence level of the intervals, between 0 and 1.")
+@LEVEL
 @click.option(
     "--replicates",
     type=click.IntRange(min=0),
@@ -90,21 +102,14 @@ _SHOWN = (0.0, 0.001, 0.01, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9)
     type=click.Choice(["marginals", "arcs", "codes"]),
     help="Tier to read.  [default: the cheapest that answers]",
 )
-@click.option(
-    "--scheduler",
-    metavar="ADDRESS",
-    help="Address of a Dask scheduler that does the work.  [default: threads of this machine]",
-)
+@SCHEDULER
 @click.option("--top", type=click.IntRange(min=1), default=10, help="Number of heads that --format table shows.")
-@click.option(
-    "--plot", type=click.Path(path_type=Path, dir_okay=False), help="Draw a figure to this file: .png, .svg or .pdf."
-)
+@PLOT
 @TIMEOUT
 @output_options
 def align(
     store: Path,
     predicate: str,
-    threshold: str,
     top: int,
     plot: Path | None,
     form: str,
@@ -126,28 +131,13 @@ def align(
         from ..queries.heads_plot import check_suffix, save_figure
 
         check_suffix(plot)
-    result = open_store(store).align(
-        predicate, threshold=_threshold(threshold), progress=sys.stderr.isatty(), **options
-    )
+    result = open_store(store).align(predicate, progress=sys.stderr.isatty(), **options)
     frame = result.to_table()
     text = curve_text(result, top) if "threshold" in result.dims else alignment_text(result, frame, top)
     write_table(frame, form, output, text)
     if plot is not None:
         save_figure(result.plot(), plot)
         click.echo(f"wrote {plot}", err=True)
-
-
-def _threshold(text: str) -> float | Literal["auto"] | None:
-    if text == "auto":
-        return "auto"
-    if text == "all":
-        return None
-    try:
-        return float(text)
-    except ValueError:
-        raise click.BadParameter(
-            f"{text!r} is neither a number from 0 to 1, such as 0.3, nor auto nor all.", param_hint="--threshold"
-        ) from None
 
 
 def alignment_text(result: "Alignment", frame: "pd.DataFrame", top: int) -> str:

@@ -8,12 +8,17 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..runtime.table_output import aligned, write_table
-from .options import STORE, TIMEOUT, layer_and_head, output_options
+from .options import HEAD, LEVEL, MODEL, REPLICATES, SCHEDULER, STORE, TIMEOUT, output_options
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from ..queries.contacts.contact_result import ContactEvaluation, ContactMap
+
+
+def _selected(context: click.Context, parameter: click.Parameter, value: str | None) -> int | str | None:
+    """A number of proteins, or a condition."""
+    return int(value) if value is not None and value.strip().isdecimal() else value
 
 
 @click.command()
@@ -25,11 +30,9 @@ if TYPE_CHECKING:
     default="topk",
     help="head: one head. topk: mean of the best heads. logistic: regression on all heads.",
 )
-@click.option("--layer", type=int, help="Layer of the head for --method head, from 0; with --head.")
+@click.option("--layer", type=click.IntRange(min=0), help="Layer of the head for --method head, from 0; with --head.")
 @click.option(
-    "--head",
-    metavar="L-H",
-    help="Head for --method head, such as 5-4, or its number with --layer.  [default: the best; all are listed]",
+    "--head", type=HEAD, help="Head for --method head, from 0; with --layer.  [default: the best; all are listed]"
 )
 @click.option(
     "-k", "--k", type=int, help="Number of heads for --method topk.  [default: chosen on the selected proteins]"
@@ -39,6 +42,7 @@ if TYPE_CHECKING:
 @click.option(
     "--select",
     metavar="N|SQL",
+    callback=_selected,
     help="Proteins to select heads or fit the regression on: a number to draw, or a condition.  [default: 10]",
 )
 @click.option("--seed", type=click.IntRange(min=0), default=0, help="Random seed of the draw and of the bootstrap.")
@@ -52,38 +56,38 @@ if TYPE_CHECKING:
     "--rank-range",
     type=click.Choice(["all", "short", "medium", "long"]),
     help="Range of separations in which the precision of heads is ranked.",
-)  # fmt: skip)
+)
 @click.option(
     "--rank-top",
     type=click.Choice(["L", "L/2", "L/5"]),
     help="Length of the list of contacts in which the precision of heads is ranked.",
-)  # fmt: skip)
+)
 @click.option(
     "--atom",
     type=click.Choice(["cb", "ca"]),
     default="cb",
     help="Atoms that are less than 8 Å apart in a contact: Cβ or Cα.",
-)  # fmt: skip)
-@click.option("--model", help="Name of the model; needed if the store has several.")
+)
+@LEVEL
+@REPLICATES
+@MODEL
 @click.option(
     "--top",
     type=click.IntRange(min=1),
     help="Number of contacts of PROTEIN to list, or of heads.  [default: the length of PROTEIN; 10 heads]",
 )
-@click.option(
-    "--scheduler",
-    metavar="ADDRESS",
-    help="Address of a Dask scheduler that does the work.  [default: threads of this machine]",
-)
+@SCHEDULER
 @TIMEOUT
 @output_options
+@click.pass_context
 def contacts(
+    context: click.Context,
+    /,
     store: Path,
     protein: str | None,
-    layer: int | None,
-    head: str | None,
-    select: str | None,
     top: int | None,
+    level: float,
+    replicates: int,
     form: str,
     output: Path | None,
     **options: Any,
@@ -99,21 +103,23 @@ def contacts(
     """
     from ..api import open_store
 
-    options["layer"], options["head"] = layer_and_head(layer, head)
     ranked = protein is None and options["method"] == "head" and options["layer"] is None
     if top is not None and protein is None and not ranked:
         raise click.UsageError(
             "--top limits a list of contacts or heads, and none is printed here. Name a PROTEIN, or leave out --top."
         )
-    chosen: int | str | None = int(select) if select is not None and select.strip().isdecimal() else select
+    if protein is not None:
+        for name in ("level", "replicates"):
+            if context.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT:
+                raise click.UsageError(f"--{name} applies to intervals of the precision. Leave it out, or PROTEIN.")
     opened = open_store(store)
-    options |= {"select": chosen, "progress": sys.stderr.isatty()}
+    options["progress"] = sys.stderr.isatty()
     if protein is not None:
         predicted = opened.contacts(protein, **options)
         frame = predicted.to_table(top)
         write_table(frame, form, output, map_text(predicted, frame))
     else:
-        evaluated = opened.contact_precision(**options)
+        evaluated = opened.contact_precision(level=level, replicates=replicates, **options)
         frame = evaluated.heads if ranked else evaluated.to_table()
         write_table(frame, form, output, evaluation_text(evaluated, 10 if top is None else top))
 
@@ -150,7 +156,9 @@ def evaluation_text(result: "ContactEvaluation", top: int) -> str:
         "",
         "proteins: with a known contact in the range; exhausted: of them, with no more pairs than the list asks for.",
     ]
-    if frame["low"].isna().any():
+    if attributes["replicates"] < 2:
+        lines.append("There are no intervals, for lack of bootstrap replicates (--replicates).")
+    elif frame["low"].isna().any():
         lines.append("No interval is given of fewer than five clusters.")
     if "head_precision" in result:
         lines += ["", _heads(result, top)]

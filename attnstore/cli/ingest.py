@@ -9,17 +9,13 @@ import click
 
 from ..arguments import MAX_RESIDUES
 from ..errors import AttnstoreError
-from .options import STORE, files_and_entries, source_options
+from .options import STORE, files_and_entries, names_option, source_options
 
 if TYPE_CHECKING:
     from ..ingest import Summary
 
 
 _AT_LEAST_1 = click.IntRange(min=1)
-
-
-def _tiers(context: click.Context, parameter: click.Parameter, value: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in value.split(","))
 
 
 @click.command()
@@ -29,12 +25,10 @@ def _tiers(context: click.Context, parameter: click.Parameter, value: str) -> tu
     "--model", metavar="ID_OR_DIR", help="Hub id or folder of a saved model.  [default: none; read proteins only]"
 )
 @click.option("--name", help="Name of the model in the store.  [default: last part of its id]")
-@click.option(
-    "--keep",
-    default="codes,arcs,marginals",
-    callback=_tiers,
-    help="Tiers to store, separated by commas: codes, arcs, marginals, hidden.",
-)
+@names_option(
+    "--keep", metavar="TIER,…", default=("codes", "arcs", "marginals"),
+    help="Tiers to store: codes, arcs, marginals, hidden.",
+)  # fmt: skip
 @click.option(
     "--max-residues",
     type=_AT_LEAST_1,

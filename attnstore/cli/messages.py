@@ -115,7 +115,7 @@ def _option(command: click.Command, name: str, value: Any, context: click.Contex
     if not isinstance(value, dict | list | tuple):
         return f"{flag} {shlex.quote(str(value))}"
     words = [f"{key}={each}" for key, each in value.items()] if isinstance(value, dict) else [*map(str, value)]
-    if option.multiple:
+    if option.multiple and isinstance(value, dict):
         return " ".join(f"{flag} {shlex.quote(word)}" for word in words)
     return f"{flag} {shlex.quote(_listed(words))}"
 

@@ -1,5 +1,7 @@
 """Arguments and options that several commands share."""
 
+import csv
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,71 @@ TIMEOUT = click.option(
     help="Stop with an error after this time, in seconds.  [default: no limit]",
 )  # fmt: skip
 STORE = click.argument("store", type=click.Path(path_type=Path))
+MODEL = click.option("--model", help="Name of the model; needed if the store has several.")
+LEVEL = click.option("--level", type=float, default=0.95, help="Confidence level of the intervals, between 0 and 1.")
+REPLICATES = click.option(
+    "--replicates", type=click.IntRange(min=0), default=1000,
+    help="Number of bootstrap replicates (0 disables the intervals).",
+)  # fmt: skip
+SCHEDULER = click.option(
+    "--scheduler", metavar="ADDRESS",
+    help="Address of a Dask scheduler that does the work, such as tcp://host:8786.  [default: threads of this machine]",
+)  # fmt: skip
+PLOT = click.option(
+    "--plot", type=click.Path(path_type=Path, dir_okay=False), help="Draw a figure to this file: .png, .svg or .pdf."
+)
+
+
+class _Head(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.2
+    """A number from 0; layer and head in one word, as tables print them, are two options."""
+
+    name = "integer"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        text = str(value)
+        both = re.fullmatch(r"(\d+)-(\d+)", text, re.ASCII)
+        if both:
+            self.fail(f"{text} names a layer and a head. Pass --layer {both[1]} --head {both[2]}.", param, ctx)
+        return click.IntRange(min=0).convert(value, param, ctx)
+
+
+HEAD = _Head()
+
+
+class _Names(click.ParamType):  # type: ignore[type-arg]
+    """Words separated by commas; a word that contains a comma is in double quotes, as in a CSV file."""
+
+    name = "names"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not isinstance(value, str):
+            return value
+        return tuple(listed(value))
+
+
+def listed(value: str) -> list[str]:
+    """Words separated by commas; a word that contains a comma is in double quotes, as in a CSV file."""
+    return [word.strip() for word in next(csv.reader([value], skipinitialspace=True), [])]
+
+
+def names_option(flag: str, *, default: tuple[str, ...] | None = None, **options: Any) -> Callable[..., Any]:
+    """Option for several words, separated by commas, or given several times.
+
+    Parameters
+    ----------
+    flag : str
+        Name of the option.
+    default : tuple of str, optional
+        Words if the option is not given.
+    **options : Any
+        As :func:`click.option` has them.
+    """
+
+    def joined(context: click.Context, parameter: click.Parameter, values: tuple[tuple[str, ...], ...]) -> Any:
+        return tuple(word for words in values for word in words) if values else default
+
+    shown = ",".join(default) if default else False
+    return click.option(flag, multiple=True, type=_Names(), callback=joined, **{"show_default": shown, **options})
 
 
 #: How files with properties are read, the same for `ingest` and `annotate`.
@@ -59,16 +126,3 @@ def output_options(function: Callable[..., Any]) -> Callable[..., Any]:
         "--format", "form", type=click.Choice(FORMATS), default="table", show_default=True,
         help="Output format: table is for people, the others for programs.",
     )(function)  # fmt: skip
-
-
-def layer_and_head(layer: int | None, head: str | None) -> tuple[int | None, int | None]:
-    """Layer and head of ``--head 5-4``, or of ``--layer 5 --head 4``."""
-    parts = [] if head is None else head.split("-")
-    if not all(part.isdecimal() and part.isascii() for part in parts) or len(parts) > 2:
-        raise click.BadParameter(
-            f"{head!r} is not a head: write layer-head, both counted from 0, such as 5-4.", param_hint="--head"
-        )
-    numbers = [int(part) for part in parts]
-    if len(numbers) == (1 if layer is None else 2) or (layer is not None and not numbers):
-        raise click.UsageError("The head is not clear. Pass --head 5-4 (layer-head), or --layer 5 --head 4.")
-    return (None, None) if not numbers else (layer, numbers[0]) if len(numbers) == 1 else (numbers[0], numbers[1])

@@ -8,7 +8,7 @@ import click
 
 from ..runtime.drawing import load_matplotlib
 from ..runtime.table_output import aligned, write_table
-from .options import STORE, TIMEOUT, output_options
+from .options import LEVEL, MODEL, PLOT, REPLICATES, SCHEDULER, STORE, TIMEOUT, names_option, output_options
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,12 +25,10 @@ if TYPE_CHECKING:
     default="auto",
     help="Score. auto: precision for pairs and rare properties, else F1.",
 )
-@click.option(
-    "--sources",
-    metavar="LIST",
-    default="embeddings,attention",
+@names_option(
+    "--sources", metavar="LIST", default=("embeddings", "attention"),
     help="Representations to probe: embeddings, attention, or both.",
-)
+)  # fmt: skip
 @click.option(
     "--cluster-by",
     metavar="COLUMN",
@@ -41,28 +39,20 @@ if TYPE_CHECKING:
     "--test-share", type=float, default=0.2, help="Share of the clusters that are tested on, between 0 and 1."
 )
 @click.option(
-    "--examples", type=click.IntRange(min=2), help="Number of residues or pairs to train on.  [default: 131072]"
+    "--examples", type=click.IntRange(min=2), default=131_072, help="Largest number of residues or pairs to train on."
 )
 @click.option("--balanced", is_flag=True, help="Give true and false examples the same total weight.")
-@click.option("--model", help="Name of the model; needed if the store has several.")
-@click.option("--level", type=float, default=0.95, help="Confidence level of the intervals, between 0 and 1.")
-@click.option("--replicates", type=click.IntRange(min=1), default=1000, help="Number of bootstrap replicates.")
+@MODEL
+@LEVEL
+@REPLICATES
 @click.option("--seed", type=click.IntRange(min=0), default=0, help="Random seed.")
-@click.option(
-    "--scheduler",
-    metavar="ADDRESS",
-    help="Address of a Dask scheduler that does the work.  [default: threads of this machine]",
-)
-@click.option(
-    "--plot", type=click.Path(path_type=Path, dir_okay=False), help="Draw a figure to this file: .png, .svg or .pdf."
-)
+@SCHEDULER
+@PLOT
 @TIMEOUT
 @output_options
 def probe(
     store: Path,
     condition: str,
-    sources: Any,
-    examples: int | None,
     plot: Path | None,
     form: str,
     output: Path | None,
@@ -84,14 +74,7 @@ def probe(
         from ..queries.heads_plot import check_suffix, save_figure
 
         check_suffix(plot)
-    if examples is not None:
-        options["examples"] = examples
-    result = open_store(store).probe(
-        condition,
-        sources=tuple(one.strip() for one in sources.split(",")),
-        progress=sys.stderr.isatty(),
-        **options,
-    )
+    result = open_store(store).probe(condition, progress=sys.stderr.isatty(), **options)
     frame = result.to_table()
     write_table(frame, form, output, probing_text(result, frame))
     if plot is not None:
@@ -123,9 +106,15 @@ def probing_text(result: "Probing", frame: "pd.DataFrame") -> str:
             f"Layers count from 0; in: what the first is given. Chance ({what}): {attributes['chance']:.1%}.",
             f"Learnt from {rows['train']}{of}.",
             f"Tested on {rows['test']}.",
-            f"Interval: {100 * attributes['level']:g} % bootstrap over the clusters tested on.",
+            _interval_text(attributes),
         ]
     )
+
+
+def _interval_text(attributes: dict[str, Any]) -> str:
+    if attributes["replicates"] < 2:
+        return "Interval: none, for lack of bootstrap replicates (--replicates)."
+    return f"Interval: {100 * attributes['level']:g} % bootstrap over the clusters tested on."
 
 
 def _share(attributes: dict[str, Any], side: str) -> str:

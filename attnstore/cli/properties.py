@@ -1,62 +1,53 @@
 """``attnstore annotate``, ``properties`` and ``export``: the properties of proteins, residues and pairs."""
 
-import csv
 import json
 import os
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 
 from ..errors import AttnstoreError
 from ..runtime.table_output import aligned, json_records
-from .options import STORE, files_and_entries, source_options
+from .options import STORE, files_and_entries, listed, names_option, source_options
 
 
-def _pairs(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
-    """NAME=VALUE, repeated."""
+def _pairs(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, str] | None:
+    """NAME=VALUE, repeated; None if there is none."""
     split = [value.partition("=") for value in values]
     if not all(name and separator for name, separator, _ in split):
         raise click.BadParameter("The form is NAME=VALUE.")
-    return {name: value for name, _, value in split}
+    return {name: value for name, _, value in split} or None
 
 
 def _columns(context: click.Context, parameter: click.Parameter, value: str | None) -> dict[str, str] | None:
     """A,B=C: the columns to read and their new names; the name of a column may contain "="."""
     if value is None:
         return None
-    split = [word.rpartition("=") for word in _listed(value)]
+    split = [word.rpartition("=") for word in listed(value)]
     return {name if separator else new: new for name, separator, new in split}
-
-
-def _names(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[str, ...] | None:
-    return None if value is None else tuple(_listed(value))
-
-
-def _listed(value: str) -> list[str]:
-    """Words separated by commas; a word that contains a comma is in double quotes, as in a CSV file."""
-    return [word.strip() for word in next(csv.reader([value], skipinitialspace=True), [])]
 
 
 @click.command()
 @STORE
 @click.argument("inputs", nargs=-1, metavar="[INPUT]...", type=click.Path(path_type=Path))
 @source_options
-@click.option("--on", callback=_names, metavar="ID[,POS]", help="Key columns of a table; ID,SOURCE,TARGET for pairs.  "
+@names_option("--on", metavar="ID[,POS]", help="Key columns of a table; ID,SOURCE,TARGET for pairs.  "
               "[default: id, pos, source, target, as far as the table has them]")  # fmt: skip
 @click.option("--columns", callback=_columns, metavar="A,B=NEW",
               help="Columns of a table, or properties of another file, to read or rename.  [default: all]")  # fmt: skip
-@click.option("--kind", "kinds", multiple=True, callback=_pairs, metavar="NAME=KIND",
-              help="Type of a column: boolean, integer, float or category.  [default: by its values]")  # fmt: skip
-@click.option("--unit", "units", multiple=True, callback=_pairs, metavar="NAME=UNIT",
-              help="Unit of a property, shown by `attnstore properties`.")  # fmt: skip
-@click.option("--describe", "descriptions", multiple=True, callback=_pairs, metavar="NAME=TEXT",
-              help="Description of a property, shown by `attnstore properties --json`.")  # fmt: skip
+@click.option("--kinds", multiple=True, callback=_pairs, metavar="NAME=KIND",
+              help="Type of a column: boolean, integer, float or category. May be repeated.  "
+              "[default: by its values]")  # fmt: skip
+@click.option("--units", multiple=True, callback=_pairs, metavar="NAME=UNIT",
+              help="Unit of a property, shown by `attnstore properties`. May be repeated.")  # fmt: skip
+@click.option("--descriptions", multiple=True, callback=_pairs, metavar="NAME=TEXT",
+              help="Description of a property, shown by `attnstore properties --json`. May be repeated.")  # fmt: skip
 @click.option("--numbering", type=click.Choice(["0", "1", "author"]), default="0",
               help="How tables number residues: from 0, from 1, or as the authors of the structure.")  # fmt: skip
 @click.option("--symmetric", is_flag=True, help="Each pair of a table also applies with source and target exchanged.")
-@click.option("--missing", callback=_names, metavar="NA,…", default="", show_default=False,
+@names_option("--missing", metavar="NA,…", default=(),
               help="Cells of tables that mean a missing value, in text columns too, such as NA,-.")  # fmt: skip
 @click.option(
     "--delimiter", metavar="CHAR", help="Character between the cells of a table, or the word tab.  [default: detected]"
@@ -70,7 +61,7 @@ def _listed(value: str) -> list[str]:
 @click.option("--mismatch", type=click.Choice(["refuse", "align", "skip"]), default="refuse",
               help="How to treat a record whose sequence differs from the store's.")  # fmt: skip
 @click.option("--replace", is_flag=True, help="Replace values that are already known.")
-@click.option("--drop", multiple=True, metavar="NAME", help="Remove this property first. May be repeated.")
+@names_option("--drop", metavar="NAME,…", default=(), help="Properties to remove first.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def annotate(store: Path, inputs: tuple[Path, ...], fetch: bool, as_json: bool, **options: Any) -> None:
     """Add properties of proteins, residues and pairs to STORE, from files or tables.
@@ -78,17 +69,17 @@ def annotate(store: Path, inputs: tuple[Path, ...], fetch: bool, as_json: bool, 
     \b
     Example (a table with the columns id, pos and ddg):
       printf 'id,pos,ddg\\n1ABA_A,9,1.2\\n1ABA_A,10,0.3\\n' > stability.csv
-      attnstore annotate demo.attn stability.csv --unit ddg=kcal/mol
+      attnstore annotate demo.attn stability.csv --units ddg=kcal/mol
 
     INPUT is a structure file, UniProt XML or text, TAPE's LMDB, ProteinNet, the output of DSSP, or a table (.csv, .tsv,
     .parquet; clusters of MMseqs2) with a column id, and pos for residues, or source and target for pairs. Records of
     proteins that are not in STORE are ignored. The attention is not changed.
     """
+    from ..annotate import annotation
     from ..api import open_store
-    from ..ingest import annotate as run
 
     files, entries = files_and_entries(inputs, fetch)
-    done = run(store, files, fetch=entries, **options)
+    done = annotation.annotate(store, files, fetch=entries, **options)
     if as_json:
         click.echo(json.dumps(asdict(done), indent=2))
         return
@@ -138,10 +129,10 @@ def _last(path: Any) -> str:
 @click.command()
 @STORE
 @click.argument("target", metavar="OUT", type=click.Path(path_type=Path))
-@click.option("--format", "form", type=click.Choice(["duckdb", "parquet"]), default="duckdb",
+@click.option("--format", type=click.Choice(["duckdb", "parquet"]), default="duckdb",
               help="duckdb: one file. parquet: a folder with a file for each table.")  # fmt: skip
 @click.option("--arcs", is_flag=True, help="Also write the arcs of every model, the largest part of a store.")
-def export(store: Path, target: Path, form: Any, arcs: bool) -> None:
+def export(store: Path, target: Path, format: Literal["duckdb", "parquet"], arcs: bool) -> None:  # noqa: A002
     """Write the tables of STORE to a DuckDB file or to Parquet files, for other programs.
 
     \b
@@ -151,7 +142,7 @@ def export(store: Path, target: Path, form: Any, arcs: bool) -> None:
     from ..api import open_store
 
     try:
-        names = open_store(store).export(target, form, arcs=arcs)
+        names = open_store(store).export(target, format, arcs=arcs)
     except OSError as error:
         raise AttnstoreError(f"{target} cannot be written: {error.strerror}.") from error
     click.echo(f"{target}: {', '.join(names)}")

@@ -8,12 +8,12 @@ from typing import Any
 import click
 
 from ..runtime.table_output import write_batches, write_table
-from .options import STORE, TIMEOUT, output_options
+from .options import SCHEDULER, STORE, TIMEOUT, output_options
 
 
 @click.command()
 @STORE
-@click.argument("statement", metavar="SQL")
+@click.argument("sql", metavar="SQL")
 @click.option(
     "--explain", "explained", is_flag=True, help="Show the plan (tiers, conditions, cost) instead of the answer."
 )
@@ -29,15 +29,11 @@ from .options import STORE, TIMEOUT, output_options
     help="Largest size of temporary files, such as 50GB.  [default: 10GB, at most half of the free space]",
 )
 @TIMEOUT
-@click.option(
-    "--scheduler",
-    metavar="ADDRESS",
-    help="Address of a Dask scheduler that does the work, such as tcp://host:8786.  [default: threads of this machine]",
-)
+@SCHEDULER
 @output_options
 def query(
     store: Path,
-    statement: str,
+    sql: str,
     explained: bool,
     tier: Any,
     memory_limit: str | None,
@@ -63,15 +59,15 @@ def query(
     opened = open_store(store)
     limits: dict[str, Any] = {"memory_limit": memory_limit, "disk_limit": disk_limit, "timeout": timeout}
     if explained:
-        click.echo(opened.explain(statement, tier=tier, **limits))
+        click.echo(opened.explain(sql, tier=tier, **limits))
         return
     options: dict[str, Any] = {"tier": tier, **limits, "scheduler": scheduler, "progress": sys.stderr.isatty()}
     if form in ("csv", "parquet"):
-        batches = opened.stream(statement, **options)
+        batches = opened.stream(sql, **options)
         write_batches(batches, form, output)
         approximate = json.loads(batches.schema.metadata[b"attnstore"])["approximate"]
     else:
-        result = opened.query(statement, **options)
+        result = opened.query(sql, **options)
         write_table(result.df(), form, output)
         approximate = result.attrs["approximate"]
     for name in approximate:

@@ -9,7 +9,7 @@ import click
 
 from ..runtime.table_output import aligned, json_records
 from .messages import typed
-from .options import STORE, TIMEOUT
+from .options import REPLICATES, SCHEDULER, STORE, TIMEOUT, names_option
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,17 +23,10 @@ if TYPE_CHECKING:
     "-o", "--output", type=click.Path(path_type=Path, file_okay=False),
     help="Folder for the page, figures and tables.  [default: name of STORE with -report]",
 )  # fmt: skip
-@click.option(
-    "--model",
-    "models",
-    multiple=True,
-    metavar="NAME",
-    help="Name of a model to report. May be repeated.  [default: all models]",
+@names_option("--models", metavar="NAME,…", help="Names of the models to report.  [default: all models]")
+@names_option(
+    "--properties", metavar="NAME,…", help="contact, aa (amino acids), or properties.  [default: all properties]"
 )
-@click.option(
-    "--property", "properties", multiple=True, metavar="NAME",
-    help="contact, aa (amino acids), or a property. May be repeated.  [default: all properties]",
-)  # fmt: skip
 @click.option(
     "--paper",
     is_flag=True,
@@ -55,18 +48,9 @@ if TYPE_CHECKING:
     "--min-proteins", type=click.IntRange(min=0), default=5,
     help="Minimum number of proteins (clusters, with --cluster-by) with arcs for a head to be ranked.",
 )  # fmt: skip
-@click.option(
-    "--replicates",
-    type=click.IntRange(min=0),
-    default=1000,
-    help="Number of bootstrap replicates (0 disables the intervals).",
-)
+@REPLICATES
 @click.option("--seed", type=click.IntRange(min=0), default=0, help="Random seed of the bootstrap and of the halves.")
-@click.option(
-    "--scheduler",
-    metavar="ADDRESS",
-    help="Address of a Dask scheduler that does the work.  [default: threads of this machine]",
-)
+@SCHEDULER
 @click.option(
     "--json", "as_json", is_flag=True, help="Print JSON: the files, the best heads and the parts that are missing."
 )
@@ -74,8 +58,6 @@ if TYPE_CHECKING:
 def report(
     store: Path,
     output: Path | None,
-    models: tuple[str, ...],
-    properties: tuple[str, ...],
     as_json: bool,
     **options: Any,
 ) -> None:
@@ -90,9 +72,7 @@ def report(
     from ..api import open_store
 
     folder = output if output is not None else Path(f"{store.resolve().stem}-report")
-    done = open_store(store).report(
-        folder, models=models or None, properties=properties or None, progress=sys.stderr.isatty(), **options
-    )
+    done = open_store(store).report(folder, progress=sys.stderr.isatty(), **options)
     click.echo(_for_programs(done) if as_json else _summary(done))
 
 

@@ -11,6 +11,7 @@ import click
 from ..errors import AttnstoreError
 from ..runtime.table_output import json_records
 from .messages import typed
+from .options import REPLICATES, names_option
 
 if TYPE_CHECKING:
     from ..queries.vig2021 import Reproduction
@@ -26,10 +27,6 @@ def reproduce() -> None:
     Example:
       attnstore reproduce vig2021 --model facebook/esm2_t6_8M_UR50D --data data
     """
-
-
-def _tiers(context: click.Context, parameter: click.Parameter, value: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in value.split(","))
 
 
 @reproduce.command()
@@ -63,11 +60,8 @@ def _tiers(context: click.Context, parameter: click.Parameter, value: str) -> tu
 )
 @click.option("--seed", type=click.IntRange(min=0), default=0, help="Random seed of the sample and of the reports.")
 @click.option("--limit", type=_AT_LEAST_1, help="Read only the first N sequences of each data set, for a trial.")
-@click.option(
-    "--keep",
-    default="arcs,marginals",
-    callback=_tiers,
-    help="Tiers to store, separated by commas: codes, arcs, marginals, hidden.",
+@names_option(
+    "--keep", metavar="TIER,…", default=("arcs", "marginals"), help="Tiers to store: codes, arcs, marginals, hidden."
 )
 @click.option("--device", default="auto", help="Where the model runs: auto, cpu, cuda, cuda:1, …")
 @click.option(
@@ -88,12 +82,7 @@ def _tiers(context: click.Context, parameter: click.Parameter, value: str) -> tu
     metavar="ADDRESS",
     help="Address of a Dask scheduler whose workers do the work.  [default: this machine]",
 )
-@click.option(
-    "--replicates",
-    type=click.IntRange(min=0),
-    default=1000,
-    help="Number of bootstrap replicates of the reports (0 disables the intervals).",
-)
+@REPLICATES
 @click.option(
     "--json", "as_json", is_flag=True, help="Print JSON: all tables, the files and the parts that are missing."
 )

@@ -37,10 +37,10 @@ def info(store: Path, as_json: bool) -> None:
 
 @click.command()
 @STORE
-@click.argument("statement", metavar="SQL")
+@click.argument("sql", metavar="SQL")
 @TIMEOUT
 @output_options
-def sql(store: Path, statement: str, timeout: float | None, form: str, output: Path | None) -> None:
+def sql(store: Path, sql: str, timeout: float | None, form: str, output: Path | None) -> None:
     """Run one SELECT over the tables of STORE other than attention.
 
     \b
@@ -56,7 +56,7 @@ def sql(store: Path, statement: str, timeout: float | None, form: str, output: P
     from ..catalog_sql import duckdb_errors
 
     with duckdb_errors():
-        table = open_store(store).sql(statement, timeout=timeout).to_arrow_table()
+        table = open_store(store).sql(sql, timeout=timeout).to_arrow_table()
     # Arrow's types: pandas' own would turn large and missing integers into floats.
     write_table(framed(table, pd.ArrowDtype), form, output)
 
@@ -74,7 +74,7 @@ def verify(store: Path, as_json: bool) -> None:
     The exit status is 1 if anything is damaged; `attnstore repair` fixes it.
     """
     from ..api import open_store
-    from ..verify import verify as check
+    from ..damage import verify as check
 
     problems = check(store, progress=sys.stderr.isatty())
     if as_json:
@@ -85,8 +85,7 @@ def verify(store: Path, as_json: bool) -> None:
             click.echo(typed(str(problem), click.get_current_context()))
     if problems:
         raise AttnstoreError(
-            f"{store} is damaged in {_places(len(problems))}. "
-            "Run `attnstore.ingest.repair.repair(store.path)` to fix it."
+            f"{store} is damaged in {_places(len(problems))}. Run `attnstore.repair(store.path)` to fix it."
         )
     if not as_json:
         segments = sum(len(model.manifest.segments) for model in open_store(store).models.values())

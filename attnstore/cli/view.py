@@ -1,24 +1,20 @@
 """``attnstore view``: the attention of one protein, on its structure or as a figure."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 
 from ..runtime.drawing import load_matplotlib
-from .options import STORE, TIMEOUT, layer_and_head
+from .options import HEAD, MODEL, STORE, TIMEOUT, names_option
 
 
 @click.command()
 @STORE
 @click.argument("protein")
-@click.option("--model", help="Name of the model; needed if the store has several.")
-@click.option(
-    "--head",
-    metavar="L-H",
-    help="Layer and head, such as 5-4, or the head alone with --layer.  [default: the best for contacts]",
-)
-@click.option("--layer", type=click.IntRange(min=0), help="Layer, from 0; with --head.")
+@MODEL
+@click.option("--layer", type=click.IntRange(min=0), help="Layer of the head to show, from 0; with --head.")
+@click.option("--head", type=HEAD, help="Head to show, from 0; with --layer.  [default: the best for contacts]")
 @click.option(
     "--threshold", type=float, default=0.3, metavar="θ", help="Minimum attention weight for an arc to be drawn."
 )
@@ -33,22 +29,21 @@ from .options import STORE, TIMEOUT, layer_and_head
 )
 @click.option("--chain", help="Chain of that file to draw.  [default: the chain that best matches the protein]")
 @click.option(
-    "--figure", type=click.Choice(["matrix", "arcs"]), help="Kind of figure in a .png, .svg or .pdf.  [default: matrix]"
+    "--figure", type=click.Choice(["matrix", "arcs"]), default="matrix", help="Kind of figure in a .png, .svg or .pdf."
 )
-@click.option(
-    "--track", "tracks", multiple=True, metavar="PROPERTY", help="Property to draw along the figure. May be repeated."
-)
+@names_option("--tracks", metavar="NAME,…", default=(), help="Properties of residues to draw along the figure.")
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), required=True,
     help="File to write: .html is a page that needs no network; .png, .svg and .pdf are figures.",
 )  # fmt: skip
 @TIMEOUT
+@click.pass_context
 def view(
+    context: click.Context,
+    /,
     store: Path,
     protein: str,
-    head: str | None,
-    layer: int | None,
-    figure: str | None,
+    figure: Literal["matrix", "arcs"],
     tracks: tuple[str, ...],
     output: Path,
     **options: Any,
@@ -57,10 +52,10 @@ def view(
 
     \b
     Example:
-      attnstore view demo.attn 1ABA_A --head 5-4 -o 1ABA_A.html
+      attnstore view demo.attn 1ABA_A --layer 5 --head 4 -o 1ABA_A.html
 
-    Layers and heads count from 0. Without --head, the head is the one whose share of contacts in this protein has the
-    highest lower bound. In the page every head can be selected.
+    Without --layer and --head, the head is the one whose share of contacts in this protein has the highest lower bound.
+    In the page every head can be selected.
     """
     load_matplotlib()
     from ..api import open_store
@@ -69,11 +64,9 @@ def view(
 
     if output.suffix.lower() not in PAGES:
         check_suffix(output)
-    elif figure is not None or tracks:
+    elif tracks or context.get_parameter_source("figure") is not click.core.ParameterSource.DEFAULT:
         raise click.UsageError(
-            "--figure and --track apply to .png, .svg and .pdf, and the output is a page. Leave them out."
+            "--figure and --tracks apply to .png, .svg and .pdf, and the output is a page. Leave them out."
         )
-    layer, number = layer_and_head(layer, head)
-    shown = open_store(store).view(protein, layer=layer, head=number, **options)
-    shown.save(output, figure or "matrix", tracks)
+    open_store(store).view(protein, **options).save(output, figure, tracks)
     click.echo(f"wrote {output}", err=True)

@@ -72,10 +72,14 @@ class LocalProteins:
 
     Attributes
     ----------
-    id : string per protein
-    sequence_sha256 : digest of the whole sequence
-    length : int64, residues of the whole sequence
-    stored : int64, residues that the model saw
+    id : tuple of str
+        Identifier of each protein.
+    sequence_sha256 : tuple of str
+        Digest of the whole sequence.
+    length : ndarray
+        int64, residues of the whole sequence.
+    stored : ndarray
+        int64, residues that the model saw.
     """
 
     id: tuple[str, ...]

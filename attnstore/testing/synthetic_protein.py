@@ -85,7 +85,7 @@ def random_proteins(
     Returns
     -------
     list of SyntheticProtein
-        Proteins with the identifiers ``protein-0``, ``protein-1``, …
+        Proteins with the identifiers ``protein-0``, ``protein-1`` and so on.
 
     Examples
     --------

@@ -8,25 +8,31 @@ from ..sql.tree import CONTACT_DISTANCE, CONTACT_SEPARATION
 
 
 class ContactMap(xr.DataArray):  # type: ignore[no-untyped-call]
-    """An `xarray.DataArray` [i, j] of scores, symmetric; how it was made stands in its attributes.
+    """Predicted contacts of a protein, an `xarray.DataArray` [i, j] of scores, symmetric.
 
-    Coordinates: i and j, positions from 0; i_aa, j_aa; i_number, j_number, the authors' numbers, NaN where there is
-    none; distance [i, j], float32 in Å, NaN where it is unknown.
+    Coordinates: i and j, positions from 0; i_aa, j_aa; i_number, j_number, the authors' numbers, NaN if there is none;
+    distance [i, j], float32 in Å, NaN if unknown. The attributes say how it was made.
     """
 
     __slots__ = ()
 
     def to_table(self, top: int | None = None) -> pd.DataFrame:
-        """The best-scored pairs six or more apart, best first.
+        """Return the best-scored pairs six or more apart, best first.
 
         Parameters
         ----------
-        top : how many; by default L, the number of residues
+        top : int, optional
+            Number of pairs (default: the number of residues).
 
         Returns
         -------
         pandas.DataFrame
-            i, j, i_aa, j_aa, i_number, j_number, separation, score, distance, contact; NULL is what is not known.
+            Columns i, j, i_aa, j_aa, i_number, j_number, separation, score, distance, contact; NULL if not known.
+
+        Raises
+        ------
+        QueryError
+            If `top` is less than 1.
         """
         import numpy as np
 
@@ -54,34 +60,40 @@ class ContactMap(xr.DataArray):  # type: ignore[no-untyped-call]
 
 
 class ContactEvaluation(xr.Dataset):  # type: ignore[no-untyped-call]
-    """An `xarray.Dataset` of precision by range and length of the list; how it was made stands in its attributes.
+    """Precision of predicted contacts, an `xarray.Dataset` by range of separation and length of the list.
 
     Variables over (range, top), means over the proteins with a known contact in the range:
 
-    - precision, with low and high, a bootstrap interval over clusters, NaN of fewer than five (see
+    - precision, with low and high, a bootstrap interval over clusters, NaN for fewer than five clusters (see
       :func:`~attnstore.queries.statistics.cluster_intervals.cluster_interval`);
-    - exhausted: proteins with no more pairs than the list asks for, so that any scores would give the same;
-    - random (range): the mean precision of a random order;
-    - proteins (range): how many there are.
+    - exhausted: number of proteins with no more pairs than the list has, for which any scores give the same;
+    - random (range): mean precision of a random order;
+    - proteins (range): number of proteins.
 
-    Over proteins: by_protein (protein, range, top), NaN where it has no known contact; pairs and contacts
-    (protein, range), those of known distance.
+    Over proteins: by_protein (protein, range, top), NaN without a known contact; pairs and contacts (protein, range),
+    numbers of pairs of known distance.
 
-    Where every head was evaluated, over (layer, head): head_precision (layer, head, range, top), head_low and
-    head_high of the figure that heads are ranked by, head_chosen (that figure on the proteins chosen on), alignment
-    (share of arcs with α ≥ 0.3 and separation ≥ 6 that are contacts, on the same proteins) and arcs (how many).
+    If every head was evaluated, over (layer, head): head_precision (layer, head, range, top), head_low and head_high of
+    the precision by which heads are ranked, head_chosen (that precision on the selected proteins), alignment (share of
+    arcs with α ≥ 0.3 and separation ≥ 6 that are contacts, on the same proteins) and arcs (their number).
     """
 
     __slots__ = ()
 
     def to_table(self) -> pd.DataFrame:
-        """A row for each range and length of the list."""
+        """Return a row for each range and length of the list.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns range, top, precision, low, high, random, proteins, exhausted.
+        """
         columns = ["precision", "low", "high", "random", "proteins", "exhausted"]
         return self[columns].to_dataframe(["range", "top"]).reset_index()[["range", "top", *columns]]
 
     @property
     def heads(self) -> pd.DataFrame:
-        """A row for each head, the most precise first: precision, low, high, chosen, alignment and arcs.
+        """Table of all heads, the most precise first: precision, low, high, chosen, alignment and arcs.
 
         Raises
         ------

@@ -58,10 +58,7 @@ def contacts(
     progress: bool = False,
     timeout: float | None = None,
 ) -> ContactMap:
-    """Predict the contacts of one protein: :func:`fit` on other clusters, then :func:`predict`.
-
-    The parameters are those of :meth:`attnstore.Store.contacts`.
-    """
+    """Predict the contacts of one protein; see :meth:`attnstore.Store.contacts`."""
     check_text("protein", protein)
     predictor = fit(
         store, method=method, layer=layer, head=head, k=k, c=c, apc=apc, select=select, rank_range=rank_range,
@@ -95,10 +92,7 @@ def contact_precision(
     progress: bool = False,
     timeout: float | None = None,
 ) -> ContactEvaluation:
-    """Measure how well contacts are predicted: :func:`fit`, then :func:`evaluate` on proteins of other clusters.
-
-    The parameters are those of :meth:`attnstore.Store.contact_precision`.
-    """
+    """Measure how well contacts are predicted; see :meth:`attnstore.Store.contact_precision`."""
     _check_statistics(level, replicates, seed)
     _check_proteins(proteins)
     several = None if proteins is None else [proteins] if isinstance(proteins, str) else list(proteins)
@@ -112,6 +106,7 @@ def contact_precision(
     )
 
 
+@time_limit.limited
 def fit(
     store: "Store",
     *,
@@ -131,30 +126,9 @@ def fit(
     model: str | None = None,
     scheduler: "str | Client | None" = None,
     progress: bool = False,
+    timeout: float | None = None,
 ) -> ContactPredictor:
-    """Choose heads, or fit a regression, on a few proteins with known contacts.
-
-    Parameters
-    ----------
-    store : Store
-    method : 'head' (one head), 'topk' (the mean of the k best) or 'logistic' (a regression on all)
-    layer, head : of method 'head', both or neither; the best head is chosen where neither is given
-    k : of method 'topk'; the best of 1, 2, 3, 5, 7, 10 and 20 on the selected proteins where None
-    c : of method 'logistic', inverse strength of its L1 penalty; 0.15, as Rao et al. 2021 have it, where None
-    apc : correct maps by their average product
-    select : proteins to choose on: how many to draw (10 where None), each of another cluster and with known contacts;
-        an SQL condition on `proteins`; or ids
-    rank_range, rank_top : of methods 'head' and 'topk': heads are ranked by their precision in this range ('all',
-        'short', 'medium' or 'long') and this list ('L', 'L/2' or 'L/5'); 'all' and 'L' where None
-    atom : 'cb' or 'ca': residues are in contact whose Cβ, or Cα, are less than 8 Å apart
-    apart_from : proteins of whose clusters none is drawn, nor may be selected
-    seed, cluster_by, model, scheduler, progress : as in :meth:`attnstore.Store.contacts`
-
-    Raises
-    ------
-    QueryError
-        If an option cannot be.
-    """
+    """Choose heads, or fit a regression; see :meth:`attnstore.Store.fit_contacts`."""
     given = {"layer": layer, "head": head, "k": k, "c": c, "rank_range": rank_range, "rank_top": rank_top}
     _check(method, given, apc, atom, seed)
     held = roster(store, store.model(model), cluster_by)
@@ -209,7 +183,7 @@ def _check_proteins(proteins: Any) -> None:
 
 def _check_statistics(level: float, replicates: int, seed: int) -> None:
     check_whole("seed", seed, 0, 0)
-    check_whole("replicates", replicates, 1, 1000)
+    check_whole("replicates", replicates, 0, 1000)
     check_share("level", level, 0.95)
 
 
@@ -225,18 +199,7 @@ def _held(store: "Store", predictor: ContactPredictor) -> Roster:
 
 
 def predict(store: "Store", predictor: ContactPredictor, protein: str) -> ContactMap:
-    """The map of one protein.
-
-    Returns
-    -------
-    ContactMap
-        float64 [i, j] of all pairs, those nearer than six apart included, which no method learnt from.
-
-    Raises
-    ------
-    QueryError
-        If the model holds no such protein, or its cluster was chosen on.
-    """
+    """Predict the contacts of one protein; see :meth:`attnstore.Store.predict_contacts`."""
     held = _held(store, predictor)
     keep_apart(held, [protein], predictor.chosen_on)
     labels = attention(store, protein, 0, 0, predictor.model).coords
@@ -262,39 +225,31 @@ def predict(store: "Store", predictor: ContactPredictor, protein: str) -> Contac
     )
 
 
+@time_limit.limited
 def evaluate(
     store: "Store",
     predictor: ContactPredictor,
-    proteins: Sequence[str] | None = None,
+    proteins: str | Sequence[str] | None = None,
     *,
     level: float = 0.95,
     replicates: int = 1000,
     seed: int = 0,
     scheduler: "str | Client | None" = None,
     progress: bool = False,
+    timeout: float | None = None,
 ) -> ContactEvaluation:
-    """Precision over proteins of clusters that the predictor was not chosen on.
-
-    Parameters
-    ----------
-    store : Store
-    predictor : ContactPredictor
-    proteins : None for all, without those of clusters that were chosen on
-    level, replicates, seed, scheduler, progress : as in :meth:`attnstore.Store.contacts`
-
-    Raises
-    ------
-    QueryError
-        If the model holds no such protein, or one is of a cluster that was chosen on.
-    """
+    """Measure precision over other clusters; see :meth:`attnstore.Store.evaluate_contacts`."""
     _check_statistics(level, replicates, seed)
+    _check_proteins(proteins)
     held = _held(store, predictor)
-    names = remaining(held, predictor.chosen_on) if proteins is None else list(proteins)
+    several = [proteins] if isinstance(proteins, str) else proteins
+    names = remaining(held, predictor.chosen_on) if several is None else list(several)
     if not names:
         raise QueryError("no protein is named to evaluate on.")
     keep_apart(held, names, predictor.chosen_on)
     parts = held.parts(names, predictor.atom)
-    tasks = [partial(measure, part, predictor.coefficients, predictor.apc, replicates, seed) for part in parts]
+    draws = max(replicates, 1)  # one replicate gives no interval
+    tasks = [partial(measure, part, predictor.coefficients, predictor.apc, draws, seed) for part in parts]
     found = execute(tasks, Precisions.combine, scheduler=scheduler, progress=progress)
     variables = _summary(found, names, level)
     attributes = {
@@ -310,7 +265,7 @@ def evaluate(
         span, top = predictor.criterion
         by = list(RANGES).index(span), list(TOPS).index(top)
         shape = predictor.coefficients.shape
-        ranks = [partial(rank, part, shape, predictor.apc, by, replicates, seed) for part in parts]
+        ranks = [partial(rank, part, shape, predictor.apc, by, draws, seed) for part in parts]
         ranking = execute(ranks, Ranking.combine, scheduler=scheduler, progress=progress)
         low, high = ranking.interval(level)
         variables |= {

@@ -34,20 +34,32 @@ _BYTES = 50
 
 @dataclass(frozen=True, eq=False)
 class ContactPredictor:
-    """A way to score pairs: Σ coefficient × corrected map, through a logistic function where there is an intercept.
+    """Selected heads or fitted coefficients that score pairs, as :meth:`attnstore.Store.fit_contacts` returns them.
+
+    The score is Σ coefficient × corrected map, through a logistic function if there is an intercept.
 
     Attributes
     ----------
-    method : 'head', 'topk' or 'logistic'
-    model : name of the model whose heads these are
-    coefficients : float64 [layers, heads]
-    intercept : of the logistic function, which makes the score a probability; None where the score is the sum
-    apc : whether maps are corrected by their average product
-    atom : 'cb' or 'ca', between which contacts were known
-    chosen_on : ids of the proteins that heads or coefficients were chosen on
-    cluster_by : what makes two proteins one cluster
-    criterion : the range and the list by whose precision heads were ranked; None where none were
-    ranking : precision of each head on `chosen_on`, float64 [layers, heads]; None where none was computed
+    method : {'head', 'topk', 'logistic'}
+        How pairs are scored.
+    model : str
+        Name of the model whose heads these are.
+    coefficients : ndarray
+        float64 [layers, heads].
+    intercept : float or None
+        Intercept of the logistic function, which makes the score a probability; None if the score is the sum.
+    apc : bool
+        Whether the average product correction is applied.
+    atom : {'cb', 'ca'}
+        Atoms whose distance defines the known contacts.
+    chosen_on : tuple of str
+        Identifiers of the proteins that heads or coefficients were chosen on.
+    cluster_by : str
+        Column of the table proteins that defines clusters, or 'protein'.
+    criterion : tuple of (str, str) or None
+        Range and length of the list by whose precision heads were ranked; None if they were not.
+    ranking : ndarray or None
+        float64 [layers, heads], precision of each head on `chosen_on`; None if it was not computed.
     """
 
     method: str
@@ -63,12 +75,23 @@ class ContactPredictor:
 
     @property
     def heads(self) -> list[Head]:
-        """The heads that take part, by falling size of their coefficient."""
+        """Heads with a coefficient, the largest first: (layer, head), from 0."""
         used = [(int(layer), int(head)) for layer, head in np.argwhere(self.coefficients)]
         return sorted(used, key=lambda head: (-abs(self.coefficients[head]), head))
 
     def score(self, sums: Array) -> Array:
-        """What a sum of maps says: itself, or the probability of a contact."""
+        """Compute scores from sums of maps.
+
+        Parameters
+        ----------
+        sums : ndarray
+            float64 [pairs], Σ coefficient × corrected map.
+
+        Returns
+        -------
+        ndarray
+            float64 [pairs]: the sums, or probabilities of a contact if there is an intercept.
+        """
         if self.intercept is None:
             return sums
         from scipy.special import expit
@@ -77,7 +100,7 @@ class ContactPredictor:
 
     @property
     def provenance(self) -> dict[str, Any]:
-        """How it was come by, in values that NetCDF holds, for the attributes of what it predicts."""
+        """How it was made, in values that NetCDF can hold, for the attributes of its predictions."""
         return {
             "method": self.method,
             "model": self.model,

@@ -32,7 +32,9 @@ class Embeddings:
     Attributes
     ----------
     proteins : LocalProteins
-    states : float16 [residues, features]
+        Proteins of the segment.
+    states : ndarray
+        float16 [residues, features].
     """
 
     proteins: LocalProteins
@@ -71,8 +73,11 @@ class Attention:
     Attributes
     ----------
     proteins : LocalProteins
-    codes : uint8 [heads, pairs]
-    means : float32 [heads, codes], the weight that each code stands for; it rises with the code
+        Proteins of the segment.
+    codes : ndarray
+        uint8 [heads, pairs].
+    means : ndarray
+        float32 [heads, codes], the weight that each code stands for; it rises with the code.
     """
 
     proteins: LocalProteins

@@ -65,48 +65,7 @@ def probe(
     progress: bool = False,
     timeout: float | None = None,
 ) -> Probing:
-    """Train a linear classifier of a property on each layer, and measure it on other proteins.
-
-    The embedding probe sees what a layer hands on, the attention probe the weights of the layer's heads; see
-    :class:`~attnstore.queries.probe.features.Embeddings` and
-    :class:`~attnstore.queries.probe.features.Attention`. The classifier is scikit-learn's logistic regression
-    (C = 1) on standardised features. Pairs are unordered and six or more apart, as in the paper.
-
-    Parameters
-    ----------
-    store : Store
-    condition : what is to be told: an SQL condition on columns of residues (``ss4 = 'helix'``, ``binding_site``,
-        ``rsa < 0.2``) or on pairs in the language of `align` (``contact``, ``distance < 12``, ``pair.bond``); residues
-        or pairs for which it is NULL take no part
-    metric : 'f1', 'precision' (of the best-scored L/5 pairs or L/20 residues of each protein, L being its length), or
-        'auto': as in the paper precision of pairs, F1 of residues, but precision where fewer than a tenth of those
-        learnt from are true
-    sources : 'embeddings', 'attention' or both
-    cluster_by : 'protein', or a column of proteins, such as a sequence cluster: learnt from and tested on are
-        different clusters, and the bootstrap draws them; where it is NULL a protein stands alone
-    test_share : expected share of clusters that are tested on, see
-        :func:`~attnstore.queries.probe.probe_split.tested`
-    examples : residues or pairs to learn from, drawn evenly where there are more; they bound the memory taken
-    balanced : weigh true and false examples so that both count as much (scikit-learn's 'balanced'); the paper does not
-    model : name; may be left out where the store has one
-    level, replicates : of the bootstrap intervals over the clusters tested on
-    seed : of the clusters tested on, of the draw of examples and of the bootstrap
-    scheduler : a Dask client or a scheduler's address; by default threads
-    progress : draw a progress bar on standard error
-    timeout : seconds that the answer may take; None for any number
-
-    Returns
-    -------
-    Probing
-        An `xarray.Dataset` over (probe, layer).
-
-    Raises
-    ------
-    QueryError
-        If the condition cannot be read, the model lacks what is probed, or there is nothing to learn or to test on.
-    StoreError
-        If what is read is damaged.
-    """
+    """Train a linear classifier of a property on each layer; see :meth:`attnstore.Store.probe`."""
     check_text("condition", condition)
     check_text("cluster_by", cluster_by)
     chosen = store.model(model)
@@ -119,9 +78,11 @@ def probe(
     of_pairs = parts[0].condition.of_pairs
     used = _metric(metric, of_pairs, split.true_share)
 
+    draws = max(replicates, 1)  # one replicate gives no interval
+
     def tested(learnt: Probe | None) -> Performance:
         tasks = [
-            partial(measure, part, split.tested_in(number), learnt, used, replicates, seed)
+            partial(measure, part, split.tested_in(number), learnt, used, draws, seed)
             for number, part in enumerate(parts)
         ]
         return execute(tasks, Performance.combine, scheduler=scheduler)
@@ -175,7 +136,7 @@ def _check(
         raise QueryError(f"sources are {', '.join(_TIERS)}, one or both, each once, not {sources!r}.")
     wholes: tuple[tuple[str, Any, int], ...] = (
         ("examples", examples, 2),
-        ("replicates", replicates, 1),
+        ("replicates", replicates, 0),
         ("seed", seed, 0),
     )
     for name, value, least in wholes:

@@ -22,16 +22,19 @@ class ProbingPlot(DatasetPlotAccessor):
     _ds: xr.Dataset
 
     def __call__(self, *, title: str | None = None, one_based: bool = False) -> Any:
-        """Score against layer, and below the difference from the layer before.
+        """Draw the score of each layer, and below it the difference from the layer before.
 
         Parameters
         ----------
-        title : what to write above; by default the question
-        one_based : number layers from 1, as the paper does
+        title : str, optional
+            Title of the figure (default: the question).
+        one_based : bool, default False
+            Number layers and heads from 1, as Vig et al. 2021 do.
 
         Returns
         -------
         matplotlib.figure.Figure
+            The figure, not known to pyplot.
         """
         load_matplotlib()
         from .probe_plot import plot_probes
@@ -40,22 +43,22 @@ class ProbingPlot(DatasetPlotAccessor):
 
 
 class Probing(xr.Dataset):  # type: ignore[no-untyped-call]
-    """An `xarray.Dataset` over (probe, layer): how well a property is told from each layer, on held-out clusters.
+    """Scores of linear probes, an `xarray.Dataset` over (probe, layer), on held-out clusters.
 
-    Coordinates: probe, 'embeddings' and 'attention'; layer, from 0, and −1 for what the first layer is given; hidden
+    Coordinates: probe, 'embeddings' and 'attention'; layer, from 0, and −1 for the input of the first layer; hidden
     (layer), the number of the same representations in ``store.hidden``.
 
-    Variables over (probe, layer), NaN of attention before the first layer:
+    Variables over (probe, layer), NaN for attention before the first layer:
 
-    - score, with low and high, a bootstrap interval over the clusters tested on, NaN of fewer than five
+    - score, with low and high, a bootstrap interval over the clusters tested on, NaN for fewer than five clusters
       (:func:`~attnstore.queries.statistics.cluster_intervals.cluster_interval`);
     - difference from the layer before, with difference_low and difference_high, of the same replicates (the
       differential performance of Vig et al. 2021;
       :func:`~attnstore.queries.statistics.cluster_intervals.difference_interval`).
 
-    Over proteins with known values: tested, whether it was tested on rather than learnt from.
+    Over proteins with known values: tested, whether the protein was tested on rather than trained on.
 
-    The attribute `chance` is what no knowledge scores: the expectation of a random order, or the F1 of calling
+    The attribute `chance` is the score without knowledge: the expectation of a random order, or the F1 of calling
     everything true.
     """
 
@@ -63,11 +66,17 @@ class Probing(xr.Dataset):  # type: ignore[no-untyped-call]
 
     @property
     def plot(self) -> ProbingPlot:  # type: ignore[override]
-        """Draw the curves."""
+        """Draw the scores."""
         return ProbingPlot(self)
 
     def to_table(self) -> pd.DataFrame:
-        """A row for each probe and layer."""
+        """Return a row for each probe and layer.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns probe, layer, score, low, high, difference, difference_low, difference_high.
+        """
         frame = self[list(COLUMNS)].to_dataframe(["probe", "layer"]).reset_index()
         return frame.dropna(subset="score")[["probe", "layer", *COLUMNS]].reset_index(drop=True)
 

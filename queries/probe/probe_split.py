@@ -26,9 +26,12 @@ def tested(keys: Sequence[str], share: float, seed: int) -> npt.NDArray[np.bool_
 
     Parameters
     ----------
-    keys : of clusters
-    share : expected share of clusters that are tested on
-    seed : in [0, 2¹²⁸)
+    keys : sequence of str
+        Of clusters.
+    share : float
+        Expected share of clusters that are tested on.
+    seed : int
+        In [0, 2¹²⁸).
     """
     prefix, limit = seed.to_bytes(SEED_BYTES, "little"), int(share * 2**64)
     digests = (hashlib.blake2b(prefix + key.encode(), digest_size=16, person=_PERSON).digest() for key in keys)

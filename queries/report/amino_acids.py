@@ -23,12 +23,18 @@ class AminoAcids:
 
     Attributes
     ----------
-    letters : the twenty
-    arcs : int64 [20, layers, heads]
-    total : int64 [layers, heads], of arcs to any letter, beyond the twenty included
-    min_arcs : a head with fewer takes no part
-    threshold : of arcs
-    call : how they were asked for
+    letters : str
+        The twenty.
+    arcs : ndarray
+        int64 [20, layers, heads].
+    total : ndarray
+        int64 [layers, heads], of arcs to any letter, beyond the twenty included.
+    min_arcs : int
+        A head with fewer takes no part.
+    threshold : float
+        Of arcs.
+    call : Call
+        How they were asked for.
     """
 
     letters: str
@@ -64,13 +70,18 @@ class Similarity:
 
     Attributes
     ----------
-    letters : of rows and columns
+    letters : str
+        Of rows and columns.
     attention : float64 [20, 20], Pearson's correlation over heads of the shares going to two amino acids; NaN where a
         share is the same in all heads
-    substitution : float64 [20, 20], BLOSUM62
-    heads : that took part
-    pairs : of different amino acids with a correlation, 190 at most
-    correlation : Pearson's, of the two over these pairs; NaN of fewer than three
+    substitution : ndarray
+        float64 [20, 20], BLOSUM62.
+    heads : int
+        That took part.
+    pairs : int
+        Of different amino acids with a correlation, 190 at most.
+    correlation : float
+        Pearson's, of the two over these pairs; NaN of fewer than three.
     """
 
     letters: str

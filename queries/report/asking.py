@@ -54,10 +54,14 @@ class Call:
 
     Attributes
     ----------
-    store : path
-    method : of the store
-    question : predicate or SQL
-    options : by name
+    store : str
+        Path.
+    method : {'align', 'query'}
+        Of the store.
+    question : str
+        Predicate or SQL.
+    options : mapping of str to object
+        By name.
     """
 
     store: str

@@ -21,10 +21,15 @@ class Depth:
     Attributes
     ----------
     question : Question
-    means : float64 [layers], the mean share of the layer's ranked heads; NaN where it has none
-    heads : int64 [layers], how many those are
-    background : the share by chance; NaN where it is not known
-    centre : the centre of gravity, a layer; NaN where all means are 0 or unknown
+        The question that was asked.
+    means : ndarray
+        float64 [layers], the mean share of the layer's ranked heads; NaN where it has none.
+    heads : ndarray
+        int64 [layers], how many those are.
+    background : float
+        The share by chance; NaN where it is not known.
+    centre : float
+        The centre of gravity, a layer; NaN where all means are 0 or unknown.
     """
 
     question: Question

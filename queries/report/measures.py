@@ -59,11 +59,16 @@ class Measured:
     Attributes
     ----------
     question : Question
-    whole : of all heads on all proteins; None of an amino acid, whose shares `AminoAcids` has from one query
-    held_out : with heads picked on one half of the clusters and measured on the other; None where they do not fall
-        into halves
-    paper : in the paper's form, over all arcs; None where it was not asked for
-    note : why there is no `held_out`
+        The question that was asked.
+    whole : Answer or None
+        Of all heads on all proteins; None of an amino acid, whose shares `AminoAcids` has from one query.
+    held_out : Answer or None
+        With heads picked on one half of the clusters and measured on the other; None where they do not fall into
+        halves.
+    paper : Answer or None
+        In the paper's form, over all arcs; None where it was not asked for.
+    note : str or None
+        Why there is no `held_out`.
     """
 
     question: Question

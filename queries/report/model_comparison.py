@@ -33,10 +33,14 @@ class Compared:
 
     Attributes
     ----------
-    model : name
-    layers : of the model
+    model : str
+        Name.
+    layers : int
+        Of the model.
     measured : Measured
-    depth : of all heads; None of an amino acid
+        The answer.
+    depth : Depth or None
+        Of all heads; None of an amino acid.
     """
 
     model: str
@@ -51,11 +55,16 @@ class Comparison:
 
     Attributes
     ----------
-    labels : of the models, by name
-    proteins : how many all of them hold
-    unlike : of how many of these they saw different lengths, one having cut them shorter than another
-    among : the condition on proteins that keeps to them; None where every model holds just these
-    rows : one for each question and model
+    labels : mapping of str to str
+        Of the models, by name.
+    proteins : int
+        How many all of them hold.
+    unlike : int
+        Of how many of these they saw different lengths, one having cut them shorter than another.
+    among : str or None
+        The condition on proteins that keeps to them; None where every model holds just these.
+    rows : sequence of Compared
+        One for each question and model.
     """
 
     labels: Mapping[str, str]
@@ -84,7 +93,8 @@ def best_head_table(rows: Iterable[tuple[str, int, Measured, Depth | None]]) -> 
 
     Parameters
     ----------
-    rows : the model's label, its number of layers, the answer, and the property's course, None of an amino acid
+    rows : sequence of tuple of (str, int, Measured, Depth or None)
+        The model's label, its number of layers, the answer, and the property's course, None of an amino acid.
 
     Returns
     -------

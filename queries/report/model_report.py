@@ -27,9 +27,13 @@ class ModelReport:
     Attributes
     ----------
     model : Model
-    measured : one for each question that could be asked, amino acids last
-    acids : shares of the amino acids; None where they were not asked for or cannot be
-    missing : what cannot be shown
+        The model.
+    measured : tuple of Measured
+        One for each question that could be asked, amino acids last.
+    acids : AminoAcids or None
+        Shares of the amino acids; None where they were not asked for or cannot be.
+    missing : tuple of Missing
+        What cannot be shown.
     """
 
     model: "Model"

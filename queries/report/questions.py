@@ -62,11 +62,18 @@ class Question:
 
     Attributes
     ----------
-    key : what its files and its place on the page are called; letters, digits, underscores and hyphens
-    label : what people call it
-    kind : whether it is about a pair, the residue that is attended to, or its letter
-    predicate, where : as :func:`attnstore.queries.align.align` takes them
-    meaning : a phrase
+    key : str
+        What its files and its place on the page are called; letters, digits, underscores and hyphens.
+    label : str
+        What people call it.
+    kind : Kind
+        Whether it is about a pair, the residue that is attended to, or its letter.
+    predicate : str
+        As :meth:`attnstore.Store.align` takes them.
+    where : str or None
+        As :meth:`attnstore.Store.align` takes them.
+    meaning : str
+        A phrase.
     """
 
     key: str
@@ -83,9 +90,12 @@ class Missing:
 
     Attributes
     ----------
-    what : the property, figure or model
-    reason : a phrase
-    model : which one's; None where it is so of the store
+    what : str
+        The property, figure or model.
+    reason : str
+        A phrase.
+    model : str or None
+        Which one's; None where it is so of the store.
     """
 
     what: str

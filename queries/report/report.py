@@ -33,16 +33,22 @@ PAGE = "index.html"
 
 @dataclass(frozen=True, eq=False)
 class Report:
-    """What a report says, and where it lies.
+    """Report of a store: paths of its files, and the measured values.
 
     Attributes
     ----------
-    page : the page, which needs none of the other files
-    models : what was measured of each
-    comparison : of several models; None of one, or where they cannot be compared
-    missing : what is not shown, and why
-    figures : PNG of each by name, such as `MODEL/heads-contact`; an SVG lies beside it
-    tables : by name, `best-heads` among them; each is a CSV and a Parquet file in the folder `tables`
+    page : Path
+        The page, which needs no other file.
+    models : tuple of ModelReport
+        Measured values of each model.
+    comparison : Comparison or None
+        Comparison of several models; None for one model, or if they cannot be compared.
+    missing : tuple of Missing
+        Parts that are missing, and why.
+    figures : mapping of str to Path
+        PNG of each figure by name, such as `MODEL/heads-contact`, next to an SVG.
+    tables : mapping of str to pandas.DataFrame
+        Tables by name, such as `best-heads`; each is a CSV and a Parquet file in the folder `tables`.
     """
 
     page: Path
@@ -56,7 +62,7 @@ class Report:
 @time_limit.limited
 def report(
     store: "Store",
-    directory: str | Path,
+    output: str | Path,
     *,
     models: Sequence[str] | None = None,
     properties: Sequence[str] | None = None,
@@ -71,30 +77,7 @@ def report(
     progress: bool = False,
     timeout: float | None = None,
 ) -> Report:
-    """Measure what every model's heads attend to, and write it as a page, figures and tables.
-
-    Of every property: the share of each head, the best heads picked on one half of the clusters and measured on the
-    other, and the mean share of each layer with the centre of gravity; the similarity of amino acids by attention
-    beside BLOSUM62; and of several models a comparison on the proteins that all of them hold (Vig et al. 2021).
-
-    Parameters
-    ----------
-    store : Store
-    directory : is made; files of the same names in it are replaced
-    models : names; all where None
-    properties : 'contact', 'aa' (amino acids), or names of properties of residues or pairs; all where None
-    paper : show the paper's form beside each (see :func:`attnstore.queries.align.align`)
-    threshold, cluster_by, min_arcs, min_proteins, replicates, seed, scheduler : as `align` has them, for everything
-    progress : draw a progress bar on standard error
-    timeout : seconds that the report may take; None for any number
-
-    Raises
-    ------
-    QueryError
-        If there is no such model or property, an option cannot be, or the directory cannot be written.
-    StoreError
-        If what is read is damaged.
-    """
+    """Measure what every model's heads attend to, and write it; see :meth:`attnstore.Store.report`."""
     models = [models] if isinstance(models, str) else models
     properties = [properties] if isinstance(properties, str) else properties
     threshold = choose_threshold(threshold, weighted=False)
@@ -115,14 +98,14 @@ def report(
     if comparison is not None:
         picture, sheet = comparison_files(comparison, reports, settings.threshold)
         pictures, sheets = [picture, *pictures], [sheet, *sheets]
-    page = Path(directory) / PAGE
+    page = Path(output) / PAGE
     try:
         figures = _write(pictures, sheets, page.parent, progress=progress)
         when = datetime.datetime.now(datetime.UTC)
         content = render(store, settings, reports, comparison, missing, pictures, page.parent, when)
         replace_file(page, content.encode())
     except OSError as error:
-        raise QueryError(f"{error.filename or directory} cannot be written: {error.strerror}.") from error
+        raise QueryError(f"{error.filename or output} cannot be written: {error.strerror}.") from error
     tables = {sheet.name: sheet.frame for sheet in sheets}
     return Report(page, tuple(reports), comparison, tuple(missing), figures, tables)
 

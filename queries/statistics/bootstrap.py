@@ -111,11 +111,11 @@ def replicate_weights(keys: Sequence[str], replicates: int, seed: int) -> NDArra
 
     Parameters
     ----------
-    keys
+    keys : sequence of str
         Name of the cluster of each protein. Proteins with the same key are drawn together.
-    replicates
+    replicates : int
         Number of replicates B, at least 1.
-    seed
+    seed : int
         Integer in [0, 2¹²⁸).
 
     Returns
@@ -150,9 +150,9 @@ class PoissonBootstrap:
 
     Attributes
     ----------
-    numer, denom
-        float64 [replicates, …], … being mostly layers and heads. From counts they hold integers, exact
-        below 2⁵³, so that the order of combining cannot show; from weights they are exact to rounding.
+    numer, denom : ndarray
+        float64 [replicates, …], … being mostly layers and heads. From counts they hold integers, exact below 2⁵³, so
+        that the order of combining cannot show; from weights they are exact to rounding.
     """
 
     numer: NDArray[np.float64]
@@ -176,10 +176,10 @@ class PoissonBootstrap:
 
         Parameters
         ----------
-        true_per_protein, total_per_protein
-            Numerator and denominator of the share, [proteins, …], counts or Σα. In the paper's form the
-            total holds the arcs where the predicate is unknown, too.
-        weights
+        true_per_protein, total_per_protein : array_like
+            Numerator and denominator of the share, [proteins, …], counts or Σα. In the paper's form the total holds the
+            arcs where the predicate is unknown, too.
+        weights : ndarray
             From `replicate_weights`, for the clusters of these proteins.
 
         Raises
@@ -217,7 +217,8 @@ class PoissonBootstrap:
 
         Parameters
         ----------
-        share, total : the ratio of the sums over all clusters, and the sum of totals
+        share, total : ndarray
+            The ratio of the sums over all clusters, and the sum of totals.
         """
         residual = self.numer - share * self.denom
         beyond = self.denom - total

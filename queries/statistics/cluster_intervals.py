@@ -36,7 +36,7 @@ def cluster_interval(
        §11.7): as if all arcs of a cluster were one;
     3. t is Student's quantile with ν degrees of freedom, 1/ν = 1/(n_e − 1) + 1/(B − 1), at least 1: clusters, and
        replicates, from which the variance is estimated;
-    4. to the side where the residuals are skewed, γ = Σe³ / (Σe²)^1.5, t grows by |γ|(1 + 2t²)/6 (Johnson 1978,
+    4. to the side where the residuals are skewed, γ = Σe³ / (Σe²)^1.5, t grows by ``|γ|`` (1 + 2t²)/6 (Johnson 1978,
        "Modified t tests and confidence intervals for asymmetrical populations", JASA 73:536); to the other side
        Johnson's would shrink by as much, and does not here;
     5. the ends are those of Wilson's score interval with n* for n and these t for z (Dean & Pagano 2015,
@@ -48,10 +48,14 @@ def cluster_interval(
 
     Parameters
     ----------
-    bootstrap : of the same sums
-    true, total : sums over all clusters, […]; 0 ≤ true ≤ total
-    clusters : how many have a total above 0, […]
-    level : confidence
+    bootstrap : PoissonBootstrap
+        Of the same sums.
+    true, total : array_like
+        Sums over all clusters, […]; 0 ≤ true ≤ total.
+    clusters : array_like
+        How many have a total above 0, […].
+    level : float, default 0.95
+        Confidence.
 
     Returns
     -------
@@ -106,9 +110,12 @@ def difference_interval(one: Resampled, other: Resampled, clusters: int, level: 
 
     Parameters
     ----------
-    one, other : replicates, numerator and denominator of each ratio
-    clusters : how many both have
-    level : confidence
+    one, other : Resampled
+        Replicates, numerator and denominator of each ratio.
+    clusters : int
+        How many both have.
+    level : float, default 0.95
+        Confidence.
 
     Returns
     -------

@@ -139,7 +139,7 @@ class ShareMeans:
 class MacroAverage:
     """The mean over clusters of a cluster's own share.
 
-    M[h] = (1/|C[h]|) · Σ_{c ∈ C[h]} true[c,h] / total[c,h], with C[h] the clusters whose total in head h is
+    M[h] = ``1/|C[h]|`` · Σ_{c ∈ C[h]} true[c,h] / total[c,h], with C[h] the clusters whose total in head h is
     above 0: the macro-average of information retrieval (Manning, Raghavan & Schütze 2008, "Introduction to
     information retrieval", §13.6), where the ratio of sums is the micro-average. A share that a few large
     proteins make does not carry it, and a protein with one arc counts as much as one with a thousand.
@@ -152,9 +152,9 @@ class MacroAverage:
 
     Attributes
     ----------
-    closed
+    closed : ShareMeans
         Of the clusters that are complete. Sums of fractions: the order of combining may show in the last bits.
-    open
+    open : ClusterSums
         Of the others. Their sums combine as those of one task would have been.
     """
 
@@ -169,9 +169,12 @@ class MacroAverage:
 
         Parameters
         ----------
-        clusters : of the proteins
-        values : as in `ClusterSums`, but of proteins, [proteins, …] each
-        replicates, seed : of the bootstrap; 0 replicates for none
+        clusters : Clusters
+            Of the proteins.
+        values : mapping of str to ndarray
+            As in `ClusterSums`, but of proteins, [proteins, …] each.
+        replicates, seed : int
+            Of the bootstrap; 0 replicates for none.
         """
         sums = ClusterSums.partial(clusters.keys, values)
         spans = {key for key, spanning in zip(clusters.keys, clusters.spans.tolist(), strict=True) if spanning}

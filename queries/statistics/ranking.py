@@ -37,9 +37,12 @@ def rank_heads(result: Mapping[str, NDArray[Any]], rank_by: RankBy, *, paper: bo
 
     Parameters
     ----------
-    result : of `summarise`, [layers, heads] each, or [thresholds, layers, heads]
-    rank_by : 'lower', the lower bound of the interval, 'share' or 'enrichment'
-    paper : the paper's form
+    result : mapping of str to ndarray
+        Of `summarise`, [layers, heads] each, or [thresholds, layers, heads].
+    rank_by : RankBy
+        'lower', the lower bound of the interval, 'share' or 'enrichment'.
+    paper : bool, default False
+        The paper's form.
 
     Returns
     -------

@@ -21,7 +21,7 @@ Floats = NDArray[np.float64]
 class ZTest(NamedTuple):
     """Two-sided z-tests, float64 [layers, heads] each; NaN where there is nothing to test.
 
-    `log10_p` stays finite where `p` underflows to 0 (|z| above 38).
+    `log10_p` stays finite where `p` underflows to 0 (``|z|`` above 38).
     """
 
     z: Floats

@@ -149,9 +149,9 @@ def summarise_halves(halves: Halves, measure: Measure) -> dict[str, NDArray[Any]
 
     Parameters
     ----------
-    halves
+    halves : Halves
         Of all tasks.
-    measure
+    measure : Measure
         What they were made for.
 
     Returns

@@ -18,16 +18,30 @@ class ProteinAttention:
 
     Attributes
     ----------
-    residues, arcs, atoms : what the pictures are made of
-    layer, head : from 0; the head shown at first
-    threshold : arcs with this weight or more are shown
-    separation : and whose ends lie so far apart along the chain
-    sites : the boolean property shown as sites, None where there is none
-    shape : layers and heads of the model
-    weights : float32 [source, target] of the head; 0 where the store keeps none so small
-    whole : whether `weights` holds all of them, not those from the arc floor on alone
-    chosen : how the head was chosen, in words
-    origin : identity of store, model and versions
+    residues : Residues
+        The residues and their properties.
+    arcs : Arcs
+        The arcs of all heads in this protein.
+    atoms : Atoms
+        The atoms that are drawn.
+    layer, head : int
+        Head to show first, both from 0.
+    threshold : float
+        Minimum attention weight for an arc to be drawn.
+    separation : int
+        Minimum separation of the ends of an arc, in residues.
+    sites : Track or None
+        Boolean property to highlight; None if there is none.
+    shape : tuple of (int, int)
+        Layers and heads of the model.
+    weights : ndarray
+        float32 [source, target] of the head; 0 where the store keeps none so small.
+    whole : bool
+        Whether `weights` holds all of them, not those from the arc floor on alone.
+    chosen : str
+        How the head was chosen, in words.
+    origin : mapping of str to object
+        Identity of store, model and versions.
     """
 
     residues: Residues

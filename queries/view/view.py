@@ -4,7 +4,7 @@ import html
 from collections.abc import Sequence
 from dataclasses import dataclass
 from os import PathLike
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -36,9 +36,34 @@ PAGES = (".html", ".htm")
 
 @dataclass(frozen=True, eq=False, repr=False)
 class View(ProteinAttention):
-    """One protein's attention under one model, to be drawn; in a notebook it shows the page, in a frame of its own.
+    """The attention of one protein under one model, to be drawn; a notebook shows the page.
 
-    Its attributes are those of :class:`~attnstore.queries.view.protein_attention.ProteinAttention`.
+    Attributes
+    ----------
+    residues : Residues
+        The residues and their properties.
+    arcs : Arcs
+        The arcs of all heads in this protein.
+    atoms : Atoms
+        The atoms that are drawn.
+    layer, head : int
+        Head to show first, both from 0.
+    threshold : float
+        Minimum attention weight for an arc to be drawn.
+    separation : int
+        Minimum separation of the ends of an arc, in residues.
+    sites : Track or None
+        Boolean property to highlight; None if there is none.
+    shape : tuple of (int, int)
+        Layers and heads of the model.
+    weights : ndarray
+        float32 [source, target] of the head; 0 where the store keeps none so small.
+    whole : bool
+        Whether `weights` holds all of them, not those from the arc floor on alone.
+    chosen : str
+        How the head was chosen, in words.
+    origin : mapping of str to object
+        Identity of store, model and versions.
     """
 
     def __repr__(self) -> str:
@@ -46,39 +71,75 @@ class View(ProteinAttention):
         return f"{self.residues.protein} ({len(self.residues)} residues): head {self.layer}-{self.head} of {model}"
 
     def matrix(self, tracks: Sequence[str] = ()) -> "Figure":
-        """The head's attention matrix, contacts overlaid, secondary structure, sites and `tracks` along the edges."""
+        """Draw the attention matrix of the head, with contacts, secondary structure and sites.
+
+        Parameters
+        ----------
+        tracks : sequence of str, default ()
+            Properties of residues to draw along the edges.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+            The figure.
+        """
         load_matplotlib()
         from .matrix_plot import plot_matrix
 
         return plot_matrix(self, tracks)
 
     def along(self, tracks: Sequence[str] = ()) -> "Figure":
-        """The head's arcs drawn along the sequence, contacts above and others below, properties between."""
+        """Draw the arcs of the head along the sequence, contacts above and others below.
+
+        Parameters
+        ----------
+        tracks : sequence of str, default ()
+            Properties of residues to draw between them.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+            The figure.
+        """
         load_matplotlib()
         from .arc_plot import plot_arcs
 
         return plot_arcs(self, tracks)
 
     def html(self) -> str:
-        """The page: the structure with every head's arcs on it, in one file that asks for nothing of a network."""
+        """Return the page: the structure with the arcs of every head, in one file that needs no network.
+
+        Returns
+        -------
+        str
+            HTML.
+        """
         from .view_page import render
 
         return render(self)
 
-    def save(self, path: str | PathLike[str], figure: str = "matrix", tracks: Sequence[str] = ()) -> None:
-        """Write the page to a file that ends in .html, or a figure to one in .png, .svg or .pdf.
+    def save(
+        self, path: str | PathLike[str], figure: Literal["matrix", "arcs"] = "matrix", tracks: Sequence[str] = ()
+    ) -> None:
+        """Write the page to a file that ends in .html, or a figure to a .png, .svg or .pdf.
 
         Parameters
         ----------
-        path : file
-        figure : 'matrix' or 'arcs'
-        tracks : properties of residues along it, besides secondary structure and sites; a page has them all, and takes
-            neither
+        path : path
+            File to write.
+        figure : {'matrix', 'arcs'}, default 'matrix'
+            Kind of figure.
+        tracks : sequence of str, default ()
+            Properties of residues to draw along the figure.
 
         Raises
         ------
         QueryError
             If the suffix or the figure is none of these, or the file cannot be written.
+
+        Examples
+        --------
+        >>> store.view("1ABA_A", layer=5, head=4).save("1ABA_A.html")
         """
         load_matplotlib()
         from ..heads_plot import save_figure
@@ -117,36 +178,7 @@ def view(
     chain: str | None = None,
     timeout: float | None = None,
 ) -> View:
-    """Look at one protein: the attention of a head as a matrix, along the sequence, and on the structure.
-
-    Parameters
-    ----------
-    store : Store
-    protein : id
-    model : name; may be left out where the store has one
-    layer, head : from 0, both or neither; without them the head whose share of contacts in this protein has the
-        largest lower bound, by Wilson's interval of 95 %
-    threshold : arcs of this weight or more are shown at first; not below the model's arc floor, three decimals at most
-    separation : and whose ends lie so far apart along the chain; 6 leaves out what cannot be a contact
-    sites : a boolean property of residues to highlight; the first of binding_site, binding_site_ligand,
-        binding_site_record and active_site that is true of any residue where None
-    structure : PDB or mmCIF file (.gz too) to draw; without it the Cα that the store holds. Contacts are the store's,
-        whichever is drawn
-    chain : of that file; the one that agrees best where None
-    timeout : seconds that the answer may take; None for any number
-
-    Returns
-    -------
-    View
-        ``.matrix()`` and ``.along()`` are figures, ``.html()`` the page, ``.save(path)`` writes either.
-
-    Raises
-    ------
-    QueryError
-        If there is no such protein, model, head or property, the threshold cannot be, or the structure is another's.
-    StoreError
-        If what is read is damaged.
-    """
+    """Show the attention of a head in one protein; see :meth:`attnstore.Store.view`."""
     chosen = store.model(model)
     segment, local = chosen.locate(protein)
     stored = int(segment.proteins.stored[local])

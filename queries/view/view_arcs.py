@@ -22,11 +22,16 @@ class Arcs:
 
     Attributes
     ----------
-    layer, head, source, target : int [arcs]
-    weight : float32 [arcs]
-    contact : int8 [arcs]: 1 true, 0 false, -1 unknown
-    floor : the least weight asked for
-    approximate : whether weights are means of codebook bins; then which arcs reach a threshold is exact at an edge
+    layer, head, source, target : ndarray
+        int [arcs].
+    weight : ndarray
+        float32 [arcs].
+    contact : ndarray
+        int8 [arcs]: 1 true, 0 false, -1 unknown.
+    floor : float
+        The least weight asked for.
+    approximate : bool
+        Whether weights are means of codebook bins; then which arcs reach a threshold is exact at an edge.
     """
 
     layer: Array
@@ -40,7 +45,7 @@ class Arcs:
 
     @property
     def separation(self) -> Array:
-        """|source − target|, int [arcs]."""
+        """``|source − target|``, int [arcs]."""
         distance: Array = np.abs(self.source - self.target)
         return distance
 

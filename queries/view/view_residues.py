@@ -40,9 +40,12 @@ class Track:
 
     Attributes
     ----------
-    name, kind, unit, description : as the dictionary of properties has them; kind is 'boolean', 'integer', 'float' or
-        'category'
-    values : object [L]: bool, int, float or str; None where it is not known
+    name, kind, description : str
+        As the dictionary of properties has them; kind is 'boolean', 'integer', 'float' or 'category'.
+    unit : str or None
+        As the dictionary of properties has them; kind is 'boolean', 'integer', 'float' or 'category'.
+    values : ndarray
+        object [L]: bool, int, float or str; None where it is not known.
     """
 
     name: str
@@ -68,12 +71,18 @@ class Residues:
 
     Attributes
     ----------
-    protein : id
-    length : of the whole protein; the model may have seen less
-    letters : str [L], one-letter amino acids
-    numbers : str [L], author number and insertion code as '52A', '' where there is none
-    ca, cb : float32 [L, 3], Å; NaN where unknown
-    tracks : properties by name, those known of any residue
+    protein : str
+        Id.
+    length : int
+        Of the whole protein; the model may have seen less.
+    letters : ndarray
+        str [L], one-letter amino acids.
+    numbers : ndarray
+        str [L], author number and insertion code as '52A', '' where there is none.
+    ca, cb : ndarray
+        float32 [L, 3], Å; NaN where unknown.
+    tracks : mapping of str to Track
+        Properties by name, those known of any residue.
     """
 
     protein: str

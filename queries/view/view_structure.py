@@ -46,10 +46,14 @@ class Atoms:
 
     Attributes
     ----------
-    pdb : lines of the PDB format; '' where no coordinates are known
-    ca : float [L, 3], Å; NaN where there is no Cα
-    trace : whether there is no more than Cα, with an atom O each that says how a ribbon lies, and no more
-    origin : where they are from, in words
+    pdb : str
+        Lines of the PDB format; '' where no coordinates are known.
+    ca : ndarray
+        float [L, 3], Å; NaN where there is no Cα.
+    trace : bool
+        Whether there is no more than Cα, with an atom O each that says how a ribbon lies, and no more.
+    origin : str
+        Where they are from, in words.
     """
 
     pdb: str

@@ -35,11 +35,15 @@ def compare_heads(
 
     Parameters
     ----------
-    measured : by property the statistics of all heads in the paper's form, the best first, as
-        :meth:`attnstore.queries.alignment.Alignment.to_table` gives them
-    model : what to compare with; None for nothing
-    moved : the published shares of sites and modifications are of labels moved by one residue
-    as_published : so are the measured
+    measured : mapping of str to pandas.DataFrame
+        By property the statistics of all heads in the paper's form, the best first, as
+        :meth:`attnstore.Alignment.to_table` gives them.
+    model : PublishedModel or None
+        What to compare with; None for nothing.
+    moved : bool, default False
+        The published shares of sites and modifications are of labels moved by one residue.
+    as_published : bool, default False
+        So are the measured.
 
     Returns
     -------
@@ -99,10 +103,14 @@ def summarise(
 
     Parameters
     ----------
-    measured : as of `compare_heads`
-    proteins : how many each property was measured on
-    heads : what `compare_heads` gives
-    model : what it was compared with
+    measured : mapping of str to pandas.DataFrame
+        As of `compare_heads`.
+    proteins : mapping of str to int
+        How many each property was measured on.
+    heads : pandas.DataFrame
+        What `compare_heads` gives.
+    model : PublishedModel or None
+        What it was compared with.
 
     Returns
     -------
@@ -153,8 +161,10 @@ def paper_best_heads(heads: pd.DataFrame, name: str) -> pd.DataFrame:
 
     Parameters
     ----------
-    heads : what `compare_heads` gives
-    name : of the model that was measured
+    heads : pandas.DataFrame
+        What `compare_heads` gives.
+    name : str
+        Of the model that was measured.
 
     Returns
     -------

@@ -32,10 +32,14 @@ class PublishedModel:
 
     Attributes
     ----------
-    name : the paper's
-    source : hub id; None of TAPE's, which is not on the hub
-    architecture : its class in transformers
-    layers, heads : its shape
+    name : str
+        The paper's.
+    source : str or None
+        Hub id; None of TAPE's, which is not on the hub.
+    architecture : str
+        Its class in transformers.
+    layers, heads : int
+        Its shape.
     """
 
     name: str
@@ -111,9 +115,11 @@ def recognise(document: ModelDocument, asked: str | None = None) -> tuple[Publis
 
     Parameters
     ----------
-    document : of the model, as the store has it
-    asked : the paper's name of the model to compare with, or 'other'; None to tell by hub id or name and, where one
-        alone of the five has that architecture with as many layers and heads, by these
+    document : ModelDocument
+        Of the model, as the store has it.
+    asked : str, optional
+        The paper's name of the model to compare with, or 'other'; None to tell by hub id or name and, where one alone
+        of the five has that architecture with as many layers and heads, by these.
 
     Raises
     ------

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
 
@@ -43,13 +43,13 @@ def vig2021(
     *,
     compare_with: str | None = None,
     as_published: bool = False,
-    split: str = "train",
+    split: Literal["train", "valid"] = "train",
     sample: int | None = None,
     seed: int = 0,
     limit: int | None = None,
     keep: Sequence[str] = KEPT,
     device: str = "auto",
-    precision: str = "float32",
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = "float32",
     batch_pairs: int | None = None,
     segment_entries: int | None = None,
     workers: int | None = None,
@@ -58,41 +58,75 @@ def vig2021(
     force: bool = False,
     progress: bool = False,
 ) -> Reproduction:
-    """Do the experiment of Vig et al. 2021 (arXiv 2006.15222) on a model; the same call again goes on.
+    """Repeat the analysis of Vig et al. 2021, BERTology Meets Biology (arXiv 2006.15222), on a model.
 
-    Of each data set that is there a store is made of 5,000 sequences, identical ones kept apart, truncated at 510
-    residues, and a report in the paper's form: heads with more than 100 arcs, attention ≥ 0.3, unknown counting as
-    false, Wald intervals at 0.05/m. Data sets that are not there are told in `missing`.
+    Ingests 5,000 sequences of each data set of the paper that is in the folder, truncated at 510 residues, identical
+    sequences kept apart, and reports on them in the paper's form: heads with more than 100 arcs, attention ≥ 0.3,
+    unknown counts as false, Wald intervals at 0.05/m. If it stops, the same call resumes it.
 
     Parameters
     ----------
-    model : hub id or local folder
-    data : folder of the data sets, as TAPE and the paper's code lay them out
-    output : folder of the stores, reports, tables and the page; by default `vig2021-` and the model's name
-    compare_with : the paper's name of the published model, or 'other' for none; by default told by the model's name or
-        shape (see :func:`attnstore.queries.vig2021.published.recognise`)
-    as_published : measure sites and modifications on labels moved by one residue, as the released code does for
-        ProtXLNet; the stores stay as they are, with one more property. Any model but an XLNet is refused
-    split : 'train', the paper's, or 'valid'
-    sample, seed : how many sequences of each data set are drawn, by default 5,000, and by what; the seed is also that
-        of the reports
-    limit : take the first so many instead, for a trial; it has its own output folder by default
-    keep : as `ingest` has it; the default is all that the paper's questions need
-    device, batch_pairs, segment_entries, workers, scheduler, force : as `ingest` has them
-    precision : as `ingest` has it, but float32 on a GPU too, as in the paper
-    replicates : of the reports' bootstrap
-    progress : draw progress bars on standard error
+    model : str
+        Hub id or folder of a saved model.
+    data : path
+        Folder of the data sets, in the layout of TAPE and of the paper's code.
+    output : path, optional
+        Folder for stores, reports and the page (default: ``vig2021-`` and the name of the model).
+    compare_with : str, optional
+        Model of the paper to compare with, or 'other' for none (default: recognised by the model's name or shape).
+    as_published : bool, default False
+        Shift the labels of sites and modifications by one residue, as the paper's code does for ProtXLNet. Other models
+        are refused.
+    split : {'train', 'valid'}, default 'train'
+        Part of the data sets; the paper uses 'train'.
+    sample : int, optional
+        Number of sequences of each data set, drawn at random with `seed` (default: 5000).
+    seed : int, default 0
+        Random seed of the sample and of the reports.
+    limit : int, optional
+        Read only the first sequences of each data set, so many, for a trial.
+    keep : sequence of {'codes', 'arcs', 'marginals', 'hidden'}, default ('arcs', 'marginals')
+        Tiers to store.
+    device : str, default 'auto'
+        Where the model runs: 'auto', 'cpu', 'cuda', or a single GPU such as 'cuda:1'.
+    precision : {'auto', 'float32', 'bfloat16', 'float16'}, default 'float32'
+        Number format of the model's computation; the paper uses float32.
+    batch_pairs : int, optional
+        Largest sum of squared lengths in a batch, padding included (default: 2¹⁹ on a CPU, 2²⁴ on a GPU). A batch that
+        does not fit in memory is halved.
+    segment_entries : int, optional
+        Number of attention entries in a segment, about its size in memory in bytes; two are in memory at once (default:
+        2²⁷ on a CPU, 2³² on a GPU).
+    workers : int, optional
+        Number of processes on this machine, each with its share of the cores or its own GPU (default: one per GPU, or
+        one). A script that starts them calls this function under ``if __name__ == "__main__":``.
+    scheduler : str, optional
+        Address of a Dask scheduler whose workers compute the segments and see the same files (default: this machine).
+    replicates : int, default 1000
+        Number of bootstrap replicates of the reports (0: no intervals).
+    force : bool, default False
+        Continue although the disk may be too small, or another host holds the lock.
+    progress : bool, default False
+        Show progress bars on standard error.
+
+    Returns
+    -------
+    Reproduction
+        Measured and published heads, the reports, and what is missing.
 
     Raises
     ------
     SourceError
         If none of the data sets is there, or one cannot be read.
     StoreError
-        If the output folder holds sequences that were taken otherwise or from other files or cannot be written, or an
-        ingest cannot go on.
+        If the folder holds other sequences or cannot be written, or an ingest cannot go on.
     QueryError
-        If what it is to be compared with is no model of the paper, or of another shape; or labels are to be moved for
-        a model for which the released code does not move them.
+        If `compare_with` is not a model of the paper or has another shape, or `as_published` does not apply.
+
+    Examples
+    --------
+    >>> done = attnstore.vig2021("facebook/esm2_t6_8M_UR50D", "data", limit=20)  # doctest: +SKIP
+    >>> done.heads  # doctest: +SKIP
     """
     check_choice("split", split, SPLITS, SourceError)
     if "arcs" not in keep and "codes" not in keep:

@@ -20,10 +20,14 @@ class Drawn:
 
     Attributes
     ----------
-    model : last part of its id or folder; that its weights are the same, an ingest sees
-    split : of the data sets
-    sample, seed : how many were drawn, and by what; None where the first were taken
-    limit : how many of the first; None where some were drawn
+    model : str
+        Last part of its id or folder; that its weights are the same, an ingest sees.
+    split : str
+        Of the data sets.
+    sample, seed : int or None
+        How many were drawn, and by what; None where the first were taken.
+    limit : int or None
+        How many of the first; None where some were drawn.
     """
 
     model: str
@@ -42,27 +46,40 @@ class Drawn:
 
 @dataclass(frozen=True, eq=False)
 class Reproduction:
-    """What came out, and where it lies.
+    """Results of the analysis of Vig et al. 2021 on a model.
 
     Attributes
     ----------
-    page : the page that links the reports
-    model : its name in the stores
-    published : the paper's model that it was compared with; None where it is none of them
-    recognised : by what it was told, a phrase
-    drawn : which sequences
-    as_published : whether the labels of sites and modifications were moved by one residue
-    heads : the published ten heads and the measured ten of each property, see
-        :func:`attnstore.queries.vig2021.comparison.compare_heads`
-    summary : how near they are, see :func:`attnstore.queries.vig2021.comparison.summarise`
-    best : the best heads of the five models and of this one,
-        see :func:`attnstore.queries.vig2021.comparison.paper_best_heads`
-    depths : the properties of all data sets ordered by centre of gravity, in the paper's form
-    similarity : correlation of amino acids' likeness by attention with BLOSUM62; None where it was not measured
-    stores : by data set
-    reports : by data set
-    notes : what cannot be compared, a sentence each
-    missing : what was not run or cannot be shown, a sentence each
+    page : Path
+        The page, with links to the reports.
+    model : str
+        Name of the model in the stores.
+    published : str or None
+        Model of the paper that it was compared with; None for none of them.
+    recognised : str
+        How that model was recognised, a phrase.
+    drawn : Drawn
+        Which sequences were read.
+    as_published : bool
+        Whether the labels of sites and modifications were shifted by one residue.
+    heads : pandas.DataFrame
+        The published and the measured ten heads of each property.
+    summary : pandas.DataFrame
+        Agreement of the two for each property.
+    best : pandas.DataFrame
+        The best heads of the five models of the paper and of this one.
+    depths : tuple of Depth
+        Properties of all data sets ordered by centre of gravity, in the paper's form.
+    similarity : float or None
+        Correlation of the similarity of amino acids by attention with BLOSUM62; None if it was not measured.
+    stores : mapping of str to Path
+        Store of each data set.
+    reports : mapping of str to Report
+        Report of each data set.
+    notes : tuple of str
+        What cannot be compared, a sentence each.
+    missing : tuple of str
+        What was not run or cannot be shown, a sentence each.
     """
 
     page: Path

@@ -17,7 +17,6 @@ import numpy as np
 import pytest
 
 import attnstore
-import attnstore.verify
 from attnstore import cli, matrix
 from attnstore.errors import StoreError
 from attnstore.format import documents as layout
@@ -94,7 +93,7 @@ def problems_of(store: Path) -> list[str]:
     """What verify finds; a store that cannot be opened is a finding, too."""
     forget()
     try:
-        return list(map(str, attnstore.verify.verify(store)))
+        return list(map(str, attnstore.verify(store)))
     except StoreError as error:
         return [str(error)]
 
@@ -358,7 +357,7 @@ def test_a_damaged_document_is_named_and_hides_nothing_else(two_models, name, go
     for file in (path, arcs, codes):
         file.unlink() if gone else file.write_bytes(file.read_bytes()[:-4])
     forget()
-    found = attnstore.verify.verify(two_models)
+    found = attnstore.verify(two_models)
     at = {(problem.model, problem.segment is not None): str(problem) for problem in found}
     assert str(arcs) in at["other", True]
     assert path.name in at[(None if path.parent == two_models else "one"), False]

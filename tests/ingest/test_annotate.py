@@ -17,9 +17,10 @@ import pyarrow.parquet
 import pytest
 
 import attnstore
+from attnstore.annotate.annotation import annotate
 from attnstore.cli import main
 from attnstore.errors import AttnstoreError, SourceError
-from attnstore.ingest import annotate, ingest_proteins
+from attnstore.ingest import ingest_proteins
 
 FASTA = ">p\nACDEF\n>q desc\nMKLV\n>sp|P12345|R_ORG\nGGGWW\n>s\nACDEF\n"
 
@@ -283,7 +284,7 @@ def test_another_sequence_is_refused_skipped_or_aligned(store, tmp_path):
 
 def test_two_at_once_lose_nothing_of_each_other(store, tmp_path):
     script = (
-        "import sys, pandas as pd; from attnstore.ingest import annotate; n = sys.argv[2]; "
+        "import sys, pandas as pd; from attnstore.annotate.annotation import annotate; n = sys.argv[2]; "
         "annotate(sys.argv[1], [pd.DataFrame({'id': ['p', 'q'], 'x' + n: [int(n), 0]})], name=n)"
     )
     running = [subprocess.Popen([sys.executable, "-c", script, str(store), str(n)]) for n in range(4)]
@@ -347,7 +348,7 @@ def cli(monkeypatch, capsys):
 
 def test_on_the_command_line(store, tmp_path, cli):
     table = write(tmp_path, "t.csv", "id,pos,x,y\np,1,1,2.5\nz,0,0,1\n")
-    done = cli("annotate", store, table, "--kind", "x=boolean", "--unit", "y=Å", "--describe", "x=is x")
+    done = cli("annotate", store, table, "--kinds", "x=boolean", "--units", "y=Å", "--descriptions", "x=is x")
     assert done.returncode == 0, done.stderr
     assert "t.csv are not in the store and left out: 'z'" in done.stderr
     assert [line.split()[:4] for line in done.stdout.splitlines()[2:]] == [

@@ -12,10 +12,11 @@ import pytest
 from click.testing import CliRunner
 
 import attnstore
+from attnstore.annotate.annotation import annotate
 from attnstore.catalog.property import is_name, legal_name
 from attnstore.cli import cli
 from attnstore.errors import SourceError
-from attnstore.ingest import annotate, ingest_proteins
+from attnstore.ingest import ingest_proteins
 
 DSSP = Path(__file__).parents[1] / "data" / "dssp"
 

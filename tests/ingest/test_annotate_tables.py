@@ -8,15 +8,16 @@ import pyarrow as pa
 import pytest
 
 import attnstore
+from attnstore.annotate.annotation import annotate
 from attnstore.annotate.matching import Ids, fitted
 from attnstore.catalog.property import Property, along, between
 from attnstore.catalog.rows import Structure
 from attnstore.catalog.writer import CatalogWriter
+from attnstore.damage import verify
 from attnstore.errors import SourceError
 from attnstore.format.documents import StoreDocument
-from attnstore.ingest import annotate, ingest_proteins
+from attnstore.ingest import ingest_proteins
 from attnstore.readers.record import Record
-from attnstore.verify import verify
 
 N = None
 

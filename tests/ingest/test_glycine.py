@@ -10,9 +10,10 @@ import pytest
 from click.testing import CliRunner
 
 import attnstore
+from attnstore.annotate.annotation import annotate
 from attnstore.cli.ingest import ingest as command
 from attnstore.errors import SourceError
-from attnstore.ingest import annotate, ingest_proteins
+from attnstore.ingest import ingest_proteins
 from attnstore.queries.report.questions import ask_of
 from attnstore.readers.record import glycine_ca, virtual_cb
 

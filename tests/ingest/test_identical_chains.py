@@ -10,10 +10,11 @@ import pandas as pd
 import pytest
 
 import attnstore
+from attnstore.annotate.annotation import annotate
 from attnstore.catalog.rows import Structure
 from attnstore.catalog.writer import CatalogWriter
 from attnstore.format.documents import StoreDocument
-from attnstore.ingest import annotate, ingest_proteins
+from attnstore.ingest import ingest_proteins
 
 from .structure_files import Atom, Described, as_pdb
 

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 import attnstore
+from attnstore.annotate.annotation import annotate
 from attnstore.errors import SourceError
-from attnstore.ingest import annotate, ingest_proteins
+from attnstore.ingest import ingest_proteins
 from attnstore.readers.inputs import Record
 from attnstore.readers.structures import mmcif, pdb
 

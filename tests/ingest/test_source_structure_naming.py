@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 import attnstore
+from attnstore.annotate.annotation import annotate
 from attnstore.catalog.writer import CatalogWriter
-from attnstore.ingest import annotate, ingest_proteins
+from attnstore.ingest import ingest_proteins
 from attnstore.readers.inputs import Options, Record, read_inputs
 from attnstore.readers.record import Excluded
 from attnstore.readers.structures import mmcif, pdb

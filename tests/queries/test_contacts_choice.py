@@ -104,6 +104,27 @@ def test_the_bootstrap_draws_clusters(store):
     assert (apart["low"] != together["low"]).any()
 
 
+def test_without_replicates_there_are_the_same_shares_and_no_intervals(store):
+    one, other = (store.contact_precision(method="head", select=3, replicates=number) for number in (0, 9))
+    for name in ("precision", "random", "by_protein", "head_precision", "alignment"):
+        np.testing.assert_array_equal(one[name], other[name])
+    assert one.attrs["replicates"] == 0
+    for name in ("low", "high", "head_low", "head_high"):
+        assert np.isnan(one[name]).all()
+        assert not np.isnan(other[name]).all()
+
+
+def test_the_steps_are_methods_of_the_store(store):
+    predictor = store.fit_contacts(k=2, select=3, seed=1, apart_from=["p0"])
+    assert isinstance(predictor, attnstore.ContactPredictor)
+    whole = store.contacts("p0", k=2, select=3, seed=1)
+    np.testing.assert_array_equal(store.predict_contacts(predictor, "p0").values, whole.values)
+    one, several = (store.evaluate_contacts(predictor, each, replicates=0) for each in ("p0", ["p0"]))
+    assert one.identical(several)
+    with pytest.raises(QueryError, match="timeout=-1"):
+        store.fit_contacts(select=3, timeout=-1)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -129,7 +150,7 @@ def test_the_bootstrap_draws_clusters(store):
         ({"apc": "yes"}, "apc is True or False, not 'yes'"),
         ({"seed": -1}, "seed=-1 is not a whole number from 0 on: write seed=0"),
         ({"level": 1.0}, "level=1.0 does not lie between 0 and 1: write level=0.95"),
-        ({"replicates": 0}, "replicates=0 is not a whole number from 1 on"),
+        ({"replicates": -1}, "replicates=-1 is not a whole number from 0 on"),
         ({"select": 0}, "select draws at least 1 protein, not 0"),
         ({"select": 100}, "select asks for 100 proteins .* and there are 9: ask for fewer"),
         ({"select": 3, "rank_range": "long", "cluster_by": "length", "seed": 1}, None),

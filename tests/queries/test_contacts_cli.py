@@ -39,8 +39,10 @@ ASKED = [
                                                                    "apc": False}),
     (["--method", "logistic", "--c", 50, "--select", "length > 20", "--atom", "ca"],
      {"method": "logistic", "c": 50.0, "select": "length > 20", "atom": "ca"}),
-    (["--cluster-by", "length", "--select", 2, "--rank-top", "L/5", "--model", "tiny_esm"],
-     {"cluster_by": "length", "select": 2, "rank_top": "L/5", "model": "tiny_esm"}),
+    (["--cluster-by", "length", "--select", 2, "--rank-top", "L/5", "--model", "tiny_esm", "--level",
+      0.8, "--replicates", 0],
+     {"cluster_by": "length", "select": 2, "rank_top": "L/5", "model": "tiny_esm", "level": 0.8,
+      "replicates": 0}),
 ]  # fmt: skip
 
 
@@ -95,6 +97,8 @@ def test_all_heads_are_listed_where_none_is_given(small_store, run):
 
 
 def test_wrong_usage_is_refused(small_store, run):
+    assert "--level applies to" in run(small_store, "1CCC_A", "--level", 0.9, status=2)
+    assert "--replicates applies to" in run(small_store, "1CCC_A", "--replicates", 9, status=2)
     assert "--top limits a list" in run(small_store, "--top", 3, status=2)
     assert "'--method'" in run(small_store, "--method", "best", status=2)
     assert run(small_store, "nobody", status=1) == (

@@ -473,7 +473,7 @@ def test_scores_are_of_the_features(store, source, pairs):
         ({"test_share": 1.0}, "test_share lies between"),
         ({"level": 0}, "level lies between"),
         ({"examples": 1}, "examples is a whole number from 2"),
-        ({"replicates": 0}, "replicates is a whole number from 1"),
+        ({"replicates": -1}, "replicates is a whole number from 0"),
         ({"seed": -1}, "seed is a whole number"),
         ({"cluster_by": "fammily"}, "did you mean family"),
         ({"model": "other"}, "no model 'other'"),

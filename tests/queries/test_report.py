@@ -408,7 +408,7 @@ def run(two, capfd, monkeypatch):
 
 def test_the_command_writes_what_python_writes(two, run, tmp_path):
     store, *_ = two
-    options = ["--model", "trained", "--property", "contact", "--property", "kind", "--threshold", "0.2", "--paper"]
+    options = ["--models", "trained", "--properties", "contact,kind", "--threshold", "0.2", "--paper"]
     options += ["--min-arcs", "9", "--replicates", "20", "--seed", "4"]
     out, _, status = run(*options, "-o", str(tmp_path / "one"))
     assert status == 0
@@ -431,7 +431,7 @@ def test_the_command_writes_what_python_writes(two, run, tmp_path):
 
 def test_for_programs_it_is_json(run, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    out, _, status = run("--property", "contact", "--min-arcs", "9", "--json")
+    out, _, status = run("--properties", "contact", "--min-arcs", "9", "--json")
     assert status == 0
     said = json.loads(out)
     assert said["page"] == "store-report/index.html"
@@ -440,6 +440,6 @@ def test_for_programs_it_is_json(run, tmp_path, monkeypatch):
 
 
 def test_what_python_refuses_is_one_line(run):
-    out, err, status = run("--property", "nothing")
+    out, err, status = run("--properties", "nothing")
     assert (out, status) == ("", 1)
     assert err.startswith("error: the store holds no property 'nothing'")

@@ -510,10 +510,9 @@ def run(store, capfd):
 @pytest.mark.parametrize(
     ("options", "asked"),
     [
-        (["--head", "1-2"], {"layer": 1, "head": 2}),
         (["--layer", "1", "--head", "2"], {"layer": 1, "head": 2}),
         (
-            ["--head", "1-2", "--threshold", "0.1", "--separation", "0"],
+            ["--layer", "1", "--head", "2", "--threshold", "0.1", "--separation", "0"],
             {"layer": 1, "head": 2, "threshold": 0.1, "separation": 0},
         ),
         (["--sites", "site"], {"sites": "site"}),
@@ -527,8 +526,8 @@ def test_the_command_writes_what_python_does(store, run, tmp_path, options, aske
 
 
 def test_the_command_writes_figures(store, run, tmp_path):
-    options = ("--figure", "arcs", "--track", "aromatic", "--track", "charge", "-o", tmp_path / "a.svg")
-    assert run("p0", "--head", "0-1", *options).exit_code == 0
+    options = ("--figure", "arcs", "--tracks", "aromatic,charge", "-o", tmp_path / "a.svg")
+    assert run("p0", "--layer", "0", "--head", "1", *options).exit_code == 0
     save_figure(view(store, "p0", layer=0, head=1).along(["aromatic", "charge"]), tmp_path / "b.svg")
     assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
     assert run("p0", "-o", tmp_path / "c.png").exit_code == 0
@@ -537,12 +536,24 @@ def test_the_command_writes_figures(store, run, tmp_path):
 
 @pytest.mark.parametrize(
     "options",
-    [["--head", "1"], ["--head", "1-2-3"], ["--head", "one-2"], ["--head", "-1-2"], ["--layer", "1"],
-     ["--layer", "1", "--head", "1-2"], ["--figure", "arcs"], ["--track", "charge"]],
+    [["--head", "1-2"], ["--head", "1-2-3"], ["--head", "one"], ["--head", "-1-2"], ["--layer", "1", "--head", "1-2"],
+     ["--layer", "-1", "--head", "1"], ["--figure", "arcs"], ["--tracks", "charge"]],
 )  # fmt: skip
 def test_the_command_refuses_wrong_usage(run, tmp_path, options):
     assert run("p0", *options, "-o", tmp_path / "page.html").exit_code == 2
     assert not (tmp_path / "page.html").exists()
+
+
+@pytest.mark.parametrize("options", [["--head", "1"], ["--layer", "1"]])
+def test_a_layer_without_a_head_is_refused_as_in_python(run, tmp_path, options):
+    answer = run("p0", *options, "-o", tmp_path / "page.html")
+    assert isinstance(answer.exception, QueryError)
+    assert not (tmp_path / "page.html").exists()
+
+
+def test_layer_and_head_in_one_word_are_told_apart(run, tmp_path):
+    answer = run("p0", "--head", "1-2", "-o", tmp_path / "page.html")
+    assert "1-2 names a layer and a head. Pass --layer 1 --head 2." in " ".join(answer.output.split())
 
 
 def test_the_command_refuses_a_suffix_that_is_none(run, tmp_path):

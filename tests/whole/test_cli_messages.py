@@ -37,7 +37,7 @@ def context(*words: str) -> click.Context:
          "--workers 2 and --scheduler ADDRESS exclude each other"),
         ("ingest", "leave out strict=True or dssp=True, please", "leave out --strict or --dssp, please"),
         ("annotate", "rename it: columns={'ΔΔG (kcal)': 'ddg'}.", "rename it: --columns 'ΔΔG (kcal)=ddg'."),
-        ("annotate", "kinds={'x': 'float', 'y': 'category'}", "--kind x=float --kind y=category"),
+        ("annotate", "kinds={'x': 'float', 'y': 'category'}", "--kinds x=float --kinds y=category"),
         ("annotate", "on=('id', 'pos'), numbering='author'", "--on id,pos, --numbering author"),
         ("annotate", "drop=['it\\'s']", """--drop 'it'"'"'s'"""),
         ("align", "threshold=None gives the curve; threshold=0.05 one.",
@@ -46,7 +46,7 @@ def context(*words: str) -> click.Context:
         ("contacts", "with apc=False", "with --no-apc"),
         ("contacts", "with apc=True, k=5", "with --apc, --k 5"),
         ("probe", "sources=['attention'] works", "--sources attention works"),
-        ("report", "properties=['a', 'b c']", "--property a --property 'b c'"),
+        ("report", "properties=['a', 'b c']", "--properties 'a,b c'"),
     ],
 )  # fmt: skip
 def test_an_option_is_named_as_the_running_command_has_it(command: str, python: str, shell: str) -> None:

@@ -9,12 +9,13 @@ import pytest
 from click.testing import CliRunner
 
 import attnstore
+from attnstore.annotate.annotation import annotate
 from attnstore.cli import cli
+from attnstore.damage import verify
 from attnstore.errors import AttnstoreError
-from attnstore.ingest import annotate, ingest, ingest_proteins
+from attnstore.ingest import ingest, ingest_proteins
 from attnstore.queries.heads_plot import save_figure
 from attnstore.runtime.paths import CACHE_VARIABLE, cache_directory, database_path, user_path
-from attnstore.verify import verify
 
 
 @pytest.fixture

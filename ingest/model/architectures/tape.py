@@ -42,23 +42,30 @@ _WEIGHTS = "pytorch_model.bin"
 
 
 def convert_tape(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> Path:
-    """Write a TAPE model in the form that transformers reads, with its tokenizer; the weights do not change.
+    """Convert TAPE's BERT to a folder that `ingest` reads as a model.
 
     Parameters
     ----------
-    source : TAPE's folder with ``config.json`` and ``pytorch_model.bin``, or a file of weights; its config is looked
-        for next to it, and is that of `bert-base` if there is none
-    target : folder to create
+    source : path
+        TAPE's folder of ``config.json`` and ``pytorch_model.bin``, or that file of weights alone. Without a config next
+        to it, the config is that of TAPE's `bert-base`.
+    target : path
+        Folder to write, new or empty.
 
     Returns
     -------
     Path
-        The target.
+        The folder.
 
     Raises
     ------
     ModelError
-        If a file is missing or is not a file of weights, or the weights are not those of a BERT with that config.
+        If a file is missing, contains more than weights, or the weights are not those of a BERT with that config.
+
+    Examples
+    --------
+    >>> from attnstore.ingest import convert_tape
+    >>> convert_tape("bert-base-pytorch_model.bin", "tapebert")  # doctest: +SKIP
     """
     weights, target = user_path(source), user_path(target)
     if weights.is_dir():

@@ -1,6 +1,7 @@
 """Checking a store from end to end."""
 
 import contextlib
+import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -38,13 +39,16 @@ from .runtime.progress import bar
 
 @dataclass(frozen=True)
 class Problem:
-    """Something that is damaged.
+    """A damaged part of a store; ``str(problem)`` is the sentence.
 
     Attributes
     ----------
-    model : the model it belongs to; None for the catalog and ``store.json``
-    segment : the segment it belongs to; None for what concerns the model as a whole
-    sentence : what is wrong, and where
+    model : str or None
+        Model that it belongs to; None for the catalog and ``store.json``.
+    segment : str or None
+        Segment that it belongs to; None for the model as a whole.
+    sentence : str
+        What is damaged, and where.
     """
 
     model: str | None
@@ -55,35 +59,40 @@ class Problem:
         return self.sentence
 
 
-def verify(path: Path, *, progress: bool = False) -> list[Problem]:
-    """Check digests, checksums, counts and sums of everything a store vouches for.
-
-    What is damaged keeps nothing else from being checked, but for what cannot be understood without it.
+def verify(path: str | os.PathLike[str], *, progress: bool = False) -> list[Problem]:
+    """Check every digest, checksum, count and sum of a store as it is on disk.
 
     Parameters
     ----------
-    path : the store
-    progress : draw a progress bar on standard error
+    path : path
+        Folder of the store.
+    progress : bool, default False
+        Show a progress bar on standard error.
 
     Returns
     -------
     list of Problem
-        One for each thing that is damaged; empty if the store is sound.
+        One for each damaged part; empty if the store is intact.
 
     Raises
     ------
     StoreError
         If it is not a store, or a newer version wrote a part of it.
+
+    Examples
+    --------
+    >>> attnstore.verify("demo.attn")
+    []
     """
     check_address_space()
-    path = database_path(path)
-    refuse_newer(path)
+    store = database_path(path)
+    refuse_newer(store)
     problems: list[Problem] = []
     known: dict[str, str] = {}
-    directories = model_directories(path)
+    directories = model_directories(store)
     try:
-        document = StoreDocument.read(path)
-        said, known = catalog_problems(path, document)
+        document = StoreDocument.read(store)
+        said, known = catalog_problems(store, document)
         problems += (Problem(None, None, one) for one in said)
     except StoreError as error:
         if not directories:
