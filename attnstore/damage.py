@@ -169,7 +169,7 @@ def catalog_problems(path: Path, document: StoreDocument) -> tuple[list[str], di
             document = StoreDocument.read(path)  # replaced meanwhile
         if durable.sha256_file(catalog) != document.catalog_sha256:
             problems.append(f"the catalog {catalog} does not have the digest it was written with.")
-        with contextlib.closing(connect(catalog)) as connection, catalog_errors(catalog):
+        with contextlib.closing(connect(catalog, check=True)) as connection, catalog_errors(catalog):
             found = connection.execute(
                 "SELECT (SELECT count(*) FROM proteins), (SELECT count(*) FROM residues)"
             ).fetchone()

@@ -1,6 +1,7 @@
 """Columns of properties in a catalog that is being written, and the dictionary that describes them."""
 
 import hashlib
+import itertools
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -405,7 +406,9 @@ class PropertyColumns:
                              *_summary(sources), *counts[2 * place : 2 * place + 2]))  # fmt: skip
         self._connection.execute("DELETE FROM properties")
         self._connection.execute("DELETE FROM property_sources")
-        self._connection.executemany(f"INSERT INTO properties VALUES ({', '.join('?' * 10)})", rows)
+        if rows:
+            places = ", ".join([f"({', '.join('?' * len(rows[0]))})"] * len(rows))
+            self._connection.execute(f"INSERT INTO properties VALUES {places}", [*itertools.chain(*rows)])
         listed_sources = [
             (key.name, key.level, source, sha256, absent)
             for key in self._entries

@@ -74,12 +74,31 @@ def files_of(catalog: Path) -> tuple[Path, Path]:
     return catalog, catalog.with_name(f"{catalog.name}.wal")
 
 
-#: Catalogs that have passed the check: path, modification time, bytes and inode.
-_CHECKED: set[tuple[Path, int, int, int]] = set()
+#: A catalog's file as it is now: path, modification time, bytes and inode.
+Identity = tuple[Path, int, int, int]
+#: Catalogs that have passed the check, and those that this process itself wrote.
+_CHECKED: set[Identity] = set()
+_WRITTEN: set[Identity] = set()
 
 
-def attach(connection: duckdb.DuckDBPyConnection, catalog: Path, name: str) -> None:
+def _identity(catalog: Path, status: os.stat_result) -> Identity:
+    return catalog.absolute(), status.st_mtime_ns, status.st_size, status.st_ino
+
+
+def written_here(catalog: Path) -> None:
+    """Remember that this process wrote a catalog: it is not checked before it is read, unless it has changed."""
+    with contextlib.suppress(OSError):
+        _WRITTEN.add(_identity(catalog, catalog.stat()))
+
+
+def attach(connection: duckdb.DuckDBPyConnection, catalog: Path, name: str, *, check: bool = False) -> None:
     """Attach a catalog read-only to a connection that is locked to its files.
+
+    Parameters
+    ----------
+    connection, catalog : of an in-memory DuckDB, and the file
+    name : of the database in it
+    check : check one that this process wrote, too
 
     Raises
     ------
@@ -92,18 +111,21 @@ def attach(connection: duckdb.DuckDBPyConnection, catalog: Path, name: str) -> N
     with catalog_errors(catalog):
         status = check_regular(file, "the catalog")
         connection.execute(f"ATTACH {literal(catalog)} AS {name} (READ_ONLY)")
-        identity = (catalog.absolute(), status.st_mtime_ns, status.st_size, status.st_ino)
-        if identity not in _CHECKED:
+        identity = _identity(catalog, status)
+        if identity not in _CHECKED and (check or identity not in _WRITTEN):
             check_catalog(connection, name, catalog)
             _CHECKED.add(identity)
 
 
-def connect(catalog: Path) -> duckdb.DuckDBPyConnection:
-    """An in-memory DuckDB with the catalog's tables in its search path, read-only, restricted to the catalog's file."""
+def connect(catalog: Path, *, check: bool = False) -> duckdb.DuckDBPyConnection:
+    """An in-memory DuckDB with the catalog's tables in its search path, read-only, restricted to the catalog's file.
+
+    `check` as :func:`attach` has it.
+    """
     connection = open_in_memory()
     try:
         lock(connection, files_of(catalog))
-        attach(connection, catalog, "catalog")
+        attach(connection, catalog, "catalog", check=check)
         connection.execute("USE catalog")
     except BaseException:
         connection.close()

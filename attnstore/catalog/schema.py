@@ -100,13 +100,8 @@ def _schema_problems(connection: duckdb.DuckDBPyConnection, database: str) -> It
     )
     for kind, name in connection.execute(held).fetchall():
         yield f"it holds the {kind} {name!r}"
-    found: dict[str, dict[str, str]] = {}
-    for table, column, kind in connection.execute(
-        "SELECT table_name, column_name, data_type FROM duckdb_columns() "
-        f"WHERE database_name = {literal(database)} AND NOT internal ORDER BY table_name, column_index"
-    ).fetchall():
-        found.setdefault(table, {})[column] = kind
     definitions = dict(_definitions(connection, database))
+    found = {table: _columns(connection, database, table) for table in sorted(definitions)}
     wanted = COLUMNS if "property_sources" in found else _FIRST_COLUMNS
     for table, columns in wanted.items():
         if table not in found:
@@ -119,9 +114,10 @@ def _schema_problems(connection: duckdb.DuckDBPyConnection, database: str) -> It
     # Defaults, generated columns, constraints and collations: anything that a plain table of these columns lacks.
     for table, columns in found.items():
         connection.execute(_definition(table, columns))
-        plain = dict(_definitions(connection, "memory"))[table]
+    plain = dict(_definitions(connection, "memory"))
+    for table in found:
         connection.execute(f"DROP TABLE {identifier(table)}")
-        if definitions.get(table) != plain:
+        if definitions.get(table) != plain[table]:
             yield f"its table {table} has more than columns (a default, a constraint, a collation or an expression)"
 
 
@@ -129,6 +125,12 @@ def _definitions(connection: duckdb.DuckDBPyConnection, database: str) -> list[t
     return connection.execute(
         f"SELECT table_name, sql FROM duckdb_tables() WHERE database_name = {literal(database)} AND NOT temporary"
     ).fetchall()
+
+
+def _columns(connection: duckdb.DuckDBPyConnection, database: str, table: str) -> dict[str, str]:
+    """Type of each column; a tenth of the time of duckdb_columns(), which lists those of DuckDB's own tables, too."""
+    described = connection.execute(f"DESCRIBE {identifier(database)}.main.{identifier(table)}").fetchall()
+    return {name: kind for name, kind, *_ in described}
 
 
 def _column_problems(table: str, found: Mapping[str, str], columns: Mapping[str, str]) -> Iterator[str]:
@@ -192,11 +194,7 @@ def _content_problems(connection: duckdb.DuckDBPyConnection, database: str) -> I
 def _dictionary_problems(connection: duckdb.DuckDBPyConnection, database: str) -> Iterator[str]:
     """Check that the tables that describe columns describe existing columns."""
     of = f"{identifier(database)}.main."
-    columns: dict[str, dict[str, str]] = {}
-    for table, column, kind in connection.execute(
-        f"SELECT table_name, column_name, data_type FROM duckdb_columns() WHERE database_name = {literal(database)}"
-    ).fetchall():
-        columns.setdefault(table, {})[column] = kind
+    columns = {table: _columns(connection, database, table) for table, _ in _definitions(connection, database)}
     first = "property_sources" not in columns
     rows = connection.execute(f"SELECT name, level, type, description, absent FROM {of}properties").fetchall()
     for name, level, kind, description, absent in rows:

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple
 
+import duckdb
 import numpy as np
 import pyarrow as pa
 
@@ -126,11 +127,13 @@ class CatalogWriter:
         return self
 
     def _begin(self) -> None:
-        tables = {name for (name,) in self._connection.execute("SELECT name FROM (SHOW TABLES)").fetchall()}
-        if not tables:
+        if self._next.document.catalog is None:
             create_tables(self._connection)
-        elif "property_sources" not in tables:
-            raise StoreError(f"{self._store} was made before stores had properties. Ingest it again.")
+        else:
+            try:
+                self._connection.execute("FROM property_sources LIMIT 0")
+            except duckdb.CatalogException:
+                raise StoreError(f"{self._store} was made before stores had properties. Ingest it again.") from None
         self._connection.execute(_EXCLUDED)
         # The catalog itself does not record coordinates of members beyond the first that has any.
         self._connection.execute("CREATE TEMP TABLE given (member VARCHAR, structure_sha256 VARCHAR)")
