@@ -13,10 +13,10 @@ from ..catalog.reader import connect
 from ..errors import QueryError
 from ..runtime import time_limit
 from .alignment import Alignment
-from .engine.align_tasks import run, with_separations
+from .engine.align_tasks import run
 from .engine.schedule import execute
 from .engine.vectors import directory, evaluate_terms
-from .plan.align_plan import PAPER_SEPARATION, AlignPlan, plan_alignment
+from .plan.align_plan import AlignPlan, plan_alignment
 from .provenance import provenance
 from .sql.dialect import read
 from .sql.expression import parse
@@ -151,11 +151,9 @@ def align(
             if text is not None
         ]
         warn_of_case(connection, [read(clause.text) for clause in clauses], catalog.columns)
-        far = parse(f"separation >= {PAPER_SEPARATION}", clause="where", columns=catalog.columns)
-        plan = plan_alignment(chosen, measure, clauses, far, threshold, tier)
+        plan = plan_alignment(chosen, measure, clauses, threshold, tier, catalog.columns)
         keys = read_keys(connection, cluster_by)
-        asked = [*clauses, far] if measure.background == "paper" else clauses
-        vectors = with_separations(evaluate_terms(connection, asked))
+        vectors = plan.scans.with_separations(evaluate_terms(connection, plan.expressions))
     if paper:
         _warn_unlike_the_paper(chosen)
     places = [catalog.places(segment) for segment in chosen.segments]

@@ -46,11 +46,12 @@ class AlignScans:
     unknown_is_false: bool
     curve: bool
 
-
-def with_separations(vectors: Vectors) -> Vectors:
-    """The same with the codes of separations."""
-    longest = int(np.diff(vectors.offsets).max(initial=0))
-    return replace(vectors, values={**vectors.values, SEPARATION.term: np.arange(longest, dtype=np.int32)})
+    def with_separations(self, vectors: Vectors) -> Vectors:
+        """The same vectors, with the codes of separations if these are counted."""
+        if self.separations is None:
+            return vectors
+        longest = int(np.diff(vectors.offsets).max(initial=0))
+        return replace(vectors, values={**vectors.values, SEPARATION.term: np.arange(longest, dtype=np.int32)})
 
 
 def run(scans: AlignScans, measure: Measure, segment: Segment, vectors: SegmentVectors, clusters: Clusters) -> Halves:

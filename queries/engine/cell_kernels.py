@@ -204,9 +204,9 @@ def places(
     layer: Array,
     head: Array,
     protein: Array,
-    band: Array,
     groups: Array,
-    passing: Array,
+    passing: Array | None,
+    band: Array | None,
     of_protein: Array,
     row: Array,
     shape: tuple[int, int, int],
@@ -217,21 +217,25 @@ def places(
     Parameters
     ----------
     layer, head, protein : of the arcs
-    band : integers [arcs], −1 for those that take no part; or [1] where all lie in the one band
-    groups : integers [arcs], or [1] where they are alike
-    passing : bool, of the same shape or [1], whether arcs take part
+    groups : integers [arcs]
+    passing : bool [arcs], whether they take part; None if all do
+    band : integers [arcs], −1 for those that take no part; None if all lie in the one band
     of_protein : int64 [proteins], group of each, −1 for those that take no part
     row : int64 [layers, heads], −1 for heads that take no part
     shape : number of groups of proteins, of groups and of bands
     result : int64 [arcs]
     """
     proteins, size, bands = shape
-    one_band, one_group, one_passing = band.shape[0] == 1, groups.shape[0] == 1, passing.shape[0] == 1
     for k in range(layer.shape[0]):
         r, p = row[layer[k], head[k]], of_protein[protein[k]]
-        b, group = np.int64(band[0 if one_band else k]), np.int64(groups[0 if one_group else k])
-        part = r >= 0 and p >= 0 and b >= 0 and passing[0 if one_passing else k]
-        result[k] = ((r * proteins + p) * size + group) * bands + b if part else -1
+        at, part = ((r * proteins + p) * size + np.int64(groups[k])) * bands, (r | p) >= 0
+        # What is None is known when this is compiled, and costs nothing.
+        if passing is not None:
+            part &= passing[k]
+        if band is not None:
+            at += band[k]
+            part &= band[k] >= 0
+        result[k] = at if part else -1
 
 
 @_compile
@@ -239,22 +243,30 @@ def count_listed(
     layer: Array,
     head: Array,
     protein: Array,
-    band: Array,
     groups: Array,
-    passing: Array,
+    passing: Array | None,
+    band: Array | None,
     of_protein: Array,
     row: Array,
     shape: tuple[int, int, int],
     counts: Array,
 ) -> None:
-    """Add the number of arcs of each cell to counts: `places` and `count_places` in one pass; parameters as there."""
+    """Add the number of arcs of each cell to counts, whose last place is for arcs that take no part.
+
+    `places` and `count_places` in one pass; parameters as there. Without branches: which arcs take part is hard to
+    foretell.
+    """
     proteins, size, bands = shape
-    one_band, one_group, one_passing = band.shape[0] == 1, groups.shape[0] == 1, passing.shape[0] == 1
+    last = counts.shape[0] - 1
     for k in range(layer.shape[0]):
         r, p = row[layer[k], head[k]], of_protein[protein[k]]
-        b, group = np.int64(band[0 if one_band else k]), np.int64(groups[0 if one_group else k])
-        if r >= 0 and p >= 0 and b >= 0 and passing[0 if one_passing else k]:
-            counts[((r * proteins + p) * size + group) * bands + b] += 1
+        at, part = ((r * proteins + p) * size + np.int64(groups[k])) * bands, (r | p) >= 0
+        if passing is not None:
+            part &= passing[k]
+        if band is not None:
+            at += band[k]
+            part &= band[k] >= 0
+        counts[at if part else last] += 1
 
 
 @_compile
@@ -307,9 +319,11 @@ def measure_arcs(
 
 @_compile
 def sum_places(place: Array, weight: Array, sums: Array) -> None:
-    """Add float32 weights to the sums of their cells."""
-    for k in range(place.shape[0]):
-        sums[place[k]] += weight[k]
+    """Add weights, float32 [heads, residues], to sums [head, place]; places unsigned [residues]."""
+    for row in range(weight.shape[0]):
+        own, to = weight[row], sums[row]
+        for k in range(own.shape[0]):
+            to[place[k]] += own[k]
 
 
 @_compile

@@ -1,5 +1,6 @@
 """Cells: the pairs of a head that agree in every key and whose weights lie in one band; how two segments' combine."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -84,7 +85,7 @@ class Scan:
     @property
     def groups(self) -> int:
         """Combinations of the keys, whether they occur or not."""
-        return int(np.prod([key.size for key in self.keys], dtype=object)) if self.keys else 1
+        return math.prod(key.size for key in self.keys)
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -77,12 +77,11 @@ def count_dense(
     dense: dict[str, Array] = {name: np.zeros(shape, kind) for name, kind in columns_of(scan).items()}
     present = np.arange(proteins)
     counted, heads = _READ[_reading(scan)](scan, segment, vectors, present, of_protein)
+    # Where there are many groups, only those that occur are counted.
+    groups = slice(None) if len(counted.groups) == shape[1] * shape[2] else counted.groups
     for row, cells in heads:
         for name, values in dense.items():
-            if len(counted.groups) == proteins * scan.groups:
-                values[row] = cells[name].reshape(shape[1:])
-            else:
-                values[row].reshape(-1, shape[-1])[counted.groups] = cells[name].reshape(-1, shape[-1])
+            values[row].reshape(-1, shape[3])[groups] = cells[name].reshape(-1, shape[3])
     return dense
 
 

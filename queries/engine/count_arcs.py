@@ -25,9 +25,9 @@ class _Arcs(NamedTuple):
     layer: Array
     head: Array
     protein: Array
-    band: Array
     groups: Array
-    passing: Array
+    passing: Array | None
+    band: Array | None
     of_protein: Array
     row: Array
     shape: tuple[int, int, int]
@@ -70,10 +70,12 @@ def totals(
     from . import cell_kernels as kernels
 
     found = _nothing(scan, scan.heads.size * proteins * scan.groups * int(scan.taken.sum()))
+    if _only_counted(scan):
+        counts = np.zeros(len(found["__n"]) + 1, np.int64)
+        for arcs, _, _ in _read(scan, segment, vectors, of_protein, proteins):
+            kernels.count_listed(*arcs, counts)
+        return {"__n": counts[:-1]}
     for arcs, pairs, weight in _read(scan, segment, vectors, of_protein, proteins):
-        if _only_counted(scan):
-            kernels.count_listed(*arcs, found["__n"])
-            continue
         at = np.empty(len(arcs.layer), np.int64)
         kernels.places(*arcs, at)
         _add(scan, found, pairs, at, weight)
@@ -95,10 +97,11 @@ def _read(
     for arcs in segment.arc_groups(float(scan.bands.lower[first]), columns, heads):
         layer, head, protein, source, target = (arcs[name].to_numpy() for name in _COLUMNS)
         weight = arcs["weight"].to_numpy() if weighed else np.empty(0, np.float32)
-        band = _bands(scan, weight) if banded else np.zeros(1, np.int64)
+        band = _bands(scan, weight) if banded else None
         pairs = ListedPairs(vectors, protein, source, target)
-        groups, passing = group_of(scan, pairs), passing_of(scan, pairs)
-        yield _Arcs(layer, head, protein, band, groups, passing, of_protein, row, shape), pairs, weight
+        groups = np.ascontiguousarray(np.broadcast_to(group_of(scan, pairs), len(layer)))
+        passing = np.ascontiguousarray(np.broadcast_to(passing_of(scan, pairs), len(layer))) if scan.where else None
+        yield _Arcs(layer, head, protein, groups, passing, band, of_protein, row, shape), pairs, weight
 
 
 def _only_counted(scan: Scan) -> bool:

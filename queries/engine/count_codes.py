@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...format.codebook import FILL
-from .cells import SIDES, Array, Counted, Scan, columns_of
+from .cells import SIDES, Array, Counted, Scan
 from .groups import Flat, band_of_codes, flat_groups, flat_places, group_ids
 from .pairs import AllPairs, evaluate
 from .vectors import SegmentVectors
@@ -101,21 +101,27 @@ def _ranges(band: Array, bands: int, size: int) -> tuple[Array, Array]:
 
 def _of_histogram(scan: Scan, table: Array, values: Array, low: Array, high: Array) -> dict[str, Array]:
     """Cells of a head from its histogram, int64 [groups of proteins, groups, codes]."""
-    shape = (*table.shape[:2], len(low))
-    found: dict[str, Array] = {column: np.zeros(shape, kind) for column, kind in columns_of(scan).items()}
-    for band, (first, last) in enumerate(zip(low.tolist(), high.tolist(), strict=True)):
-        codes = slice(first, last + 1)
-        found["__n"][..., band] = table[..., codes].sum(axis=-1)
-        for which, side in enumerate(SIDES):
-            if "weight" in scan.sums:
+    below = np.concatenate([np.zeros((*table.shape[:2], 1), np.int64), table.cumsum(axis=-1)], axis=-1)
+    last = np.minimum(high, scan.codebook.size - 1)
+    counts = below[..., last.astype(int) + 1] - below[..., low]
+    found: dict[str, Array] = {"__n": counts}
+    member = (np.arange(256)[:, None] >= low) & (np.arange(256)[:, None] <= high)
+    for which, side in enumerate(SIDES):
+        if "weight" in scan.sums:
+            if (low == last).all():
+                sums = counts * values[which, low]
+            elif len(low) == 1:
+                codes = slice(low[0], last[0] + 1)
                 sums = np.einsum("pgc,c->pg", table[..., codes], values[which, codes])
-                found[f"__weight_sum{side}"][..., band] = sums
-            if "weight" in scan.extremes:
-                # Codes are in the order of weights.
-                occurs = table[..., codes] > 0
-                least, most = first + occurs.argmax(axis=-1), last - occurs[..., ::-1].argmax(axis=-1)
-                found[f"__weight_minimum{side}"][..., band] = values[which][least]
-                found[f"__weight_maximum{side}"][..., band] = values[which][most]
+            else:
+                sums = (table * values[which]) @ member
+            found[f"__weight_sum{side}"] = sums
+        if "weight" in scan.extremes:
+            # Codes are in the order of weights.
+            occurs = (table > 0)[..., None] & member
+            first, most = occurs.argmax(axis=-2), 255 - occurs[..., ::-1, :].argmax(axis=-2)
+            found[f"__weight_minimum{side}"] = values[which][first]
+            found[f"__weight_maximum{side}"] = values[which][most]
     return {column: cells.ravel() for column, cells in found.items()}
 
 

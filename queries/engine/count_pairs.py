@@ -69,18 +69,17 @@ def _of_contacts(scan: Scan, vectors: SegmentVectors, of_protein: Array, protein
 
     first, *others = scan.keys
     assert isinstance(first.node, Quantity)
-    longest = int(vectors.stored.max(initial=0))
-    pairs = AllPairs(vectors.proteins()[int(vectors.stored.argmax())])
-    rest = replace(scan, keys=tuple(others), causal=False)
-    # The first row is that of the first residue: its separations are 0, 1, 2 and on.
+    # What the first residue of the longest protein says of each separation.
+    position = np.arange(int(vectors.stored.max(initial=0)))
+    pairs = ListedPairs(vectors, np.full(len(position), vectors.stored.argmax()), position, 0 * position)
+    rest = replace(scan, keys=tuple(others))
     column, passing = (
-        np.broadcast_to(each, (longest, longest))[0].astype(np.int64)
-        for each in (group_of(rest, pairs), passing_of(rest, pairs))
+        np.broadcast_to(each, len(position)) for each in (group_of(rest, pairs), passing_of(rest, pairs))
     )
     counts = np.zeros((proteins, first.size, rest.groups), np.int64)
     x, y, z = vectors.coordinates[ATOMS[first.node.name]].T.astype(np.float64, order="C")
     kernels.count_contacts(
-        x, y, z, vectors.residue_offset, of_protein, np.where(passing, column, -1), scan.causal, counts
+        x, y, z, vectors.residue_offset, of_protein, np.where(passing, column.astype(np.int64), -1), scan.causal, counts
     )
     return counts
 
@@ -130,16 +129,19 @@ def _residue_heads(
 
     marginal = segment.marginal("received" if scan.end == "target" else "emitted")
     marginal = marginal.reshape(-1, marginal.shape[-1])
-    for row in rows:
-        weight = marginal[row] if inside.all() else marginal[row][inside]
-        sums = np.zeros(counted.size)
-        kernels.sum_places(at, weight, sums)
-        found = {**shared, "__weight_sum": sums}
+    weights = marginal if scan.heads.all() else marginal[rows]
+    # Those that take no part have a place of their own, after the others.
+    place = np.full(len(inside), counted.size, np.uint32)
+    place[inside] = at
+    sums = np.zeros((len(rows), counted.size + 1))
+    kernels.sum_places(place, weights, sums)
+    for row, weight, total in zip(rows, weights, sums, strict=True):
+        found = {**shared, "__weight_sum": total[:-1]}
         for own, values in measured.items():
             known = ~np.isnan(values)
-            v, w, place = values[known], weight[known].astype(np.float64), at[known]
-            found[f"{own}_weighted"] = _summed(place, w * v, counted.size)
-            found[f"{own}_weight"] = _summed(place, w, counted.size)
+            v, w, to = values[known], weight[inside][known].astype(np.float64), at[known]
+            found[f"{own}_weighted"] = _summed(to, w * v, counted.size)
+            found[f"{own}_weight"] = _summed(to, w, counted.size)
         yield row, found
 
 

@@ -204,7 +204,11 @@ def _square(value: Value, length: int) -> NDArray[Any]:
     if not value.banded or not length:
         return value.data if not value.banded else value.data.reshape(0, 1)
     mirrored = np.concatenate([value.data[:0:-1], value.data])
-    return np.lib.stride_tricks.sliding_window_view(mirrored, length)[::-1]
+    size = mirrored.itemsize
+    # As `sliding_window_view(mirrored, length)[::-1]`, which takes as long as a question about a short protein.
+    view: NDArray[Any] = np.ndarray((length, length), mirrored.dtype, mirrored, (length - 1) * size, (-size, size))
+    view.flags.writeable = False
+    return view
 
 
 def _together(values: Sequence[Value], length: int) -> tuple[list[NDArray[Any]], bool]:

@@ -76,12 +76,15 @@ class SegmentVectors:
         """Views of each protein's part."""
         residues, pairs = self.residue_offset.tolist(), self.pair_offset.tolist()
         rows = np.searchsorted(self.listed, pairs).tolist() if len(self.listed) else [0] * len(pairs)
+        of_pairs = any(term.table == "pairs" for term in self.values)
         found = []
         for p, length in enumerate(self.stored.tolist()):
-            cuts: dict[str, Any] = {"residues": slice(residues[p], residues[p + 1]), "proteins": slice(p, p + 1)}
-            cuts["pairs"] = np.append(np.arange(rows[p], rows[p + 1]), len(self.listed) + p)
+            own = slice(residues[p], residues[p + 1])
+            cuts: dict[str, Any] = {"residues": own, "proteins": slice(p, p + 1)}
+            if of_pairs:
+                cuts["pairs"] = np.append(np.arange(rows[p], rows[p + 1]), len(self.listed) + p)
             values = {term: values[cuts.get(term.table, _ALL)] for term, values in self.values.items()}
-            xyz = {atom: points[cuts["residues"]] for atom, points in self.coordinates.items()}
+            xyz = {atom: points[own] for atom, points in self.coordinates.items()}
             found.append(ProteinVectors(length, values, xyz, self.listed[rows[p] : rows[p + 1]] - pairs[p]))
         return found
 

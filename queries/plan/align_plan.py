@@ -9,8 +9,9 @@ import numpy as np
 from ...format.codebook import parse_threshold
 from ..engine.align_tasks import AlignScans
 from ..engine.cells import KeyCode, Scan, Tier
+from ..sql.expression import parse
 from ..sql.steps import Bands
-from ..sql.tree import Expression, Operation, one_end
+from ..sql.tree import Columns, Expression, Operation, one_end
 from ..statistics.curve import check_bootstrap, first_code
 from ..statistics.measure import Measure
 from .tiers import STORED, Choice, Needs, Wording, choose
@@ -36,6 +37,7 @@ class AlignPlan:
     threshold : θ, a float32 value; 0 where every weight takes part; of a curve, the least
     choice : the tier
     scans : what tasks are given
+    expressions : all that is evaluated on pairs
     """
 
     predicate: Expression
@@ -43,6 +45,7 @@ class AlignPlan:
     threshold: float
     choice: Choice
     scans: AlignScans
+    expressions: tuple[Expression, ...]
 
 
 def choose_threshold(threshold: float | str, weighted: bool) -> float:
@@ -56,9 +59,9 @@ def plan_alignment(
     model: "Model",
     measure: Measure,
     clauses: Sequence[Expression],
-    far: Expression,
     threshold: float | str | None,
     tier: str | None,
+    columns: Columns,
 ) -> AlignPlan:
     """Plan an alignment.
 
@@ -66,9 +69,9 @@ def plan_alignment(
     ----------
     model, measure : what is asked of what
     clauses : the predicate and, if there is one, WHERE
-    far : that the residues of a pair are as far apart as the paper asks of a contact
     threshold : 'auto', or θ; None for every edge of the codebook and 0
     tier : the one to use, None to choose
+    columns : of the catalog
 
     Raises
     ------
@@ -120,9 +123,11 @@ def plan_alignment(
         # as negative; under a WHERE that takes both ends, the pairs.
         pairs = replace(pairs, causal=pairs.causal and end is None)
     elif pairs is not None and measure.background == "paper":
+        far = parse(f"separation >= {PAPER_SEPARATION}", clause="where", columns=columns)
         pairs = replace(pairs, where=(*scan.where, far.root), end=None)
+        clauses = [*clauses, far]
     scans = AlignScans(scan, separations, pairs, of_residue, threshold is None)
-    return AlignPlan(predicate, where, theta, choice, scans)
+    return AlignPlan(predicate, where, theta, choice, scans, tuple(clauses))
 
 
 def _choose(model: "Model", measure: Measure, bands: Bands, theta: float, end: str | None, tier: str | None) -> Choice:
