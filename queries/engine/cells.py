@@ -1,7 +1,7 @@
 """Cells: the pairs of a head that agree in every key and whose weights lie in one band; how two segments' combine."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from ...format.codebook import Codebook
 
 Array = npt.NDArray[Any]
+#: Rows of some heads, and their cells by column, [rows, cells].
+Heads = Iterator[tuple[list[int], Mapping[str, Array]]]
 Tier = Literal["pairs", "marginals", "arcs", "codes"]
 
 #: Endings of the columns of a sum of weights from codes: by the bins' means, and its bounds by their edges.

@@ -43,7 +43,12 @@ def run(scan: Scan, segment: "Segment", vectors: SegmentVectors, protein_group: 
         found = from_arcs(scan, segment, vectors, present, of_protein)
     else:
         counted, heads = _READ[_reading(scan)](scan, segment, vectors, present, of_protein)
-        found = counted.table([counted.filled(row, cells) for row, cells in heads])
+        parts = [
+            counted.filled(row, {name: values[at] for name, values in cells.items()})
+            for rows, cells in heads
+            for at, row in enumerate(rows)
+        ]
+        found = counted.table(parts)
     size = found.id.nbytes + sum(values.nbytes for values in found.columns.values())
     if size > memory_limit:
         raise QueryError(
@@ -74,15 +79,16 @@ def count_dense(
     if scan.tier == "arcs":
         found = totals(scan, segment, vectors, of_protein, proteins)
         return {name: found[name].reshape(shape) for name in columns_of(scan)}
-    dense: dict[str, Array] = {name: np.zeros(shape, kind) for name, kind in columns_of(scan).items()}
-    present = np.arange(proteins)
-    counted, heads = _READ[_reading(scan)](scan, segment, vectors, present, of_protein)
+    counted, heads = _READ[_reading(scan)](scan, segment, vectors, np.arange(proteins), of_protein)
+    dense: dict[str, Array] = {
+        name: np.zeros((shape[0], shape[1] * shape[2], shape[3]), kind) for name, kind in columns_of(scan).items()
+    }
     # Where there are many groups, only those that occur are counted.
     groups = slice(None) if len(counted.groups) == shape[1] * shape[2] else counted.groups
-    for row, cells in heads:
+    for rows, cells in heads:
         for name, values in dense.items():
-            values[row].reshape(-1, shape[3])[groups] = cells[name].reshape(-1, shape[3])
-    return dense
+            values[rows, groups] = cells[name].reshape(len(rows), -1, shape[3])
+    return {name: values.reshape(shape) for name, values in dense.items()}
 
 
 _READ = {"codes": from_codes, "residues": from_residues, "pairs": from_pairs}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...format.codebook import FILL
-from .cells import SIDES, Array, Counted, Scan
+from .cells import SIDES, Array, Counted, Heads, Scan
 from .groups import Flat, band_of_codes, flat_groups, flat_places, group_ids
 from .pairs import AllPairs, evaluate
 from .vectors import SegmentVectors
@@ -29,8 +29,8 @@ _MOST_HISTOGRAMS = 1 << 13
 
 def from_codes(
     scan: Scan, segment: "Segment", vectors: SegmentVectors, present: Array, of_protein: Array
-) -> tuple[Counted, Iterator[tuple[int, dict[str, Array]]]]:
-    """Groups; and the row and the cells of every head that takes part, [groups · bands that do · reverse bands]."""
+) -> tuple[Counted, Heads]:
+    """Groups; and the cells of every head that takes part, [groups · bands that take part · reverse bands]."""
     counted, flat = _grouped(scan, vectors, present, of_protein)
     return counted, _heads(scan, segment, vectors, counted, flat, of_protein)
 
@@ -45,7 +45,7 @@ def _grouped(scan: Scan, vectors: SegmentVectors, present: Array, of_protein: Ar
 
 def _heads(
     scan: Scan, segment: "Segment", vectors: SegmentVectors, counted: Counted, flat: Flat, of_protein: Array
-) -> Iterator[tuple[int, dict[str, Array]]]:
+) -> Heads:
     from . import cell_kernels as kernels
 
     band = band_of_codes(scan.bands, scan.taken, scan.codebook)
@@ -75,7 +75,7 @@ def _heads(
                 found = _of_histogram(scan, table[:, :-1], values, low, high)
             else:
                 found = _of_pairs(scan, counted, segment, layer, head, flat.groups, values, band, measured)
-            yield layer * scan.heads.shape[1] + head, found
+            yield [layer * scan.heads.shape[1] + head], {name: cells[None] for name, cells in found.items()}
 
 
 def _by_head(segment: "Segment", layer: int, heads: Array, flat: Flat) -> Iterator[tuple[int, Chunks]]:

@@ -1,13 +1,13 @@
 """Cells of a segment without its weights: from pairs alone, or from the marginals of residues."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..sql.tree import ATOMS, Leaf, Quantity, leaves
-from .cells import Array, Counted, Scan
+from .cells import Array, Counted, Heads, Scan
 from .count_codes import measured_pairs
 from .groups import MOST_TOTALS, flat_places, group_ids, group_of, numbered, passing_of
 from .pairs import AllPairs, ListedPairs, evaluate
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def from_pairs(
     scan: Scan, segment: "Segment", vectors: SegmentVectors, present: Array, of_protein: Array
-) -> tuple[Counted, Iterator[tuple[int, dict[str, Array]]]]:
+) -> tuple[Counted, Heads]:
     """Cells of a question that asks nothing of attention: the same for every head."""
     if scan.measures or len(present) * scan.groups > MOST_TOTALS:
         counted, groups = flat_places(scan, vectors, present, of_protein)
@@ -31,7 +31,13 @@ def from_pairs(
         counted = Counted(scan, group_ids(scan, present))
         count = _of_contacts if _is_of_contacts(scan) else _of_proteins
         found = {"__n": count(scan, vectors, of_protein, len(present)).ravel()}
-    return counted, ((row, found) for row in np.flatnonzero(scan.heads.ravel()).tolist())
+    return counted, iter([_alike(scan, found)])
+
+
+def _alike(scan: Scan, found: Mapping[str, Array]) -> tuple[list[int], dict[str, Array]]:
+    """The same cells for every head that takes part."""
+    rows = np.flatnonzero(scan.heads.ravel()).tolist()
+    return rows, {name: np.broadcast_to(cells, (len(rows), len(cells))) for name, cells in found.items()}
 
 
 def _of_proteins(scan: Scan, vectors: SegmentVectors, of_protein: Array, proteins: int) -> Array:
@@ -86,7 +92,7 @@ def _of_contacts(scan: Scan, vectors: SegmentVectors, of_protein: Array, protein
 
 def from_residues(
     scan: Scan, segment: "Segment", vectors: SegmentVectors, present: Array, of_protein: Array
-) -> tuple[Counted, Iterator[tuple[int, dict[str, Array]]]]:
+) -> tuple[Counted, Heads]:
     """Cells of a question about one end only, from the marginals of residues; without them where no weight counts."""
     protein = np.repeat(np.arange(len(vectors.stored)), vectors.stored)
     position = np.arange(len(protein)) - vectors.residue_offset[:-1].take(protein)
@@ -120,10 +126,10 @@ def _residue_heads(
     at: Array,
     shared: dict[str, Array],
     measured: Mapping[str, Array],
-) -> Iterator[tuple[int, dict[str, Array]]]:
-    rows = np.flatnonzero(scan.heads.ravel()).tolist()
+) -> Heads:
+    rows, found = _alike(scan, shared)
     if scan.tier == "pairs":
-        yield from ((row, shared) for row in rows)
+        yield rows, found
         return
     from . import cell_kernels as kernels
 
@@ -135,14 +141,13 @@ def _residue_heads(
     place[inside] = at
     sums = np.zeros((len(rows), counted.size + 1))
     kernels.sum_places(place, weights, sums)
-    for row, weight, total in zip(rows, weights, sums, strict=True):
-        found = {**shared, "__weight_sum": total[:-1]}
-        for own, values in measured.items():
-            known = ~np.isnan(values)
-            v, w, to = values[known], weight[inside][known].astype(np.float64), at[known]
-            found[f"{own}_weighted"] = _summed(to, w * v, counted.size)
-            found[f"{own}_weight"] = _summed(to, w, counted.size)
-        yield row, found
+    found["__weight_sum"] = sums[:, :-1]
+    for own, values in measured.items():
+        known = ~np.isnan(values)
+        v, w, to = values[known], weights[:, inside][:, known].astype(np.float64), at[known]
+        found[f"{own}_weighted"] = np.stack([_summed(to, row * v, counted.size) for row in w])
+        found[f"{own}_weight"] = np.stack([_summed(to, row, counted.size) for row in w])
+    yield rows, found
 
 
 def _of_numbers(counted: Counted, at: Array, times: Array, measured: Mapping[str, Array]) -> dict[str, Array]:
