@@ -1306,7 +1306,7 @@ class Store(opened.Store):
         >>> store.report("demo-report", properties=["contact"], replicates=0).page.name
         'index.html'
         """
-        from .runtime.drawing import load_matplotlib
+        from .runtime.libraries import load_matplotlib
 
         load_matplotlib()
         from .queries.report.report import report

@@ -33,8 +33,8 @@ from .format.segment import Segment, open_segment
 from .format.segment_files import RecordedFile, recorded_files
 from .runtime import durable
 from .runtime.faults import check_address_space, machine_error
+from .runtime.libraries import bar
 from .runtime.paths import database_path
-from .runtime.progress import bar
 
 
 @dataclass(frozen=True)

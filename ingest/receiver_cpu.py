@@ -21,7 +21,7 @@ from ..errors import ModelError
 from ..format.codebook import CELL_SHIFT, TOP, Codebook
 from ..format.segment_values import MARGINALS, LocalProteins
 from ..format.segment_writer import SegmentContents
-from ..runtime.compiled import compiled
+from ..runtime.libraries import jit
 
 Array = npt.NDArray[Any]
 
@@ -30,8 +30,8 @@ _BLOCK = 32  # number of weights checked together when searching for arcs
 _LOW_BITS = (1 << CELL_SHIFT) - 1
 
 # Row sums are reassociated so that they vectorise; they are float64 sums of at most a few thousand float32.
-_compile = compiled()
-_compile_sums = compiled(fastmath={"reassoc"})
+_compile = jit()
+_compile_sums = jit(fastmath={"reassoc"})
 
 
 @dataclass(frozen=True, eq=False)

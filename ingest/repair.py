@@ -18,8 +18,8 @@ from ..format.documents import SEGMENTS, Manifest, ModelDocument, SegmentEntry, 
 from ..format.lock import held, waiting
 from ..format.segment_files import recorded_files
 from ..format.segment_values import LocalProteins
+from ..runtime.libraries import bar
 from ..runtime.paths import database_path, expanded, user_path
-from ..runtime.progress import bar
 from .model.language_model import LanguageModel, load
 from .plan import PlannedSegment, read_plan, write_plan
 from .recovery import (

@@ -12,7 +12,7 @@ from pathlib import Path
 from ..catalog.reader import current_catalog
 from ..errors import AttnstoreError, StoreError, first_line
 from ..format.documents import SEGMENTS, Manifest, StoreDocument
-from ..runtime.progress import bar
+from ..runtime.libraries import bar
 from .compute import Protein, Stopped
 from .forecast import check_disk, forecast, trial_segment
 from .model.language_model import LanguageModel

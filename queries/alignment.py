@@ -6,7 +6,7 @@ import pandas as pd
 import xarray as xr
 from xarray.plot.accessor import DatasetPlotAccessor
 
-from ..runtime.drawing import load_matplotlib
+from ..runtime.libraries import load_matplotlib
 from .statistics.shown_heads import rank_of
 
 #: Columns of the table form, in order; those a result lacks are left out.

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from ..runtime.drawing import load_matplotlib
+from ..runtime.libraries import load_matplotlib
 from ..runtime.table_output import aligned, write_table
 from .options import LEVEL, MODEL, PLOT, SCHEDULER, STORE, TIMEOUT, output_options
 

@@ -31,7 +31,7 @@ def demo(store: Path) -> None:
         from ..ingest import ingest
     except ModuleNotFoundError as error:
         raise AttnstoreError(f"the demo needs {error.name}: pip install 'attnstore[ingest]'.") from error
-    from ..runtime.drawing import load_matplotlib
+    from ..runtime.libraries import load_matplotlib
 
     load_matplotlib()
     from ..api import open_store

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..runtime.drawing import load_matplotlib
+from ..runtime.libraries import load_matplotlib
 from ..runtime.table_output import aligned, write_table
 from .options import LEVEL, MODEL, PLOT, REPLICATES, SCHEDULER, STORE, TIMEOUT, names_option, output_options
 

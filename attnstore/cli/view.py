@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 import click
 
-from ..runtime.drawing import load_matplotlib
+from ..runtime.libraries import load_matplotlib
 from .options import HEAD, MODEL, STORE, TIMEOUT, names_option
 
 

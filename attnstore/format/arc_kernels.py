@@ -5,12 +5,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..runtime.compiled import compiled
+from ..runtime.libraries import jit
 
 Array = npt.NDArray[Any]
 
 
-@compiled()
+@jit()
 def order_keys(  # type: ignore[no-untyped-def]
     layer, head, protein, source, target, weight, stored, pair_offset, layers, heads, bands, keys,
 ) -> None:  # fmt: skip
@@ -34,7 +34,7 @@ def order_keys(  # type: ignore[no-untyped-def]
         keys[arc] = key * pairs + pair_offset[p] + np.int64(source[arc]) * stored[p] + np.int64(target[arc])
 
 
-@compiled()
+@jit()
 def wrong_arcs(  # type: ignore[no-untyped-def]
     layer, head, protein, source, target, weight, stored, pair_offset, layers, heads, least, most,
 ) -> bool:  # fmt: skip

@@ -22,8 +22,8 @@ from typing import IO
 
 from ..errors import SourceError, first_line
 from ..runtime.durable import sync_file
+from ..runtime.libraries import bar
 from ..runtime.paths import CACHE_VARIABLE, cache_directory
-from ..runtime.progress import bar
 from ..version import __version__
 from .archives import ArchiveEntry, NoEntryError, UnfitError, entry_named
 

@@ -14,7 +14,8 @@ from ..catalog.property import NEGATIVE, UNKNOWN_IF_NONE, Annotation, Property, 
 from ..catalog.rows import Structure
 
 __all__ = [
-    "DEFAULT", "LETTERS", "Excluded", "Options", "Record", "Structure", "glycine_ca", "negatives", "reasons", "virtual_cb",
+    "DEFAULT", "LETTERS", "Excluded", "Options", "Record", "Structure", "glycine_ca", "negatives", "reasons",
+    "virtual_cb",
 ]  # fmt: skip
 
 #: The letters of a sequence: the 20 amino acids, Sec (U), Pyl (O), the ambiguous B, Z and J, and X.

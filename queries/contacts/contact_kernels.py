@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ...runtime.compiled import compiled
+from ...runtime.libraries import jit
 
 Array = npt.NDArray[Any]
 
-_compile = compiled()
+_compile = jit()
 
 
 @_compile

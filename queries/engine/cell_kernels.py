@@ -12,11 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from ...format.codebook import CELL_SHIFT
-from ...runtime.compiled import compiled
+from ...runtime.libraries import jit
 
 Array = npt.NDArray[Any]
 
-_compile = compiled()
+_compile = jit()
 
 
 @_compile

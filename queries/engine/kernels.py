@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ...runtime.compiled import compiled
+from ...runtime.libraries import jit
 from ..sql.tree import CONTACT_DISTANCE, CONTACT_SEPARATION, FALSE, NULL, TRUE
 
 Array = npt.NDArray[Any]
 
-_compile = compiled()
+_compile = jit()
 
 
 @_compile

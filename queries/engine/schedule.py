@@ -60,7 +60,7 @@ def _on_threads(tasks: Sequence[Callable[[], T]], combine: Callable[[T, T], T], 
     from dask.threaded import get
     from threadpoolctl import threadpool_limits
 
-    from ...runtime.progress import bar
+    from ...runtime.libraries import bar
 
     # A graph of our own: dask.compute would import distributed, where it is installed, for a third of a second.
     graph: dict[Any, Any] = {("task", number): (time_limit.bound(task),) for number, task in enumerate(tasks)}
@@ -103,7 +103,7 @@ class _Fold:
 def _on_cluster(client: "Client", tasks: Sequence[Callable[[], T]], combine: Callable[[T, T], T], progress: bool) -> T:
     from distributed import as_completed
 
-    from ...runtime.progress import bar
+    from ...runtime.libraries import bar
 
     limit = time_limit.current()
     parts = [client.submit(task, pure=False) for task in tasks]

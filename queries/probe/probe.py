@@ -14,7 +14,7 @@ from ...catalog.reader import connect
 from ...errors import QueryError
 from ...format.documents import ingest_with, lacking
 from ...runtime import time_limit
-from ...runtime.progress import bar
+from ...runtime.libraries import bar
 from ..engine.schedule import execute
 from ..engine.vectors import directory, evaluate_terms
 from ..provenance import provenance

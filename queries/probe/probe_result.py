@@ -8,7 +8,7 @@ import pandas as pd
 import xarray as xr
 from xarray.plot.accessor import DatasetPlotAccessor
 
-from ...runtime.drawing import load_matplotlib
+from ...runtime.libraries import load_matplotlib
 from ..statistics.cluster_intervals import cluster_interval, difference_interval
 from .probe_tasks import Performance
 

@@ -10,8 +10,7 @@ import pandas as pd
 
 from ...catalog.reader import catalog_errors, connect
 from ...errors import QueryError
-from ...runtime import progress as bars
-from ...runtime import time_limit
+from ...runtime import libraries, time_limit
 from ...runtime.durable import replace_file
 from ..plan.align_plan import THRESHOLD, choose_threshold
 from ..statistics.clusters import read_keys
@@ -89,7 +88,7 @@ def report(
         _check(store, settings)
         questions, missing = ask_of(store, properties)
         rounds = len(names) + (len(names) > 1)
-        with bars.bar(rounds * len(questions), "question", shown=progress) as bar:
+        with libraries.bar(rounds * len(questions), "question", shown=progress) as bar:
             reports = [measure_model(store, name, questions, settings, bar.update) for name in names]
             missing += [one for each in reports for one in each.missing]
             comparison = _compare(store, reports, settings, bar.update, missing)
@@ -153,7 +152,7 @@ def _compare(
 
 
 def _write(pictures: Sequence[Picture], sheets: Sequence[Sheet], directory: Path, *, progress: bool) -> dict[str, Path]:
-    with bars.bar(len(pictures) + len(sheets), "file", shown=progress) as bar:
+    with libraries.bar(len(pictures) + len(sheets), "file", shown=progress) as bar:
         figures = {}
         for picture in pictures:
             figures[picture.name] = write_picture(picture, directory)

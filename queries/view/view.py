@@ -13,7 +13,7 @@ from ...errors import QueryError
 from ...format.codebook import parse_threshold
 from ...matrix import attention
 from ...runtime import time_limit
-from ...runtime.drawing import load_matplotlib
+from ...runtime.libraries import load_matplotlib
 from ...runtime.paths import user_path
 from ..provenance import provenance
 from ..sql.tree import CONTACT_SEPARATION

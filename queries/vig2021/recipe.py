@@ -14,8 +14,8 @@ import pandas as pd
 
 from ...errors import QueryError, SourceError, StoreError, check_choice
 from ...opened import open_store
-from ...runtime.drawing import load_matplotlib
 from ...runtime.durable import make_directories, parse_json, read_bytes, replace_json, sha256_file
+from ...runtime.libraries import load_matplotlib
 from ...runtime.paths import database_path, user_path
 from .comparison import compare_heads, paper_best_heads, summarise
 from .data_sets import DATA_SETS, SPLITS, DataSet

@@ -114,7 +114,7 @@ def test_a_scheduler_that_is_not_there_is_one_sentence(store, monkeypatch):
 
 
 def test_the_progress_bar_counts_segments_wherever_they_are_read(store, client, monkeypatch):
-    from attnstore.runtime import progress
+    from attnstore.runtime import libraries
 
     bars = []
 
@@ -122,8 +122,8 @@ def test_the_progress_bar_counts_segments_wherever_they_are_read(store, client, 
         bars.append(bar(*args, **options))
         return bars[-1]
 
-    bar = progress.bar
-    monkeypatch.setattr(progress, "bar", recorded)
+    bar = libraries.bar
+    monkeypatch.setattr(libraries, "bar", recorded)
     for scheduler in (None, client):
         store.align("contact", threshold=0.05, replicates=2, progress=True, scheduler=scheduler)
     assert [(each.n, each.total) for each in bars] == [(5, 5)] * 2

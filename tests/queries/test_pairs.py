@@ -15,7 +15,7 @@ from attnstore.queries.engine.pairs import AllPairs, truth
 from attnstore.queries.engine.vectors import evaluate_terms
 from attnstore.queries.sql.expression import parse
 from attnstore.queries.sql.tree import Columns
-from attnstore.runtime.compiled import compiled
+from attnstore.runtime.libraries import jit
 
 from .oracle import COLUMNS, answer, catalog, expand, ours
 
@@ -507,7 +507,7 @@ def test_kernels_compile_where_nothing_can_be_written(monkeypatch):
         return njit(**options)
 
     monkeypatch.setattr(numba, "njit", without_a_place)
-    distances = compiled()(kernels.distances.py_func)
+    distances = jit()(kernels.distances.py_func)
     out = np.empty((2, 2))
     distances(np.array([0.0, 3.0]), np.array([0.0, 4.0]), np.zeros(2), out)
     assert out.tolist() == [[0, 5], [5, 0]]
