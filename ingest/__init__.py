@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ..annotate.store_directory import ingest_proteins
-    from .model.architectures.tape import convert_tape
+    from .model.tape_model import convert_tape
     from .pipeline import ingest
     from .run import Interrupted, Summary
 
@@ -14,7 +14,7 @@ __all__ = ["Interrupted", "Summary", "convert_tape", "ingest", "ingest_proteins"
 _HOMES = {
     "Interrupted": "attnstore.ingest.run",
     "Summary": "attnstore.ingest.run",
-    "convert_tape": "attnstore.ingest.model.architectures.tape",
+    "convert_tape": "attnstore.ingest.model.tape_model",
     "ingest": "attnstore.ingest.pipeline",
     "ingest_proteins": "attnstore.annotate.store_directory",
 }

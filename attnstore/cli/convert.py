@@ -20,7 +20,7 @@ def convert_tape(source: Path, target: Path) -> None:
     DIR_OR_BIN is TAPE's folder of config.json and pytorch_model.bin, or that file of weights alone.
     """
     try:
-        from ..ingest.model.architectures.tape import convert_tape as convert
+        from ..ingest.model.tape_model import convert_tape as convert
     except ModuleNotFoundError as error:
         raise AttnstoreError(
             f"convert-tape needs {error.name}, which is not installed: pip install 'attnstore[ingest]'."

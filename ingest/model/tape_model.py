@@ -16,8 +16,8 @@ import transformers
 from huggingface_hub.errors import StrictDataclassError
 from tokenizers import Tokenizer, models, processors
 
-from ....errors import ModelError, first_line
-from ....runtime.paths import user_path
+from ...errors import ModelError, first_line
+from ...runtime.paths import user_path
 
 #: In the order of TAPE's IUPAC vocabulary: the index is the token.
 VOCABULARY = ("<pad>", "<mask>", "<cls>", "<sep>", "<unk>", *"ABCDEFGHIKLMNOPQRSTUVWXYZ")
