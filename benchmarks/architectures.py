@@ -17,7 +17,7 @@ import attnstore
 from attnstore import fetch
 from attnstore.annotate.annotation import annotate
 from attnstore.ingest import ingest
-from attnstore.runtime.table_output import aligned
+from attnstore.runtime.table_output import text_table
 
 LETTERS = "LAGVESIKRDTPNQFYMHCWXUBZO"
 VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *LETTERS]
@@ -62,7 +62,7 @@ def run(path: Path, page: Path, chains: int, scratch: Path) -> None:
     done = store.report(page, progress=True)
     frame = done.tables["comparison"]
     print(f"{store.document.proteins:,} chains of cgdms through {len(store.models)} models\n")
-    print(aligned(frame[~frame["key"].str.startswith("aa-")]))
+    print(text_table(frame[~frame["key"].str.startswith("aa-")]))
     print(f"\n{done.page}")
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import attnstore
 from attnstore import fetch
 from attnstore.ingest import ingest
-from attnstore.runtime.table_output import aligned
+from attnstore.runtime.table_output import text_table
 
 #: Vig et al. 2021, section 4: share of binding sites in their training set, in per cent.
 PAPER = 4.83
@@ -52,7 +52,7 @@ def run(labels: Path, path: Path) -> None:
         ("By attention weight", {"weighted": True}),
     ):
         table = store.align(SITE, **options).to_table()
-        print(f"\n{heading}\n\n{aligned(table[[name for name in COLUMNS if name in table]].head(10))}")
+        print(f"\n{heading}\n\n{text_table(table[[name for name in COLUMNS if name in table]].head(10))}")
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from real_sequences import write_sequences
 
 from attnstore.catalog.reader import current_catalog
 from attnstore.format.documents import StoreDocument
-from attnstore.runtime.table_output import aligned
+from attnstore.runtime.table_output import text_table
 
 #: Reads a FASTA file into a store, as ingest does before it runs the model, and prints what it took.
 MEASURED = """
@@ -71,7 +71,7 @@ def run(scratch: Path, counts: list[int], added: int, repeats: int) -> None:
         shutil.copytree(store, copy)
         runs.append(measure(fasta, copy))
     rows.append(row(f"{added:,} more into {counts[-1]:,}", runs, copy))
-    print(aligned(pd.DataFrame(rows), left=("sequences",)))
+    print(text_table(pd.DataFrame(rows), left=("sequences",)))
 
 
 def measure(fasta: Path, store: Path) -> list[float]:

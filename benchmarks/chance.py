@@ -14,7 +14,7 @@ import pandas as pd
 import attnstore
 from attnstore import fetch
 from attnstore.ingest import ingest
-from attnstore.runtime.table_output import aligned
+from attnstore.runtime.table_output import text_table
 
 REAL, TWIN, SHUFFLED = "real", "random weights", "shuffled residues"
 
@@ -56,9 +56,9 @@ def run(path: Path, seed: int) -> None:
         **{f"contacts, {names[m]}": known[m].loc[top].to_numpy() for m in names},
         **{f"of weight, {names[m]}": heads["weighted"][m].loc[top].to_numpy() for m in names},
     })  # fmt: skip
-    print(aligned(table))
+    print(text_table(table))
     print("\nOver all heads\n")
-    print(aligned(pd.DataFrame(
+    print(text_table(pd.DataFrame(
         {
             "model": names[m],
             "arcs": int(heads["arcs"][m].sum()),

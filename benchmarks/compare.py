@@ -17,7 +17,7 @@ from typing import Any
 
 import pandas as pd
 
-from attnstore.runtime.table_output import aligned
+from attnstore.runtime.table_output import text_table
 
 FAR = "separation >= 6"
 PER_HEAD = f"SELECT layer, head, avg(contact), count(*) FROM attention WHERE weight >= 0.3 AND {FAR}"
@@ -75,7 +75,7 @@ def main() -> None:
         assert process.stdin is not None
         process.stdin.close()
         process.wait()
-    print(aligned(pd.DataFrame(rows)))
+    print(text_table(pd.DataFrame(rows)))
 
 
 def row(

@@ -23,7 +23,7 @@ from attnstore.ingest import ingest
 from attnstore.queries.contacts.contact_maps import RANGES, TOPS, labelled_pairs, precision
 from attnstore.queries.contacts.contact_proteins import roster
 from attnstore.queries.contacts.prediction import ContactPredictor, evaluate, fit
-from attnstore.runtime.table_output import aligned
+from attnstore.runtime.table_output import text_table
 
 #: Proteins selected: the draw of fewer is part of the draw of more.
 FEW, MANY = 10, 50
@@ -82,7 +82,7 @@ def run(store: attnstore.Store, seed: int) -> None:
     ).astype({"heads": "Int64"})
     counts = ", ".join(f"{int(count):,} {span}" for span, count in zip(RANGES, first["proteins"].values, strict=True))
     print(f"{len(names):,} proteins, none of those chosen on; with a known contact in the range: {counts}\n")
-    print(aligned(table))
+    print(text_table(table))
     widths = (first["high"] - first["low"]).sel(range="all", top="L").item()
     print(
         f"\n95 % bootstrap intervals over proteins are {100 * widths:.1f} points wide for 'all L' of the best head.\n"
@@ -125,7 +125,7 @@ def print_ranking(heads: pd.DataFrame, chosen_on: int) -> None:
     shown = heads.assign(**{"alignment's rank": heads["alignment"].where(heads["arcs"] >= 100).rank(ascending=False)})
     for column in ("precision", "low", "high", "chosen", "alignment"):
         shown[column] = [f"{value:.1%}" if value == value else "–" for value in shown[column]]
-    print(aligned(shown.rename(columns={"chosen": f"on the {chosen_on}"}).head(12)))
+    print(text_table(shown.rename(columns={"chosen": f"on the {chosen_on}"}).head(12)))
     print(f"\nOver the {len(ranked)} heads with at least 100 such arcs: Spearman's ρ {agreement.statistic:.2f}.")
 
 

@@ -30,7 +30,7 @@ from attnstore.ingest import ingest
 from attnstore.ingest.model.language_model import LanguageModel, load, pad_batch, spans_of
 from attnstore.ingest.plan import BATCH_PAIRS, SEGMENT_ENTRIES, PlannedSegment, plan_segments
 from attnstore.ingest.receiver_cpu import HostReceiver, Items
-from attnstore.runtime.table_output import aligned
+from attnstore.runtime.table_output import text_table
 
 #: Residues² of batches that eager attention is fastest with here: their weights stay in the third-level cache.
 SMALL = BATCH_PAIRS["cpu"] // 2
@@ -102,7 +102,7 @@ def ratios(scratch: Path, chains: int, repeats: int) -> None:
         row(what, entries, times[name], [a / b for a, b in zip(times[name], times["bare"], strict=True)])
         for name, what in names.items()
     ]
-    print(aligned(pd.DataFrame(rows)))
+    print(text_table(pd.DataFrame(rows)))
 
 
 def row(what: str, entries: int, times: list[float], of_bare: list[float]) -> dict[str, object]:
@@ -173,7 +173,7 @@ def stages(scratch: Path, chains: int, repeats: int) -> None:
         "write (compression, digests, flushing): arcs, marginals": median_seconds(lambda: write(less), repeats),
     }
     print("\nStages alone, both cores\n")
-    print(aligned(pd.DataFrame(
+    print(text_table(pd.DataFrame(
         {"stage": name, "seconds": time_, "M entries/s": entries / time_ / 1e6} for name, time_ in figures.items()
     )))  # fmt: skip
 
@@ -206,7 +206,7 @@ def memory(chains: int) -> None:
             command = [sys.executable, __file__, "--peak", str(fasta)]
             rows.append(json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout))
     print("\nMemory, each in a process of its own\n")
-    print(aligned(pd.DataFrame(rows)))
+    print(text_table(pd.DataFrame(rows)))
     few, more, most = (row["peak, MB"] for row in rows)
     print(f"\npeak: {most / few:.2f} × that of a tenth of the chains, {most / more:.2f} × that of three tenths")
 

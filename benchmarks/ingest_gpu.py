@@ -41,7 +41,7 @@ from attnstore.ingest.model.tokens import AMINO_ACIDS, KEEP, ResidueTokens
 from attnstore.ingest.plan import BATCH_PAIRS, plan_segments
 from attnstore.ingest.receiver_cpu import Items
 from attnstore.ingest.receiver_gpu import DeviceReceiver, Pending
-from attnstore.runtime.table_output import aligned
+from attnstore.runtime.table_output import text_table
 
 #: Attention entries of a segment where the user does not say.
 SEGMENT_ENTRIES = {"cpu": 1 << 20, "cuda": 1 << 32}
@@ -189,10 +189,10 @@ def report(work: Work, length: int, seconds: float) -> None:
         rows = {name: row(work, function, seconds) for name, function in measured.items()}
         print(f"\n{length} residues: a segment is {len(work.proteins.id)} proteins, {work.entries / 1e6:,.0f} M "
               f"entries, in batches of up to {len(work.batches[0])}")  # fmt: skip
-        print(aligned(pd.DataFrame([{"what": name, **columns} for name, columns in rows.items()])))
+        print(text_table(pd.DataFrame([{"what": name, **columns} for name, columns in rows.items()])))
         stages = [stage for keep in (KEPT, KEPT[1:]) for stage in stages_of(work, keep, pool, seconds / 2)]
     print()
-    print(aligned(pd.DataFrame([stage.row() for stage in stages])))
+    print(text_table(pd.DataFrame([stage.row() for stage in stages])))
     for keep, whole in ((KEPT, "ingest, codes too"), (KEPT[1:], "ingest, no codes")):
         slowest = min((stage for stage in stages if stage.keep == keep), key=lambda stage: stage.rate)
         reached = rows[whole]["residues/s"] / slowest.rate

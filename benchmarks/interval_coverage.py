@@ -18,7 +18,7 @@ from scipy.special import expit
 
 from attnstore.queries.statistics.bootstrap import PoissonBootstrap, replicate_weights
 from attnstore.queries.statistics.cluster_intervals import cluster_interval
-from attnstore.runtime.table_output import aligned
+from attnstore.runtime.table_output import text_table
 
 Array = np.ndarray[Any, Any]
 Shape = tuple[int, ...]
@@ -139,7 +139,7 @@ def main() -> None:
                     "width ": f"{100 * width:.1f}",
                 }
             )
-    print(aligned(pd.DataFrame(rows)))
+    print(text_table(pd.DataFrame(rows)))
     print(f"\nNominal 95 %; {options.worlds:,} worlds each, {options.replicates:,} replicates; widths in points.")
 
 

@@ -14,7 +14,7 @@ import pandas as pd
 import attnstore
 from attnstore import fetch
 from attnstore.ingest import ingest
-from attnstore.runtime.table_output import aligned
+from attnstore.runtime.table_output import text_table
 
 PRECISIONS = ("float32", "bfloat16", "float16")
 
@@ -47,7 +47,7 @@ def run(path: Path) -> None:
             **{f"{precision}, points": points.to_numpy() for precision, points in moved.items()},
         })  # fmt: skip
         print(f"\nContacts, θ 0.3, {title}: the ten heads with the largest share in float32\n")
-        print(aligned(table))
+        print(text_table(table))
         for precision, points in moved.items():
             print(
                 f"{precision}: at most {points.abs().max():.3f} points, {int((points.abs() < 0.2).sum())} of 10 < 0.2"

@@ -23,7 +23,7 @@ from attnstore.annotate.annotation import annotate
 from attnstore.ingest import ingest
 from attnstore.queries.heads_plot import save_figure
 from attnstore.queries.probe.probe import probe
-from attnstore.runtime.table_output import aligned
+from attnstore.runtime.table_output import text_table
 
 CONDITIONS = {"helix": "ss4 = 'helix'", "strand": "ss4 = 'strand'", "turn": "ss4 = 'turn'", "contact": "contact"}
 EXAMPLES = [1 << power for power in range(14, 20)]
@@ -50,7 +50,7 @@ def main() -> None:
         for name, (condition, given) in asked.items():
             figure = options.figures / f"{name}.png" if options.figures else None
             rows += pool.submit(measure, options.store, name, condition, given, figure).result()
-    print(aligned(pd.DataFrame(rows)))
+    print(text_table(pd.DataFrame(rows)))
 
 
 def measure(store: Path, name: str, condition: str, given: dict[str, Any], figure: Path | None) -> list[dict[str, str]]:

@@ -23,7 +23,7 @@ from timing import median_seconds
 import attnstore
 from attnstore.format.documents import ATTENTION, Manifest
 from attnstore.opened import Model, Store
-from attnstore.runtime.table_output import aligned
+from attnstore.runtime.table_output import text_table
 
 FAR = "separation >= 6"
 PER_HEAD = (
@@ -286,7 +286,7 @@ def some_segments(path: Path, model: Model, part: Path, stride: int) -> Path:
 def show(rows: list[dict[str, Any]]) -> None:
     import pandas as pd
 
-    print(aligned(pd.DataFrame(rows)), flush=True)
+    print(text_table(pd.DataFrame(rows)), flush=True)
     print(flush=True)
 
 

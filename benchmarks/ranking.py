@@ -20,7 +20,7 @@ import pandas as pd
 import attnstore
 from attnstore import fetch
 from attnstore.annotate.annotation import annotate
-from attnstore.runtime.table_output import aligned
+from attnstore.runtime.table_output import text_table
 
 #: What is asked of the copy, and of the store of binding sites.
 QUESTIONS = (
@@ -47,10 +47,9 @@ def main() -> None:
         nothing = [of_nothing(store, order) for order in ORDERS]
     if options.sites is not None:
         rows += leaders(attnstore.open(options.sites), "target.binding_site", None)
-    print(aligned(pd.DataFrame(rows)))
-    print(
-        f"\nMeans of the first heads of {len(MADE_UP)} properties that mean nothing\n\n{aligned(pd.DataFrame(nothing))}"
-    )
+    print(text_table(pd.DataFrame(rows)))
+    print(f"\nMeans of the first heads of {len(MADE_UP)} properties that mean nothing\n")
+    print(text_table(pd.DataFrame(nothing)))
 
 
 def properties(store: attnstore.Store) -> pd.DataFrame:

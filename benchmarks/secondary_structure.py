@@ -14,7 +14,7 @@ import attnstore
 from attnstore import fetch
 from attnstore.annotate.annotation import annotate
 from attnstore.ingest import ingest
-from attnstore.runtime.table_output import aligned
+from attnstore.runtime.table_output import text_table
 
 SHARES = """
 SELECT layer, head, count(target.ss4) AS arcs,
@@ -54,15 +54,15 @@ def run(path: Path) -> None:
     )
     shares = store.sql("SELECT ss4, count(*) AS residues, count(*) / sum(count(*)) OVER () AS share FROM residues "
                        "WHERE ss4 IS NOT NULL GROUP BY ss4 ORDER BY ss4")  # fmt: skip
-    print(f"\n{aligned(shares.df())}")
+    print(f"\n{text_table(shares.df())}")
     heads = store.query(SHARES)
     for kind in ("helix", "strand", "turn"):
         result = store.align(f"target.ss4 = '{kind}'").to_table()
         columns = ["layer", "head", "share", "bootstrap_low", "bootstrap_high", "total", "background", "enrichment"]
         heading = f"Arcs from 0.3 whose target is in a {kind}: five heads of {len(heads)}"
-        print(f"\n{heading}\n\n{aligned(result[columns].head(5))}")
-    print(f"\nStrand to strand, in contact, six or more apart\n\n{aligned(store.query(BOTH))}")
-    print(f"\nEvery head with 100 arcs, by layer\n\n{aligned(heads.sort_values(['layer', 'head']))}")
+        print(f"\n{heading}\n\n{text_table(result[columns].head(5))}")
+    print(f"\nStrand to strand, in contact, six or more apart\n\n{text_table(store.query(BOTH))}")
+    print(f"\nEvery head with 100 arcs, by layer\n\n{text_table(heads.sort_values(['layer', 'head']))}")
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ import attnstore
 from attnstore import fetch
 from attnstore.ingest import ingest
 from attnstore.ingest.model.language_model import load
-from attnstore.runtime.table_output import aligned
+from attnstore.runtime.table_output import text_table
 
 
 def main() -> None:
@@ -49,10 +49,10 @@ def run(scratch: Path, chains: int, repeats: int) -> None:
     rows = [{"what": name, "bits per entry": 8 * size / entries} for name, size in sizes.items()]
     rows.append({"what": f"float16, {codec} (for comparison)", "bits per entry": float16})
     rows.append({"what": "float32, as it is (for comparison)", "bits per entry": 32.0})
-    print(aligned(pd.DataFrame(rows)))
+    print(text_table(pd.DataFrame(rows)))
     print(f"\nfloat16 lossless / all of it: {float16 / (8 * summary.bytes / entries):.1f}×\n")
 
-    print(aligned(pd.DataFrame(reading(path, repeats))))
+    print(text_table(pd.DataFrame(reading(path, repeats))))
     print(f"\nimport attnstore: {import_time():.2f} s (median of 5, new processes; no torch)")
 
 

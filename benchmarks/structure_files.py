@@ -20,7 +20,7 @@ import pandas as pd
 from attnstore.errors import SourceError
 from attnstore.readers.inputs import Options
 from attnstore.readers.structures import mmcif, pdb
-from attnstore.runtime.table_output import aligned
+from attnstore.runtime.table_output import text_table
 
 READERS = {".pdb": pdb, ".ent": pdb, ".cif": mmcif, ".mmcif": mmcif}
 
@@ -60,7 +60,7 @@ def main() -> None:
         rows.append({"folder": folder.name, **{name: count[name] for name in columns}})
     table = pd.DataFrame(rows)
     total = {"folder": "all", **table.drop(columns="folder").sum().to_dict()}
-    print(aligned(pd.concat([table, pd.DataFrame([total])], ignore_index=True)))
+    print(text_table(pd.concat([table, pd.DataFrame([total])], ignore_index=True)))
     for heading, lines in (("Refused", refused), ("Not as gemmi reads it", different)):
         print(f"\n{heading}: {len(lines)}\n")
         print("\n".join(lines))

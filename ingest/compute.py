@@ -18,7 +18,7 @@ from .receiver_gpu import DeviceReceiver
 
 
 @dataclass(frozen=True)
-class Protein:
+class SequenceInput:
     """A protein for the model.
 
     Attributes
@@ -80,7 +80,7 @@ class Computed:
 
 def compute_segment(
     planned: PlannedSegment,
-    proteins: dict[str, Protein],
+    proteins: dict[str, SequenceInput],
     document: ModelDocument,
     language_model: LanguageModel,
     budget: Budget,
@@ -139,7 +139,7 @@ class _Run:
     document: ModelDocument
     language_model: LanguageModel
     local: LocalProteins
-    proteins: Sequence[Protein]
+    proteins: Sequence[SequenceInput]
     receiver: HostReceiver | DeviceReceiver
     budget: Budget
     stopped: Callable[[], bool]
@@ -204,7 +204,7 @@ class _Run:
             self._keep_hidden(states, indices)
         self.receiver.end()
 
-    def _tokens(self, protein: Protein) -> list[int]:
+    def _tokens(self, protein: SequenceInput) -> list[int]:
         tokens = self.language_model.tokens.encode(protein.sequence[: protein.stored])
         if self.document.randomize == "sequence":
             assert self.document.seed is not None

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..errors import StoreError
 from ..format.documents import Manifest, ModelDocument
-from .compute import Protein
+from .compute import SequenceInput
 from .plan import PlannedSegment
 from .task import Done
 
@@ -29,7 +29,7 @@ _SEGMENT = 100_000
 
 
 @dataclass(frozen=True)
-class Forecast:
+class IngestForecast:
     """The pending work and its forecast.
 
     Attributes
@@ -55,7 +55,7 @@ class Forecast:
         )
 
 
-def trial_segment(pending: Sequence[PlannedSegment], proteins: dict[str, Protein], heads: int, device: str) \
+def trial_segment(pending: Sequence[PlannedSegment], proteins: dict[str, SequenceInput], heads: int, device: str) \
         -> PlannedSegment | None:  # fmt: skip
     """A few proteins from the middle of the pending ones, in few batches; None if the ingest is small."""
     total = _entries(pending, proteins, heads)
@@ -77,16 +77,16 @@ def trial_segment(pending: Sequence[PlannedSegment], proteins: dict[str, Protein
     return PlannedSegment(0, tuple(chosen))
 
 
-def forecast(
+def forecast_ingest(
     store: Path,
     document: ModelDocument,
     pending: Sequence[PlannedSegment],
-    proteins: dict[str, Protein],
+    proteins: dict[str, SequenceInput],
     manifest: Manifest,
     trial: Done | None,
     processes: int,
     device: str,
-) -> Forecast:
+) -> IngestForecast:
     """Combine the measures of a trial with the size of the pending work.
 
     Parameters
@@ -114,7 +114,7 @@ def forecast(
     else:
         expected = entries * sum(_ENTRY[tier] for tier in document.keep) + residues * heads * _RESIDUE
         expected += len(pending) * _SEGMENT
-    return Forecast(
+    return IngestForecast(
         segments=len(pending),
         residues=residues,
         entries=entries,
@@ -124,7 +124,7 @@ def forecast(
     )
 
 
-def check_disk(told: Forecast, store: Path) -> None:
+def check_disk(told: IngestForecast, store: Path) -> None:
     """Raise StoreError if the disk has too little space for the forecast."""
     if told.bytes > told.free:
         raise StoreError(
@@ -133,7 +133,7 @@ def check_disk(told: Forecast, store: Path) -> None:
         )
 
 
-def _entries(segments: Sequence[PlannedSegment], proteins: dict[str, Protein], heads: int) -> int:
+def _entries(segments: Sequence[PlannedSegment], proteins: dict[str, SequenceInput], heads: int) -> int:
     return heads * sum(protein.stored**2 for segment in segments for protein in segment.among(proteins).values())
 
 

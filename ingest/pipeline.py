@@ -17,16 +17,16 @@ from ..catalog.builtin import GlycineCb
 from ..errors import StoreError, check_choice
 from ..format.codebook import DEFAULT
 from ..format.documents import ATTENTION, KEEP, MANIFEST_FILE, MODEL_FILE, Manifest, ModelDocument, checked_name
-from ..format.lock import held
+from ..format.lock import lock_model
 from ..format.segment_writer import ARC_FLOOR, CHUNK_PAIRS, KEPT
-from ..readers.download import fetched
+from ..readers.download import fetch_files
 from ..readers.record import Options
 from ..runtime.durable import make_directories
-from ..runtime.paths import database_path, expanded, user_path
+from ..runtime.paths import database_path, expand, user_path
 from .model.language_model import choose_precision, load
 from .plan import BATCH_PAIRS, SEGMENT_ENTRIES, read_plan
 from .run import Run, Summary
-from .selection import catalog_proteins, extended_plan, taken
+from .selection import catalog_proteins, extended_plan, take_proteins
 from .task import Job
 from .workers import start_workers
 
@@ -161,10 +161,10 @@ def ingest(
     check_choice("randomize", randomize, (None, "weights", "sequence"), StoreError)
     if limit is not None and sample is not None:
         raise StoreError(f"limit={limit} and sample={sample} exclude each other: leave one of them out.")
-    path, model = database_path(store), expanded(model)
+    path, model = database_path(store), expand(model)
     model_name = checked_name(name or default_name(model, randomize, seed), "model name")
     kept = _checked_keep(keep)
-    files = [*map(user_path, inputs), *fetched(fetch)]
+    files = [*map(user_path, inputs), *fetch_files(fetch)]
     with storage_errors(path), start_workers(workers, scheduler, device) as where, store_directory(path):
         language_model = load(
             model,
@@ -213,7 +213,7 @@ def ingest(
             )  # fmt: skip
             manifest = Manifest.read(directory)
             committed = {segment.number for segment in manifest.segments}
-            proteins, manifest = taken(proteins, document, language_model.tokens, manifest, strict=strict)
+            proteins, manifest = take_proteins(proteins, document, language_model.tokens, manifest, strict=strict)
             plan = extended_plan(directory, document, recorded, proteins, committed)
             pending = [segment for segment in plan if segment.number not in committed]
             job = Job(directory.absolute(), document, model, where.device, where.threads, strict)
@@ -240,7 +240,7 @@ def _checked_keep(keep: Sequence[str]) -> tuple[str, ...]:
 
 def default_name(model: str, randomize: str | None = None, seed: int = 0) -> str:
     """The default name of a model in a store: the last part of its id or folder, and how it was randomised."""
-    last = Path(os.path.abspath(expanded(model))).name.replace(" ", "_")
+    last = Path(os.path.abspath(expand(model))).name.replace(" ", "_")
     return last if randomize is None else f"{last}-random-{randomize}-{seed}"
 
 
@@ -248,7 +248,7 @@ def default_name(model: str, randomize: str | None = None, seed: int = 0) -> str
 def _model_directory(directory: Path, document: ModelDocument, force: bool) -> Iterator[ModelDocument]:
     """Hold the model's lock in the store; yields its document there."""
     make_directories(directory)
-    with held(directory, f"model {document.name}", force=force):
+    with lock_model(directory, f"model {document.name}", force=force):
         if (directory / MODEL_FILE).exists() or (directory / MANIFEST_FILE).exists():
             recorded = ModelDocument.read(directory)
             difference = recorded.difference(document)

@@ -15,11 +15,11 @@ from ..annotate.store_directory import storage_errors
 from ..damage import catalog_problems, model_directories, refuse_newer, segment_problems, strays
 from ..errors import AttnstoreError, MachineError, ModelError, StoreError
 from ..format.documents import SEGMENTS, Manifest, ModelDocument, SegmentEntry, StoreDocument
-from ..format.lock import held, waiting
+from ..format.lock import lock_model, waiting
 from ..format.segment_files import recorded_files
 from ..format.segment_values import LocalProteins
 from ..runtime.libraries import bar
-from ..runtime.paths import database_path, expanded, user_path
+from ..runtime.paths import database_path, expand, user_path
 from .model.language_model import LanguageModel, load
 from .plan import PlannedSegment, read_plan, write_plan
 from .recovery import (
@@ -31,18 +31,18 @@ from .recovery import (
     recovered_store_document,
 )
 from .run import Run
-from .selection import catalog_proteins, taken
+from .selection import catalog_proteins, take_proteins
 from .task import Job
 from .workers import start_workers
 
 
 @dataclass
-class Repaired:
+class RepairReport:
     """Report of a repair.
 
     Attributes
     ----------
-    mended : list of str
+    rebuilt : list of str
         A sentence for each part that was damaged and is intact again.
     left : list of str
         A sentence for each part that is still damaged, with what to do.
@@ -50,7 +50,7 @@ class Repaired:
         Number of segments that were computed again.
     """
 
-    mended: list[str] = field(default_factory=list)
+    rebuilt: list[str] = field(default_factory=list)
     left: list[str] = field(default_factory=list)
     segments: int = 0
 
@@ -65,7 +65,7 @@ class _Source:
     def of(self, document: ModelDocument) -> str:
         """The source of a model; raises ModelError without consent."""
         if self.given is not None:
-            return expanded(self.given)
+            return expand(self.given)
         trusted = self.trusted if isinstance(self.trusted, bool) else self.trusted(document.name, document.source)
         if not trusted:
             raise ModelError(
@@ -86,7 +86,7 @@ def repair(
     keep_duplicates: bool = False,
     progress: bool = False,
     force: bool = False,
-) -> Repaired:
+) -> RepairReport:
     """Find what is damaged in a store and rebuild it.
 
     Damaged segments are computed again with their model, and damaged documents are rebuilt from the segments. A damaged
@@ -116,7 +116,7 @@ def repair(
 
     Returns
     -------
-    Repaired
+    RepairReport
         What was rebuilt, and what is still damaged.
 
     Raises
@@ -129,7 +129,7 @@ def repair(
     >>> attnstore.repair("demo.attn").left
     []
     """
-    path, repaired = database_path(store), Repaired()
+    path, repaired = database_path(store), RepairReport()
     refuse_newer(path)
     directories = model_directories(path)
     if not directories:
@@ -139,24 +139,24 @@ def repair(
         raise StoreError(f"{path} holds no model {model!r}.")
     try:
         with storage_errors(path), waiting(path):
-            _mend_catalog(path, [user_path(entry) for entry in inputs], keep_duplicates, repaired)
+            _rebuild_catalog(path, [user_path(entry) for entry in inputs], keep_duplicates, report)
     except MachineError:
         raise
     except AttnstoreError as error:
-        repaired.left.append(str(error))
+        report.left.append(str(error))
     for directory in chosen:
         try:
-            with storage_errors(path), held(directory, f"model {directory.name}", force=force):
+            with storage_errors(path), lock_model(directory, f"model {directory.name}", force=force):
                 source = _Source(model_source, trust_source)
-                _mend_model(path, directory, repaired, source=source, device=device, progress=progress)
+                _rebuild_model(path, directory, report, source=source, device=device, progress=progress)
         except MachineError:
             raise
         except AttnstoreError as error:
-            repaired.left.append(str(error))
-    return repaired
+            report.left.append(str(error))
+    return report
 
 
-def _mend_catalog(path: Path, inputs: Sequence[Path], keep_duplicates: bool, repaired: Repaired) -> None:
+def _rebuild_catalog(path: Path, inputs: Sequence[Path], keep_duplicates: bool, report: RepairReport) -> None:
     """Raises AttnstoreError if inputs are needed, or other ones."""
     needed: dict[str, str] = {}
     for directory in model_directories(path):
@@ -173,14 +173,14 @@ def _mend_catalog(path: Path, inputs: Sequence[Path], keep_duplicates: bool, rep
         document = recovered_store_document(path, needed)
         if document is not None:
             document.write(path)
-            repaired.mended.append(f"store.json names the catalog {document.catalog} again.")
+            report.rebuilt.append(f"store.json names the catalog {document.catalog} again.")
             return
     if not inputs:
         raise StoreError(
             f"{problem.rstrip('.')}: `attnstore.repair({str(path)!r}, [INPUT])` builds it again from what was ingested."
         )
     rebuild_catalog(path, inputs, needed, keep_duplicates=keep_duplicates)
-    repaired.mended.append(
+    report.rebuilt.append(
         "the catalog was built again from the inputs: properties that were added afterwards (`store.annotate(INPUT)`) "
         "must be added again."
     )
@@ -210,12 +210,12 @@ def _model_document(directory: Path) -> ModelDocument:
         ) from None
 
 
-def _mend_model(
-    path: Path, directory: Path, repaired: Repaired, *, source: _Source, device: str, progress: bool
+def _rebuild_model(
+    path: Path, directory: Path, report: RepairReport, *, source: _Source, device: str, progress: bool
 ) -> None:
-    """Repair one model; raises AttnstoreError if a part of it cannot be repaired."""
+    """Repair one model; raises AttnstoreError if a part of it cannot be report."""
     document = _model_document(directory)
-    before, plan, damaged = _mend_documents(directory, document, repaired, progress=progress)
+    before, plan, damaged = _rebuild_documents(directory, document, report, progress=progress)
     if not damaged:
         return
     try:
@@ -232,14 +232,14 @@ def _mend_model(
     for entry in made.values():
         for problem in segment_problems(directory, document, entry, {}):
             raise StoreError(problem)
-    repaired.segments += len(made)
+    report.segments += len(made)
     for entry in damaged:
         outcome = f"as {made[entry.number].id}" if entry.number in made else "and every protein of it failed"
-        repaired.mended.append(f"segment {entry.id} of model {directory.name} was computed again, {outcome}.")
+        report.rebuilt.append(f"segment {entry.id} of model {directory.name} was computed again, {outcome}.")
 
 
-def _mend_documents(
-    directory: Path, document: ModelDocument, repaired: Repaired, *, progress: bool
+def _rebuild_documents(
+    directory: Path, document: ModelDocument, report: RepairReport, *, progress: bool
 ) -> tuple[Manifest, list[PlannedSegment], list[SegmentEntry]]:
     """Repair and record manifest and plan; returns the damaged segments, which the manifest still lists."""
     recorded: Manifest | None = None
@@ -252,7 +252,7 @@ def _mend_documents(
     damaged: dict[int, SegmentEntry] = {}
     with bar(len(entries), "segment", shown=progress, leave=False, desc=directory.name) as counted:
         for entry in entries:
-            _remove_strays(directory, entry, repaired)
+            _remove_strays(directory, entry, report)
             whole = next(segment_problems(directory, document, entry, {}), None) is None
             (sound if whole else damaged).setdefault(entry.number, entry)
             counted.update()
@@ -263,18 +263,18 @@ def _mend_documents(
         for number, entry in (sound | damaged).items()
         if (proteins := proteins_of(directory, entry)) is not None
     }
-    plan = _mend_plan(directory, document, sound | damaged, held_proteins, repaired)
+    plan = _rebuild_plan(directory, document, sound | damaged, held_proteins, report)
     for number, entry in list(damaged.items()):
         if not plan[number].batches:
             del damaged[number]
-            repaired.left.append(
+            report.left.append(
                 f"segment {entry.id} of model {directory.name} is dropped, because nothing records its proteins: "
                 "run the same ingest again."
             )
     segments = tuple(entry for _, entry in sorted((sound | damaged).items()))
     if recorded is None:
         manifest = Manifest(segments, recovered_skips(plan, {number: held_proteins[number] for number in sound}))
-        repaired.mended.append(f"the manifest of model {directory.name} lists its {len(segments)} segments again.")
+        report.rebuilt.append(f"the manifest of model {directory.name} lists its {len(segments)} segments again.")
     else:
         manifest = Manifest(segments, recorded.skipped)
     if manifest != recorded:
@@ -282,7 +282,7 @@ def _mend_documents(
     return manifest, plan, list(damaged.values())
 
 
-def _remove_strays(directory: Path, entry: SegmentEntry, repaired: Repaired) -> None:
+def _remove_strays(directory: Path, entry: SegmentEntry, report: RepairReport) -> None:
     """Files in a segment's directory that do not belong to it."""
     place = directory / SEGMENTS / entry.id
     try:
@@ -291,15 +291,15 @@ def _remove_strays(directory: Path, entry: SegmentEntry, repaired: Repaired) -> 
         return
     for path in found:
         path.unlink()
-        repaired.mended.append(f"{path}, which is of no segment, was removed.")
+        report.rebuilt.append(f"{path}, which is of no segment, was removed.")
 
 
-def _mend_plan(
+def _rebuild_plan(
     directory: Path,
     document: ModelDocument,
     listed: Collection[int],
     held_proteins: dict[int, LocalProteins],
-    repaired: Repaired,
+    report: RepairReport,
 ) -> list[PlannedSegment]:
     """The plan, rebuilt if it is damaged or lacks the number of a segment."""
     try:
@@ -310,7 +310,7 @@ def _mend_plan(
         pass
     plan = recovered_plan(document, held_proteins, max(listed, default=-1) + 1)
     write_plan(directory, plan)
-    repaired.mended.append(
+    report.rebuilt.append(
         f"the plan of model {directory.name} was made again from its segments; of what is in none, the next ingest "
         "makes new ones."
     )
@@ -332,14 +332,14 @@ def _compute_again(
     place = source.of(document)
     with start_workers(None, None, device) as where:
         model = _recorded_model(document, place, where.device)
-        proteins, _ = taken(catalog_proteins(path, document), document, model.tokens, manifest)
+        proteins, _ = take_proteins(catalog_proteins(path, document), document, model.tokens, manifest)
         job = Job(directory.absolute(), document, place, where.device, where.threads, strict=False)
         run = Run(path, job, where, model, manifest, proteins, planned, progress=progress)
         run.all()
     replaced = {entry.id for entry in manifest.segments if entry.number in {segment.number for segment in planned}}
-    mended = replace(run.manifest, segments=tuple(e for e in run.manifest.segments if e.id not in replaced))
-    mended.write(directory)
-    return mended
+    manifest = replace(run.manifest, segments=tuple(e for e in run.manifest.segments if e.id not in replaced))
+    manifest.write(directory)
+    return manifest
 
 
 def _recorded_model(document: ModelDocument, source: str, device: str) -> LanguageModel:

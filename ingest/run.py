@@ -13,8 +13,8 @@ from ..catalog.reader import current_catalog
 from ..errors import AttnstoreError, StoreError, first_line
 from ..format.documents import SEGMENTS, Manifest, StoreDocument
 from ..runtime.libraries import bar
-from .compute import Protein, Stopped
-from .forecast import check_disk, forecast, trial_segment
+from .compute import SequenceInput, Stopped
+from .forecast import check_disk, forecast_ingest, trial_segment
 from .model.language_model import LanguageModel
 from .plan import PlannedSegment
 from .task import Done, Job, run_segment, run_trial
@@ -85,7 +85,7 @@ class Run:
         where: Workers,
         language_model: LanguageModel,
         manifest: Manifest,
-        proteins: dict[str, Protein],
+        proteins: dict[str, SequenceInput],
         pending: Sequence[PlannedSegment],
         *,
         progress: bool,
@@ -112,7 +112,7 @@ class Run:
         if trial is not None:
             tried = self._submit(run_trial, trial).result()
             shutil.rmtree(self.job.scratch, ignore_errors=True)
-        told = forecast(
+        told = forecast_ingest(
             self.store,
             document,
             self.pending,

@@ -10,7 +10,7 @@ import numpy as np
 from ..catalog.reader import connect, current_catalog
 from ..errors import ModelError, StoreError
 from ..format.documents import PLAN_FILE, Manifest, ModelDocument, Skipped, StoreDocument
-from .compute import Protein
+from .compute import SequenceInput
 from .model.tokens import ResidueTokens
 from .plan import PlannedSegment, plan_segments, write_plan
 
@@ -23,7 +23,7 @@ def catalog_proteins(
     sample: int | None = None,
     seed: int = 0,
     plan: Sequence[PlannedSegment] = (),
-) -> dict[str, Protein]:
+) -> dict[str, SequenceInput]:
     """Proteins of the catalog by id, in its order: all, the first ones, or some drawn with a seed.
 
     The selection includes all proteins that `plan` has in a segment with a selected one: a segment with half of them
@@ -41,20 +41,20 @@ def catalog_proteins(
         if not wanted.isdisjoint(segment.proteins):
             wanted.update(segment.proteins)
     return {
-        name: Protein(sequence, sha256, min(len(sequence), document.max_residues))
+        name: SequenceInput(sequence, sha256, min(len(sequence), document.max_residues))
         for name, sequence, sha256 in rows
         if name in wanted
     }
 
 
-def taken(
-    proteins: dict[str, Protein],
+def take_proteins(
+    proteins: dict[str, SequenceInput],
     document: ModelDocument,
     tokens: ResidueTokens,
     manifest: Manifest,
     *,
     strict: bool = False,
-) -> tuple[dict[str, Protein], Manifest]:
+) -> tuple[dict[str, SequenceInput], Manifest]:
     """Select the proteins that the model can run on; the others are added to the manifest with the reason.
 
     Raises
@@ -64,7 +64,7 @@ def taken(
     """
     known_skips = {entry.protein for entry in manifest.skipped}
     skipped = list(manifest.skipped)
-    chosen: dict[str, Protein] = {}
+    chosen: dict[str, SequenceInput] = {}
     for name, protein in proteins.items():
         if name in known_skips:
             continue
@@ -90,7 +90,7 @@ def extended_plan(
     directory: Path,
     document: ModelDocument,
     recorded: list[PlannedSegment],
-    proteins: dict[str, Protein],
+    proteins: dict[str, SequenceInput],
     committed: Collection[int],
 ) -> list[PlannedSegment]:
     """Return the recorded plan, with new segments for new proteins, and record it."""

@@ -15,7 +15,7 @@ from ..format.documents import ModelDocument, SegmentEntry, Skipped
 from ..format.segment_writer import write_segment
 from ..runtime.durable import check_folder
 from ..runtime.machine import cores
-from .compute import Budget, Protein, compute_segment
+from .compute import Budget, SequenceInput, compute_segment
 from .model.language_model import LanguageModel, load
 from .plan import PlannedSegment
 
@@ -74,7 +74,7 @@ class Done:
 def run_segment(
     job: Job,
     planned: PlannedSegment,
-    proteins: dict[str, Protein],
+    proteins: dict[str, SequenceInput],
     *,
     language_model: LanguageModel | None = None,
     stopped: Callable[[], bool] = lambda: False,
@@ -123,7 +123,11 @@ def run_segment(
 
 
 def run_trial(
-    job: Job, planned: PlannedSegment, proteins: dict[str, Protein], *, language_model: LanguageModel | None = None
+    job: Job,
+    planned: PlannedSegment,
+    proteins: dict[str, SequenceInput],
+    *,
+    language_model: LanguageModel | None = None,
 ) -> Done:
     """Compute and write a segment that is discarded, to measure space and time of the others.
 

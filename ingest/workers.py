@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from ..errors import ModelError, StoreError
-from ..runtime.cluster import cluster_errors, connected
+from ..runtime.cluster import cluster_errors, open_client
 from ..runtime.machine import cores
 from .model.language_model import choose_device
 from .task import SEGMENTS_AT_ONCE
@@ -86,7 +86,7 @@ def start_workers(count: int | None, scheduler: str | None, device: str) -> Iter
             client.run(_settle)
             threads = max(1, cores() // count)
         else:
-            client = stack.enter_context(connected(scheduler, StoreError))
+            client = stack.enter_context(open_client(scheduler, StoreError))
             threads = None
         nthreads = client.nthreads()
         if not nthreads:

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from ..errors import QueryError
 from ..runtime.paths import user_path
-from ..runtime.table_output import framed
+from ..runtime.table_output import to_frame
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -53,7 +53,7 @@ class Result(pd.DataFrame):
         Result
             The rows as a frame.
         """
-        frame = cls(framed(table, _TYPES.get))
+        frame = cls(to_frame(table, _TYPES.get))
         frame.attrs.update(attributes)
         object.__setattr__(frame, "_table", table)
         return frame

@@ -22,8 +22,8 @@ from ..errors import SourceError, check_choice
 from ..format.documents import StoreDocument
 from ..format.lock import waiting
 from ..readers import tables, text
-from ..readers.download import fetched
-from ..readers.inputs import READERS, Format, Reader, entry_names, find, records, source_of
+from ..readers.download import fetch_files
+from ..readers.inputs import READERS, Format, Reader, entry_names, find, read_file, source_of
 from ..readers.record import Excluded, Options, Record, reasons
 from ..readers.structures import dssp as dssp_output
 from ..readers.tables import Table
@@ -31,7 +31,7 @@ from ..runtime.paths import database_path, user_path
 from .frames import digest_of, table_of
 from .matching import MATCHES, MISMATCHES, Match, Mismatch, Proteins
 from .store_directory import storage_errors
-from .table_cells import DECIMALS, Decimal, typed
+from .table_cells import DECIMALS, Decimal, convert_cells
 from .table_keys import NUMBERINGS, Keys, Numbering, TableOptions, keys_of
 from .table_rows import check_letters, rows_of
 from .table_values import chosen_columns, plain, properties_of, property_rows, values_of
@@ -126,7 +126,7 @@ def annotate(
     path = database_path(store)
     frames = [item for item in inputs if not isinstance(item, str | os.PathLike)]
     files = [item for item in inputs if isinstance(item, str | os.PathLike)]
-    found = find([user_path(file) for file in (*files, *fetched(fetch))], FORMATS)
+    found = find([user_path(file) for file in (*files, *fetch_files(fetch))], FORMATS)
     _check_options(said, frames, found)
     names = entry_names(found)
     with storage_errors(path), waiting(path), contextlib.ExitStack() as stack:
@@ -202,7 +202,7 @@ class Annotator:
             self.dssp(file)
         else:
             self.check_columns(file, cast(Reader, reader).PROPERTIES)
-            for record in records(file, cast(Reader, reader), options, name):
+            for record in read_file(file, cast(Reader, reader), options, name):
                 self.record(record)
 
     def check_columns(self, file: Path, offered: Sequence[Property]) -> None:
@@ -221,7 +221,7 @@ class Annotator:
             if len(self.strange) < _LISTED:
                 self.strange.append(record.id)
             return
-        fit = self.proteins.fitted(protein, record, self.mismatch)
+        fit = self.proteins.fit(protein, record, self.mismatch)
         if fit is None:
             self.skipped += 1
             return
@@ -244,7 +244,7 @@ class Annotator:
         keys = keys_of(table, self.options)
         chosen = chosen_columns(table, keys, self.options)
         kinds = {column: self.options.kinds[name] for column, name in chosen.items() if name in self.options.kinds}
-        table = typed(table, chosen, kinds, self.options.missing, self.options.decimal)
+        table = convert_cells(table, chosen, kinds, self.options.missing, self.options.decimal)
         properties = properties_of(table, chosen, keys.level, self.options)
         self._put(table, source, keys, properties, self.options)
 
@@ -274,7 +274,7 @@ class Annotator:
         if rows.passed_over:
             warnings.warn(
                 f"{len(rows.passed_over):,} of {rows.ids + len(rows.passed_over):,} ids of {table.place} are not in "
-                f"the store and left out: {self.proteins.listed(rows.passed_over)}.",
+                f"the store and left out: {self.proteins.quote_names(rows.passed_over)}.",
                 stacklevel=2,
             )
         if keys.level == "residue":
@@ -296,13 +296,13 @@ class Annotator:
         """
         if self.passed_over and not self.matched + self.skipped:
             raise SourceError(
-                f"no record belongs to a protein in the store, for example {self.proteins.listed(self.strange)}: "
+                f"no record belongs to a protein in the store, for example {self.proteins.quote_names(self.strange)}: "
                 "check the ids, or find proteins by their sequence (match='sequence')."
             )
         if self.strange:
             warnings.warn(
                 "records of proteins that are not in the store are left out: "
-                f"{self.proteins.listed(self.strange)}{', …' if len(self.strange) == _LISTED else ''}.",
+                f"{self.proteins.quote_names(self.strange)}{', …' if len(self.strange) == _LISTED else ''}.",
                 stacklevel=2,
             )
         kept = self.writer.kept

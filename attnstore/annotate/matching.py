@@ -117,11 +117,11 @@ class Proteins:
             return self.by_digest.get(_digest(record.sequence))
         return found
 
-    def fitted(self, protein: int, record: Record, mismatch: Mismatch) -> Record | None:
-        """The record fitted to that protein, see :func:`fitted`; if the sequences are equal it is unchanged."""
+    def fit(self, protein: int, record: Record, mismatch: Mismatch) -> Record | None:
+        """The record fitted to that protein, see :func:`fit_record`; if the sequences are equal it is unchanged."""
         if _digest(record.sequence) == self.digests[protein]:
             return record
-        return fitted(record, self.sequence(protein), mismatch)
+        return fit_record(record, self.sequence(protein), mismatch)
 
     @cached_property
     def numbered(self) -> dict[int, str]:
@@ -140,7 +140,7 @@ class Proteins:
         ).fetchall()  # fmt: skip
         return str(nearest) if similarity is not None and similarity >= _NEAR else None
 
-    def listed(self, names: Sequence[str]) -> str:
+    def quote_names(self, names: Sequence[str]) -> str:
         """List the first names that belong to no protein, for messages, each with the store's name for it."""
         words = []
         for name in names[:_LISTED]:
@@ -172,7 +172,7 @@ def _digest(sequence: str) -> str:
     return hashlib.sha256(sequence.encode()).hexdigest()
 
 
-def fitted(record: Record, sequence: str, mismatch: Mismatch) -> Record | None:
+def fit_record(record: Record, sequence: str, mismatch: Mismatch) -> Record | None:
     """Fit a record to a protein of another sequence.
 
     Parameters
@@ -218,8 +218,8 @@ def _difference(given: str, stored: str) -> str:
 
 
 def _places(given: str, stored: str) -> npt.NDArray[np.int64] | None:
-    """As :func:`aligned`; None if the sequences are too different, or too long."""
-    places = aligned(given, stored)
+    """As :func:`align_sequences`; None if the sequences are too different, or too long."""
+    places = align_sequences(given, stored)
     if places is None:
         return None
     across = np.flatnonzero(places >= 0)
@@ -228,7 +228,7 @@ def _places(given: str, stored: str) -> npt.NDArray[np.int64] | None:
     return places if enough and same >= IDENTITY * len(across) else None
 
 
-def aligned(given: str, stored: str, extension: float = -2) -> npt.NDArray[np.int64] | None:
+def align_sequences(given: str, stored: str, extension: float = -2) -> npt.NDArray[np.int64] | None:
     """Align a sequence to another one globally.
 
     A match scores 2, a mismatch −3 and the first residue of a gap −5, as in searches for close homologues; gaps at the

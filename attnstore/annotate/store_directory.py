@@ -17,7 +17,7 @@ from ..catalog.writer import CatalogWriter
 from ..errors import SourceError, StoreError
 from ..format.documents import STORE_FILE, StoreDocument
 from ..format.lock import waiting
-from ..readers.download import fetched
+from ..readers.download import fetch_files
 from ..readers.inputs import read_inputs
 from ..readers.record import DEFAULT, Excluded, Options, Record, reasons
 from ..runtime.durable import make_directories
@@ -196,7 +196,7 @@ def ingest_proteins(
     >>> ingest_proteins("two.attn", ["two.fasta"]).residues
     7
     """
-    path, files = database_path(store), [*map(user_path, inputs), *fetched(fetch)]
+    path, files = database_path(store), [*map(user_path, inputs), *fetch_files(fetch)]
     if not files:
         raise SourceError("no input was given: name a protein file, or a folder of them.")
     options = Options(absent=absent, ligand_distance=ligand_distance, dssp=dssp, predicted=predicted)

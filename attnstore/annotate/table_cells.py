@@ -33,7 +33,7 @@ _EITHER = r"^[+-]?[1-9]\d{0,2},\d{3}$"
 _THOUSANDS = r"^[+-]?[1-9]\d{0,2}((,\d{3})+(\.\d*)?|(\.\d{3}){2,}|(\.\d{3})+,\d*|([ '’]\d{3})+)$"
 
 
-def typed(
+def convert_cells(
     table: Table,
     columns: Iterable[str],
     kinds: Mapping[str, Kind],

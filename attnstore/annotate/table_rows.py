@@ -62,8 +62,8 @@ def rows_of(table: Table, keys: Keys, proteins: Proteins, numbering: Numbering) 
     passed_over = [name for name, protein in zip(names, of.tolist(), strict=True) if protein < 0]
     if not (of >= 0).any():
         raise SourceError(
-            f"no id of {table.place} is in the store, for example {proteins.listed(names)}: check the ids, or name "
-            "another column, as on=['id']." if names else f"{table.place} has no rows; give a table that has some."
+            f"no id of {table.place} is in the store, for example {proteins.quote_names(names)}: check the ids, or "
+            "name another column, as on=['id']." if names else f"{table.place} has no rows; give a table that has some."
         )  # fmt: skip
     of_letters = letters_of(table) is not None
     counting = _counting(of, names, proteins, table.place, letters=of_letters) if author else _first(of)

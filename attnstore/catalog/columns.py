@@ -25,7 +25,7 @@ _OR, _MORE, _DEFINITIONS = "; or ", "others", 4
 _UNKNOWN, _BEFORE, _SEEN, _NOW, _MEASURED = range(5)
 
 
-class Key(NamedTuple):
+class PropertyKey(NamedTuple):
     """The key of a property; names differ by more than case."""
 
     level: Level
@@ -61,25 +61,25 @@ class PropertyColumns:
     def __init__(self, connection: duckdb.DuckDBPyConnection, *, replace: bool) -> None:
         self._connection = connection
         self._replace = replace
-        self._core = {Key(prop.level, prop.name) for prop in CORE}
-        self._entries: dict[Key, Property] = {}
-        self._before: dict[Key, dict[str, tuple[str, str]]] = {}
-        self._now: dict[Key, dict[str, tuple[str, str]]] = {}
-        self._described: dict[Key, dict[str, None]] = {}
-        self._states: dict[Key, npt.NDArray[np.uint8]] = {}
-        self._staged: dict[Key, str] = {}
-        self._written: set[Key] = set()
-        self.kept: Counter[Key] = Counter()
-        self.types: dict[Key, tuple[str, str]] = {}
-        self.added: set[Key] = set()
+        self._core = {PropertyKey(prop.level, prop.name) for prop in CORE}
+        self._entries: dict[PropertyKey, Property] = {}
+        self._before: dict[PropertyKey, dict[str, tuple[str, str]]] = {}
+        self._now: dict[PropertyKey, dict[str, tuple[str, str]]] = {}
+        self._described: dict[PropertyKey, dict[str, None]] = {}
+        self._states: dict[PropertyKey, npt.NDArray[np.uint8]] = {}
+        self._staged: dict[PropertyKey, str] = {}
+        self._written: set[PropertyKey] = set()
+        self.kept: Counter[PropertyKey] = Counter()
+        self.types: dict[PropertyKey, tuple[str, str]] = {}
+        self.added: set[PropertyKey] = set()
         for name, level, kind, unit, description, absent in connection.execute(
             "SELECT name, level, type, unit, description, absent FROM properties"
         ).fetchall():
-            self._entries[Key(level, name)] = Property(name, level, kind, description, unit, absent)
+            self._entries[PropertyKey(level, name)] = Property(name, level, kind, description, unit, absent)
         for name, level, source, sha256, absent in connection.execute("FROM property_sources").fetchall():
-            self._before.setdefault(Key(level, name), {})[sha256] = (source, absent)
+            self._before.setdefault(PropertyKey(level, name), {})[sha256] = (source, absent)
         for prop in CORE:
-            self._entries.setdefault(Key(prop.level, prop.name), prop)
+            self._entries.setdefault(PropertyKey(prop.level, prop.name), prop)
 
     @property
     def changed(self) -> bool:
@@ -107,7 +107,7 @@ class PropertyColumns:
         SourceError
             If something else has the name, or the property was written with another type before.
         """
-        key = Key(prop.level, prop.name)
+        key = PropertyKey(prop.level, prop.name)
         known = self._entries.get(key)
         stays = not self._reserved(key) and not self._replace and key not in self._written
         if known is not None and stays and _typed(known) != _typed(prop):
@@ -146,7 +146,7 @@ class PropertyColumns:
         rows : a column `value` and keys: `protein_index`; or `row`, the index of the residue among all residues,
             increasing; or `protein_index`, `source` and `target`, NULL for the pairs that are not listed
         """
-        key, name = Key(prop.level, prop.name), identifier(prop.name)
+        key, name = PropertyKey(prop.level, prop.name), identifier(prop.name)
         for start in range(0, len(rows), ROWS):
             part = rows.slice(start, ROWS)
             if prop.level == "pair":
@@ -183,7 +183,7 @@ class PropertyColumns:
         SourceError
             If the catalog has coordinates with another choice.
         """
-        keys = {axis: Key("residue", f"cb_{axis}") for axis in "xyz"}
+        keys = {axis: PropertyKey("residue", f"cb_{axis}") for axis in "xyz"}
         stored: GlycineCb = "ca" if self._entries[keys["x"]].description == f"x of {CB['ca']}" else "virtual"
         if asked is None or asked == stored:
             return stored
@@ -222,9 +222,9 @@ class PropertyColumns:
             f"SELECT protein_index, count_if({name} IS NOT NULL{counted}) FROM {table} GROUP BY protein_index"
         ).fetchall()
         others |= {protein for protein, count in stored if protein in given and count != given[protein]}
-        self.kept[Key(prop.level, prop.name)] += len(others)
+        self.kept[PropertyKey(prop.level, prop.name)] += len(others)
 
-    def withdraw(self, key: Key) -> None:
+    def withdraw(self, key: PropertyKey) -> None:
         """Undo the values written for a property if none replaced others, so that it is as before."""
         if key not in self._states:
             return
@@ -274,7 +274,7 @@ class PropertyColumns:
 
     def _column(self, prop: Property) -> None:
         """Make the column of a property if it does not exist, or has another type and is to be replaced."""
-        key = Key(prop.level, prop.name)
+        key = PropertyKey(prop.level, prop.name)
         known = self._entries.get(key)
         if self._reserved(key):
             raise SourceError(
@@ -300,7 +300,7 @@ class PropertyColumns:
             )
             self._entries[key] = prop
 
-    def _reserved(self, key: Key) -> bool:
+    def _reserved(self, key: PropertyKey) -> bool:
         if key in self._core or key.name.lower() in KEYS[key.level]:
             return True
         sites = (prop.name for prop in self._entries.values() if is_site(prop))
@@ -318,16 +318,16 @@ class PropertyColumns:
                     f"drop={[taken]!r} takes that off, or give one of them another name."
                 )
 
-    def _forget(self, key: Key) -> None:
+    def _forget(self, key: PropertyKey) -> None:
         names = [key.name]
-        if is_site(self._entries[key]) and Key("residue", site_distance(key.name).name) in self._entries:
+        if is_site(self._entries[key]) and PropertyKey("residue", site_distance(key.name).name) in self._entries:
             names.append(site_distance(key.name).name)
         for name in names:
             self._connection.execute(f"ALTER TABLE {TABLES[key.level]} DROP COLUMN {identifier(name)}")
             for table in (self._entries, self._before, self._now, self._described, self._states):
-                table.pop(Key(key.level, name), None)
+                table.pop(PropertyKey(key.level, name), None)
 
-    def _state(self, key: Key, size: int) -> npt.NDArray[np.uint8]:
+    def _state(self, key: PropertyKey, size: int) -> npt.NDArray[np.uint8]:
         """For each protein, whether its value is unknown, existing, equal to the new one, new, or newly measured."""
         states = self._states.get(key)
         if states is None:
@@ -342,7 +342,7 @@ class PropertyColumns:
         self._states[key] = states
         return states
 
-    def _clear(self, key: Key, proteins: npt.NDArray[np.integer]) -> None:
+    def _clear(self, key: PropertyKey, proteins: npt.NDArray[np.integer]) -> None:
         if not len(proteins):
             return
         with incoming(self._connection, pa.table({"protein_index": pa.array(proteins, pa.int32())})):
@@ -351,7 +351,7 @@ class PropertyColumns:
                 "WHERE protein_index IN (SELECT protein_index FROM incoming)"
             )
 
-    def _stage(self, key: Key) -> str:
+    def _stage(self, key: PropertyKey) -> str:
         if key not in self._staged:
             self._staged[key] = f"staged_{len(self._entries)}_{len(self._staged)}"
             kind = SQL_TYPES[self._entries[key].kind]
@@ -364,7 +364,7 @@ class PropertyColumns:
     def _measure(self, site: Property, first_rows: npt.NDArray[np.int64]) -> None:
         """Compute the distance to the nearest residue of each site, for every protein."""
         prop = site_distance(site.name)
-        key = Key(prop.level, prop.name)
+        key = PropertyKey(prop.level, prop.name)
         if key not in self._entries:
             if not self._connection.execute("SELECT 1 FROM residues WHERE cb_x IS NOT NULL LIMIT 1").fetchall():
                 return
@@ -423,18 +423,18 @@ class PropertyColumns:
             ):
                 self._connection.execute("INSERT INTO property_sources BY NAME FROM incoming")
 
-    def _sources(self, key: Key) -> dict[str, tuple[str, str]]:
+    def _sources(self, key: PropertyKey) -> dict[str, tuple[str, str]]:
         """Name and meaning of absence by digest; existing sources stay while a protein has values from them."""
         return (self._before.get(key, {}) if self._stays(key) else {}) | self._now.get(key, {})
 
-    def _description(self, key: Key) -> str:
+    def _description(self, key: PropertyKey) -> str:
         """Every definition that values of the column follow, existing ones first."""
         said = self._entries[key].description.split(_OR) if self._stays(key) else []
         said = list(dict.fromkeys([*said, *self._described.get(key, {})])) or [self._entries[key].description]
         more = [_MORE] if len(said) > _DEFINITIONS else []
         return _OR.join([*said[:_DEFINITIONS], *more])
 
-    def _stays(self, key: Key) -> bool:
+    def _stays(self, key: PropertyKey) -> bool:
         """Whether a protein's value may be an existing one."""
         states = self._states.get(key)
         return states is None or bool(np.isin(states, (_BEFORE, _SEEN)).any())

@@ -280,11 +280,11 @@ class Relation:
         return self._text(20)
 
     def _text(self, rows: int) -> str:
-        from ..runtime.table_output import aligned
+        from ..runtime.table_output import text_table
 
         found = self.limit(rows + 1).df()
         more = f"\n… and more rows than these {rows}" if len(found) > rows else ""
-        return aligned(found[:rows]) + more
+        return text_table(found[:rows]) + more
 
     # --- copies
 

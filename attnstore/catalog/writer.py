@@ -16,7 +16,7 @@ import pyarrow as pa
 from ..errors import SourceError, StoreError
 from ..format.documents import StoreDocument
 from .builtin import GlycineCb
-from .columns import Key, PropertyColumns
+from .columns import PropertyColumns, PropertyKey
 from .property import Annotation, Level, Property, Source
 from .rows import (
     NUMBERING_COLUMNS,
@@ -265,7 +265,7 @@ class CatalogWriter:
     def withdraw(self, level: Level, name: str) -> None:
         """Undo all values written for properties that proteins kept."""
         with writing_errors():
-            self._columns.withdraw(Key(level, name))
+            self._columns.withdraw(PropertyKey(level, name))
 
     @property
     def adds(self) -> bool:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from ..runtime.libraries import load_matplotlib
-from ..runtime.table_output import aligned, write_table
+from ..runtime.table_output import text_table, write_table
 from .options import LEVEL, MODEL, PLOT, SCHEDULER, STORE, TIMEOUT, output_options
 
 if TYPE_CHECKING:
@@ -150,7 +150,7 @@ def alignment_text(result: "Alignment", frame: "pd.DataFrame", top: int) -> str:
     lines = [
         *_heading(attributes, "attention weight" if weighted else f"arcs with α ≥ {attributes['threshold']:g}"),
         "",
-        aligned(_readable(shown, attributes, with_unknown=bool(frame["unknown"].any()))),
+        text_table(_readable(shown, attributes, with_unknown=bool(frame["unknown"].any()))),
         "",
     ]
     few = len(frame) - len(ranked)
@@ -236,7 +236,7 @@ def curve_text(result: "Alignment", top: int) -> str:
     lines = [
         *_heading(attributes, "attention weight with α ≥ θ" if weighted else "arcs with α ≥ θ"),
         "",
-        aligned(pd.DataFrame(columns)),
+        text_table(pd.DataFrame(columns)),
         "",
         f"Heads as layer-head, those that lead at any threshold; – where one has {few}.",
         (

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..runtime.table_output import aligned, write_table
+from ..runtime.table_output import text_table, write_table
 from .options import HEAD, LEVEL, MODEL, REPLICATES, SCHEDULER, STORE, TIMEOUT, output_options
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ def map_text(result: "ContactMap", frame: "pd.DataFrame") -> str:
     if not len(known):
         truth, shown = "no distance is known", shown.drop(columns=["distance", "contact"])
     heading = f"{result.attrs['protein']}: the {len(frame)} best-scored pairs six or more apart; {truth}"
-    return "\n".join([heading, *_method(result.attrs), "", aligned(shown, left=["contact"])])
+    return "\n".join([heading, *_method(result.attrs), "", text_table(shown, left=["contact"])])
 
 
 def evaluation_text(result: "ContactEvaluation", top: int) -> str:
@@ -152,7 +152,7 @@ def evaluation_text(result: "ContactEvaluation", top: int) -> str:
         f"Precision of predicted contacts over {result.sizes['protein']:,} proteins{without}",
         *_method(attributes),
         "",
-        aligned(shown.rename(columns={"interval": _interval_heading(attributes)})),
+        text_table(shown.rename(columns={"interval": _interval_heading(attributes)})),
         "",
         "proteins: with a known contact in the range; exhausted: of them, with no more pairs than the list asks for.",
     ]
@@ -177,7 +177,7 @@ def _heads(result: "ContactEvaluation", top: int) -> str:
     names = {"interval": _interval_heading(result.attrs), "chosen": "on the selected"}
     heading = f"Heads by {result.attrs['ranked_by']}, {len(frame)} of {result.sizes['layer'] * result.sizes['head']}"
     note = "alignment: the share of its arcs (α ≥ 0.3, six or more apart) that are contacts."
-    return "\n".join([heading, "", aligned(shown.rename(columns=names)), "", note])
+    return "\n".join([heading, "", text_table(shown.rename(columns=names)), "", note])
 
 
 def _interval_heading(attributes: dict[str, Any]) -> str:

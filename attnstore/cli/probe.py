@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..runtime.libraries import load_matplotlib
-from ..runtime.table_output import aligned, write_table
+from ..runtime.table_output import text_table, write_table
 from .options import LEVEL, MODEL, PLOT, REPLICATES, SCHEDULER, STORE, TIMEOUT, names_option, output_options
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def probing_text(result: "Probing", frame: "pd.DataFrame") -> str:
             f"{attributes['condition']}: {score_words(attributes)} of a linear probe, by layer",
             f"model {attributes['model']}",
             "",
-            aligned(_readable(frame, attributes["level"]), left=["layer"]),
+            text_table(_readable(frame, attributes["level"]), left=["layer"]),
             "",
             f"Layers count from 0; in: what the first is given. Chance ({what}): {attributes['chance']:.1%}.",
             f"Learnt from {rows['train']}{of}.",

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import click
 
 from ..errors import AttnstoreError
-from ..runtime.table_output import aligned, json_records
+from ..runtime.table_output import json_records, text_table
 from .options import STORE, files_and_entries, listed, names_option, source_options
 
 
@@ -88,7 +88,7 @@ def annotate(store: Path, inputs: tuple[Path, ...], fetch: bool, as_json: bool, 
     frame = _dictionary(open_store(store))
     given = [f"{level} {name}" in done.properties for level, name in zip(frame["level"], frame["name"], strict=True)]
     if any(given):
-        click.echo(aligned(frame[given], left=("name", "level")))
+        click.echo(text_table(frame[given], left=("name", "level")))
     elif inputs:
         click.echo("No property received a value.")
     if options["drop"]:
@@ -108,7 +108,7 @@ def properties(store: Path, as_json: bool) -> None:
     from ..api import open_store
 
     opened = open_store(store)
-    click.echo(json_records(opened.properties().df()) if as_json else aligned(_dictionary(opened), left=("name",)))
+    click.echo(json_records(opened.properties().df()) if as_json else text_table(_dictionary(opened), left=("name",)))
 
 
 def _dictionary(store: Any) -> Any:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..runtime.table_output import aligned, json_records
+from ..runtime.table_output import json_records, text_table
 from .messages import typed
 from .options import REPLICATES, SCHEDULER, STORE, TIMEOUT, names_option
 
@@ -97,7 +97,7 @@ def _summary(done: "Report") -> str:
     lines = [str(done.page), ""]
     if len(shown):
         lines += [
-            aligned(_readable(shown)),
+            text_table(_readable(shown)),
             "",
             "Best heads, picked on one half of the clusters and measured on the other.",
         ]

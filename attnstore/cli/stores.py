@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from ..errors import AttnstoreError
-from ..runtime.table_output import framed, write_table
+from ..runtime.table_output import to_frame, write_table
 from .messages import typed
 from .options import STORE, TIMEOUT, output_options
 
@@ -58,7 +58,7 @@ def sql(store: Path, sql: str, timeout: float | None, form: str, output: Path | 
     with duckdb_errors():
         table = open_store(store).sql(sql, timeout=timeout).to_arrow_table()
     # Arrow's types: pandas' own would turn large and missing integers into floats.
-    write_table(framed(table, pd.ArrowDtype), form, output)
+    write_table(to_frame(table, pd.ArrowDtype), form, output)
 
 
 @click.command()
@@ -147,9 +147,9 @@ def repair(store: Path, inputs: tuple[Path, ...], as_json: bool, trust_source: b
     if as_json:
         click.echo(json.dumps({"path": str(store), **asdict(repaired)}, indent=2))
     else:
-        for sentence in (*repaired.mended, *repaired.left):
+        for sentence in (*repaired.rebuilt, *repaired.left):
             click.echo(typed(sentence, click.get_current_context()))
     if repaired.left:
         raise AttnstoreError(f"{store} is still damaged in {_places(len(repaired.left))}.")
-    if not repaired.mended and not as_json:
+    if not repaired.rebuilt and not as_json:
         click.echo(f"{store} is intact: there was nothing to repair.")

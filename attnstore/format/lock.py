@@ -35,7 +35,7 @@ class Holder:
 
 
 @contextlib.contextmanager
-def held(directory: Path, what: str, *, force: bool = False) -> Iterator[None]:
+def lock_model(directory: Path, what: str, *, force: bool = False) -> Iterator[None]:
     """Hold a model's directory for one writer.
 
     A lock left by a dead process of this host is taken over.

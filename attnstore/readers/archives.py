@@ -124,7 +124,7 @@ def _accession(word: str) -> str | None:
 
 def _check_mmcif(path: Path, identifier: str) -> None:
     try:
-        with text.opened(path) as stream:
+        with text.open_file(path) as stream:
             block = _DATA_BLOCK.match(stream.read(text.HEAD_BYTES))
             while stream.read(_BLOCK_BYTES):  # to the end, where the checksum is
                 pass

@@ -43,7 +43,7 @@ csv.field_size_limit(1 << 30)
 
 
 @dataclass(frozen=True)
-class Written:
+class TextLayout:
     """The format of a file.
 
     Attributes
@@ -85,7 +85,7 @@ class Written:
 
 def read(
     path: Path, keys: Collection[str], delimiter: str | None, encoding: str | None
-) -> tuple[pa.Table, Written | None]:
+) -> tuple[pa.Table, TextLayout | None]:
     """Read a table of text.
 
     Parameters
@@ -125,9 +125,9 @@ def read(
     delimiter = delimiter or _delimiter(path, rest, hidden, keys)
     heading, begins = _heading(path, rest, hidden, keys, delimiter)
     if delimiter == "\t" and len(heading) == 2 and not comments and not _known(heading, keys):
-        written = Written(path, encoding, delimiter, ("cluster", "id"), 0)
+        written = TextLayout(path, encoding, delimiter, ("cluster", "id"), 0)
         return _cells(written), None
-    written = Written(path, encoding, delimiter, heading, len(comments) + begins)
+    written = TextLayout(path, encoding, delimiter, heading, len(comments) + begins)
     return _cells(written), written
 
 
@@ -142,7 +142,7 @@ def _encoding(path: Path, given: str | None) -> str:
                 "encoding='latin-1' or encoding='utf-16'."
             ) from error
         return given
-    with text.opened(path) as stream:
+    with text.open_file(path) as stream:
         begin = stream.read(text.HEAD_BYTES)
     for mark, name in _MARKS:
         if begin.startswith(mark):
@@ -153,7 +153,7 @@ def _encoding(path: Path, given: str | None) -> str:
                 return name
     decoder = codecs.getincrementaldecoder("utf-8")()
     line = 1
-    with text.opened(path) as stream:
+    with text.open_file(path) as stream:
         while True:
             block = stream.read(_BLOCK_BYTES)
             if (zero := block.find(b"\0")) >= 0:
@@ -195,7 +195,7 @@ def _word(line: str) -> str:
 @contextlib.contextmanager
 def _opened(path: Path, encoding: str) -> Iterator[TextIO]:
     """Open a file as text; raises SourceError if it cannot be decoded."""
-    with text.opened(path) as stream:
+    with text.open_file(path) as stream:
         decoded = io.TextIOWrapper(io.BufferedReader(_Unclosed(stream)), encoding=encoding, newline="")
         try:
             yield decoded
@@ -285,7 +285,7 @@ def _heading(
     return tuple(names), begins
 
 
-def _cells(written: Written) -> pa.Table:
+def _cells(written: TextLayout) -> pa.Table:
     import pyarrow.csv
 
     names = [f"{number}" for number in range(len(written.heading))]
@@ -312,7 +312,7 @@ def _cells(written: Written) -> pa.Table:
     return pa.table(trimmed, names=list(written.heading))
 
 
-def _uneven(written: Written, error: pa.ArrowInvalid) -> SourceError:
+def _uneven(written: TextLayout, error: pa.ArrowInvalid) -> SourceError:
     number = len(written.heading)
     for line, cells in written.rows():
         if number == 1 and len(cells) > 1:

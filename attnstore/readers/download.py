@@ -54,7 +54,7 @@ class _LastingError(Exception):
     """A failure that another attempt would not overcome."""
 
 
-def fetched(
+def fetch_files(
     identifiers: Sequence[str],
     *,
     cache: Path | None = None,

@@ -24,7 +24,7 @@ from .structures import mmcif, naming, pdb
 from .tape import tape_lmdb
 from .uniprot import uniprot_text, uniprot_xml
 
-__all__ = ["READERS", "Options", "Reader", "Record", "Structure", "find", "read_inputs", "records", "source_of"]
+__all__ = ["READERS", "Options", "Reader", "Record", "Structure", "find", "read_file", "read_inputs", "source_of"]
 
 _log = logging.getLogger(__name__)
 
@@ -84,7 +84,7 @@ def read_inputs(inputs: Sequence[Path | str], options: Options = DEFAULT) -> Ite
         raise SourceError("No input was given; name a protein file or a folder of them.")
     plan = find(inputs, READERS)
     names = entry_names(plan)
-    return (record for path, reader in plan for record in records(path, reader, options, names.get(path)))
+    return (record for path, reader in plan for record in read_file(path, reader, options, names.get(path)))
 
 
 def entry_names(plan: Sequence[tuple[Path, Format]]) -> dict[Path, str]:
@@ -96,10 +96,10 @@ def entry_names(plan: Sequence[tuple[Path, Format]]) -> dict[Path, str]:
                 # A file that cannot be read is reported when its turn comes.
                 with contextlib.suppress(SourceError):
                     declared[path] = structures.declared(path)
-    return naming.entry_names(declared)
+    return naming.distinct_names(declared)
 
 
-def records(path: Path, reader: Reader, options: Options = DEFAULT, entry: str | None = None) -> Iterator[Record]:
+def read_file(path: Path, reader: Reader, options: Options = DEFAULT, entry: str | None = None) -> Iterator[Record]:
     """Yield the records of one file, with the file as the source of their values.
 
     Parameters
@@ -115,7 +115,7 @@ def records(path: Path, reader: Reader, options: Options = DEFAULT, entry: str |
         The file cannot be read.
     """
     source = None
-    for record in naming.named(path, reader.read, options, entry):
+    for record in naming.rename_entry(path, reader.read, options, entry):
         told = negatives(record, reader.PROPERTIES) if options.absent == "false" else record
         if options.glycine_cb == "ca" and told.structure is not None:
             cb = glycine_ca(told.sequence, told.structure.ca, told.structure.cb)

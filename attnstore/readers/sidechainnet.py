@@ -78,7 +78,7 @@ def read(path: Path, options: Options = DEFAULT) -> Iterator[Record]:
 
 def _entries(path: Path) -> Iterator[tuple[bytes, bytes]]:
     """The JSON of each key and its entry."""
-    with text.opened(path) as stream:
+    with text.open_file(path) as stream:
         buffer = stream.read(_CHUNK_BYTES).removeprefix(b"\xef\xbb\xbf").lstrip()
         if not buffer.startswith(b"{"):
             raise SourceError(f"{path} is not a JSON object of chains; check the file.")

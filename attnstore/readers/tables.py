@@ -41,7 +41,7 @@ class Table:
 
     content: pa.Table
     place: str
-    written: delimited.Written | None = None
+    written: delimited.TextLayout | None = None
     text: bool = False
 
     @property

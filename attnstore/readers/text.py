@@ -50,7 +50,7 @@ def head(path: Path) -> bytes:
     A damaged file is not an error here: the reader that accepts it by its name reports the damage.
     """
     try:
-        with opened(path) as stream:
+        with open_file(path) as stream:
             return stream.read(HEAD_BYTES)
     except SourceError:
         return b""
@@ -74,11 +74,11 @@ def lines(path: Path, *, whole: bool = False, windows: re.Pattern[bytes] | None 
     Raises
     ------
     SourceError
-        As `opened`; or the file is not UTF-8, or has a line of more than 16 MiB.
+        As `open_file`; or the file is not UTF-8, or has a line of more than 16 MiB.
     """
     number = size = 0
     try:
-        with opened(path) as stream:
+        with open_file(path) as stream:
             for line in _split(path, stream):
                 number += 1
                 size += len(line) + _LINE_OVERHEAD
@@ -130,9 +130,9 @@ def content(path: Path) -> bytes:
     Raises
     ------
     SourceError
-        As `opened`; or it has more than 1 GiB.
+        As `open_file`; or it has more than 1 GiB.
     """
-    with opened(path) as stream:
+    with open_file(path) as stream:
         data = stream.read(_WHOLE_BYTES + 1)
     if len(data) > _WHOLE_BYTES:
         raise _too_large(path)
@@ -140,7 +140,7 @@ def content(path: Path) -> bytes:
 
 
 @contextlib.contextmanager
-def opened(path: Path) -> Iterator[BinaryIO]:
+def open_file(path: Path) -> Iterator[BinaryIO]:
     """Open a plain or gzip file for reading; gzip is recognised by its first two bytes.
 
     Raises

@@ -17,7 +17,7 @@ PATIENCE = 10.0
 
 
 @contextlib.contextmanager
-def connected(scheduler: str, error: type[AttnstoreError]) -> "Iterator[Client]":
+def open_client(scheduler: str, error: type[AttnstoreError]) -> "Iterator[Client]":
     """A client of the scheduler at an address, closed at the end.
 
     Parameters

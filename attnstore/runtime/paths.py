@@ -12,7 +12,7 @@ CACHE_VARIABLE = "ATTNSTORE_CACHE"
 _SPECIAL = "?*\\"
 
 
-def expanded(path: str | os.PathLike[str]) -> str:
+def expand(path: str | os.PathLike[str]) -> str:
     """Return a path or the id of a model, with a leading "~" or "~name" replaced by the home folder of the user.
 
     A file or folder whose name begins with "~" can be given as "./~name".
@@ -32,11 +32,11 @@ def expanded(path: str | os.PathLike[str]) -> str:
 
 
 def user_path(path: str | os.PathLike[str]) -> Path:
-    """Return a path given by a user, see :func:`expanded`.
+    """Return a path given by a user, see :func:`expand`.
 
     A path with a colon is made absolute: Arrow and DuckDB read "sqlite:x" as a kind of file system or database.
     """
-    found = Path(expanded(path))
+    found = Path(expand(path))
     return found.absolute() if ":" in str(found) else found
 
 
@@ -46,7 +46,7 @@ def database_path(path: str | os.PathLike[str]) -> Path:
     Raises
     ------
     AttnstoreError
-        As :func:`expanded`; or if DuckDB would interpret one of its characters and open another file.
+        As :func:`expand`; or if DuckDB would interpret one of its characters and open another file.
     """
     found = user_path(path)
     special = next((letter for letter in os.path.abspath(found) if letter in _SPECIAL), None)

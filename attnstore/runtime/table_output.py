@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 FORMATS = ("table", "csv", "json", "parquet")
 
 
-def framed(table: "pa.Table", types: Callable[["pa.DataType"], Any]) -> "pd.DataFrame":
+def to_frame(table: "pa.Table", types: Callable[["pa.DataType"], Any]) -> "pd.DataFrame":
     """Convert an Arrow table to a frame; of two columns of one name the second is called ``<name>_1``, as in DuckDB.
 
     Parameters
@@ -55,7 +55,7 @@ def write_table(frame: "pd.DataFrame", form: str, output: Path | None, text: str
     """
     content: bytes
     if form == "table":
-        content = ((text if text is not None else aligned(frame)) + "\n").encode()
+        content = ((text if text is not None else text_table(frame)) + "\n").encode()
     elif form == "csv":
         content = frame.to_csv(index=False).encode()
     elif form == "json":
@@ -151,7 +151,7 @@ def _parquet(frame: "pd.DataFrame") -> bytes:
     return buffer.getvalue()
 
 
-def aligned(frame: "pd.DataFrame", left: Sequence[str] = ()) -> str:
+def text_table(frame: "pd.DataFrame", left: Sequence[str] = ()) -> str:
     """Columns of text, numbers to the right, headings above a rule; no truncation."""
     headings = [str(column) for column in frame.columns]
     cells = [[_cell(value) for value in frame[column]] for column in frame.columns]

@@ -19,7 +19,7 @@ from ...errors import ModelError, first_line
 from .architectures import ARCHITECTURES, Architecture
 from .capture import Collected, Receiver, Spans, capture
 from .model_config import read_config
-from .model_folder import check_folder, without_tokenizer
+from .model_folder import check_model_folder, without_tokenizer
 from .tokens import PROBE, ResidueTokens, residue_tokens
 
 #: Parameters that no attention weight depends on; checkpoints with other heads lack them.
@@ -181,7 +181,7 @@ def load(
     where = choose_device(device)
     chosen = choose_precision(precision, where)
     source = os.path.expanduser(source)
-    check_folder(source, weights=randomize_seed is None)
+    check_model_folder(source, weights=randomize_seed is None)
     with _quiet():
         described, config = read_config(source)
         architecture = ARCHITECTURES.get(config.model_type, Architecture())

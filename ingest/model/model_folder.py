@@ -60,7 +60,7 @@ _POINTER = b"version https://git-lfs.github.com/spec/"
 _QUANTISED = frozenset({"I8", "U8", "F8_E4M3", "F8_E5M2", "F4", "F6_E2M3", "F6_E3M2"})
 
 
-def check_folder(source: str, *, weights: bool) -> None:
+def check_model_folder(source: str, *, weights: bool) -> None:
     """Raise ModelError unless `source` is a hub id, or a folder with a config and, if needed, weights.
 
     Parameters

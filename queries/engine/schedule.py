@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ...errors import QueryError
 from ...runtime import time_limit
-from ...runtime.cluster import cluster_errors, connected
+from ...runtime.cluster import cluster_errors, open_client
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -42,7 +42,7 @@ def execute(
     """
     if scheduler is None:
         return _on_threads(tasks, combine, progress)
-    with connected(scheduler, QueryError) if isinstance(scheduler, str) else nullcontext(scheduler) as client:
+    with open_client(scheduler, QueryError) if isinstance(scheduler, str) else nullcontext(scheduler) as client:
         address = scheduler if isinstance(scheduler, str) else client.scheduler.address
         with cluster_errors(address, QueryError, "start it again if it is gone, and ask again"):
             return _on_cluster(client, tasks, combine, progress)

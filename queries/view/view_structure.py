@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from ...annotate.matching import IDENTITY, aligned
+from ...annotate.matching import IDENTITY, align_sequences
 from ...errors import QueryError, SourceError
 from ...readers import text
 from ...readers.structures import mmcif, pdb
@@ -174,7 +174,7 @@ class _Observed:
         if found and self.agreeing(found, residues) >= IDENTITY * min(len(self.chain.observed), numbered):
             return found
         # A file that declares no sequence leaves out whole loops.
-        places = aligned(self.letters, "".join(residues.letters), extension=-0.2)
+        places = align_sequences(self.letters, "".join(residues.letters), extension=-0.2)
         across = enumerate(() if places is None else places.tolist())
         return {place: at for place, at in across if at in self.chain.observed}
 

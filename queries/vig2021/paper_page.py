@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ...errors import QueryError
 from ...format.documents import ModelDocument
 from ...runtime.durable import replace_file
-from ...runtime.table_output import aligned
+from ...runtime.table_output import text_table
 from .. import report as report_package
 from ..heads_plot import save_figure
 from ..report.depth import depth_table
@@ -109,10 +109,10 @@ def summary_text(done: "Reproduction") -> str:
             heading,
             summary_line(row),
             "",
-            aligned(table) if len(table) else "No head has more than 100 arcs.",
+            text_table(table) if len(table) else "No head has more than 100 arcs.",
         ]
     if done.published is None:
-        lines += ["", "Beside the best heads of the five published models:", "", aligned(readable_best(done.best))]
+        lines += ["", "Beside the best heads of the five published models:", "", text_table(readable_best(done.best))]
     courses = [f"{one.question.label} {one.centre:.2f}" for one in done.depths if one.centre == one.centre]
     if courses:
         lines += ["", f"Centres of gravity, layers from 0: {', '.join(courses)}"]

@@ -9,7 +9,7 @@ import pytest
 
 import attnstore
 from attnstore.annotate.annotation import annotate
-from attnstore.annotate.matching import Ids, fitted
+from attnstore.annotate.matching import Ids, fit_record
 from attnstore.catalog.property import Property, along, between
 from attnstore.catalog.rows import Structure
 from attnstore.catalog.writer import CatalogWriter
@@ -203,7 +203,7 @@ def test_aligned_values_land_on_the_residues_that_they_are_of(seed):
     pairs = [(rng.randrange(150), rng.randrange(150)) for _ in range(20)]
     place, bond = Property("place", "residue", "integer", "x"), Property("bond", "pair", "boolean", "x")
     annotations = (along(place, list(range(150))), between(bond, pairs, False))
-    fit = fitted(Record("p", "".join(given), "f", N, annotations, N), "".join(stored), "align")
+    fit = fit_record(Record("p", "".join(given), "f", N, annotations, N), "".join(stored), "align")
     values = fit.annotations[0].values.to_pylist()
     # Beside a gap, equal letters leave open which of them it is beside.
     wrong = [k for k, (value, true) in enumerate(zip(values, of, strict=True)) if (-1 if value is N else value) != true]

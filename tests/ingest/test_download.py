@@ -26,7 +26,7 @@ from hypothesis import strategies as st
 
 from attnstore.errors import SourceError
 from attnstore.readers import archives, download
-from attnstore.readers.download import fetched
+from attnstore.readers.download import fetch_files
 from attnstore.runtime.paths import CACHE_VARIABLE
 
 CIF = b"data_7HVP\n#\n_entry.id 7HVP\n" + b"ATOM 1 N PRO\n" * 2000
@@ -128,7 +128,7 @@ def waits() -> list[float]:
 @pytest.fixture
 def get(tmp_path: Path, waits: list[float]) -> Callable[..., list[Path]]:
     """Fetch into a cache of the test's own, without sleeping."""
-    return lambda *identifiers: fetched(identifiers, cache=tmp_path / "cache", wait=waits.append)
+    return lambda *identifiers: fetch_files(identifiers, cache=tmp_path / "cache", wait=waits.append)
 
 
 def kept(tmp_path: Path) -> list[str]:
@@ -175,7 +175,7 @@ def test_what_is_in_the_cache_is_not_asked_for(server, get, tmp_path, monkeypatc
 def test_the_cache_is_below_the_cache_folder(server, tmp_path, monkeypatch):
     monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path))
     server.answers[UNIPROT] = [sent(XML)]
-    assert fetched(["P12345"]) == [tmp_path / "uniprot" / "P12345.xml"]
+    assert fetch_files(["P12345"]) == [tmp_path / "uniprot" / "P12345.xml"]
 
 
 def test_nothing_to_fetch(get, tmp_path):
@@ -193,7 +193,7 @@ def test_a_fetched_file_may_be_read_by_whom_other_files_may(server, get, tmp_pat
 @pytest.mark.parametrize(("asked", "shown"), [(True, "2/2"), (False, "")])
 def test_progress_is_drawn_on_standard_error_where_asked_for(server, tmp_path, capsys, asked, shown):
     server.answers = {RCSB: [sent(PACKED)], UNIPROT: [sent(XML)]}
-    fetched(["7HVP", "P12345"], cache=tmp_path, progress=asked)
+    fetch_files(["7HVP", "P12345"], cache=tmp_path, progress=asked)
     out, err = capsys.readouterr()
     assert out == ""
     assert shown in err
@@ -375,7 +375,7 @@ def test_a_refusal_ends_what_else_is_under_way(server, tmp_path):
 
     server.answers = {f"/download/{n}ABC.cif.gz": [wait_for_three(403 if n == 1 else 503)] for n in range(1, 9)}
     with pytest.raises(SourceError, match="1ABC could not be fetched"):
-        fetched([f"{n}ABC" for n in range(1, 9)], cache=tmp_path)
+        fetch_files([f"{n}ABC" for n in range(1, 9)], cache=tmp_path)
     assert server.asked == {f"/download/{n}ABC.cif.gz": 1 for n in range(1, 5)}
 
 

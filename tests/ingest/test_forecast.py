@@ -30,12 +30,12 @@ def free(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
 
 
 @pytest.fixture
-def told(monkeypatch: pytest.MonkeyPatch) -> list[forecast.Forecast]:
+def told(monkeypatch: pytest.MonkeyPatch) -> list[forecast.IngestForecast]:
     """The forecasts that the ingests of a test made."""
-    made: list[forecast.Forecast] = []
+    made: list[forecast.IngestForecast] = []
     check = run.check_disk
 
-    def kept(said: forecast.Forecast, store: Path) -> None:
+    def kept(said: forecast.IngestForecast, store: Path) -> None:
         assert not list(store.rglob(".trial"))
         made.append(said)
         check(said, store)
@@ -149,11 +149,11 @@ def test_a_trial_that_fails_is_said_in_one_sentence_and_leaves_nothing(tmp_path,
     ],
 )
 def test_a_trial_is_taken_from_the_middle_and_stays_small(monkeypatch, least, wanted):
-    from attnstore.ingest.compute import Protein
+    from attnstore.ingest.compute import SequenceInput
     from attnstore.ingest.plan import plan_segments
 
     lengths = {f"p{number}": 400 - number for number in range(300)}
-    proteins = {name: Protein("A" * length, "", length) for name, length in lengths.items()}
+    proteins = {name: SequenceInput("A" * length, "", length) for name, length in lengths.items()}
     plan = plan_segments(lengths.items(), heads=12, segment_entries=12 * 10**6, batch_pairs=40 * 400**2)
     total = 12 * sum(length**2 for length in lengths.values())
     monkeypatch.setattr(forecast, "_WORTH_A_TRIAL", total)
@@ -177,13 +177,13 @@ def test_a_trial_is_taken_from_the_middle_and_stays_small(monkeypatch, least, wa
     ],
 )
 def test_sizes_and_times_are_said_in_units_that_suit_them(size, seconds, said):
-    words = str(forecast.Forecast(2, 3000, 4_000_000, size, seconds, 1000))
+    words = str(forecast.IngestForecast(2, 3000, 4_000_000, size, seconds, 1000))
     assert words == f"2 segments, 3,000 residues, 4,000,000 attention entries: about {said}"
 
 
 @pytest.mark.parametrize(("device", "each"), [("cpu", 0.75), ("cuda:1", 0.5)])
 def test_the_time_is_that_of_the_trial_for_every_entry_shared_by_the_workers(small_store, device, each):
-    from attnstore.ingest.compute import Protein
+    from attnstore.ingest.compute import SequenceInput
     from attnstore.ingest.plan import PlannedSegment
 
     model = attnstore.open(small_store).model()
@@ -191,8 +191,8 @@ def test_the_time_is_that_of_the_trial_for_every_entry_shared_by_the_workers(sma
     # On a GPU writing goes on beside computing.
     trial = task.Done(entry, (), computing=0.5, writing=0.25)
     pending = [PlannedSegment(number, ((f"p{number}",), ("gone",))) for number in range(6)]
-    proteins = {f"p{number}": Protein("A" * 200, "", 200) for number in range(6)}
-    said = forecast.forecast(small_store, model.document, pending, proteins, Manifest(), trial, 3, device)
+    proteins = {f"p{number}": SequenceInput("A" * 200, "", 200) for number in range(6)}
+    said = forecast.forecast_ingest(small_store, model.document, pending, proteins, Manifest(), trial, 3, device)
     assert (said.segments, said.residues, said.entries) == (6, 1200, 12 * 6 * 40_000)
     assert said.bytes == 6 * 4 * 60_000
     assert said.seconds == pytest.approx(each * 4 * 6 / 3)

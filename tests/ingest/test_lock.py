@@ -57,13 +57,13 @@ def left(directory: Path, **said: object) -> None:
 
 
 def refusal(directory: Path, **options: bool) -> str:
-    with pytest.raises(StoreError) as refused, lock.held(directory, "model m", **options):
+    with pytest.raises(StoreError) as refused, lock.lock_model(directory, "model m", **options):
         pass
     return str(refused.value)
 
 
 def assert_free(directory: Path, **options: bool) -> None:
-    with lock.held(directory, "model m", **options):
+    with lock.lock_model(directory, "model m", **options):
         said = json.loads((directory / "lock").read_bytes())
         assert (said["host"], said["pid"]) == (HOST, os.getpid())
         assert abs((datetime.now(UTC) - datetime.fromisoformat(said["start"])).total_seconds()) < 60
@@ -117,7 +117,7 @@ def test_a_number_given_to_another_process_since_is_no_holder(tmp_path):
 
 
 def test_another_thread_of_the_same_process_is_refused(tmp_path):
-    with lock.held(tmp_path, "model m"):
+    with lock.lock_model(tmp_path, "model m"):
         assert f"process {os.getpid()} on {HOST}" in refusal(tmp_path)
     assert_free(tmp_path)
 
@@ -176,7 +176,7 @@ def test_another_users_process_counts_as_live(tmp_path, monkeypatch):
 
 
 def test_what_fails_while_it_is_held_gives_it_back(tmp_path):
-    with pytest.raises(KeyboardInterrupt), lock.held(tmp_path, "model m"):
+    with pytest.raises(KeyboardInterrupt), lock.lock_model(tmp_path, "model m"):
         raise KeyboardInterrupt
     assert_free(tmp_path)
 

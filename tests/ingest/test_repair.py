@@ -13,9 +13,9 @@ from attnstore import cli
 from attnstore.errors import StoreError
 from attnstore.format import documents as layout
 from attnstore.format.documents import Manifest
-from attnstore.format.lock import held
+from attnstore.format.lock import lock_model
 from attnstore.ingest import ingest
-from attnstore.ingest.repair import Repaired, repair
+from attnstore.ingest.repair import RepairReport, repair
 from attnstore.runtime.durable import files_below, sha256_file
 
 from ..models import CHAINS, ESM_VOCABULARY, save_esm
@@ -70,21 +70,21 @@ def assert_refused(store: Path) -> None:
     forget()
 
 
-def assert_whole(store: Path, sound: Path, repaired: Repaired) -> None:
+def assert_whole(store: Path, sound: Path, repaired: RepairReport) -> None:
     """Sound, and the same as before to the last byte."""
     forget()
     assert repaired.left == []
-    assert repaired.mended
+    assert repaired.rebuilt
     assert attnstore.open(store).verify() == []
     assert digests(store) == digests(sound)
     assert Manifest.read(store / MODEL).skipped == Manifest.read(sound / MODEL).skipped
     again = repair(store, trust_source=True)
-    assert (again.mended, again.left, again.segments) == ([], [], 0)
+    assert (again.rebuilt, again.left, again.segments) == ([], [], 0)
 
 
 def test_a_sound_store_is_left_alone(store_copy):
     before = {path: path.stat().st_mtime_ns for path in files_below(store_copy) if path.name != "lock"}
-    assert repair(store_copy, trust_source=True) == Repaired()
+    assert repair(store_copy, trust_source=True) == RepairReport()
     assert {path: path.stat().st_mtime_ns for path in files_below(store_copy) if path.name != "lock"} == before
 
 
@@ -108,7 +108,7 @@ def test_a_damaged_segment_alone_is_computed_again(store_copy, small_store, name
     assert_refused(store_copy)
     repaired = repair(store_copy, trust_source=True)
     assert repaired.segments == 1
-    assert before[1] in repaired.mended[0]
+    assert before[1] in repaired.rebuilt[0]
     after = ids(store_copy)
     assert (after[0], after[2]) == (before[0], before[2])
     assert after[1] != before[1]
@@ -240,12 +240,12 @@ def test_a_repair_that_was_killed_is_finished_by_the_next(store_copy, small_stor
 
 def test_a_model_being_ingested_is_left_to_its_ingest(store_copy):
     flip(segment_file(store_copy, 1, "arcs.parquet"))
-    with held(store_copy / MODEL, "model tiny_esm"):
+    with lock_model(store_copy / MODEL, "model tiny_esm"):
         (said,) = repair(store_copy, trust_source=True).left
     assert said.startswith("model tiny_esm is being ingested by process ")
 
 
-def test_a_damaged_description_of_a_model_is_named_and_the_other_model_mended(store_copy, tiny_bert):
+def test_a_damaged_description_of_a_model_is_named_and_the_other_model_repaired(store_copy, tiny_bert):
     ingest(store_copy, [], model=str(tiny_bert), device="cpu")
     flip(store_copy / MODEL / "model.json")
     codes = next((store_copy / "attention" / "tiny_bert").rglob("codes/c/0/0/0"))
@@ -328,7 +328,7 @@ def test_the_command_says_what_it_did_and_what_is_left(store_copy, capfd):
     (said,) = (said for said in ids(store_copy) if said.startswith("000001-"))
     assert json.loads(out) == {
         "path": str(store_copy), "left": [], "segments": 1,
-        "mended": [f"segment {identity} of model tiny_esm was computed again, as {said}."],
+        "rebuilt": [f"segment {identity} of model tiny_esm was computed again, as {said}."],
     }  # fmt: skip
     assert run(capfd, "verify", store_copy)[0] == 0
 

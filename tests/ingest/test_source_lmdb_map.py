@@ -40,7 +40,7 @@ def test_every_key_has_the_value_that_was_written(tmp_path_factory, sizes, absen
     entries = {key: value_of(key, size) for key, size in sizes.items()}
     deleted = set(random.Random(seed).sample(sorted(entries), len(entries) // 4))
     path = write(tmp_path_factory.mktemp("map") / "x.lmdb", entries, deleted)
-    with lmdb_map.opened(path) as file:
+    with lmdb_map.open_map(path) as file:
         for key in {*entries, *absent}:
             expected = None if key in deleted else entries.get(key)
             assert file.get(key) == expected
@@ -51,7 +51,7 @@ def test_many_keys_make_a_tree_of_branches(tmp_path):
     path = write(tmp_path / "x.lmdb", entries)
     with lmdb.open(str(path), readonly=True, lock=False) as environment:
         assert environment.stat()["depth"] > 2
-    with lmdb_map.opened(path) as file:
+    with lmdb_map.open_map(path) as file:
         assert all(file.get(key) == value for key, value in entries.items())
         assert file.get(b"20000") is None
         assert file.get(b"") is None
@@ -60,14 +60,14 @@ def test_many_keys_make_a_tree_of_branches(tmp_path):
 
 def test_a_file_without_a_folder_is_read_too(tmp_path):
     path = write(tmp_path / "x.mdb", {b"a": b"1"}, subdir=False)
-    with lmdb_map.opened(path) as file:
+    with lmdb_map.open_map(path) as file:
         assert file.get(b"a") == b"1"
 
 
 def test_nothing_is_written_beside_it(tmp_path):
     path = write(tmp_path / "x.lmdb", {b"a": b"1"}, lock=False)
     before = {item.name: item.read_bytes() for item in path.iterdir()}
-    with lmdb_map.opened(path) as file:
+    with lmdb_map.open_map(path) as file:
         file.get(b"a")
     assert {item.name: item.read_bytes() for item in path.iterdir()} == before == {"data.mdb": before["data.mdb"]}
 
@@ -80,7 +80,7 @@ def map_of_proteins(tmp_path_factory) -> bytes:
 
 
 def read_all(path: Path) -> None:
-    with lmdb_map.opened(path) as file:
+    with lmdb_map.open_map(path) as file:
         for index in range(300):
             file.get(str(index).encode())
 
@@ -109,7 +109,7 @@ def test_flipped_bits_raise_or_go_unnoticed(tmp_path, map_of_proteins, seed):
 
 
 def test_a_page_that_is_its_own_child_is_refused(tmp_path, map_of_proteins):
-    with lmdb_map.opened(write(tmp_path / "x.lmdb", {str(i).encode(): bytes(1000) for i in range(99)})) as file:
+    with lmdb_map.open_map(write(tmp_path / "x.lmdb", {str(i).encode(): bytes(1000) for i in range(99)})) as file:
         root = file.root
     damaged = bytearray((tmp_path / "x.lmdb" / "data.mdb").read_bytes())
     start = root * 4096
@@ -117,14 +117,14 @@ def test_a_page_that_is_its_own_child_is_refused(tmp_path, map_of_proteins):
         at = start + int.from_bytes(damaged[start + 16 + 2 * node : start + 18 + 2 * node], "little")
         damaged[at : at + 6] = root.to_bytes(6, "little")
     (tmp_path / "data.mdb").write_bytes(damaged)
-    with lmdb_map.opened(tmp_path) as file, pytest.raises(SourceError, match="damaged"):
+    with lmdb_map.open_map(tmp_path) as file, pytest.raises(SourceError, match="damaged"):
         file.get(b"50")
 
 
 def test_a_value_too_long_is_refused_before_it_is_read(tmp_path, monkeypatch):
     monkeypatch.setattr(lmdb_map, "VALUE_BYTES", 1 << 20)
     path = write(tmp_path / "x.lmdb", {b"a": bytes(1 << 20), b"b": bytes((1 << 20) + 1)})
-    with lmdb_map.opened(path) as file:
+    with lmdb_map.open_map(path) as file:
         assert file.get(b"a") == bytes(1 << 20)
         with pytest.raises(SourceError, match="1,048,577 bytes"):
             file.get(b"b")
@@ -136,7 +136,7 @@ def test_a_database_of_duplicates_is_refused(tmp_path):
         # The flags of the database in both meta pages; 4 is MDB_DUPSORT.
         content[page + 92] |= 4
     (tmp_path / "data.mdb").write_bytes(content)
-    with pytest.raises(SourceError, match="duplicates"), lmdb_map.opened(tmp_path):
+    with pytest.raises(SourceError, match="duplicates"), lmdb_map.open_map(tmp_path):
         pass
 
 

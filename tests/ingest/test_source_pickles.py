@@ -69,7 +69,7 @@ def assert_same(ours: Any, theirs: Any) -> None:
 @given(value=VALUES, protocol=st.sampled_from(PROTOCOLS))
 def test_plain_values_are_read_as_the_standard_unpickler_reads_them(value, protocol):
     data = pickle.dumps(value, protocol)
-    assert_same(pickles.load(data, "here"), pickle.loads(data))
+    assert_same(pickles.load_plain(data, "here"), pickle.loads(data))
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
@@ -84,13 +84,13 @@ def test_both_spellings_of_numpys_modules_are_known(protocol):
     assert b"numpy._core" in new
     assert b"numpy.core" in old
     assert b"numpy._core" not in old
-    assert_same(pickles.load(old, "here"), value)
-    assert_same(pickles.load(new, "here"), value)
+    assert_same(pickles.load_plain(old, "here"), value)
+    assert_same(pickles.load_plain(new, "here"), value)
 
 
 def test_what_is_shared_stays_shared():
     array = np.arange(4.0)
-    first, second, types = pickles.load(pickle.dumps([array, array, [np.arange(3, dtype=">i4")] * 2], 4), "here")
+    first, second, types = pickles.load_plain(pickle.dumps([array, array, [np.arange(3, dtype=">i4")] * 2], 4), "here")
     assert first is second
     assert types[0] is types[1]
 
@@ -133,7 +133,7 @@ def test_nothing_is_called(tmp_path, protocol, made, named):
     canary = tmp_path / "canary"
     data = pickle.dumps(made(canary), protocol)
     with pytest.raises(SourceError, match=r"here is a pickle that wants .*may be made to harm") as caught:
-        pickles.load(data, "here")
+        pickles.load_plain(data, "here")
     assert named in str(caught.value) or protocol < 2
     assert not canary.exists()
 
@@ -190,7 +190,7 @@ def test_no_other_arrays_are_made(protocol, value):
     tracemalloc.start()
     try:
         with pytest.raises(SourceError, match=r"^here is a (damaged )?pickle"):
-            pickles.load(data, "here")
+            pickles.load_plain(data, "here")
         assert tracemalloc.get_traced_memory()[1] < 10 << 20
     finally:
         tracemalloc.stop()
@@ -241,7 +241,7 @@ def test_broken_and_greedy_pickles_are_refused(data):
     tracemalloc.start()
     try:
         with pytest.raises(SourceError, match=r"^here is a (damaged )?pickle"):
-            pickles.load(data, "here")
+            pickles.load_plain(data, "here")
         assert tracemalloc.get_traced_memory()[1] < 16 << 20
     finally:
         tracemalloc.stop()
@@ -252,7 +252,7 @@ def test_a_far_reference_takes_no_memory():
     data = b"\x80\x03Nr" + struct.pack("<I", 0xFFFFFFFF) + b"."
     tracemalloc.start()
     try:
-        assert pickles.load(data, "here") is None
+        assert pickles.load_plain(data, "here") is None
         assert tracemalloc.get_traced_memory()[1] < 1 << 20
     finally:
         tracemalloc.stop()
@@ -260,21 +260,21 @@ def test_a_far_reference_takes_no_memory():
 
 def test_too_long_and_too_many_are_refused():
     with pytest.raises(SourceError, match="more than 64 MiB"):
-        pickles.load(bytes(pickles.PICKLE_BYTES + 1), "here")
+        pickles.load_plain(bytes(pickles.PICKLE_BYTES + 1), "here")
     with pytest.raises(SourceError, match="instructions"):
-        pickles.load(b"\x80\x03" + b"]" * pickles.INSTRUCTIONS + b".", "here")
+        pickles.load_plain(b"\x80\x03" + b"]" * pickles.INSTRUCTIONS + b".", "here")
 
 
 def test_the_depth_of_nesting_does_no_harm():
     data = b"\x80\x03" + b"]" * 100_000 + b"a" * 99_999 + b"."
-    value = pickles.load(data, "here")
+    value = pickles.load_plain(data, "here")
     depth = 0
     while value:
         (value,) = value
         depth += 1
     assert depth == 99_999
     with pytest.raises(SourceError):
-        pickles.load(b"\x80\x03})" + b"\x85" * 100_000 + b"Ns.", "here")
+        pickles.load_plain(b"\x80\x03})" + b"\x85" * 100_000 + b"Ns.", "here")
 
 
 @pytest.mark.parametrize("seed", range(300))
@@ -293,6 +293,6 @@ def test_damage_raises_or_goes_unnoticed(seed):
     if seed % 3 == 0:
         del data[chance.randrange(len(data)) :]
     try:
-        pickles.load(bytes(data), "here")
+        pickles.load_plain(bytes(data), "here")
     except SourceError as error:
         assert str(error).startswith("here is a")  # noqa: PT017 - it need not raise

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from attnstore.annotate.table_cells import typed
+from attnstore.annotate.table_cells import convert_cells
 from attnstore.errors import SourceError
 from attnstore.readers import tables
 
@@ -32,7 +32,7 @@ def read(path, *, kinds=None, missing=(), decimal=N, **options):
         warnings.simplefilter("always")
         table = tables.read(path, **options)
         others = [name for name in table.columns if name not in ("id", "pos")]
-        table = typed(table, others, kinds or {}, missing, decimal)
+        table = convert_cells(table, others, kinds or {}, missing, decimal)
     return table.content.to_pydict(), [str(each.message) for each in said]
 
 

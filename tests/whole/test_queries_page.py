@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import attnstore
-from attnstore.runtime.table_output import aligned
+from attnstore.runtime.table_output import text_table
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "queries.md"
 _QUESTION = re.compile(r"^### (\d+)\. (.+?)\n\n```sql\n(.+?)\n```\n\n```text\n(.*?)```$", re.MULTILINE | re.DOTALL)
@@ -55,7 +55,7 @@ def test_the_page_has_twenty_questions():
 @pytest.mark.parametrize(("title", "sql", "answer"), questions(), ids=[title for title, *_ in questions()])
 def test_the_page_says_what_is_answered(title, sql, answer, demo_store, two_models):
     store = two_models if title == TWO_MODELS else demo_store
-    found = aligned(store.query(sql).df()).split("\n")
+    found = text_table(store.query(sql).df()).split("\n")
     expected = answer.rstrip("\n").split("\n")
     assert re.split(r"  +", found[0].strip()) == re.split(r"  +", expected[0].strip())
     assert len(found) == len(expected)
@@ -88,7 +88,7 @@ def write(demo: str, two: str) -> None:
     def filled(match: re.Match[str]) -> str:
         number, title, sql, _ = match.groups()
         store = attnstore.open(two if title == TWO_MODELS else demo)
-        return f"### {number}. {title}\n\n```sql\n{sql}\n```\n\n```text\n{aligned(store.query(sql).df())}\n```"
+        return f"### {number}. {title}\n\n```sql\n{sql}\n```\n\n```text\n{text_table(store.query(sql).df())}\n```"
 
     PAGE.write_text(_QUESTION.sub(filled, PAGE.read_text()))
 

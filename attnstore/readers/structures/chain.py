@@ -192,7 +192,7 @@ def sequence(chain: Chain, parents: Parents) -> str:
     return "".join(letter(name, parents, declared) or "X" for name, declared in zip(chain.names, letters, strict=True))
 
 
-def record(chain: Chain, parents: Parents, annotations: tuple[Annotation, ...]) -> Record:
+def chain_record(chain: Chain, parents: Parents, annotations: tuple[Annotation, ...]) -> Record:
     """Build the record of a chain.
 
     Places that were not observed have no author number and NaN positions; those whose number cannot be read have no

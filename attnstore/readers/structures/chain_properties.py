@@ -16,7 +16,7 @@ from ...errors import SourceError
 from ..record import Options, Record
 from ..vocabulary import DISULFIDE, HELIX, PROTEIN_MODIFICATION, RSA, SS3, SS4, SS8, STRAND, TURN
 from .accessibility import relative_accessibility
-from .chain import Chain, Key, record
+from .chain import Chain, Key, chain_record
 from .entry import Entry, Span
 from .ligands import ligand_residues
 from .modifications import KINDS, disulfides, modifications
@@ -77,7 +77,7 @@ STRUCTURE_PROPERTIES: tuple[Property, ...] = (
 _EVIDENCE = ("AUTHOR", "SOFTWARE", "UNKNOWN")
 
 
-def records(path: Path, entry: Entry, options: Options) -> Iterator[Record]:
+def chain_records(path: Path, entry: Entry, options: Options) -> Iterator[Record]:
     """Yield the record of each chain of an entry, with its annotations; the options are given what is left out.
 
     Raises
@@ -113,7 +113,7 @@ def records(path: Path, entry: Entry, options: Options) -> Iterator[Record]:
             annotations.append(at(_ANY_MODIFICATION, length, set().union(*kinds.values()), known))
         if secondary is not None:
             annotations += secondary(chain)
-        yield replace(record(chain, entry.parents, tuple(annotations)), entry=entry.id)
+        yield replace(chain_record(chain, entry.parents, tuple(annotations)), entry=entry.id)
 
 
 def _spans(entry: Entry, chain: Chain, known: NDArray[np.bool_]) -> Iterator[Annotation]:

@@ -49,7 +49,7 @@ def is_output(path: Path, head: bytes) -> bool:
     if text.suffix(path) not in _MMCIF:
         return False
     try:
-        with text.opened(path) as stream:
+        with text.open_file(path) as stream:
             return any(line.startswith(_SUMMARY.encode()) for line in stream)
     except SourceError:
         return False

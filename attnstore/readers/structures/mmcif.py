@@ -16,14 +16,14 @@ from ...errors import SourceError
 from .. import text
 from ..record import DEFAULT, Excluded, Options, Record
 from .chain import Atom, Chain, Group, Key, Residue, left_over
-from .chain_properties import STRUCTURE_PROPERTIES, records
+from .chain_properties import STRUCTURE_PROPERTIES, chain_records
 from .chemistry import WATERS, Parents, element, is_protein, why_no_protein
 from .confidence import cif_declares, local_confidence
 from .entry import Entry
 from .mmcif_categories import ABSENT, Cif, number_and_code, read_categories
-from .naming import chain_id, entry_id, told_apart
+from .naming import chain_id, distinct_ids, entry_id
 from .placement import with_strays
-from .residues import alternatives, amino_acids, checked, is_peptide, of_polymer, residues, segments
+from .residues import alternatives, amino_acids, check_polymer, is_peptide, of_polymer, residues, segments
 
 NAME = "mmCIF (.cif .mmcif)"
 PROPERTIES = STRUCTURE_PROPERTIES
@@ -56,7 +56,7 @@ def _declared(code: str) -> str:
 
 def read(path: Path, options: Options = DEFAULT) -> Iterator[Record]:
     """Yield one record per protein chain of the first model, sorted by author chain id; see `read_entry`."""
-    return records(path, read_entry(path, options), options)
+    return chain_records(path, read_entry(path, options), options)
 
 
 def read_entry(path: Path, options: Options = DEFAULT) -> Entry:
@@ -121,7 +121,7 @@ def read_entry(path: Path, options: Options = DEFAULT) -> Entry:
     for chain in (*(row.chain for row in others), *waters):
         reasons.setdefault(chain, why_no_protein(()))
     chains.sort(key=lambda one: one.author)
-    chains = told_apart(entry, chains)
+    chains = distinct_ids(entry, chains)
     if cif_declares(path, cif, predicted=options.predicted):
         local = local_confidence(cif)
         chains = [replace(one, confidence=_confidence(one, local)) for one in chains]
@@ -152,7 +152,7 @@ def _undeclared(
             seen = [one for _, members in sorted(by_place.items()) for one in residues(members)]
         else:
             seen = residues(atoms)
-        kept = checked(with_strays(amino_acids(seen, parents), behind, parents, where, declared=False))
+        kept = check_polymer(with_strays(amino_acids(seen, parents), behind, parents, where, declared=False))
         ligands += left_over(chain, asym, seen, kept)
         names = [residue.name for residue in kept]
         if is_protein(names, parents) or is_peptide(kept):
@@ -395,5 +395,5 @@ def _placed(polymer: _Polymer, rows: Sequence[_Row], where: str) -> dict[int, Re
                 f"{where}: residue {label} at place {place} does not fit the declared sequence; "
                 f"correct the file or fetch it again."
             )
-        placed[place - 1] = checked(observed)[0]
+        placed[place - 1] = check_polymer(observed)[0]
     return placed

@@ -34,7 +34,7 @@ def entry_id(declared: str, path: Path) -> str:
     return declared.upper() if _PDB_CODE.fullmatch(declared) else declared
 
 
-def entry_names(declared: Mapping[Path, str]) -> dict[Path, str]:
+def distinct_names(declared: Mapping[Path, str]) -> dict[Path, str]:
     """Return what the entry of each of several files is called, where that is not what `entry_id` says.
 
     An id that several files declare gives way to their names: samples of one prediction, decoys of one entry. So does
@@ -64,7 +64,7 @@ def entry_names(declared: Mapping[Path, str]) -> dict[Path, str]:
     return names
 
 
-def named(
+def rename_entry(
     path: Path, read: Callable[[Path, Options], Iterator[Record]], options: Options, entry: str | None
 ) -> Iterator[Record]:
     """Yield the records of a file under another entry id, if one is given, and with the ids of its name as aliases."""
@@ -103,7 +103,7 @@ def chain_id(entry: str, chain: str) -> str:
     return f"{entry}_{chain}" if chain.strip() else entry
 
 
-def told_apart(entry: str, chains: Sequence[Chain]) -> list[Chain]:
+def distinct_ids(entry: str, chains: Sequence[Chain]) -> list[Chain]:
     """Return the chains with ids that differ: of those with the same author's name, by their names in the entry."""
     counts = Counter(chain.id for chain in chains)
     return [

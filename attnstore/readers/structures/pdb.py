@@ -15,14 +15,14 @@ from ...errors import SourceError
 from .. import text
 from ..record import DEFAULT, Excluded, Options, Record
 from .chain import UNREADABLE, Atom, Chain, Group, Residue, left_over
-from .chain_properties import STRUCTURE_PROPERTIES, records
+from .chain_properties import STRUCTURE_PROPERTIES, chain_records
 from .chemistry import WATERS, element, is_amino_acid, is_protein, why_no_protein
 from .confidence import pdb_declares
 from .entry import Entry
 from .naming import chain_id, entry_id
 from .pdb_header import Header, number_or_text, read_header, residue_and_chain
 from .placement import place, with_strays
-from .residues import amino_acids, checked, is_peptide, of_polymer, residues, segments
+from .residues import amino_acids, check_polymer, is_peptide, of_polymer, residues, segments
 
 _log = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ def _code(declared: str) -> str:
 
 def read(path: Path, options: Options = DEFAULT) -> Iterator[Record]:
     """Yield one record per protein chain of the first model, sorted by chain id; see `read_entry`."""
-    return records(path, read_entry(path, options), options)
+    return chain_records(path, read_entry(path, options), options)
 
 
 def read_entry(path: Path, options: Options = DEFAULT) -> Entry:
@@ -158,14 +158,14 @@ def _first_model(path: Path, content: Sequence[str]) -> _Model:
         A record of an atom cannot be read.
     """
     end = _end_of_first_model(content)
-    records: list[tuple[int, str, str]] = []
+    atoms: list[tuple[int, str, str]] = []
     last_ter: dict[str, int] = {}
     continued: dict[str, int] = {}
     chain = ""
     for index, line in enumerate(content[:end]):
         if line.startswith(_COORDINATES):
             residue, chain = residue_and_chain(line)
-            records.append((index, residue, chain))
+            atoms.append((index, residue, chain))
             # That TER was a break within the chain, if ATOM records go on after it.
             goes_on = line.startswith("ATOM") and residue not in WATERS and last_ter.pop(chain, None) is not None
             if goes_on and is_amino_acid(residue, {}):
@@ -173,10 +173,10 @@ def _first_model(path: Path, content: Sequence[str]) -> _Model:
         elif line[:6].rstrip() == "TER":
             # The short form of TER names no chain and ends the one before it.
             last_ter[chain] = index
-    model = _Model({chain for _, _, chain in records}, continued)
+    model = _Model({chain for _, _, chain in atoms}, continued)
     # A number too large becomes infinite, which the check of the backbone refuses.
     with np.errstate(over="ignore"):
-        for index, residue, chain in records:
+        for index, residue, chain in atoms:
             if residue not in WATERS:
                 atom = _atom(f"{path}:{index + 1}", content[index], residue)
                 behind = atom.hetero and index >= last_ter.get(chain, end)
@@ -231,7 +231,7 @@ def _chain(path: Path, part: _Part, identifier: str, header: Header) -> tuple[Ch
     if not (is_protein(found, header.parents) or is_peptide(body)):
         everything = [*seen, *behind]
         return why_no_protein(found or of_polymer(seen)), left_over(name, name, everything)
-    polymer = checked(with_strays(body, strays, header.parents, where, declared=known))
+    polymer = check_polymer(with_strays(body, strays, header.parents, where, declared=known))
     _check_numbers(polymer)
     others = left_over(name, name, [*seen, *behind], polymer)
     names = names or [residue.name for residue in polymer]

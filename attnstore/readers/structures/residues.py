@@ -141,7 +141,7 @@ def _parts(residue: Residue) -> list[Residue]:
     return parts + [Residue(residue.number, residue.insertion_code, {name: residue.variants[name]}) for name in ligands]
 
 
-def checked(polymer: Sequence[Residue]) -> Sequence[Residue]:
+def check_polymer(polymer: Sequence[Residue]) -> Sequence[Residue]:
     """Return the residues of a polymer.
 
     Raises
@@ -196,9 +196,9 @@ def amino_acids(chain: Iterable[Residue], parents: Parents) -> Sequence[Residue]
     Raises
     ------
     SourceError
-        As `checked`.
+        As `check_polymer`.
     """
-    return checked(
+    return check_polymer(
         [
             residue
             for residue in chain

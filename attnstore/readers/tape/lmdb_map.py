@@ -46,7 +46,7 @@ def is_map(head: bytes) -> bool:
 
 
 @contextlib.contextmanager
-def opened(path: Path) -> Iterator[Map]:
+def open_map(path: Path) -> Iterator[Map]:
     """Open an LMDB file for reading; nothing is written or locked.
 
     Parameters

@@ -42,7 +42,7 @@ _BYTE_ORDERS = frozenset({"<", ">", "|", "="})
 _MOST_DIMENSIONS = 8
 
 
-def load(data: bytes, place: str) -> object:
+def load_plain(data: bytes, place: str) -> object:
     """Return what a pickle holds.
 
     Parameters

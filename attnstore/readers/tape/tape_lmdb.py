@@ -80,7 +80,7 @@ def read(path: Path, options: Options = DEFAULT) -> Iterator[Record]:
         The file is not an LMDB file in TAPE's layout, is damaged, or has a pickle with other than plain values; or a
         record is of none of the kinds above, or its fields do not fit its sequence.
     """
-    with lmdb_map.opened(path) as file:
+    with lmdb_map.open_map(path) as file:
         count = _plain(file, "num_examples", "number of records")
         if not isinstance(count, int) or count < 1:
             raise SourceError(f"{file.path} says that it has no number of records, or none; check the file.")
@@ -93,7 +93,7 @@ def _plain(file: lmdb_map.Map, key: str, what: str) -> object:
     data = file.get(key.encode())
     if data is None:
         raise SourceError(f"{file.path} has no {what} under {key!r}, as TAPE's files do; check the file.")
-    return pickles.load(data, f"{file.path} record {key}")
+    return pickles.load_plain(data, f"{file.path} record {key}")
 
 
 def _record(content: object, index: str, place: str) -> Record:

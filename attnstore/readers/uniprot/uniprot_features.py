@@ -198,7 +198,7 @@ PROPERTIES: tuple[Property, ...] = (
 )
 
 
-def record(entry: UniprotEntry) -> Record:
+def entry_record(entry: UniprotEntry) -> Record:
     """Return the record of an entry, its id the primary accession.
 
     A feature is left out if its position is None or not within the sequence. A bond with one position joins another

@@ -52,7 +52,7 @@ def read(path: Path, options: Options = DEFAULT) -> Iterator[Record]:
         The file is not UniProt flat text, ends within an entry, has no entry, or has one that Biopython cannot read or
         `uniprot_features.record` refuses.
     """
-    return map(uniprot_features.record, entries(path))
+    return map(uniprot_features.entry_record, entries(path))
 
 
 def entries(path: Path) -> Iterator[UniprotEntry]:

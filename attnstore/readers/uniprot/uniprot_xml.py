@@ -69,7 +69,7 @@ def read(path: Path, options: Options = DEFAULT) -> Iterator[Record]:
         or
         has one that `uniprot_features.record` refuses.
     """
-    return map(uniprot_features.record, entries(path))
+    return map(uniprot_features.entry_record, entries(path))
 
 
 def entries(path: Path) -> Iterator[UniprotEntry]:
@@ -83,7 +83,7 @@ def entries(path: Path) -> Iterator[UniprotEntry]:
     handler = _Handler(path)
     empty = True
     since = 0
-    with text.opened(path) as stream:
+    with text.open_file(path) as stream:
         while chunk := stream.read(_CHUNK_BYTES):
             since += len(chunk)
             handler.feed(chunk)
