@@ -37,7 +37,7 @@ from .workers import start_workers
 
 
 @dataclass
-class RepairReport:
+class Repaired:
     """Report of a repair.
 
     Attributes
@@ -86,7 +86,7 @@ def repair(
     keep_duplicates: bool = False,
     progress: bool = False,
     force: bool = False,
-) -> RepairReport:
+) -> Repaired:
     """Find what is damaged in a store and rebuild it.
 
     Damaged segments are computed again with their model, and damaged documents are rebuilt from the segments. A damaged
@@ -116,7 +116,7 @@ def repair(
 
     Returns
     -------
-    RepairReport
+    Repaired
         What was rebuilt, and what is still damaged.
 
     Raises
@@ -129,7 +129,7 @@ def repair(
     >>> attnstore.repair("demo.attn").left
     []
     """
-    path, repaired = database_path(store), RepairReport()
+    path, report = database_path(store), Repaired()
     refuse_newer(path)
     directories = model_directories(path)
     if not directories:
@@ -156,7 +156,7 @@ def repair(
     return report
 
 
-def _rebuild_catalog(path: Path, inputs: Sequence[Path], keep_duplicates: bool, report: RepairReport) -> None:
+def _rebuild_catalog(path: Path, inputs: Sequence[Path], keep_duplicates: bool, report: Repaired) -> None:
     """Raises AttnstoreError if inputs are needed, or other ones."""
     needed: dict[str, str] = {}
     for directory in model_directories(path):
@@ -211,7 +211,7 @@ def _model_document(directory: Path) -> ModelDocument:
 
 
 def _rebuild_model(
-    path: Path, directory: Path, report: RepairReport, *, source: _Source, device: str, progress: bool
+    path: Path, directory: Path, report: Repaired, *, source: _Source, device: str, progress: bool
 ) -> None:
     """Repair one model; raises AttnstoreError if a part of it cannot be report."""
     document = _model_document(directory)
@@ -239,7 +239,7 @@ def _rebuild_model(
 
 
 def _rebuild_documents(
-    directory: Path, document: ModelDocument, report: RepairReport, *, progress: bool
+    directory: Path, document: ModelDocument, report: Repaired, *, progress: bool
 ) -> tuple[Manifest, list[PlannedSegment], list[SegmentEntry]]:
     """Repair and record manifest and plan; returns the damaged segments, which the manifest still lists."""
     recorded: Manifest | None = None
@@ -282,7 +282,7 @@ def _rebuild_documents(
     return manifest, plan, list(damaged.values())
 
 
-def _remove_strays(directory: Path, entry: SegmentEntry, report: RepairReport) -> None:
+def _remove_strays(directory: Path, entry: SegmentEntry, report: Repaired) -> None:
     """Files in a segment's directory that do not belong to it."""
     place = directory / SEGMENTS / entry.id
     try:
@@ -299,7 +299,7 @@ def _rebuild_plan(
     document: ModelDocument,
     listed: Collection[int],
     held_proteins: dict[int, LocalProteins],
-    report: RepairReport,
+    report: Repaired,
 ) -> list[PlannedSegment]:
     """The plan, rebuilt if it is damaged or lacks the number of a segment."""
     try:

@@ -1,7 +1,5 @@
-"""Columns of properties in a catalog that is being written, and the dictionary that describes them."""
+"""Columns of properties in a catalog that is being written."""
 
-import hashlib
-import itertools
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,23 +11,14 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from ..errors import SourceError
-from .builtin import CB, CORE, KEYS, GlycineCb, is_site, site_distance, site_distances
+from .builtin import CB, GlycineCb, is_site, site_distance, site_distances
 from .connection import identifier
+from .dictionary import Dictionary, PropertyKey, type_of
 from .pair_table import ROWS, lots, merge_pairs
-from .property import SQL_TYPES, TABLES, Level, Property, Source
+from .property import SQL_TYPES, TABLES, Property, Source
 from .transaction import incoming
 
-#: Separator of the definitions of a column whose values follow several; at most so many are listed.
-_OR, _MORE, _DEFINITIONS = "; or ", "others", 4
-
 _UNKNOWN, _BEFORE, _SEEN, _NOW, _MEASURED = range(5)
-
-
-class PropertyKey(NamedTuple):
-    """The key of a property; names differ by more than case."""
-
-    level: Level
-    name: str
 
 
 class Admitted(NamedTuple):
@@ -61,25 +50,14 @@ class PropertyColumns:
     def __init__(self, connection: duckdb.DuckDBPyConnection, *, replace: bool) -> None:
         self._connection = connection
         self._replace = replace
-        self._core = {PropertyKey(prop.level, prop.name) for prop in CORE}
-        self._entries: dict[PropertyKey, Property] = {}
-        self._before: dict[PropertyKey, dict[str, tuple[str, str]]] = {}
-        self._now: dict[PropertyKey, dict[str, tuple[str, str]]] = {}
-        self._described: dict[PropertyKey, dict[str, None]] = {}
+        self._dictionary = Dictionary(connection)
+        self._entries = self._dictionary.entries
         self._states: dict[PropertyKey, npt.NDArray[np.uint8]] = {}
         self._staged: dict[PropertyKey, str] = {}
         self._written: set[PropertyKey] = set()
         self.kept: Counter[PropertyKey] = Counter()
         self.types: dict[PropertyKey, tuple[str, str]] = {}
         self.added: set[PropertyKey] = set()
-        for name, level, kind, unit, description, absent in connection.execute(
-            "SELECT name, level, type, unit, description, absent FROM properties"
-        ).fetchall():
-            self._entries[PropertyKey(level, name)] = Property(name, level, kind, description, unit, absent)
-        for name, level, source, sha256, absent in connection.execute("FROM property_sources").fetchall():
-            self._before.setdefault(PropertyKey(level, name), {})[sha256] = (source, absent)
-        for prop in CORE:
-            self._entries.setdefault(PropertyKey(prop.level, prop.name), prop)
 
     @property
     def changed(self) -> bool:
@@ -109,10 +87,10 @@ class PropertyColumns:
         """
         key = PropertyKey(prop.level, prop.name)
         known = self._entries.get(key)
-        stays = not self._reserved(key) and not self._replace and key not in self._written
-        if known is not None and stays and _typed(known) != _typed(prop):
+        stays = not self._dictionary.is_reserved(key) and not self._replace and key not in self._written
+        if known is not None and stays and type_of(known) != type_of(prop):
             self.kept[key] += len(np.unique(proteins))
-            self.types[key] = (_typed(known), _typed(prop))
+            self.types[key] = (type_of(known), type_of(prop))
             return Admitted(np.zeros(len(proteins), np.bool_), np.zeros(len(proteins), np.bool_))
         self._column(prop)
         states = self._state(key, int(proteins.max(initial=-1)) + 1)
@@ -124,7 +102,7 @@ class PropertyColumns:
         if self._replace:
             new |= before
             self._clear(key, proteins[before])
-        elif source.sha256 in self._before.get(key, {}):
+        elif self._dictionary.had_source(key, source):
             again = before
         else:
             self.kept[key] += int(before.sum())
@@ -133,8 +111,7 @@ class PropertyColumns:
         if new.any():
             self._written.add(key)
             self.added.add(key)
-            self._now.setdefault(key, {})[source.sha256] = (source.name, prop.absent)
-            self._described.setdefault(key, {})[prop.description] = None
+            self._dictionary.add_source(key, source, prop)
         return Admitted(new, again)
 
     def put(self, prop: Property, rows: pa.Table) -> None:
@@ -235,7 +212,7 @@ class PropertyColumns:
         else:
             self._clear(key, new)
         states[new] = _UNKNOWN
-        self._now.pop(key, None)
+        self._dictionary.withdraw_sources(key)
         self._written.discard(key)
         self.added.discard(key)
 
@@ -247,7 +224,7 @@ class PropertyColumns:
         SourceError
             If no property has the name, or the catalog requires it.
         """
-        keys = [key for key in self._entries if key.name == name and not self._reserved(key)]
+        keys = [key for key in self._entries if key.name == name and not self._dictionary.is_reserved(key)]
         if not keys:
             own = any(key.name == name for key in self._entries)
             reason = "is the catalog's own" if own else "is not in the store"
@@ -270,13 +247,13 @@ class PropertyColumns:
         for key, prop in list(self._entries.items()):
             if is_site(prop) and (structures or key in self._written):
                 self._measure(prop, np.asarray(first_rows, np.int64))
-        self._describe()
+        self._dictionary.write([key for key in self._states if not self._stays(key)])
 
     def _column(self, prop: Property) -> None:
         """Make the column of a property if it does not exist, or has another type and is to be replaced."""
         key = PropertyKey(prop.level, prop.name)
         known = self._entries.get(key)
-        if self._reserved(key):
+        if self._dictionary.is_reserved(key):
             raise SourceError(
                 f"{prop.name} is a column of the catalog itself: give the property another name, as "
                 f"columns={{{prop.name!r}: {f'{prop.name}_2'!r}}}."
@@ -288,7 +265,7 @@ class PropertyColumns:
         if known is not None and (known.kind, known.unit) != (prop.kind, prop.unit):
             if key in self._written:
                 raise SourceError(
-                    f"the property {prop.name} is given as {_typed(known)} and as {_typed(prop)}: say what it is "
+                    f"the property {prop.name} is given as {type_of(known)} and as {type_of(prop)}: say what it is "
                     f"(kinds={{{prop.name!r}: {prop.kind!r}}}, units=…), or give one of them another name."
                 )
             self._forget(key)
@@ -299,12 +276,6 @@ class PropertyColumns:
                 f"ALTER TABLE {TABLES[prop.level]} ADD COLUMN {identifier(prop.name)} {SQL_TYPES[prop.kind]}"
             )
             self._entries[key] = prop
-
-    def _reserved(self, key: PropertyKey) -> bool:
-        if key in self._core or key.name.lower() in KEYS[key.level]:
-            return True
-        sites = (prop.name for prop in self._entries.values() if is_site(prop))
-        return key.level == "residue" and key.name.lower() in {site_distance(site).name.lower() for site in sites}
 
     def _check_distance(self, prop: Property) -> None:
         """Refuse a site if another property already has the name of the distance to it."""
@@ -324,8 +295,8 @@ class PropertyColumns:
             names.append(site_distance(key.name).name)
         for name in names:
             self._connection.execute(f"ALTER TABLE {TABLES[key.level]} DROP COLUMN {identifier(name)}")
-            for table in (self._entries, self._before, self._now, self._described, self._states):
-                table.pop(PropertyKey(key.level, name), None)
+            self._dictionary.remove(PropertyKey(key.level, name))
+            self._states.pop(PropertyKey(key.level, name), None)
 
     def _state(self, key: PropertyKey, size: int) -> npt.NDArray[np.uint8]:
         """For each protein, whether its value is unknown, existing, equal to the new one, new, or newly measured."""
@@ -382,70 +353,6 @@ class PropertyColumns:
             rows = pa.array(np.arange(first, after))
             self.put(prop, pa.table({"row": rows, "value": pa.array(distances, pa.float64(), from_pandas=True)}))
 
-    def _describe(self) -> None:
-        """Write the dictionary, with the number of known values and of true values."""
-        rows = []
-        for level, table in TABLES.items():
-            entries = {key: prop for key, prop in self._entries.items() if key.level == level}
-            if not entries:
-                continue
-            # A row for the pairs that are not listed is not a pair.
-            listed = " WHERE source IS NOT NULL" if level == "pair" else ""
-            counted = ", ".join(
-                f"count({name}), {f'count_if({name})' if prop.kind == 'boolean' else 'NULL'}"
-                for name, prop in ((identifier(key.name), prop) for key, prop in entries.items())
-            )
-            counts = self._connection.execute(f"SELECT {counted} FROM {table}{listed}").fetchone()
-            assert counts is not None
-            for place, (key, prop) in enumerate(entries.items()):
-                sources = self._sources(key)
-                absent = "; or ".join(dict.fromkeys(said for _, said in sources.values())) or prop.absent
-                description = self._description(key)
-                self._entries[key] = replace(prop, absent=absent, description=description)
-                rows.append((prop.name, level, prop.kind, prop.unit, description, absent,
-                             *_summary(sources), *counts[2 * place : 2 * place + 2]))  # fmt: skip
-        self._connection.execute("DELETE FROM properties")
-        self._connection.execute("DELETE FROM property_sources")
-        if rows:
-            places = ", ".join([f"({', '.join('?' * len(rows[0]))})"] * len(rows))
-            self._connection.execute(f"INSERT INTO properties VALUES {places}", [*itertools.chain(*rows)])
-        listed_sources = [
-            (key.name, key.level, source, sha256, absent)
-            for key in self._entries
-            for sha256, (source, absent) in self._sources(key).items()
-        ]
-        if listed_sources:
-            columns = zip(
-                ("name", "level", "source", "sha256", "absent"), zip(*listed_sources, strict=True), strict=True
-            )
-            with incoming(
-                self._connection, pa.table({name: pa.array(values, pa.string()) for name, values in columns})
-            ):
-                self._connection.execute("INSERT INTO property_sources BY NAME FROM incoming")
-
-    def _sources(self, key: PropertyKey) -> dict[str, tuple[str, str]]:
-        """Name and meaning of absence by digest; existing sources stay while a protein has values from them."""
-        return (self._before.get(key, {}) if self._stays(key) else {}) | self._now.get(key, {})
-
-    def _description(self, key: PropertyKey) -> str:
-        """Every definition that values of the column follow, existing ones first."""
-        said = self._entries[key].description.split(_OR) if self._stays(key) else []
-        said = list(dict.fromkeys([*said, *self._described.get(key, {})])) or [self._entries[key].description]
-        more = [_MORE] if len(said) > _DEFINITIONS else []
-        return _OR.join([*said[:_DEFINITIONS], *more])
-
     def _stays(self, key: PropertyKey) -> bool:
         """Whether a protein's value may be an existing one."""
-        states = self._states.get(key)
-        return states is None or bool(np.isin(states, (_BEFORE, _SEEN)).any())
-
-
-def _typed(prop: Property) -> str:
-    return prop.kind + (f" in {prop.unit}" if prop.unit else "")
-
-
-def _summary(sources: dict[str, tuple[str, str]]) -> tuple[str | None, str | None]:
-    """The source for the dictionary; for several, their number and one digest over their digests."""
-    if len(sources) < 2:
-        return next(((name, sha256) for sha256, (name, _) in sources.items()), (None, None))
-    return f"{len(sources)} files", hashlib.sha256("".join(sorted(sources)).encode()).hexdigest()
+        return bool(np.isin(self._states[key], (_BEFORE, _SEEN)).any())

@@ -16,7 +16,8 @@ import pyarrow as pa
 from ..errors import SourceError, StoreError
 from ..format.documents import StoreDocument
 from .builtin import GlycineCb
-from .columns import PropertyColumns, PropertyKey
+from .columns import PropertyColumns
+from .dictionary import PropertyKey
 from .property import Annotation, Level, Property, Source
 from .rows import (
     NUMBERING_COLUMNS,

@@ -15,7 +15,7 @@ from attnstore.format import documents as layout
 from attnstore.format.documents import Manifest
 from attnstore.format.lock import lock_model
 from attnstore.ingest import ingest
-from attnstore.ingest.repair import RepairReport, repair
+from attnstore.ingest.repair import Repaired, repair
 from attnstore.runtime.durable import files_below, sha256_file
 
 from ..models import CHAINS, ESM_VOCABULARY, save_esm
@@ -70,7 +70,7 @@ def assert_refused(store: Path) -> None:
     forget()
 
 
-def assert_whole(store: Path, sound: Path, repaired: RepairReport) -> None:
+def assert_whole(store: Path, sound: Path, repaired: Repaired) -> None:
     """Sound, and the same as before to the last byte."""
     forget()
     assert repaired.left == []
@@ -84,7 +84,7 @@ def assert_whole(store: Path, sound: Path, repaired: RepairReport) -> None:
 
 def test_a_sound_store_is_left_alone(store_copy):
     before = {path: path.stat().st_mtime_ns for path in files_below(store_copy) if path.name != "lock"}
-    assert repair(store_copy, trust_source=True) == RepairReport()
+    assert repair(store_copy, trust_source=True) == Repaired()
     assert {path: path.stat().st_mtime_ns for path in files_below(store_copy) if path.name != "lock"} == before
 
 
