@@ -7,55 +7,33 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple
 
 import duckdb
 import numpy as np
 import pyarrow as pa
 
-from ..errors import SourceError, StoreError
+from ..errors import StoreError
 from ..format.documents import StoreDocument
+from .batch import (
+    InputRecord,
+    Member,
+    carriers_first,
+    check_repetition,
+    insert_members,
+    insert_proteins,
+    recall,
+    update_structures,
+)
 from .builtin import GlycineCb
 from .columns import PropertyColumns
 from .dictionary import PropertyKey
 from .property import Annotation, Level, Property, Source
-from .rows import (
-    NUMBERING_COLUMNS,
-    RESIDUES,
-    SETTLED,
-    STRUCTURE_COLUMNS,
-    Protein,
-    Structure,
-    annotation_rows,
-    protein_table,
-    structure_digest,
-)
+from .rows import SETTLED, Protein, Structure, annotation_rows, structure_digest
 from .schema import create_tables
 from .transaction import NextCatalog, incoming, writing_errors
 
 #: Older catalogs lack this table; it is created when they are next written.
 _EXCLUDED = "CREATE TABLE IF NOT EXISTS excluded (id VARCHAR, file VARCHAR, reason VARCHAR)"
-
-
-class _Record(NamedTuple):
-    name: str
-    sequence: str
-    sequence_sha256: str
-    place: str
-    structure: Structure | None
-    structure_sha256: str | None
-    annotations: Sequence[Annotation]
-    source: Source | None
-    protein: int | None
-
-
-class _Member(NamedTuple):
-    """The part of a used id's record that distinguishes a repetition from a contradiction, and its origin."""
-
-    protein: int
-    sequence_sha256: str
-    structure_sha256: str | None
-    place: str
 
 
 class CatalogWriter:
@@ -108,7 +86,7 @@ class CatalogWriter:
         self._keep_duplicates = keep_duplicates
         self._replace = replace
         self._glycine_cb = glycine_cb
-        self._batch: list[_Record] = []
+        self._batch: list[InputRecord] = []
         self._batch_residues = 0
         self._count = self._next.document.proteins
         #: Index of each protein's first residue, and the end of the last.
@@ -296,9 +274,8 @@ class CatalogWriter:
     ) -> None:
         sequence_sha256 = hashlib.sha256(sequence.encode()).hexdigest()
         structure_sha256 = None if structure is None else structure_digest(structure)
-        self._batch.append(
-            _Record(name, sequence, sequence_sha256, place, structure, structure_sha256, annotations, source, protein)
-        )
+        digests = sequence_sha256, structure_sha256
+        self._batch.append(InputRecord(name, sequence, place, structure, *digests, annotations, source, protein))
         self._batch_residues += len(sequence)
         if self._batch_residues >= self._BATCH:
             self._flush()
@@ -308,19 +285,22 @@ class CatalogWriter:
         if not batch:
             return
         with writing_errors():
-            taken, known = self._recall(batch)
+            taken, recalled = recall(self._connection, batch, self._next.document.proteins)
+        known = {one.index: one for one in recalled}
+        for index, one in known.items():
+            one.resolved = self._resolved[index]
         by_sequence: dict[str, Protein] = {}
         for first in known.values():
             # Of identical sequences that are kept separate, the first counts.
             by_sequence.setdefault(first.sequence_sha256, first)
         proteins: dict[int, Protein] = {}
-        carriers: dict[int, _Record] = {}
+        carriers: dict[int, InputRecord] = {}
         members: list[tuple[int, str, str, str, str | None]] = []
-        annotated: list[tuple[int, _Record]] = []
+        annotated: list[tuple[int, InputRecord]] = []
         for record in batch:
             again = record.protein is None and record.name in taken
             if again:
-                _check_repetition(record, taken[record.name])
+                check_repetition(record, taken[record.name])
             of = taken[record.name].protein if again else record.protein
             protein: Protein | None
             if of is not None:
@@ -345,22 +325,22 @@ class CatalogWriter:
                 self._structures = True
             if record.protein is None:
                 digests = record.sequence_sha256, record.structure_sha256
-                taken[record.name] = _Member(protein.index, *digests, record.place)
+                taken[record.name] = Member(protein.index, *digests, record.place)
                 members.append((protein.index, protein.id, record.name, record.place, record.structure_sha256))
         self._changed = self._changed or bool(members or proteins)
         with writing_errors():
-            self._insert_members(members)
+            insert_members(self._connection, members)
             upgraded = [protein for protein in proteins.values() if protein.index in known]
             for start in range(0, len(upgraded), self._UPGRADES):
-                self._update(upgraded[start : start + self._UPGRADES])
-            self._insert([protein for protein in proteins.values() if protein.index not in known])
+                update_structures(self._connection, upgraded[start : start + self._UPGRADES])
+            insert_proteins(self._connection, [one for one in proteins.values() if one.index not in known])
             replaced = [index for index in proteins if 0 < self._resolved[index] < proteins[index].resolved]
             self._columns.forget_measured(np.array(replaced, np.int64))
             for index, protein in proteins.items():
                 self._resolved[index] = protein.resolved
-            self._annotate(_carriers_first(annotated, carriers), carriers)
+            self._annotate(carriers_first(annotated, carriers), carriers)
 
-    def _annotate(self, records: Sequence[tuple[int, _Record]], carriers: Mapping[int, _Record]) -> None:
+    def _annotate(self, records: Sequence[tuple[int, InputRecord]], carriers: Mapping[int, InputRecord]) -> None:
         """Write the properties of a batch: those of the same name and source together.
 
         Values measured on coordinates that the protein did not get from this record are left out, unless the
@@ -381,70 +361,6 @@ class CatalogWriter:
                 chosen = sorted(itertools.compress(given, which), key=lambda entry: entry[0])
                 if chosen:
                     take(prop, annotation_rows(prop, chosen, self._rows))
-
-    def _recall(self, batch: Sequence[_Record]) -> tuple[dict[str, _Member], dict[int, Protein]]:
-        """The catalog's entries for a batch's ids, and for its sequences, by index."""
-        columns = {
-            "name": pa.array([record.name if record.protein is None else None for record in batch], pa.string()),
-            "sequence_sha256": [record.sequence_sha256 for record in batch],
-        }
-        with incoming(self._connection, pa.table(columns)):
-            members = self._connection.execute(
-                "SELECT m.member, m.protein_index, p.sequence_sha256, "
-                "coalesce(g.structure_sha256, if(p.structure = m.member, p.structure_sha256, NULL)), "
-                f"if(p.protein_index < {self._next.document.proteins}, 'the store', m.place) "
-                "FROM (SELECT DISTINCT name FROM incoming) i JOIN members m ON m.member = i.name "
-                "JOIN proteins p USING (protein_index) LEFT JOIN given g ON g.member = m.member"
-            ).fetchall()
-            proteins = self._connection.execute(
-                "SELECT protein_index, id, sequence, sequence_sha256, structure, structure_sha256 FROM proteins "
-                "WHERE sequence_sha256 IN (SELECT sequence_sha256 FROM incoming) ORDER BY protein_index"
-            ).fetchall()
-        recalled = [Protein(*row) for row in proteins]
-        for protein in recalled:
-            protein.resolved = self._resolved[protein.index]
-        return {name: _Member(*rest) for name, *rest in members}, {one.index: one for one in recalled}
-
-    def _insert_members(self, members: Sequence[tuple[int, str, str, str, str | None]]) -> None:
-        if not members:
-            return
-        columns = map(list, zip(*members, strict=True))
-        names = ("protein_index", "protein", "member", "place", "structure_sha256")
-        with incoming(self._connection, pa.table(dict(zip(names, columns, strict=True)))):
-            self._connection.execute("INSERT INTO members BY NAME SELECT * EXCLUDE (structure_sha256) FROM incoming")
-            self._connection.execute(
-                "INSERT INTO given SELECT member, structure_sha256 FROM incoming WHERE structure_sha256 IS NOT NULL"
-            )
-
-    def _insert(self, proteins: Sequence[Protein]) -> None:
-        if proteins:
-            with incoming(self._connection, protein_table(proteins)):
-                self._connection.execute(
-                    "INSERT INTO proteins BY NAME SELECT protein_index, id, length(sequence) AS length, sequence, "
-                    "sequence_sha256, 1 AS members, structure, structure_sha256 FROM incoming"
-                )
-                self._connection.execute(f"INSERT INTO residues BY NAME {RESIDUES}")
-
-    def _update(self, proteins: Sequence[Protein]) -> None:
-        """Add coordinates to proteins in the catalog; or only numbering, if there is none yet."""
-        located = [protein for protein in proteins if protein.member is not None]
-        numbered = [protein for protein in proteins if protein.member is None]
-        for some, columns, where in (
-            (located, STRUCTURE_COLUMNS, ""),
-            (numbered, NUMBERING_COLUMNS, " AND residues.author_number IS NULL"),
-        ):
-            if not some:
-                continue
-            with incoming(self._connection, protein_table(some)):
-                self._connection.execute(
-                    "UPDATE proteins SET structure = i.structure, structure_sha256 = i.structure_sha256 "
-                    "FROM incoming i WHERE proteins.protein_index = i.protein_index"
-                )
-                values = ", ".join(f"{column} = i.{column}" for column in columns)
-                self._connection.execute(
-                    f"UPDATE residues SET {values} FROM ({RESIDUES}) i "
-                    f"WHERE residues.protein_index = i.protein_index AND residues.pos = i.pos{where}"
-                )
 
     def publish(self) -> StoreDocument:
         """Finish the catalog and make it current; returns the store's document.
@@ -477,27 +393,3 @@ class CatalogWriter:
                     for row in some:
                         content.update(repr(row).encode())
         return self._next.publish(content.hexdigest(), int(counted[0]), int(counted[1]))
-
-
-def _carriers_first(
-    records: Sequence[tuple[int, _Record]], carriers: Mapping[int, _Record]
-) -> list[tuple[int, _Record]]:
-    """Order records so that, for each protein, the record whose coordinates it has comes first."""
-    place: dict[int, int] = {}
-    ranks = []
-    for number, (index, record) in enumerate(records):
-        if record.structure is None or not record.structure.resolved:
-            ranks.append((number, 1))
-            continue
-        first = place.setdefault(index, number)
-        ranks.append((first, 0) if record is carriers.get(index) else (number, 1))
-    return [records[number] for number in sorted(range(len(records)), key=ranks.__getitem__)]
-
-
-def _check_repetition(record: _Record, member: _Member) -> None:
-    stands = f"{record.place}: {record.name} stands for"
-    cure = f"already (in {member.place}): give one of them another id."
-    if member.sequence_sha256 != record.sequence_sha256:
-        raise SourceError(f"{stands} another sequence {cure}")
-    if None not in (digests := {member.structure_sha256, record.structure_sha256}) and len(digests) > 1:
-        raise SourceError(f"{stands} other coordinates {cure}")
