@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -55,6 +57,42 @@ LONG = [
     "attnstore/test_catalog",
     "ingest/test_source_uniprot",
 ]
+
+
+#: A file system in memory, and the bytes free in it from which tests write there: a whole run writes about 3 GB.
+IN_MEMORY, ROOM = Path("/dev/shm"), 10 << 30
+_PREFIX = f"attnstore-tests-{getattr(os, 'getuid', int)()}-"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Put temporary files in memory where there is room: a store is hundreds of small files, each synced to the disk.
+
+    Give `--basetemp` for another place, and to look at the files afterwards.
+    """
+    if config.option.basetemp is not None or not os.access(IN_MEMORY, os.W_OK):
+        return  # the processes of xdist are given a folder below that of the first
+    for left in IN_MEMORY.glob(f"{_PREFIX}*"):  # by a run that was killed
+        with contextlib.suppress(ValueError, ProcessLookupError, PermissionError):
+            process = int(left.name.removeprefix(_PREFIX).partition("-")[0])
+            try:
+                os.kill(process, 0)
+            except ProcessLookupError:
+                shutil.rmtree(left, ignore_errors=True)
+    if shutil.disk_usage(IN_MEMORY).free < ROOM or _free_memory() < ROOM:
+        return
+    folder = tempfile.mkdtemp(dir=IN_MEMORY, prefix=f"{_PREFIX}{os.getpid()}-")
+    config.option.basetemp = Path(folder) / "run"
+    config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
+
+
+def _free_memory() -> int:
+    """Bytes that can be had without swapping."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) << 10
+    return 0
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -138,6 +138,7 @@ def test_a_catalog_that_cannot_be_read_for_want_of_memory_is_not_damaged(store, 
 
     monkeypatch.setattr(catalog, "check_catalog", short)
     monkeypatch.setattr(catalog, "_CHECKED", set())
+    monkeypatch.setattr(catalog, "_WRITTEN", set())
     of_the_machine(lambda: attnstore.open(store).sql("SELECT 1 FROM proteins"), "not enough memory")
     of_the_machine(lambda: attnstore.open(store).align("contact", replicates=0), "not enough memory")
     of_the_machine(lambda: verify(store), "not enough memory")

@@ -43,7 +43,7 @@ render = _renderer()
 FEWER = """
 from attnstore import fetch
 
-fetch.cgdms_chains = lambda chains=fetch.cgdms_chains()[::15]: chains
+fetch.cgdms_chains = lambda chains=fetch.cgdms_chains()[::50]: chains
 """
 
 
@@ -54,12 +54,12 @@ def _outputs(page: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory, esm2_model, antiberty_model, cgdms_chains):
-    """A folder with a store as `make demo` leaves it, of one chain in eleven."""
+    """A folder with a store as `make demo` leaves it, of one chain in eighteen."""
     from attnstore.cli.demo import NAME
     from attnstore.ingest import ingest
 
     path = tmp_path_factory.mktemp("notebooks")
-    ingest(path / "demo.attn", cgdms_chains[::11], model=str(esm2_model), name=NAME)
+    ingest(path / "demo.attn", cgdms_chains[::18], model=str(esm2_model), name=NAME)
     return path
 
 
