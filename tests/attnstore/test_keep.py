@@ -131,9 +131,14 @@ def test_hidden_representations_lie_in_chunks_of_a_mebibyte_and_a_shard_a_layer(
         assert array.shards == (1, -(-residues // rows) * rows, features)
         assert rows == residues or rows * features * 2 >= 2**20
         opened = segment.open_segment(tmp_path, entry)
-        np.testing.assert_array_equal(opened.hidden(), hidden, strict=True)
-        np.testing.assert_array_equal(opened.hidden(1, 5, 44), hidden[1, 5:44], strict=True)
-        np.testing.assert_array_equal(array[...], hidden, strict=True)
+        # By their bits: a comparison that shows where they differ takes seconds for as many.
+        for found, expected in (
+            (opened.hidden(), hidden),
+            (opened.hidden(1, 5, 44), hidden[1, 5:44]),
+            (array[...], hidden),
+        ):
+            assert (found.dtype, found.shape) == (expected.dtype, expected.shape)
+            assert np.array_equal(found.view(np.uint16), expected.view(np.uint16))
 
 
 # --- attention
