@@ -1,6 +1,9 @@
 """How the pages of docs/ and the docstrings become the site: `make docs`."""
 
 from importlib.metadata import version as installed
+from typing import Any
+
+from sphinx.application import Sphinx
 
 project = "attnstore"
 release = version = installed(project)
@@ -15,7 +18,6 @@ default_role = "literal"  # docstrings write `names` as Markdown does
 smartquotes_action = "D"  # dashes alone, for 'values' are written as in Python
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # types are in the docstrings
-autodoc_class_signature = "separated"
 python_use_unqualified_type_names = True
 numpydoc_show_class_members = False  # the pages say which
 numpydoc_class_members_toctree = False
@@ -28,3 +30,12 @@ html_copy_source = False
 html_domain_indices = html_use_index = False
 html_show_copyright = False
 html_show_sphinx = False
+
+
+def _no_constructor(app: Sphinx, what: str, *rest: Any) -> tuple[str, None] | None:
+    """Leave out how classes are made: users get their objects from functions and methods."""
+    return ("", None) if what == "class" else None
+
+
+def setup(app: Sphinx) -> None:
+    app.connect("autodoc-process-signature", _no_constructor)

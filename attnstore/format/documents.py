@@ -110,9 +110,12 @@ class StoreDocument:
 
     Attributes
     ----------
-    catalog : file name of the current catalog; None before the first
-    catalog_sha256 : digest of that file
-    proteins, residues : numbers of them in the catalog
+    catalog : str or None
+        File name of the current catalog; None before the first.
+    catalog_sha256 : str or None
+        Digest of that file.
+    proteins, residues : int
+        Numbers of them in the catalog.
     """
 
     catalog: str | None = None
@@ -182,25 +185,44 @@ class ModelDocument:
 
     Attributes
     ----------
-    name : name of the model in the store
-    source : hub id or path it was loaded from
-    weights_sha256 : digest of every parameter's name, shape and bytes
-    architecture : name of its class
-    layers, heads : numbers of them
-    causal : whether residues attend only to themselves and earlier residues
-    tokenizer : class name, the tokens before and after the residues, whether letters are separated by spaces
-    precision : of the matrix products; the softmax is always float32
-    randomize : 'weights' or 'sequence': what is random in a null model; None in any other
-    seed : seed of the random part; None where nothing is random
-    max_residues : longer proteins are truncated to it or skipped
-    long : 'truncate' or 'skip'
-    keep : tiers of ``KEEP`` in the segments, in its order
-    batch_pairs, segment_entries : settings of the plan: budget of a batch in residues², entries of a segment
-    arc_floor : weights at or above it are kept as arcs
-    chunk_pairs : pairs of one head in a chunk of codes
-    codebook : edges as float32 bit patterns
-    check : largest difference between captured attention and the model's own, on a probe
-    versions : versions of the packages that wrote it
+    name : str
+        Name of the model in the store.
+    source : str
+        Hub id or path it was loaded from.
+    weights_sha256 : str
+        Digest of every parameter's name, shape and bytes.
+    architecture : str
+        Name of its class.
+    layers, heads : int
+        Numbers of them.
+    causal : bool
+        Whether residues attend only to themselves and earlier residues.
+    tokenizer : mapping of str to object
+        Class name, the tokens before and after the residues, whether letters are separated by spaces.
+    precision : str
+        Of the matrix products; the softmax is always float32.
+    randomize : str or None
+        'weights' or 'sequence': what is random in a null model; None in any other.
+    seed : int or None
+        Seed of the random part; None where nothing is random.
+    max_residues : int
+        Longer proteins are truncated to it or skipped.
+    long : str
+        'truncate' or 'skip'.
+    keep : tuple of str
+        Tiers of ``KEEP`` in the segments, in its order.
+    batch_pairs, segment_entries : int
+        Settings of the plan: budget of a batch in residues², entries of a segment.
+    arc_floor : float
+        Weights at or above it are kept as arcs.
+    chunk_pairs : int
+        Pairs of one head in a chunk of codes.
+    codebook : tuple of str
+        Edges as float32 bit patterns.
+    check : float
+        Largest difference between captured attention and the model's own, on a probe.
+    versions : mapping of str to str
+        Versions of the packages that wrote it.
     """
 
     name: str
@@ -323,11 +345,16 @@ class SegmentEntry:
 
     Attributes
     ----------
-    id : directory name, unique to the attempt that wrote it
-    number : number of the segment in the plan
-    sha256 : digest of its ``segment.json``, which contains those of its files
-    proteins, residues, pairs, arcs : counts; arcs is 0 if they are not kept
-    bytes : size of all its files
+    id : str
+        Directory name, unique to the attempt that wrote it.
+    number : int
+        Number of the segment in the plan.
+    sha256 : str
+        Digest of its ``segment.json``, which contains those of its files.
+    proteins, residues, pairs, arcs : int
+        Counts; arcs is 0 if they are not kept.
+    bytes : int
+        Size of all its files.
     """
 
     id: str

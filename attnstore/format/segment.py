@@ -53,9 +53,13 @@ class Segment:
     Attributes
     ----------
     directory : Path
-    entry : its entry in the manifest
-    kept : tiers of ``layout.KEEP`` that it contains
-    arc_parts : the row groups of arcs.parquet, and its footer
+        Folder of the segment.
+    entry : SegmentEntry
+        Its entry in the manifest.
+    kept : tuple of str
+        Tiers of ``layout.KEEP`` that it contains.
+    arc_parts : tuple of Part
+        The row groups of arcs.parquet, and its footer.
     """
 
     directory: Path
@@ -193,7 +197,8 @@ class Segment:
 
         Parameters
         ----------
-        values : check each value, too, not only the minima and maxima in the footer
+        values : bool, default False
+            Check each value, too, not only the minima and maxima in the footer.
 
         Raises
         ------
@@ -227,9 +232,12 @@ class Segment:
 
         Parameters
         ----------
-        threshold : compared as float32
-        columns : columns of ``ARC_SCHEMA`` to read
-        heads : bool [layers, heads], True for those to read; None for all
+        threshold : float
+            Compared as float32.
+        columns : sequence of str, default ARC_SCHEMA.names
+            Columns of ``ARC_SCHEMA`` to read.
+        heads : ndarray, optional
+            bool [layers, heads], True for those to read; None for all.
 
         Yields
         ------
