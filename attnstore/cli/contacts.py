@@ -55,12 +55,12 @@ def _selected(context: click.Context, parameter: click.Parameter, value: str | N
 @click.option(
     "--rank-range",
     type=click.Choice(["all", "short", "medium", "long"]),
-    help="Range of separations in which the precision of heads is ranked.",
+    help="Range of separations in which the precision of heads is ranked.  [default: all]",
 )
 @click.option(
     "--rank-top",
     type=click.Choice(["L", "L/2", "L/5"]),
-    help="Length of the list of contacts in which the precision of heads is ranked.",
+    help="Length of the list of contacts in which the precision of heads is ranked.  [default: L]",
 )
 @click.option(
     "--atom",

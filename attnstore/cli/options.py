@@ -64,24 +64,34 @@ def listed(value: str) -> list[str]:
     return [word.strip() for word in next(csv.reader([value], skipinitialspace=True), [])]
 
 
-def names_option(flag: str, *, default: tuple[str, ...] | None = None, **options: Any) -> Callable[..., Any]:
+def names_option(
+    flag: str,
+    *,
+    metavar: str,
+    help: str,  # noqa: A002 - as click has it
+    default: tuple[str, ...] | None = None,
+) -> Callable[..., Any]:
     """Option for several words, separated by commas, or given several times.
 
     Parameters
     ----------
     flag : str
         Name of the option.
+    metavar : str
+        What its value looks like.
+    help : str
+        What it is for.
     default : tuple of str, optional
         Words if the option is not given.
-    **options : Any
-        As :func:`click.option` has them.
     """
 
     def joined(context: click.Context, parameter: click.Parameter, values: tuple[tuple[str, ...], ...]) -> Any:
         return tuple(word for words in values for word in words) if values else default
 
-    shown = ",".join(default) if default else False
-    return click.option(flag, multiple=True, type=_Names(), callback=joined, **{"show_default": shown, **options})
+    shown = f"{help}  [default: {','.join(default)}]" if default else help
+    return click.option(
+        flag, multiple=True, type=_Names(), callback=joined, show_default=False, metavar=metavar, help=shown
+    )
 
 
 #: How files with properties are read, the same for `ingest` and `annotate`.

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     help="Score. auto: precision for pairs and rare properties, else F1.",
 )
 @names_option(
-    "--sources", metavar="LIST", default=("embeddings", "attention"),
+    "--sources", metavar="NAME,…", default=("embeddings", "attention"),
     help="Representations to probe: embeddings, attention, or both.",
 )  # fmt: skip
 @click.option(
@@ -45,7 +45,8 @@ if TYPE_CHECKING:
 @MODEL
 @LEVEL
 @REPLICATES
-@click.option("--seed", type=click.IntRange(min=0), default=0, help="Random seed.")
+@click.option("--seed", type=click.IntRange(min=0), default=0,
+              help="Random seed of the split into clusters, the draw of examples and the bootstrap.")  # fmt: skip
 @SCHEDULER
 @PLOT
 @TIMEOUT

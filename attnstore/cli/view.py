@@ -21,7 +21,11 @@ from .options import HEAD, MODEL, STORE, TIMEOUT, names_option
 @click.option(
     "--separation", type=click.IntRange(min=0), default=6, help="Minimum separation of the ends of an arc, in residues."
 )
-@click.option("--sites", metavar="PROPERTY", help="Boolean property of residues to highlight.")
+@click.option(
+    "--sites",
+    metavar="PROPERTY",
+    help="Boolean property of residues to highlight.  [default: a binding or active site]",
+)
 @click.option(
     "--structure",
     type=click.Path(path_type=Path, dir_okay=False),
