@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -236,3 +238,15 @@ def test_any_shape_makes_a_whole_store(tmp_path_factory, lengths, layers, heads,
     assert total.n[0] == layers * heads * sum(length**2 for length in lengths)
     exact = sum(np.asarray(protein.attention).sum(dtype=np.float64) for protein in proteins)
     assert total.s[0] == pytest.approx(exact, rel=1e-5)  # from the marginals
+
+
+def test_the_page_runs(tmp_path, monkeypatch):
+    """The examples of docs/how-to/testing.md, one after the other."""
+    monkeypatch.chdir(tmp_path)
+    page = Path(attnstore.__file__).parents[1] / "docs" / "how-to" / "testing.md"
+    names: dict[str, object] = {}
+    blocks = re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
+    assert len(blocks) == 3
+    for block in blocks:
+        exec(compile(block, str(page), "exec"), names)
+    names["test_every_head_has_a_row"](make_store("six.attn", random_proteins(seed=1)))
