@@ -154,7 +154,7 @@ def test_author_numbers_with_insertion_codes(tmp_path):
 @pytest.mark.parametrize(
     ("frame", "options", "message"),
     [
-        ({"id": ["z"], "x": [1]}, {}, "no protein in the store, as 'z'"),
+        ({"id": ["z"], "x": [1]}, {}, "no id of a table in memory is in the store, for example 'z'"),
         ({"id": [], "x": []}, {}, "has no rows"),
         ({"name": ["p"], "x": [1]}, {}, "no column id or protein"),
         ({"id": ["p"]}, {}, "no column other than its keys"),
@@ -196,7 +196,7 @@ def test_what_cannot_be_is_refused_and_the_store_stays_as_it_was(store, frame, o
         ("t.parquet", "PAR1 not really PAR1", "not a readable Parquet"),
         ("t.parquet", "", "not a readable Parquet"),
         ("t.csv.gz", "id,x\np,1\n", "named .gz but is not gzip"),
-        ("t.txt", "id,x\np,1\n", "of no known format"),
+        ("t.txt", "id,x\np,1\n", "has an unknown format"),
     ],
 )
 def test_a_file_that_cannot_be_read_is_named(store, tmp_path, name, content, message):
@@ -390,7 +390,7 @@ def test_export_holds_what_the_store_does(store, tmp_path, form):
             table = f"o.{name}" if form == "duckdb" else f"'{target / name}.parquet'"
             given = connection.sql(f"FROM {table} ORDER BY ALL").fetchall()
             assert given == attnstore.open(store).sql(f"SELECT * FROM {name} ORDER BY ALL").fetchall(), name
-    with pytest.raises(AttnstoreError, match="there already"):
+    with pytest.raises(AttnstoreError, match="exists already"):
         attnstore.open(store).export(target, form)
     with pytest.raises(AttnstoreError, match="no format"):
         attnstore.open(store).export(tmp_path / "other", "xlsx")

@@ -277,9 +277,7 @@ def test_a_damaged_catalog_is_built_again_from_the_inputs_alone(store_copy, smal
     if also is not None:
         (store_copy / also).unlink()
     (said,) = repair(store_copy, trust_source=True).left
-    assert said.endswith(
-        f": `attnstore.ingest.repair.repair({str(store_copy)!r}, [INPUT])` builds it again from what was ingested."
-    )
+    assert said.endswith(f": `attnstore.repair({str(store_copy)!r}, [INPUT])` builds it again from what was ingested.")
     (said,) = repair(store_copy, chain_files[1:]).left
     assert said == "1AAA_A of the store's segments are missing: give all inputs that were ingested."
     assert not list(store_copy.glob(".catalog*"))

@@ -85,7 +85,7 @@ def test_what_the_user_wrote_and_what_no_option_is_stay(message: str) -> None:
         ("attnstore.open('b c.attn').properties()", "attnstore properties 'b c.attn'"),
         ("attnstore.ingest.ingest('n.attn', ['a.fa', 'b.fa'], model=MODEL)",
          "attnstore ingest n.attn a.fa b.fa --model MODEL"),
-        ("attnstore.ingest.repair.repair('n.attn', [INPUT])", "attnstore repair n.attn INPUT"),
+        ("attnstore.repair('n.attn', [INPUT])", "attnstore repair n.attn INPUT"),
         ("attnstore.ingest.ingest(store.path, model=MODEL, keep=['arcs'])",
          "attnstore ingest 'my store.attn' --model MODEL --keep arcs"),
         ("attnstore.ingest.convert_tape('tape', 'out')", "attnstore convert-tape tape out"),
