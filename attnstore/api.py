@@ -1072,10 +1072,10 @@ class Store(opened.Store):
         >>> store.evaluate_contacts(predictor).sizes["protein"]
         5
         """
-        from .queries.contacts.prediction import evaluate
+        from .queries.contacts.prediction import evaluate_predictor
 
         with self.reading():
-            return evaluate(
+            return evaluate_predictor(
                 self, predictor, proteins, level=level, replicates=replicates, seed=seed, scheduler=scheduler,
                 progress=progress, timeout=timeout,
             )  # fmt: skip

@@ -22,8 +22,8 @@ from attnstore.cli.demo import NAME
 from attnstore.ingest import ingest
 from attnstore.queries.contacts.contact_maps import RANGES, TOPS, labelled_pairs, precision
 from attnstore.queries.contacts.contact_proteins import roster
-from attnstore.queries.contacts.prediction import ContactPredictor, evaluate, fit
-from attnstore.runtime.table_output import text_table
+from attnstore.queries.contacts.prediction import ContactPredictor, evaluate_predictor, fit
+from attnstore.runtime.table_output import aligned
 
 #: Proteins selected: the draw of fewer is part of the draw of more.
 FEW, MANY = 10, 50
@@ -60,7 +60,7 @@ def run(store: attnstore.Store, seed: int) -> None:
     for name, predictor in predictors.items():
         started = time.perf_counter()
         # Every head is ranked too where the best was chosen.
-        found[name] = evaluate(store, predictor, names, seed=seed)
+        found[name] = evaluate_predictor(store, predictor, names, seed=seed)
         seconds[name] = seconds.get(name, 0.0) + time.perf_counter() - started
     started = time.perf_counter()
     own = by_itself(store, module, names)

@@ -21,7 +21,7 @@ import attnstore
 from attnstore import fetch
 from attnstore.annotate.annotation import annotate
 from attnstore.ingest import ingest
-from attnstore.queries.heads_plot import save_figure
+from attnstore.queries.figure import save_figure
 from attnstore.queries.probe.probe import probe
 from attnstore.runtime.table_output import text_table
 

@@ -18,8 +18,8 @@ from .engine.schedule import execute
 from .engine.vectors import directory, evaluate_terms
 from .plan.align_plan import AlignPlan, plan_alignment
 from .provenance import provenance
+from .sql.condition import parse
 from .sql.dialect import read
-from .sql.expression import parse
 from .sql.literals import warn_of_case
 from .statistics.clusters import Clusters, assign, held_out, read_keys
 from .statistics.curve import at_thresholds, thresholds

@@ -18,7 +18,7 @@ from .engine.top_rows import Batch, Top, TopRows
 from .engine.vectors import Directory
 from .plan.blocks import BlockPlan, ModelPlan, of_segment
 from .sql.rewrite import Cells
-from .sql.steps import Bands, type_of, values
+from .sql.weight_bands import Bands, type_of, values
 
 
 def cells_of(plan: BlockPlan, catalog: Directory, memory_limit: int, **options: Any) -> pa.Table:
@@ -96,7 +96,7 @@ def _schema(plan: BlockPlan) -> Iterator[tuple[str, pa.DataType]]:
             yield name + side, pa.float64()
 
 
-def typed(plan: BlockPlan) -> dict[str, str]:
+def column_types(plan: BlockPlan) -> dict[str, str]:
     """DuckDB's types of the columns that were numbered or stepped."""
     cells = plan.question.cells
     kinds = {key.column: key.type for key in cells.keys.values()}
@@ -115,7 +115,7 @@ def create(connection: duckdb.DuckDBPyConnection, name: str, incoming: "pa.Table
     incoming : cells or rows; a stream is read while the statement runs
     plan : whose columns they are
     """
-    kinds = typed(plan)
+    kinds = column_types(plan)
     listed = ", ".join(
         f'CAST("{column}" AS {kinds[column]}) AS "{column}"' if column in kinds else f'"{column}"'
         for column in incoming.schema.names
@@ -191,7 +191,7 @@ def top_of(plan: BlockPlan, catalog: Directory, top: Top, **options: Any) -> pa.
     found = [(model, part) for model, part in parts if len(part)]
     if not found:
         return schema.empty_table().append_column("__rank", pa.array([], pa.int64()))
-    tables = [pa.Table.from_batches([decoded(plan, model, part.columns, schema)]) for model, part in found]
+    tables = [pa.Table.from_batches([decode(plan, model, part.columns, schema)]) for model, part in found]
     keys = [np.concatenate(each) for each in zip(*(part.sort_keys() for _, part in found), strict=True)]
     rank = np.empty(len(keys[0]), np.int64)
     # A stable sort: of rows that tie, those of the first model come first.
@@ -217,10 +217,10 @@ def _batches(plan: BlockPlan, catalog: Directory, schema: pa.Schema) -> Iterator
         for segment in model.model.segments:
             vectors, group = of_segment(plan, segment, catalog)
             for batch in row_tasks.rows(model.scan, segment, vectors, group >= 0):
-                yield decoded(plan, model, batch, schema)
+                yield decode(plan, model, batch, schema)
 
 
-def decoded(plan: BlockPlan, model: ModelPlan, batch: Batch, schema: pa.Schema) -> pa.RecordBatch:
+def decode(plan: BlockPlan, model: ModelPlan, batch: Batch, schema: pa.Schema) -> pa.RecordBatch:
     """A batch of rows with the values that its codes stand for."""
     columns: dict[str, Any] = {
         "model": pa.repeat(model.model.name, len(batch["layer"])),

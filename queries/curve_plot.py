@@ -12,11 +12,9 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from ..errors import QueryError
+from . import palette
 from .figure import BACKGROUND, KINDS, SMALL, TEXT, TICKS, TITLE, NotebookFigure, interval_words, question
 from .statistics.shown_heads import interval_of, leading_heads
-
-#: Told apart by people who do not see all colours, too (Okabe & Ito 2008).
-_COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#000000")
 
 _WIDTH, _HEIGHT = 7.2, 4.6  # inches
 
@@ -57,7 +55,7 @@ def plot_curves(dataset: xr.Dataset, *, title: str | None = None, one_based: boo
     positive = dataset[drawn].isel(threshold=np.flatnonzero(dataset["threshold"].to_numpy() > 0))
     values = {name: positive[name].transpose("threshold", "layer", "head").to_numpy() for name in drawn}
     thetas = positive["threshold"].to_numpy()
-    heads = leading_heads(dataset, len(_COLOURS))
+    heads = leading_heads(dataset, len(palette.LINES))
 
     figure = NotebookFigure(figsize=(_WIDTH, _HEIGHT))
     figure.set_facecolor("white")
@@ -67,7 +65,7 @@ def plot_curves(dataset: xr.Dataset, *, title: str | None = None, one_based: boo
     text = textwrap.fill(question(dataset), 95, max_lines=3, replace_whitespace=False) if title is None else title
     figure.text(left, 0.98, text, size=TITLE, va="top", linespacing=1.25, parse_math=False)
 
-    for (layer, head), colour in zip(heads, _COLOURS, strict=False):
+    for (layer, head), colour in zip(heads, palette.LINES, strict=False):
         name = f"layer {layer + one_based}, head {head + one_based}"
         _draw_head(
             shares,
@@ -85,7 +83,7 @@ def plot_curves(dataset: xr.Dataset, *, title: str | None = None, one_based: boo
         level = np.full(len(thetas), np.nan)
         level[known] = np.nanmedian(of_heads[known], axis=1)
         label = f"background, {KINDS[dataset.attrs['background']]}"
-        shares.plot(thetas, level, color=BACKGROUND, linewidth=1.1, linestyle=(0, (4, 2)), label=label)
+        shares.plot(thetas, level, **BACKGROUND, linewidth=1.1, label=label)
     _finish(shares, totals, dataset)
     if heads:
         legend_title = (
@@ -130,11 +128,11 @@ def _finish(shares: Axes, totals: Axes, dataset: xr.Dataset) -> None:
     totals.set_xlabel("threshold: attention ≥ θ", size=TEXT)
     totals.set_yscale("log")
     if not weighted and dataset.attrs["min_arcs"] > 0:
-        totals.axhline(dataset.attrs["min_arcs"], color="#b8b8b8", linewidth=0.8)
+        totals.axhline(dataset.attrs["min_arcs"], color=palette.HATCH, linewidth=0.8)
     for axes in (shares, totals):
         axes.set_xscale("log")
         axes.tick_params(**TICKS)
         axes.spines[["top", "right"]].set_visible(False)
-        axes.grid(color="#e3e3e3", linewidth=0.6)
+        axes.grid(color=palette.GRID, linewidth=0.6)
         axes.set_axisbelow(True)
     shares.tick_params(labelbottom=False)

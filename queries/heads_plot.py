@@ -9,10 +9,8 @@ from __future__ import annotations
 import math
 import textwrap
 from dataclasses import dataclass
-from os import PathLike
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 import xarray as xr
 from matplotlib.artist import Artist
@@ -27,7 +25,7 @@ from matplotlib.ticker import FixedLocator, MaxNLocator
 from numpy.typing import NDArray
 
 from ..errors import QueryError
-from ..runtime.paths import user_path
+from . import palette
 from .figure import (
     ABSOLUTE_COLOURS,
     ABSOLUTE_TICKS,
@@ -37,6 +35,7 @@ from .figure import (
     TEXT,
     TICKS,
     TITLE,
+    UNRANKED,
     NotebookFigure,
     absolute_scale,
     interval_words,
@@ -45,31 +44,12 @@ from .figure import (
 from .statistics.shown_heads import interval_of, rank_of
 
 _COLOUR_MAP = "YlGnBu"
-_BAR = "#2c7fb8"
-#: Of a share below its background.
-_PALE = "#cfdde6"
-_ERROR = "#1a1a1a"
-_UNRANKED: dict[str, Any] = {
-    "facecolor": "#f0f0f0",
-    "edgecolor": "#b8b8b8",
-    "hatch": "////",
-    "linewidth": 0.0,
-}
-
-_DPI = 300
 
 # Inches around the panels: room for text of a fixed size, whatever the number of heads.
 _LEFT, _GAP, _RIGHT = 0.62, 0.25, 0.50
 _TOP, _BELOW = 0.50, 1.10
 _TITLE_LINE = 0.17
 _BAR_WIDTH = 2.3
-
-# Metadata that would name the day, the machine's version or otherwise tell equal pictures apart.
-_METADATA: dict[str, dict[str, None]] = {
-    ".png": {"Software": None},
-    ".svg": {"Date": None, "Creator": None},
-    ".pdf": {"CreationDate": None, "Creator": None, "Producer": None},
-}
 
 _Box = tuple[float, float, float, float]
 
@@ -261,7 +241,7 @@ def _draw_heat(axes: Axes, heads: _Heads, layout: _Layout, *, one_based: bool, a
         square = Path.unit_rectangle()
         corners = np.asarray(square.vertices) - 0.5
         cells = [Path(corners + cell[::-1], square.codes) for cell in np.argwhere(~heads.shown)]
-        axes.add_patch(PathPatch(Path.make_compound_path(*cells), **_UNRANKED))
+        axes.add_patch(PathPatch(Path.make_compound_path(*cells), **UNRANKED))
     axes.set(xlim=(-0.5, columns - 0.5), ylim=(layers - 0.5, -0.5))
     across = _ticks(heads.heads, layout.heat_width / columns, 0.19)
     down = _ticks(heads.layers, layout.panel_height / layers, 0.13)
@@ -294,7 +274,7 @@ def _draw_bars(axes: Axes, heads: _Heads, layout: _Layout, what: str) -> None:
     axes.tick_params(axis="y", left=False, labelleft=False)
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_linewidth(0.6)
-    axes.grid(axis="x", color="#e3e3e3", linewidth=0.6)
+    axes.grid(axis="x", color=palette.GRID, linewidth=0.6)
     axes.set_axisbelow(True)
     axes.set_xlabel(f"{what} (%)", size=TEXT, labelpad=2)
     axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
@@ -308,7 +288,7 @@ def _draw_bars(axes: Axes, heads: _Heads, layout: _Layout, what: str) -> None:
     median = [np.median(backgrounds)] if backgrounds.size else []
     largest = max([0.0, *share, *high[np.isfinite(high)], *median])
     axes.set_xlim(0.0, min(largest * 1.06, 101.0) if largest > 0 else 1.0)
-    colours = np.where(heads.above[rows, best], _BAR, _PALE)
+    colours = np.where(heads.above[rows, best], palette.BAR, palette.PALE_BAR)
     axes.barh(rows, share, height=0.72, color=colours, linewidth=0)
     cell = layout.panel_height / len(heads.share)
     known = np.isfinite(low) & np.isfinite(high)
@@ -318,7 +298,7 @@ def _draw_bars(axes: Axes, heads: _Heads, layout: _Layout, what: str) -> None:
         rows[known],
         xerr=((high - low) / 2)[known],
         fmt="none",
-        ecolor=_ERROR,
+        ecolor=palette.INTERVAL,
         elinewidth=0.8,
         capsize=min(2.0, 20.0 * cell),
         capthick=0.8,
@@ -342,7 +322,7 @@ def _draw_background(axes: Axes, heads: _Heads, layout: _Layout, kind: str) -> N
     values = _compared_backgrounds(heads)
     if values.size:
         level = float(np.median(values))
-        axes.axvline(level, color=BACKGROUND, linewidth=1.1, linestyle=(0, (4, 2)))
+        axes.axvline(level, **BACKGROUND, linewidth=1.1)
         at = level / axes.get_xlim()[1]
         varies = not np.allclose(values, level, rtol=1e-9, atol=0.0)
         stated = f"background {level:.3g} %" + (", median of heads" if varies else "")
@@ -354,7 +334,7 @@ def _draw_background(axes: Axes, heads: _Heads, layout: _Layout, kind: str) -> N
         f"{stated}\n{KINDS.get(kind, kind)}",
         transform=axes.transAxes,
         size=SMALL,
-        color=BACKGROUND,
+        color=palette.BACKGROUND,
         ha="left" if at < 0.3 else "right" if at > 0.65 else "center",
         va="bottom",
         linespacing=1.15,
@@ -365,7 +345,7 @@ def _draw_legend(figure: Figure, heads: _Heads, layout: _Layout, dataset: xr.Dat
     attrs = dataset.attrs
     entries: list[tuple[Artist, str]] = []
     if np.isfinite(heads.low[heads.shown]).any():
-        bar = Line2D([], [], color=_ERROR, linewidth=0.8, marker="|", markersize=4)
+        bar = Line2D([], [], color=palette.INTERVAL, linewidth=0.8, marker="|", markersize=4)
         entries.append((bar, interval_words(dataset)))
     hidden = int(np.count_nonzero(~heads.shown))
     if hidden:
@@ -380,44 +360,9 @@ def _draw_legend(figure: Figure, heads: _Heads, layout: _Layout, dataset: xr.Dat
         reason += " in a half" if "selection_rank" in dataset else ""
         share = "all heads" if hidden == heads.shown.size else f"{hidden:,} of {heads.shown.size:,} heads"
         letters = max(int((layout.width - layout.bar_left - 0.3) / 0.061), 20)
-        entries.append((Patch(**_UNRANKED), textwrap.fill(f"{reason}: {share}", letters)))
+        entries.append((Patch(**UNRANKED), textwrap.fill(f"{reason}: {share}", letters)))
     if entries:
         corner = (layout.bar_left - 0.02) / layout.width, (_BELOW - 0.46) / layout.height
         spacing = {"handlelength": 1.6, "handletextpad": 0.6, "borderpad": 0.0, "borderaxespad": 0.0}
         artists, texts = zip(*entries, strict=True)
         figure.legend(artists, texts, loc="upper left", bbox_to_anchor=corner, fontsize=SMALL, frameon=False, **spacing)
-
-
-def check_suffix(path: str | PathLike[str]) -> str:
-    """The suffix of a file that a figure can be written to.
-
-    Raises
-    ------
-    QueryError
-        If the suffix is none of .png, .svg and .pdf.
-    """
-    suffix = user_path(path).suffix.lower()
-    if suffix not in _METADATA:
-        raise QueryError(
-            f"{path} names no kind of figure that can be written: end it in one of {', '.join(_METADATA)}."
-        )
-    return suffix
-
-
-def save_figure(figure: Figure, path: str | PathLike[str]) -> None:
-    """Write a figure as .png (300 dots per inch), .svg (text kept as text) or .pdf, by the suffix.
-
-    Equal figures give equal files: no date and no version is written.
-
-    Raises
-    ------
-    QueryError
-        If the suffix is none of these, or the file cannot be written.
-    """
-    suffix = check_suffix(path)
-    settings: Any = {"svg.fonttype": "none", "svg.hashsalt": "attnstore", "pdf.fonttype": 42}
-    try:
-        with mpl.rc_context(settings):
-            figure.savefig(user_path(path), format=suffix[1:], dpi=_DPI, metadata=_METADATA[suffix])
-    except OSError as error:
-        raise QueryError(f"{path} cannot be written: {error.strerror}.") from error

@@ -24,19 +24,19 @@ from .answer import RowStream, cells_of, create, top_of
 from .engine.cells import Tier
 from .engine.top_rows import Top
 from .engine.vectors import Directory, directory
-from .forecasts import Planned, foretold, refuse_large
+from .forecasts import PlannedBlock, forecast_blocks, refuse_large
 from .plan.blocks import BlockPlan, plan_block, taking_part, undecided_conditions
 from .plan.explain import explained, in_all
 from .plan.tiers import least_weight, needs
-from .plan.top_plan import by_rank, find_top, from_arcs
+from .plan.top_plan import find_top, from_arcs
 from .provenance import provenance
 from .query_result import METADATA, Result, whole_numbers
-from .sql.block import Question, take_apart
+from .sql.block import Question, over_arcs, take_apart
+from .sql.columns import ATTENTION
+from .sql.condition import quoted
 from .sql.dialect import RefusalError
-from .sql.expression import quoted
-from .sql.fallback import over_arcs
-from .sql.statement import ATTENTION, Statement, read_statement
-from .sql.syntax import render_statement
+from .sql.statement import Statement, read_statement, table_names, with_blocks
+from .sql.syntax import Tree, columns_in, render_statement
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -85,9 +85,9 @@ def query(
     """
     limits = Limits.of(memory_limit, disk_limit)
     with time_limit.time_limit(timeout), _session(store, sql, tier, limits, scheduler, progress) as session:
-        answered = _answer_blocks(session, kept=True)
+        answered, sql = _answer_blocks(session, kept=True)
         with _told_errors(session):
-            relation = _relation(session)
+            relation = _relation(session, sql)
             table = time_limit.run(session.connection, relation.to_arrow_table)
         return Result.of(whole_numbers(table), _attributes(session, answered))
 
@@ -107,9 +107,9 @@ def stream(
     limits = Limits.of(memory_limit, disk_limit)
     with time_limit.time_limit(timeout), contextlib.ExitStack() as stack:
         session = stack.enter_context(_session(store, sql, tier, limits, scheduler, progress))
-        answered = _answer_blocks(session, kept=False)
+        answered, sql = _answer_blocks(session, kept=False)
         with _told_errors(session):
-            relation = _relation(session)
+            relation = _relation(session, sql)
             reader = time_limit.run(session.connection, relation.to_arrow_reader)
         attributes = json.dumps(_attributes(session, answered))
         schema = reader.schema.with_metadata({METADATA: attributes})
@@ -146,12 +146,12 @@ def explain(
     with time_limit.time_limit(timeout) as limit, _session(store, sql, tier, limits, None, False) as session:
         if not session.questions:
             return "no block asks of attention: all of it by DuckDB"
-        answered = [_answer(session, number, question, run=False) for number, question in enumerate(session.questions)]
+        answered, sql = _answers(session, run=False)
         with _told_errors(session):
-            _relation(session)
+            _relation(session, sql)
             blocks = [one.block for one in answered if one.block is not None]
             begun = time.perf_counter() - limit.begun
-            forecasts = foretold(session.connection, _sql(session), blocks, session.known, limits)
+            forecasts = forecast_blocks(session.connection, sql, blocks, session.known, limits)
         outer = "the rest, by DuckDB: everything outside of the blocks, HAVING, ORDER BY, LIMIT"
         return "\n".join([*(one.plan for one in answered), outer, in_all(forecasts, begun)])
 
@@ -171,7 +171,7 @@ def _session(
         raise QueryError("the query is nested too deeply: use IN (…) for long lists, and fewer subqueries.") from error
     with time_limit.closing(open_in_memory(limits)) as connection:
         with catalog_errors(store.path / str(store.document.catalog)):
-            wanted = statement.tables
+            wanted = table_names(statement.tree)
             known = directory(store.catalog_path)
             questions = tuple(_with_steps(take_apart(statement, block, known.columns)) for block in statement.blocks)
             kept = any("arcs" in model.document.keep for model in store.models.values())
@@ -194,35 +194,55 @@ def _plan(session: Session, question: Question, *, run: bool) -> BlockPlan | Non
 
 
 def _told(session: Session, number: int, plan: BlockPlan | None) -> str:
+    """A plan in words; those of the statement, not of what other blocks were answered with."""
+    question = session.questions[number]
     memory = plan.working_memory if plan else 0
-    return explained(
-        session.statement, number, plan, session.questions[number].fallback or "", (memory, session.limits.memory)
-    )
+    written = replace(plan, question=question) if plan else None
+    return explained(session.statement, number, written, question.fallback or "", (memory, session.limits.memory))
 
 
-def _answer_blocks(session: Session, kept: bool) -> "list[Answered]":
-    """Answer every block, and put what it was answered with into its place in the statement."""
-    answered = [_answer(session, number, question, run=True) for number, question in enumerate(session.questions)]
+def _answer_blocks(session: Session, kept: bool) -> "tuple[list[BlockAnswer], str]":
+    """Answer every block; also the SQL of the statement over what they were answered with."""
+    answered, sql = _answers(session, run=True)
     streamed = [one.block for one in answered if one.block is not None and one.block.plan.question.rows]
     with _told_errors(session):
-        _relation(session)
+        _relation(session, sql)
         blocks = [block for block in streamed if block.top is None]
-        refuse_large(session.connection, _sql(session), blocks, session.known, session.limits, kept)
-    return answered
+        refuse_large(session.connection, sql, blocks, session.known, session.limits, kept)
+    return answered, sql
+
+
+def _answers(session: Session, *, run: bool) -> "tuple[list[BlockAnswer], str]":
+    """Answer every block, each over those before it; also the SQL of the statement over their answers."""
+    answered: list[BlockAnswer] = []
+    nodes: dict[int, Tree] = {}
+    for number, question in enumerate(session.questions):
+        # Conditions that name other blocks wait for their answers: without them they are undecided.
+        over = question.with_blocks(nodes) if run else question
+        answered.append(_answer(session, number, over, run=run))
+        nodes[question.block.number] = with_blocks(answered[-1].node, nodes)
+    tree = with_blocks(session.statement.tree, nodes)
+    if ATTENTION in table_names(tree):
+        raise QueryError(
+            f"{quoted(session.statement.sql)} cannot be answered: attention stands where it is not understood; "
+            "put it into a subquery or CTE of its own."
+        )
+    return answered, render_statement(tree)
 
 
 @dataclass(frozen=True, eq=False)
-class Answered:
-    """What is told of an answered block: its plan in words, models, and approximate columns."""
+class BlockAnswer:
+    """What is told of an answered block: its plan in words, models, and approximate columns; and what it became."""
 
     plan: str
     models: tuple[str, ...]
     approximate: tuple[str, ...]
-    block: Planned | None
+    block: PlannedBlock | None
+    node: Tree
 
 
-def _answer(session: Session, number: int, question: Question, *, run: bool) -> Answered:
-    """Answer a block; or, where it is not to run, put a relation of its columns in its place."""
+def _answer(session: Session, number: int, question: Question, *, run: bool) -> BlockAnswer:
+    """Answer a block by a relation; where it is not to run, by one of its columns without rows."""
     block, name = question.block, f"__block{number}"
     plan = _plan(session, question, run=run)
     told = _told(session, number, plan)
@@ -232,8 +252,7 @@ def _answer(session: Session, number: int, question: Question, *, run: bool) -> 
         except RefusalError as refusal:
             problem, cure = refusal.args
             raise QueryError(f"the query cannot be answered: {question.fallback}, and {problem}; {cure}.") from refusal
-        block.node.update(node)
-        return Answered(told, tuple(session.store.models), (), None)
+        return BlockAnswer(told, tuple(session.store.models), (), None, node)
     top = find_top(question, plan) if question.rows else None
     table: pa.Table | None = None
     with _told_errors(session):
@@ -246,11 +265,10 @@ def _answer(session: Session, number: int, question: Question, *, run: bool) -> 
         create(session.connection, name, incoming, plan)
     bounds = not plan.exact and block.place != "value"
     approximate = () if plan.exact else question.approximate()
-    block.node.update(question.rewritten(name, bounds))
-    if top is not None and table is not None:
-        by_rank(block.node)
+    node = question.rewritten(name, bounds=bounds, ranked=top is not None and table is not None)
     models = tuple(one.model.name for one in plan.models)
-    return Answered(told, models, approximate, Planned(plan, top))
+    shown = frozenset(column for item in node["select_list"] for (column,) in columns_in(item))
+    return BlockAnswer(told, models, approximate, PlannedBlock(plan, top, shown), node)
 
 
 def _cells(session: Session, plan: BlockPlan) -> pa.Table:
@@ -315,17 +333,7 @@ def _check_fallback(session: Session, question: Question, *, run: bool) -> None:
         )
 
 
-def _sql(session: Session) -> str:
-    return render_statement(session.statement.tree)
-
-
-def _relation(session: Session) -> duckdb.DuckDBPyRelation:
-    sql = _sql(session)
-    if ATTENTION in session.statement.tables:
-        raise QueryError(
-            f"{quoted(session.statement.sql)} cannot be answered: attention stands where it is not understood; "
-            "put it into a subquery or CTE of its own."
-        )
+def _relation(session: Session, sql: str) -> duckdb.DuckDBPyRelation:
     connection = session.connection
     return time_limit.run(connection, lambda: connection.sql(sql))
 
@@ -362,7 +370,7 @@ def _in_their_words(session: Session, message: str) -> str:
     return message
 
 
-def _attributes(session: Session, answered: "list[Answered]") -> dict[str, object]:
+def _attributes(session: Session, answered: "list[BlockAnswer]") -> dict[str, object]:
     plan = "\n".join(one.plan for one in answered)
     models = list(dict.fromkeys(name for one in answered for name in one.models))
     approximate = [name for one in answered for name in one.approximate]

@@ -128,7 +128,7 @@ def align(
 
     if plot is not None:
         load_matplotlib()
-        from ..queries.heads_plot import check_suffix, save_figure
+        from ..queries.figure import check_suffix, save_figure
 
         check_suffix(plot)
     result = open_store(store).align(predicate, progress=sys.stderr.isatty(), **options)

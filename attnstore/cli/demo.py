@@ -35,7 +35,7 @@ def demo(store: Path) -> None:
 
     load_matplotlib()
     from ..api import open_store
-    from ..queries.heads_plot import save_figure
+    from ..queries.figure import save_figure
 
     model, chains = fetch.esm2_model(), fetch.cgdms_chains()
     click.echo(

@@ -72,7 +72,7 @@ def probe(
 
     if plot is not None:
         load_matplotlib()
-        from ..queries.heads_plot import check_suffix, save_figure
+        from ..queries.figure import check_suffix, save_figure
 
         check_suffix(plot)
     result = open_store(store).probe(condition, progress=sys.stderr.isatty(), **options)

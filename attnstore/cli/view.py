@@ -63,7 +63,7 @@ def view(
     """
     load_matplotlib()
     from ..api import open_store
-    from ..queries.heads_plot import check_suffix
+    from ..queries.figure import check_suffix
     from ..queries.view.view import PAGES
 
     if output.suffix.lower() not in PAGES:

@@ -109,7 +109,7 @@ def maps(
             yield number, place, scores
 
 
-def combined(
+def combine_maps(
     segment: Segment, coefficients: Array, local: Sequence[int], pairs: Sequence[LabelledPairs], apc: bool
 ) -> list[Array]:
     """Σ coefficient × corrected map over the heads whose coefficient is not zero; float64 [pairs] for each protein."""

@@ -123,7 +123,7 @@ def roster(store: "Store", model: "Model", cluster_by: str) -> Roster:
     )
 
 
-def choose(
+def choose_proteins(
     roster: Roster,
     select: int | str | Sequence[str],
     *,
@@ -152,13 +152,13 @@ def choose(
         return _draw(roster, select, np.random.default_rng(seed), atom, span, roster.clusters_of(apart_from))
     if isinstance(select, str):
         names = _matching(roster, select)
-        names = [name for name, labelled in _labelled(roster, names, atom, span) if labelled]
+        names = [name for name, labelled in _with_contacts(roster, names, atom, span) if labelled]
     elif not isinstance(select, Sequence):
         raise QueryError(f"select={select!r} is neither a number of proteins, a condition nor a list of ids.")
     else:
         names = list(select)
         roster.check(names)
-        for name, labelled in _labelled(roster, names, atom, span):
+        for name, labelled in _with_contacts(roster, names, atom, span):
             if not labelled:
                 raise QueryError(f"protein {name} of select has no known contact at {RANGES[span]}: leave it out.")
     if not names:
@@ -177,7 +177,7 @@ def _draw(
     # By batches: few proteins lack contacts, and most need not be looked at.
     batch = max(64, 2 * number)
     for first in range(0, len(order), batch):
-        for name, labelled in _labelled(roster, order[first : first + batch], atom, span):
+        for name, labelled in _with_contacts(roster, order[first : first + batch], atom, span):
             if labelled and roster.cluster[name] not in used:
                 drawn.append(name)
                 used.add(roster.cluster[name])
@@ -197,7 +197,7 @@ def _matching(roster: Roster, condition: str) -> list[str]:
     return [name for (name,) in rows if name in roster.index]
 
 
-def _labelled(roster: Roster, names: Sequence[str], atom: str, span: str) -> Iterable[tuple[str, bool]]:
+def _with_contacts(roster: Roster, names: Sequence[str], atom: str, span: str) -> Iterable[tuple[str, bool]]:
     """Each protein and whether it has a known contact in a range, among the residues that the model saw."""
     found = roster.coordinates(names, atom) if names else {}
     for name in names:
@@ -219,7 +219,7 @@ def keep_apart(roster: Roster, proteins: Sequence[str], chosen: Sequence[str]) -
             )
 
 
-def remaining(roster: Roster, chosen: Sequence[str]) -> list[str]:
+def other_proteins(roster: Roster, chosen: Sequence[str]) -> list[str]:
     """The proteins of clusters that were not chosen on; raises QueryError if there is none."""
     taken = roster.clusters_of(chosen)
     names = [name for name in roster.index if roster.cluster[name] not in taken]

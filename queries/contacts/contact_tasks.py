@@ -11,7 +11,7 @@ from ..statistics.bootstrap import PoissonBootstrap, replicate_weights
 from ..statistics.cluster_intervals import cluster_interval
 from ..statistics.clusters import Clusters
 from ..statistics.holders import Holders
-from .contact_maps import RANGES, TOPS, Head, LabelledPairs, combined, labelled_pairs, maps, precision
+from .contact_maps import RANGES, TOPS, Head, LabelledPairs, combine_maps, labelled_pairs, maps, precision
 
 Array = npt.NDArray[Any]
 
@@ -160,10 +160,10 @@ class Precisions:
         return cluster_interval(self.bootstrap, true, known.sum(axis=0), self.holders.finalise()[0], level)
 
 
-def measure(part: ContactPart, coefficients: Array, apc: bool, replicates: int, seed: int) -> Precisions:
+def measure_precision(part: ContactPart, coefficients: Array, apc: bool, replicates: int, seed: int) -> Precisions:
     """Precision of a sum of heads' maps on a part's proteins; `coefficients` is float64 [layers, heads]."""
     pairs, lengths = part.pairs(), part.lengths()
-    scores = combined(part.segment, coefficients, part.local, pairs, apc)
+    scores = combine_maps(part.segment, coefficients, part.local, pairs, apc)
     found = np.array([precision(*each) for each in zip(scores, pairs, lengths, strict=True)])
     weights = replicate_weights(part.clusters, replicates, seed)
     return Precisions(

@@ -16,10 +16,10 @@ from ...runtime import time_limit
 from ...version import __version__
 from ..align import align
 from ..engine.schedule import execute
-from .contact_maps import RANGES, TOPS, LabelledPairs, combined, sizes
-from .contact_proteins import ATOMS, Roster, choose, keep_apart, remaining, roster
+from .contact_maps import RANGES, TOPS, LabelledPairs, combine_maps, sizes
+from .contact_proteins import ATOMS, Roster, choose_proteins, keep_apart, other_proteins, roster
 from .contact_result import ContactEvaluation, ContactMap
-from .contact_tasks import Precisions, Ranking, measure, rank
+from .contact_tasks import Precisions, Ranking, measure_precision, rank
 from .predictor import METHODS, C, ContactPredictor, logistic, mean_of_best_heads, one_head
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def contact_precision(
         rank_top=rank_top, atom=atom, apart_from=several or (), seed=seed, cluster_by=cluster_by, model=model,
         scheduler=scheduler, progress=progress,
     )  # fmt: skip
-    return evaluate(
+    return evaluate_predictor(
         store, predictor, several, level=level, replicates=replicates, seed=seed, scheduler=scheduler, progress=progress
     )
 
@@ -138,7 +138,7 @@ def fit(
             raise QueryError("a head that is given is not chosen: leave out select=…, rank_range=… and rank_top=….")
         return one_head(held, layer, head, apc, atom)
     criterion = (rank_range or "all", rank_top or "L")
-    chosen = choose(
+    chosen = choose_proteins(
         held, SELECTED if select is None else select, seed=seed, atom=atom, span=criterion[0], apart_from=apart_from
     )
     keep_apart(held, apart_from, chosen)
@@ -187,7 +187,7 @@ def _check_statistics(level: float, replicates: int, seed: int) -> None:
     check_share("level", level, 0.95)
 
 
-def _held(store: "Store", predictor: ContactPredictor) -> Roster:
+def _roster_of(store: "Store", predictor: ContactPredictor) -> Roster:
     model = store.model(predictor.model)
     shape = model.document.layers, model.document.heads
     if predictor.coefficients.shape != shape:
@@ -200,14 +200,14 @@ def _held(store: "Store", predictor: ContactPredictor) -> Roster:
 
 def predict(store: "Store", predictor: ContactPredictor, protein: str) -> ContactMap:
     """Predict the contacts of one protein; see :meth:`attnstore.Store.predict_contacts`."""
-    held = _held(store, predictor)
+    held = _roster_of(store, predictor)
     keep_apart(held, [protein], predictor.chosen_on)
     labels = attention(store, protein, 0, 0, predictor.model).coords
     segment, local = held.model.places[protein]
     length = int(segment.proteins.stored[local])
     first, second = (side.astype(np.int32) for side in np.triu_indices(length))
     pairs = LabelledPairs(first, second, np.zeros(first.size, bool), np.zeros((len(RANGES), 2), np.int64))
-    (sums,) = combined(segment, predictor.coefficients, [local], [pairs], predictor.apc)
+    (sums,) = combine_maps(segment, predictor.coefficients, [local], [pairs], predictor.apc)
     scores = np.empty((length, length))
     scores[first, second] = scores[second, first] = predictor.score(sums)
     points = held.coordinates([protein], predictor.atom)[protein][:length].astype(np.float64)
@@ -226,7 +226,7 @@ def predict(store: "Store", predictor: ContactPredictor, protein: str) -> Contac
 
 
 @time_limit.limited
-def evaluate(
+def evaluate_predictor(
     store: "Store",
     predictor: ContactPredictor,
     proteins: str | Sequence[str] | None = None,
@@ -241,15 +241,15 @@ def evaluate(
     """Measure precision over other clusters; see :meth:`attnstore.Store.evaluate_contacts`."""
     _check_statistics(level, replicates, seed)
     _check_proteins(proteins)
-    held = _held(store, predictor)
+    held = _roster_of(store, predictor)
     several = [proteins] if isinstance(proteins, str) else proteins
-    names = remaining(held, predictor.chosen_on) if several is None else list(several)
+    names = other_proteins(held, predictor.chosen_on) if several is None else list(several)
     if not names:
         raise QueryError("no protein is named to evaluate on.")
     keep_apart(held, names, predictor.chosen_on)
     parts = held.parts(names, predictor.atom)
     draws = max(replicates, 1)  # one replicate gives no interval
-    tasks = [partial(measure, part, predictor.coefficients, predictor.apc, draws, seed) for part in parts]
+    tasks = [partial(measure_precision, part, predictor.coefficients, predictor.apc, draws, seed) for part in parts]
     found = execute(tasks, Precisions.combine, scheduler=scheduler, progress=progress)
     variables = _summary(found, names, level)
     attributes = {

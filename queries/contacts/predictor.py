@@ -16,7 +16,7 @@ from ...runtime.machine import machine_memory
 from ..engine.schedule import execute
 from .contact_maps import RANGES, TOPS, Head, labelled_pairs
 from .contact_proteins import Roster
-from .contact_tasks import Precisions, Ranking, features, measure, rank
+from .contact_tasks import Precisions, Ranking, features, measure_precision, rank
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -168,7 +168,7 @@ def mean_of_best_heads(
         means = {}
         for number in tried:
             coefficients = _mean_of(order[:number], shape)
-            tries = [partial(measure, part, coefficients, apc, 1, 0) for part in parts]
+            tries = [partial(measure_precision, part, coefficients, apc, 1, 0) for part in parts]
             found = execute(tries, Precisions.combine, scheduler=scheduler)
             means[number] = np.nanmean(found.precision[(..., *by)])
         k = max(tried, key=lambda number: (means[number], -number))

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from ..sql.steps import Bands
 from ..sql.tree import Kind, Node
+from ..sql.weight_bands import Bands
 
 if TYPE_CHECKING:
     from ...format.codebook import Codebook

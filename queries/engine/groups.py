@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...errors import QueryError
-from ..sql.steps import Bands
 from ..sql.tree import TRUE
+from ..sql.weight_bands import Bands
 from .cells import Array, Counted, KeyCode, Scan
 from .pairs import AllPairs, ListedPairs, Pairs, evaluate
 from .vectors import SegmentVectors

@@ -22,8 +22,8 @@ from ...catalog.reader import catalog_errors, connect
 from ...errors import QueryError, StoreError
 from ...runtime import time_limit
 from ...runtime.faults import machine_error
+from ..sql.condition import quoted
 from ..sql.dialect import reason
-from ..sql.expression import quoted
 from ..sql.tree import Columns, Expression, Term
 
 if TYPE_CHECKING:

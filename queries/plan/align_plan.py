@@ -9,9 +9,8 @@ import numpy as np
 from ...format.codebook import parse_threshold
 from ..engine.align_tasks import AlignScans
 from ..engine.cells import KeyCode, Scan, Tier
-from ..sql.expression import parse
-from ..sql.steps import Bands
-from ..sql.tree import Columns, Expression, Operation, one_end
+from ..sql.tree import Expression, Operation, one_end
+from ..sql.weight_bands import Bands
 from ..statistics.curve import check_bootstrap, first_code
 from ..statistics.measure import Measure
 from .tiers import STORED, Choice, Needs, Wording, choose

@@ -16,12 +16,12 @@ from ...runtime import time_limit
 from ..engine.cells import MeasureCode, Scan, Tier, columns_of
 from ..engine.vectors import Directory, SegmentVectors, Vectors, evaluate_terms
 from ..sql.block import Question
+from ..sql.columns import has_subquery
+from ..sql.condition import quoted
 from ..sql.dialect import RefusalError
-from ..sql.expression import quoted
 from ..sql.literals import warn_of_case
 from ..sql.statement import Statement, expressions_of
 from ..sql.syntax import Tree, render, replace_children, select
-from ..sql.touched import has_subquery
 from .encode import Encoded, encode, group_proteins, is_of_protein
 from .tiers import Choice, Needs, choose, expressions, most_cells, needs, wording
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 from ..engine.cells import KeyCode
 from ..engine.groups import FREE_SIZE, key_values
 from ..engine.vectors import Vectors
-from ..sql.rewrite import Key
+from ..sql.rewrite import CellKey
 from ..sql.tree import NULL, TRUE, Leaf, Term
 
 Array = npt.NDArray[Any]
@@ -28,7 +28,7 @@ class Encoded:
     values : of the codes from 1; None of a truth value and of a number computed from both ends
     """
 
-    key: Key
+    key: CellKey
     code: KeyCode
     values: pa.Array | None
 
@@ -42,7 +42,7 @@ class Encoded:
         return self.values.take(pa.array(codes - 1, mask=codes == 0))
 
 
-def encode(keys: Mapping[str, Key], vectors: Vectors) -> tuple[list[Encoded], Vectors]:
+def encode(keys: Mapping[str, CellKey], vectors: Vectors) -> tuple[list[Encoded], Vectors]:
     """Number the values of every key.
 
     Parameters

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..sql.statement import Statement
-from ..sql.steps import Bands
 from ..sql.syntax import render
+from ..sql.weight_bands import Bands
 from .blocks import BlockPlan
 from .tiers import bytes_to_read
 

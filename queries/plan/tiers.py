@@ -14,10 +14,10 @@ from ...format.documents import ingest_with
 from ..engine.cells import Scan, Tier
 from ..engine.groups import FREE_SIZE
 from ..sql.block import Question
-from ..sql.steps import Bands, cut, values
+from ..sql.columns import is_of
 from ..sql.syntax import Tree, columns_in, expression, replace_children
-from ..sql.touched import is_of
 from ..sql.tree import Expression, Leaf, one_end
+from ..sql.weight_bands import Bands, cut, values
 
 if TYPE_CHECKING:
     from ...opened import Model

@@ -5,7 +5,7 @@ from dataclasses import replace
 from ..engine.top_rows import Order, Top
 from ..sql.block import Question
 from ..sql.statement import contains_window, names_output
-from ..sql.syntax import Tree, expression
+from ..sql.syntax import Tree
 from .blocks import BlockPlan, ModelPlan
 from .tiers import Choice
 
@@ -93,12 +93,3 @@ def from_arcs(plan: BlockPlan, top: Top) -> BlockPlan | None:
         choice = Choice("arcs", True, "the largest weights are wanted, and arcs hold them")
         models.append(ModelPlan(one.model, choice, replace(one.scan, tier="arcs")))
     return replace(plan, models=tuple(models))
-
-
-def by_rank(node: Tree) -> None:
-    """Order a block by the place that its rows were found to have, in place: rows that tie keep their order."""
-    for modifier in node["modifiers"]:
-        if modifier["type"] == "ORDER_MODIFIER":
-            modifier["orders"] = [
-                {"type": "ORDER_DEFAULT", "null_order": "ORDER_DEFAULT", "expression": expression("__rank")}
-            ]

@@ -8,8 +8,9 @@ import numpy.typing as npt
 
 from ..engine.pairs import AllPairs, evaluate, truth
 from ..engine.vectors import ProteinVectors
+from ..sql.columns import BARE, QUANTITY_NAMES
+from ..sql.condition import parse
 from ..sql.dialect import RefusalError, read
-from ..sql.expression import BARE, QUANTITY_NAMES, parse
 from ..sql.syntax import Tree, render, replace_children
 from ..sql.tree import CONTACT_SEPARATION, NULL, TRUE, Columns, Expression, one_end
 
@@ -91,7 +92,7 @@ def _with_ends(text: str, columns: Columns) -> str:
     return render(tree) if named else text
 
 
-def labelled(condition: Condition, vectors: ProteinVectors) -> Examples:
+def label_examples(condition: Condition, vectors: ProteinVectors) -> Examples:
     """The examples of one protein: residues in their order, pairs by the first residue and then the second.
 
     A pair's label is the condition's value with the first residue as source and the second as target.

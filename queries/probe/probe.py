@@ -23,9 +23,9 @@ from ..sql.literals import warn_of_case
 from ..statistics.clusters import read_keys
 from .features import Source
 from .labels import read_condition
-from .probe_result import Probing, summarise
+from .probe_result import Probing, summarise_probes
 from .probe_split import Split
-from .probe_tasks import DIVISORS, Metric, Performance, Probe, ProbePart, count, gather, measure
+from .probe_tasks import DIVISORS, Metric, Performance, Probe, ProbePart, count, gather, measure_probe
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -82,7 +82,7 @@ def probe(
 
     def tested(learnt: Probe | None) -> Performance:
         tasks = [
-            partial(measure, part, split.tested_in(number), learnt, used, draws, seed)
+            partial(measure_probe, part, split.tested_in(number), learnt, used, draws, seed)
             for number, part in enumerate(parts)
         ]
         return execute(tasks, Performance.combine, scheduler=scheduler)
@@ -111,7 +111,7 @@ def probe(
     # Attributes of a NetCDF file are text and numbers.
     origin = provenance(store, [chosen.name])
     attributes |= {key: value if isinstance(value, str) else json.dumps(value) for key, value in origin.items()}
-    return summarise(found, level, split.by_protein(parts), attributes)
+    return summarise_probes(found, level, split.by_protein(parts), attributes)
 
 
 def _check(

@@ -11,13 +11,13 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from ...errors import QueryError
-from ..figure import BACKGROUND, SMALL, TEXT, TICKS, TITLE, NotebookFigure
+from .. import palette
+from ..figure import SMALL, TEXT, TICKS, TITLE, NotebookFigure
 from .probe_tasks import score_words
 
-#: Told apart by people who do not see all colours, too (Okabe & Ito 2008); orange and blue as in the paper.
-_COLOURS = {"embeddings": "#e69f00", "attention": "#0072b2"}
+#: Orange and blue as in the paper.
+_COLOURS = {"embeddings": palette.CATEGORIES[1], "attention": palette.CATEGORIES[0]}
 _LABELS = {"embeddings": "embedding probe", "attention": "attention probe"}
-_ERROR = "#1a1a1a"
 
 _WIDTH, _HEIGHT = 6.4, 4.6  # inches
 _LEFT, _PANEL = 0.09, 0.62
@@ -41,7 +41,7 @@ def plot_probes(dataset: xr.Dataset, *, title: str | None = None, one_based: boo
     Returns
     -------
     matplotlib.figure.Figure
-        Bound to no display and unknown to pyplot; save it with `attnstore.queries.heads_plot.save_figure`.
+        Bound to no display and unknown to pyplot; save it with `attnstore.queries.figure.save_figure`.
 
     Raises
     ------
@@ -66,7 +66,11 @@ def plot_probes(dataset: xr.Dataset, *, title: str | None = None, one_based: boo
         _draw_curve(scores, own, name)
         _draw_steps(steps, own, name, (number - (len(names) - 1) / 2) * 0.8 / len(names), 0.8 / len(names))
     scores.axhline(
-        100 * float(attrs["chance"]), color=BACKGROUND, linewidth=1.1, linestyle=(0, (4, 2)), label=_chance(attrs)
+        100 * float(attrs["chance"]),
+        color=palette.BACKGROUND,
+        linewidth=1.1,
+        linestyle=(0, (4, 2)),
+        label=_chance(attrs),
     )
     _finish(scores, steps, dataset, one_based=one_based)
     figure.legend(
@@ -104,7 +108,7 @@ def _draw_steps(axes: Axes, own: xr.Dataset, name: str, shift: float, width: flo
     known = np.isfinite(low) & np.isfinite(high)
     # About the middle of the interval.
     axes.errorbar(
-        places[known], ((low + high) / 2)[known], yerr=((high - low) / 2)[known], fmt="none", ecolor=_ERROR,
+        places[known], ((low + high) / 2)[known], yerr=((high - low) / 2)[known], fmt="none", ecolor=palette.INTERVAL,
         elinewidth=0.8, capsize=2.0 if own.sizes["layer"] <= 12 else 0.0, capthick=0.8,
     )  # fmt: skip
 
@@ -121,11 +125,11 @@ def _finish(scores: Axes, steps: Axes, dataset: xr.Dataset, *, one_based: bool) 
     scores.set_ylim(bottom=0)
     steps.set_ylabel("difference from\nthe layer before", size=TEXT)
     steps.set_xlabel(f"layer (counts from {int(one_based)})", size=TEXT)
-    steps.axhline(0, color=_ERROR, linewidth=0.6)
+    steps.axhline(0, color=palette.INTERVAL, linewidth=0.6)
     for axes in (scores, steps):
         axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
         axes.tick_params(**TICKS)
         axes.spines[["top", "right"]].set_visible(False)
-        axes.grid(axis="y", color="#e3e3e3", linewidth=0.6)
+        axes.grid(axis="y", color=palette.GRID, linewidth=0.6)
         axes.set_axisbelow(True)
     scores.tick_params(labelbottom=False)

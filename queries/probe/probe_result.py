@@ -81,7 +81,7 @@ class Probing(xr.Dataset):  # type: ignore[no-untyped-call]
         return frame.dropna(subset="score")[["probe", "layer", *COLUMNS]].reset_index(drop=True)
 
 
-def summarise(
+def summarise_probes(
     found: Mapping[tuple[str, int], Performance], level: float, tested: Mapping[str, bool], attributes: dict[str, Any]
 ) -> Probing:
     """Scores and differences with their intervals.

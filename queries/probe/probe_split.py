@@ -17,7 +17,7 @@ Array = npt.NDArray[Any]
 _PERSON = b"attnstore-test/1"
 
 
-def tested(keys: Sequence[str], share: float, seed: int) -> npt.NDArray[np.bool_]:
+def draw_tested(keys: Sequence[str], share: float, seed: int) -> npt.NDArray[np.bool_]:
     """Whether a cluster is tested on rather than learnt from.
 
     It is where the first eight bytes, little-endian, of ``blake2b(seed as 16 little-endian bytes + key in UTF-8,
@@ -77,12 +77,12 @@ class Split:
         order : place in the catalog of each of their proteins in turn; in that order examples are numbered, so that
             which are drawn does not depend on the segments
         counts : number of examples of each protein, and of those that are true
-        share, seed : as of `tested`
+        share, seed : as of `draw_tested`
         examples : how many to draw, of all that are not tested on; all, where there are no more
         """
         clusters = tuple(key for part in parts for key in part.clusters)
         known, true = np.array(counts, np.int64).reshape(-1, 2).T
-        apart = tested(clusters, share, seed)
+        apart = draw_tested(clusters, share, seed)
         ordered = [place for place in np.argsort(order).tolist() if known[place] and not apart[place]]
         ends = np.cumsum(known[ordered])
         total = int(ends[-1]) if ordered else 0

@@ -13,7 +13,7 @@ from ..statistics.bootstrap import PoissonBootstrap, replicate_weights
 from ..statistics.clusters import Clusters
 from ..statistics.holders import Holders
 from .features import Source, read_layer
-from .labels import Condition, labelled
+from .labels import Condition, label_examples
 
 Array = npt.NDArray[Any]
 Metric = Literal["f1", "precision"]
@@ -66,7 +66,7 @@ class Probe:
 
 def count(part: ProbePart) -> list[tuple[int, int]]:
     """Number of examples of each protein, and of those that are true."""
-    labels = [labelled(part.condition, vectors).label for vectors in part.vectors.proteins()]
+    labels = [label_examples(part.condition, vectors).label for vectors in part.vectors.proteins()]
     return [(label.size, int(label.sum())) for label in labels]
 
 
@@ -82,7 +82,7 @@ def gather(part: ProbePart, chosen: Mapping[int, Array], source: Source, layer: 
     held, proteins = read_layer(part.segment, source, layer), part.vectors.proteins()
     found = []
     for local, rows in chosen.items():
-        examples = labelled(part.condition, proteins[local]).take(rows)
+        examples = label_examples(part.condition, proteins[local]).take(rows)
         found.append((held.features(local, examples), examples.label))
     return found
 
@@ -118,7 +118,7 @@ class Performance:
         )
 
 
-def measure(
+def measure_probe(
     part: ProbePart, proteins: tuple[int, ...], probe: Probe | None, metric: Metric, replicates: int, seed: int
 ) -> Performance:
     """Measure a probe on some proteins of a part.
@@ -133,7 +133,7 @@ def measure(
     held = read_layer(part.segment, probe.source, probe.layer) if probe is not None and proteins else None
     sums = np.zeros((len(proteins), 2))
     for place, local in enumerate(proteins):
-        examples = labelled(part.condition, vectors[local])
+        examples = label_examples(part.condition, vectors[local])
         if not examples.label.size:
             continue
         found = np.ones(examples.label.size)
@@ -143,7 +143,7 @@ def measure(
             sums[place] = _agreement(found > 0, examples.label)
         else:
             divisor = DIVISORS["residues" if examples.second is None else "pairs"]
-            sums[place] = listed(found, examples.label, max(1, vectors[local].length // divisor))
+            sums[place] = list_precision(found, examples.label, max(1, vectors[local].length // divisor))
     clusters = tuple(part.clusters[local] for local in proteins)
     weights = replicate_weights(clusters, replicates, seed)
     numerator, denominator = sums.T
@@ -161,7 +161,7 @@ def _agreement(called: Array, label: Array) -> tuple[float, float]:
     return 2.0 * np.count_nonzero(called & label), float(np.count_nonzero(called) + np.count_nonzero(label))
 
 
-def listed(found: Array, label: Array, size: int) -> tuple[float, float]:
+def list_precision(found: Array, label: Array, size: int) -> tuple[float, float]:
     """True ones among the best-scored, and how many are listed: `size`, or all where there are fewer.
 
     Of those that tie for the last places the expected number counts.

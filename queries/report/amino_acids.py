@@ -8,7 +8,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from ...catalog.connection import literal
-from .asking import Call, Settings, query
+from .calls import Call, Settings, call_query
 from .questions import LETTERS
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ def measure_amino_acids(store: "Store", model: str, settings: Settings) -> Amino
         "SELECT layer, head, target.aa AS aa, count(*) AS arcs FROM attention "
         f"WHERE model = {literal(model)} AND weight >= {settings.threshold} GROUP BY ALL ORDER BY ALL"
     )
-    frame, call = query(store, settings, sql)
+    frame, call = call_query(store, settings, sql)
     document = store.model(model).document
     total = np.zeros((document.layers, document.heads), np.int64)
     arcs = np.zeros((len(LETTERS), *total.shape), np.int64)

@@ -10,14 +10,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from .. import palette
 from ..figure import BACKGROUND, SMALL, TEXT, TICKS
-from .model_comparison import Compared, Comparison
-from .report_figures import cut, legend, new_figure, place
+from .model_comparison import Comparison, ModelMeasurement
+from .report_figures import box, legend, new_figure, shorten
 
-#: Told apart by people who do not see all colours, too (Okabe & Ito 2008).
-_COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#000000")
-#: Of models in which something is random, dashed and hollow.
-_GREYS = ("#777777", "#aaaaaa", "#444444")
 _MARKERS = "osD^vP"
 
 
@@ -40,12 +37,12 @@ def draw_comparison(comparison: Comparison, random: set[str], title: str) -> Fig
     for number, question in enumerate(questions):
         y = height - top - number * (tall + between) - tall
         rows = comparison.of(question.key)
-        best = figure.add_axes(place(figure, left, y, wide, tall))
-        course = figure.add_axes(place(figure, left + wide + gap, y, wide, tall))
+        best = figure.add_axes(box(figure, left, y, wide, tall))
+        course = figure.add_axes(box(figure, left + wide + gap, y, wide, tall))
         _draw_best(best, rows, styles)
         _draw_course(course, rows, styles)
         best.text(
-            -0.03, 0.5, cut(question.label, 24), transform=best.transAxes, size=TEXT, va="center", ha="right",
+            -0.03, 0.5, shorten(question.label, 24), transform=best.transAxes, size=TEXT, va="center", ha="right",
             parse_math=False,
         )  # fmt: skip
         if number == 0:
@@ -56,9 +53,9 @@ def draw_comparison(comparison: Comparison, random: set[str], title: str) -> Fig
         else:
             course.set_xticklabels([])
     handles: list[Any] = [
-        Line2D([], [], label=cut(comparison.labels[name], 80), **style) for name, style in styles.items()
+        Line2D([], [], label=shorten(comparison.labels[name], 80), **style) for name, style in styles.items()
     ]
-    handles.append(Line2D([], [], color=BACKGROUND, linewidth=1.0, linestyle=(0, (4, 2)), label="background"))
+    handles.append(Line2D([], [], **BACKGROUND, linewidth=1.0, label="background"))
     legend(figure, handles, left, below - 0.48)
     for text in figure.legends[0].get_texts():
         text.set_parse_math(False)
@@ -73,7 +70,7 @@ def _styles(names: list[str], random: set[str]) -> dict[str, dict[str, Any]]:
         of_chance = name in random
         number = counts[of_chance]
         counts[of_chance] += 1
-        colours = _GREYS if of_chance else _COLOURS
+        colours = palette.GREYS if of_chance else palette.LINES
         styles[name] = {
             "color": colours[number % len(colours)],
             "marker": _MARKERS[number % len(_MARKERS)],
@@ -87,7 +84,7 @@ def _styles(names: list[str], random: set[str]) -> dict[str, dict[str, Any]]:
     return styles
 
 
-def _draw_best(axes: Axes, rows: list[Compared], styles: dict[str, dict[str, Any]]) -> None:
+def _draw_best(axes: Axes, rows: list[ModelMeasurement], styles: dict[str, dict[str, Any]]) -> None:
     levels = list(styles)
     largest = 0.0
     for row in rows:
@@ -97,7 +94,7 @@ def _draw_best(axes: Axes, rows: list[Compared], styles: dict[str, dict[str, Any
             led = held_out is not None and held_out.ranked
             words = "no head above its background" if led else "no head with arcs enough"
             axes.text(
-                0.01, at, words, size=SMALL - 1, va="center", color="#777777",
+                0.01, at, words, size=SMALL - 1, va="center", color=palette.ABSENT,
                 transform=axes.get_yaxis_transform(),
             )  # fmt: skip
             continue
@@ -108,19 +105,19 @@ def _draw_best(axes: Axes, rows: list[Compared], styles: dict[str, dict[str, Any
         axes.plot([share], [at], **{**style, "linestyle": "none"})
         axes.text(
             1.01, at, f"{int(best['layer'])}-{int(best['head'])}", transform=axes.get_yaxis_transform(),
-            size=SMALL - 1, va="center", color="#555555",
+            size=SMALL - 1, va="center", color=palette.NOTE,
         )  # fmt: skip
         background = 100 * best.get("background", np.nan)
-        axes.plot([background] * 2, [at - 0.42, at + 0.42], color=BACKGROUND, linewidth=1.0, linestyle=(0, (4, 2)))
+        axes.plot([background] * 2, [at - 0.42, at + 0.42], **BACKGROUND, linewidth=1.0)
         largest = max([largest, *(value for value in (share, high, background) if np.isfinite(value))])
     axes.set(xlim=(0, min(max(1.06 * largest, 1e-6), 103) if largest else 1), ylim=(len(levels) - 0.5, -0.5), yticks=[])
-    axes.grid(axis="x", color="#e3e3e3", linewidth=0.6)
+    axes.grid(axis="x", color=palette.GRID, linewidth=0.6)
     axes.set_axisbelow(True)
     _plain(axes)
     axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
 
 
-def _draw_course(axes: Axes, rows: list[Compared], styles: dict[str, dict[str, Any]]) -> None:
+def _draw_course(axes: Axes, rows: list[ModelMeasurement], styles: dict[str, dict[str, Any]]) -> None:
     largest = 0.0
     for row in rows:
         if row.depth is None:
@@ -132,7 +129,7 @@ def _draw_course(axes: Axes, rows: list[Compared], styles: dict[str, dict[str, A
         levels = [*means[known], 100 * row.depth.background]
         largest = max([largest, *(value for value in levels if np.isfinite(value))])
         if np.isfinite(row.depth.background):
-            axes.axhline(100 * row.depth.background, color=BACKGROUND, linewidth=0.9, linestyle=(0, (4, 2)), zorder=1)
+            axes.axhline(100 * row.depth.background, **BACKGROUND, linewidth=0.9, zorder=1)
     axes.set(xlim=(-0.03, 1.03), ylim=(0, 1.1 * largest if largest else 1))
     axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "¼", "½", "¾", "1"])
     axes.yaxis.set_major_locator(MaxNLocator(3, steps=[1, 2, 5, 10]))

@@ -9,7 +9,7 @@ import pandas as pd
 import xarray as xr
 
 from .measures import ranked_shares
-from .questions import Question
+from .questions import PropertyQuestion
 
 Floats = npt.NDArray[np.float64]
 
@@ -32,7 +32,7 @@ class Depth:
         The centre of gravity, a layer; NaN where all means are 0 or unknown.
     """
 
-    question: Question
+    question: PropertyQuestion
     means: Floats
     heads: npt.NDArray[np.int64]
     background: float
@@ -66,7 +66,7 @@ def centre_of_gravity(means: Floats) -> float:
     return float(np.flatnonzero(known) @ means[known]) / total if total > 0 else float("nan")
 
 
-def depth(question: Question, result: xr.Dataset) -> Depth:
+def depth(question: PropertyQuestion, result: xr.Dataset) -> Depth:
     """The course of one property, of an alignment of all heads."""
     means, heads = layer_means(ranked_shares(result))
     background = float("nan")

@@ -10,8 +10,8 @@ import xarray as xr
 
 from ...errors import QueryError
 from ...runtime import time_limit
-from .asking import Call, Settings, align
-from .questions import Question
+from .calls import Call, Settings, call_align
+from .questions import PropertyQuestion
 
 if TYPE_CHECKING:
     from ...opened import Store
@@ -53,7 +53,7 @@ class Answer:
 
 
 @dataclass(frozen=True, eq=False)
-class Measured:
+class Measurement:
     """The answers to one question.
 
     Attributes
@@ -71,7 +71,7 @@ class Measured:
         Why there is no `held_out`.
     """
 
-    question: Question
+    question: PropertyQuestion
     whole: Answer | None
     held_out: Answer | None
     paper: Answer | None
@@ -87,7 +87,9 @@ class Measured:
         return top.iloc[0] if len(top) and not top["enrichment"].iloc[0] < 1 else None
 
 
-def measure(store: "Store", model: str, question: Question, settings: Settings, among: str | None = None) -> Measured:
+def measure_property(
+    store: "Store", model: str, question: PropertyQuestion, settings: Settings, among: str | None = None
+) -> Measurement:
     """Ask a question of one model.
 
     Parameters
@@ -106,18 +108,18 @@ def measure(store: "Store", model: str, question: Question, settings: Settings, 
     where = " AND ".join(f"({part})" if among else part for part in (question.where, among) if part) or None
     predicate, whole = question.predicate, None
     if question.kind != "amino acid":
-        whole = Answer(*align(store, settings, predicate, where=where, model=model))
+        whole = Answer(*call_align(store, settings, predicate, where=where, model=model))
     held_out, note = None, None
     try:
-        held_out = Answer(*align(store, settings, predicate, where=where, model=model, split=True))
+        held_out = Answer(*call_align(store, settings, predicate, where=where, model=model, split=True))
     except QueryError as error:
         time_limit.check()  # of the whole report
         note = str(error)
     paper = None
     if settings.paper:
         # The paper's contacts are of all arcs, those to neighbours included.
-        paper = Answer(*align(store, settings, predicate, where=among, model=model, paper=True))
-    return Measured(question, whole, held_out, paper, note)
+        paper = Answer(*call_align(store, settings, predicate, where=among, model=model, paper=True))
+    return Measurement(question, whole, held_out, paper, note)
 
 
 def ranked_shares(result: xr.Dataset) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:

@@ -9,10 +9,10 @@ import pandas as pd
 
 from ...catalog.connection import literal
 from ...errors import QueryError
-from .asking import Settings
+from .calls import Settings
 from .depth import Depth, depth
-from .measures import Measured, measure
-from .questions import Question
+from .measures import Measurement, measure_property
+from .questions import PropertyQuestion
 
 if TYPE_CHECKING:
     from ...format.documents import ModelDocument
@@ -28,7 +28,7 @@ def model_label(document: "ModelDocument") -> str:
 
 
 @dataclass(frozen=True, eq=False)
-class Compared:
+class ModelMeasurement:
     """One model's answer to one question, on the proteins that all models hold.
 
     Attributes
@@ -45,7 +45,7 @@ class Compared:
 
     model: str
     layers: int
-    measured: Measured
+    measured: Measurement
     depth: Depth | None
 
 
@@ -71,14 +71,14 @@ class Comparison:
     proteins: int
     unlike: int
     among: str | None
-    rows: Sequence[Compared]
+    rows: Sequence[ModelMeasurement]
 
-    def of(self, key: str) -> list[Compared]:
+    def of(self, key: str) -> list[ModelMeasurement]:
         """The models' answers to one question."""
         return [row for row in self.rows if row.measured.question.key == key]
 
     @property
-    def questions(self) -> list[Question]:
+    def questions(self) -> list[PropertyQuestion]:
         """In the order in which they were asked."""
         return list({row.measured.question.key: row.measured.question for row in self.rows}.values())
 
@@ -88,7 +88,7 @@ class Comparison:
         return best_head_table([(self.labels[row.model], row.layers, row.measured, row.depth) for row in self.rows])
 
 
-def best_head_table(rows: Iterable[tuple[str, int, Measured, Depth | None]]) -> pd.DataFrame:
+def best_head_table(rows: Iterable[tuple[str, int, Measurement, Depth | None]]) -> pd.DataFrame:
     """A row for each answer of a model: its best head, picked and measured on different clusters, and its centre.
 
     Parameters
@@ -153,7 +153,7 @@ def shared_proteins(store: "Store", models: Sequence[str]) -> tuple[int, int, st
 def compare(
     store: "Store",
     models: Sequence[str],
-    measured: Mapping[str, Sequence[Measured]],
+    measured: Mapping[str, Sequence[Measurement]],
     settings: Settings,
     done: Callable[[], object],
 ) -> Comparison:
@@ -178,9 +178,13 @@ def compare(
     rows = []
     for name in models:
         for one in measured[name]:
-            again = one if among is None else measure(store, name, one.question, replace(settings, paper=False), among)
+            again = (
+                one
+                if among is None
+                else measure_property(store, name, one.question, replace(settings, paper=False), among)
+            )
             course = depth(one.question, again.whole.result) if again.whole is not None else None
-            rows.append(Compared(name, store.models[name].document.layers, again, course))
+            rows.append(ModelMeasurement(name, store.models[name].document.layers, again, course))
             done()
     labels = {name: model_label(store.models[name].document) for name in models}
     return Comparison(labels, number, unlike, among, rows)

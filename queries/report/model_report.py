@@ -10,11 +10,11 @@ import pandas as pd
 from ...errors import QueryError
 from ...runtime import time_limit
 from .amino_acids import AminoAcids, Similarity, measure_amino_acids, similarity
-from .asking import Settings
+from .calls import Settings
 from .depth import Depth, by_centre, depth
-from .measures import Measured, measure
+from .measures import Measurement, measure_property
 from .model_comparison import best_head_table, model_label
-from .questions import Missing, Question
+from .questions import Missing, PropertyQuestion
 
 if TYPE_CHECKING:
     from ...opened import Model, Store
@@ -37,7 +37,7 @@ class ModelReport:
     """
 
     model: "Model"
-    measured: tuple[Measured, ...]
+    measured: tuple[Measurement, ...]
     acids: AminoAcids | None
     missing: tuple[Missing, ...]
 
@@ -47,12 +47,12 @@ class ModelReport:
         return model_label(self.model.document)
 
     @property
-    def properties(self) -> list[Measured]:
+    def properties(self) -> list[Measurement]:
         """The answers about anything but amino acids."""
         return [one for one in self.measured if one.question.kind != "amino acid"]
 
     @property
-    def letters(self) -> list[Measured]:
+    def letters(self) -> list[Measurement]:
         """The answers about amino acids."""
         return [one for one in self.measured if one.question.kind == "amino acid"]
 
@@ -78,7 +78,7 @@ def overview(reports: Sequence[ModelReport]) -> pd.DataFrame:
 
 
 def measure_model(
-    store: "Store", model: str, questions: Sequence[Question], settings: Settings, done: Callable[[], object]
+    store: "Store", model: str, questions: Sequence[PropertyQuestion], settings: Settings, done: Callable[[], object]
 ) -> ModelReport:
     """Ask one model everything; what it cannot answer is told in `missing`.
 
@@ -93,7 +93,7 @@ def measure_model(
     if not store.models[model].manifest.segments:
         reason = "nothing of the model is committed yet: run its ingest again"
         return ModelReport(store.models[model], (), None, (Missing("Everything", reason, model),))
-    measured: list[Measured] = []
+    measured: list[Measurement] = []
     missing: list[Missing] = []
     acids = None
     if any(question.kind == "amino acid" for question in questions):
@@ -105,7 +105,7 @@ def measure_model(
     for question in questions:
         if question.kind != "amino acid" or acids is not None:
             try:
-                measured.append(measure(store, model, question, settings))
+                measured.append(measure_property(store, model, question, settings))
             except QueryError as error:
                 time_limit.check()  # of the whole report
                 missing.append(Missing(question.label, str(error), model))
@@ -114,13 +114,13 @@ def measure_model(
     return ModelReport(store.models[model], tuple(measured), acids, tuple(missing))
 
 
-def _without_halves(model: str, measured: Sequence[Measured]) -> list[Missing]:
+def _without_halves(model: str, measured: Sequence[Measurement]) -> list[Missing]:
     """What is not picked and measured on different clusters: for one reason for all, where it is so of any."""
     notes = dict.fromkeys(one.note for one in measured if one.note is not None)
     return [Missing("Heads picked and measured on different clusters", note, model) for note in notes]
 
 
-def _without_heads(model: str, measured: Sequence[Measured], settings: Settings) -> list[Missing]:
+def _without_heads(model: str, measured: Sequence[Measurement], settings: Settings) -> list[Missing]:
     """Figures that would be empty: of each property or, where it is so of all, once."""
     empty = [one for one in measured if one.whole is not None and not one.whole.ranked]
     reason = (

@@ -57,7 +57,7 @@ Kind = Literal["pair", "residue", "amino acid"]
 
 
 @dataclass(frozen=True)
-class Question:
+class PropertyQuestion:
     """What is asked of a model's heads.
 
     Attributes
@@ -103,7 +103,7 @@ class Missing:
     model: str | None = None
 
 
-def ask_of(store: "Store", names: Sequence[str] | None = None) -> tuple[list[Question], list[Missing]]:
+def ask_of(store: "Store", names: Sequence[str] | None = None) -> tuple[list[PropertyQuestion], list[Missing]]:
     """The questions to ask, and what cannot be asked.
 
     Parameters
@@ -124,7 +124,7 @@ def ask_of(store: "Store", names: Sequence[str] | None = None) -> tuple[list[Que
     if names is not None:
         _check(names, {CONTACT, AMINO_ACIDS} | {entry["name"] for entry in entries} - _PLACE)
     named = frozenset(names or ())
-    found: list[Question | Missing] = []
+    found: list[PropertyQuestion | Missing] = []
     if names is None or CONTACT in named:
         found.append(_contact(entries))
     known = {entry["name"] for entry in entries if entry["known"]}
@@ -133,7 +133,7 @@ def ask_of(store: "Store", names: Sequence[str] | None = None) -> tuple[list[Que
         found += _of_property(store, entry, named, known)
     if names is None or AMINO_ACIDS in named:
         found += (_amino_acid(letter) for letter in LETTERS)
-    questions = [one for one in found if isinstance(one, Question)]
+    questions = [one for one in found if isinstance(one, PropertyQuestion)]
     return _told_apart(questions), [one for one in found if isinstance(one, Missing)]
 
 
@@ -149,7 +149,7 @@ def _place(entry: dict[str, Any]) -> tuple[bool, int]:
     return entry["level"] != "pair", prefixes[0] if prefixes else len(_FIRST)
 
 
-def _contact(entries: Sequence[dict[str, Any]]) -> Question | Missing:
+def _contact(entries: Sequence[dict[str, Any]]) -> PropertyQuestion | Missing:
     known = {entry["name"]: entry["known"] for entry in entries}
     words = {entry["name"]: entry["description"] for entry in entries}
     for atom, predicate, carbon in (("cb", "contact", "Cβ"), ("ca", "contact_ca", "Cα")):
@@ -157,13 +157,13 @@ def _contact(entries: Sequence[dict[str, Any]]) -> Question | Missing:
             if atom == "cb" and words["cb_x"].endswith(CB["ca"]):
                 carbon = "Cβ (of glycine Cα)"
             meaning = f"{carbon} nearer than 8 Å, of residues six or more apart along the chain"
-            return Question(CONTACT, "Contacts", "pair", predicate, "separation >= 6", meaning)
+            return PropertyQuestion(CONTACT, "Contacts", "pair", predicate, "separation >= 6", meaning)
     return Missing("contacts", "no coordinates are known")
 
 
 def _of_property(
     store: "Store", entry: dict[str, Any], named: frozenset[str], known: set[str]
-) -> Iterator[Question | Missing]:
+) -> Iterator[PropertyQuestion | Missing]:
     name, level = entry["name"], entry["level"]
     end = "pair" if level == "pair" else "target"
     column = f"{end}.{_column_name(name)}"
@@ -176,7 +176,7 @@ def _of_property(
         yield Missing(name, f"a mixture of the kinds of modification: properties={[name]!r} asks for it")
     elif entry["type"] == "boolean":
         if entry["positive"]:
-            yield Question(key, _words(name), kind, column, None, meaning)
+            yield PropertyQuestion(key, _words(name), kind, column, None, meaning)
         else:
             yield Missing(name, "it is TRUE nowhere")
     elif entry["type"] != "category":
@@ -199,13 +199,13 @@ def _of_property(
             return
         for value in values:
             words = f"{classes[value]} ({name})" if classes is not None else f"{_words(name)}: {value}"
-            yield Question(f"{key}-{_slug(value)}", words, kind, f"{column} = {literal(value)}", None, meaning)
+            yield PropertyQuestion(f"{key}-{_slug(value)}", words, kind, f"{column} = {literal(value)}", None, meaning)
 
 
-def _amino_acid(letter: str) -> Question:
+def _amino_acid(letter: str) -> PropertyQuestion:
     from Bio.SeqUtils import seq3
 
-    return Question(f"aa-{letter}", letter, "amino acid", f"target.aa = '{letter}'", None, seq3(letter))
+    return PropertyQuestion(f"aa-{letter}", letter, "amino acid", f"target.aa = '{letter}'", None, seq3(letter))
 
 
 def _values(store: "Store", table: str, name: str) -> list[str]:
@@ -252,7 +252,7 @@ def _slug(value: str) -> str:
     return re.sub(r"[^A-Za-z0-9]+", "-", value)[:40].strip("-") or "value"
 
 
-def _told_apart(questions: list[Question]) -> list[Question]:
+def _told_apart(questions: list[PropertyQuestion]) -> list[PropertyQuestion]:
     """The same with keys that differ even where a file system does not tell capitals apart."""
     taken: set[str] = set()
     apart = []

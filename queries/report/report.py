@@ -15,12 +15,12 @@ from ...runtime.durable import replace_file
 from ..plan.align_plan import THRESHOLD, choose_threshold
 from ..statistics.clusters import read_keys
 from ..statistics.measure import MIN_PROTEINS, check_measure
-from .asking import Settings
+from .calls import Settings
 from .model_comparison import Comparison, compare
 from .model_report import ModelReport, measure_model, overview
 from .questions import Missing, ask_of
 from .report_files import Picture, Sheet, comparison_files, model_pictures, model_sheets, write_picture, write_sheet
-from .report_page import render
+from .report_page import render_report
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -101,7 +101,7 @@ def report(
     try:
         figures = _write(pictures, sheets, page.parent, progress=progress)
         when = datetime.datetime.now(datetime.UTC)
-        content = render(store, settings, reports, comparison, missing, pictures, page.parent, when)
+        content = render_report(store, settings, reports, comparison, missing, pictures, page.parent, when)
         replace_file(page, content.encode())
     except OSError as error:
         raise QueryError(f"{error.filename or output} cannot be written: {error.strerror}.") from error

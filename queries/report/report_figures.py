@@ -17,13 +17,11 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, MaxNLocator
 
-from ..figure import ABSOLUTE_COLOURS, ABSOLUTE_TICKS, BACKGROUND, SMALL, TEXT, TICKS, TITLE, absolute_scale
+from .. import palette
+from ..figure import ABSOLUTE_COLOURS, ABSOLUTE_TICKS, BACKGROUND, SMALL, TEXT, TICKS, TITLE, UNRANKED, absolute_scale
 from .amino_acids import AminoAcids, Floats, Similarity
 from .depth import Depth
 
-#: As in the figures of single properties.
-FEW: dict[str, Any] = {"facecolor": "#f0f0f0", "edgecolor": "#b8b8b8", "hatch": "////", "linewidth": 0.0}
-BAR = "#2c7fb8"
 #: Told apart by people who do not see all colours, too; white in the middle, where there is no correlation.
 _DIVERGING = "PuOr_r"
 
@@ -44,17 +42,17 @@ def draw_amino_acids(acids: AminoAcids, title: str) -> Figure:
         row, column = divmod(number, columns)
         x = left + column * (wide + 0.04 + beside + across)
         y = height - top - row * (tall + between) - tall
-        heat = figure.add_axes(place(figure, x, y, wide, tall))
-        bars = figure.add_axes(place(figure, x + wide + 0.04, y, beside, tall))
+        heat = figure.add_axes(box(figure, x, y, wide, tall))
+        bars = figure.add_axes(box(figure, x + wide + 0.04, y, beside, tall))
         mesh = _small_heat(heat, share)
         best = _largest(share)
-        bars.barh(np.arange(layers), np.nan_to_num(best), height=0.8, color=BAR, linewidth=0)
+        bars.barh(np.arange(layers), np.nan_to_num(best), height=0.8, color=palette.BAR, linewidth=0)
         bars.set(xlim=(0, 100), ylim=(layers - 0.5, -0.5), xticks=[0, 100], yticks=[])
         bars.tick_params(**{**TICKS, "labelsize": SMALL - 2})
         bars.spines[["top", "right"]].set_visible(False)
         highest = f"up to {np.nanmax(best):.3g} %" if np.isfinite(best).any() else "no head"
         heat.set_title(_name(letter), size=TEXT, loc="left", pad=2.5)
-        bars.set_title(highest, size=SMALL - 1, loc="right", pad=2.5, color="#555555")
+        bars.set_title(highest, size=SMALL - 1, loc="right", pad=2.5, color=palette.NOTE)
         heat.tick_params(**{**TICKS, "labelsize": SMALL - 1})
         heat.set_yticks(few_ticks(layers) if column == 0 else [])
         heat.set_xticks(few_ticks(heads) if row == rows - 1 else [])
@@ -78,14 +76,14 @@ def draw_depth(depths: Sequence[Depth], layers: int, title: str) -> Figure:
     figure = new_figure(left + wide + right, height, title)
     for number, one in enumerate(depths):
         y = height - top - number * (tall + between) - tall
-        axes = figure.add_axes(place(figure, left, y, wide, tall))
+        axes = figure.add_axes(box(figure, left, y, wide, tall))
         means = 100 * one.means
-        axes.bar(np.arange(layers), np.nan_to_num(means), width=0.78, color=BAR, linewidth=0)
+        axes.bar(np.arange(layers), np.nan_to_num(means), width=0.78, color=palette.BAR, linewidth=0)
         for layer in np.flatnonzero(~np.isfinite(means)).tolist():
-            axes.axvspan(layer - 0.39, layer + 0.39, **FEW)
+            axes.axvspan(layer - 0.39, layer + 0.39, **UNRANKED)
         most = np.nanmax([*means, 100 * one.background, 1e-9])
         if np.isfinite(one.background):
-            axes.axhline(100 * one.background, color=BACKGROUND, linewidth=1.0, linestyle=(0, (4, 2)))
+            axes.axhline(100 * one.background, **BACKGROUND, linewidth=1.0)
         if np.isfinite(one.centre):
             axes.axvline(one.centre, color="black", linewidth=1.1)
             axes.text(
@@ -96,7 +94,7 @@ def draw_depth(depths: Sequence[Depth], layers: int, title: str) -> Figure:
         axes.tick_params(**TICKS)
         axes.spines[["top", "right"]].set_visible(False)
         axes.text(
-            -0.115, 0.5, cut(one.question.label, 22), transform=axes.transAxes, size=TEXT, va="center", ha="right",
+            -0.115, 0.5, shorten(one.question.label, 22), transform=axes.transAxes, size=TEXT, va="center", ha="right",
             parse_math=False,
         )  # fmt: skip
         axes.set_xticks(few_ticks(layers, 24))
@@ -105,12 +103,12 @@ def draw_depth(depths: Sequence[Depth], layers: int, title: str) -> Figure:
         else:
             axes.set_xlabel("layer, from 0", size=TEXT, labelpad=2)
     handles: list[Any] = [
-        Patch(color=BAR, label="mean share of the layer's heads (%)"),
+        Patch(color=palette.BAR, label="mean share of the layer's heads (%)"),
         mpl.lines.Line2D([], [], color="black", linewidth=1.1, label="centre of gravity"),
-        mpl.lines.Line2D([], [], color=BACKGROUND, linewidth=1.0, linestyle=(0, (4, 2)), label="background"),
+        mpl.lines.Line2D([], [], **BACKGROUND, linewidth=1.0, label="background"),
     ]
     if any(not np.isfinite(one.means).all() for one in depths):
-        handles.append(Patch(**FEW, label="no head with arcs enough"))
+        handles.append(Patch(**UNRANKED, label="no head with arcs enough"))
     legend(figure, handles, left - 1.0, 0.30, columns=2 if len(handles) > 3 else 3)
     return figure
 
@@ -127,20 +125,20 @@ def draw_similarity(alike: Similarity, title: str) -> Figure:
             (alike.substitution, 4.0, "By evolution", "BLOSUM62 score"),
         )
     ):
-        axes = figure.add_axes(place(figure, left + number * (side + gap), below, side, side))
+        axes = figure.add_axes(box(figure, left + number * (side + gap), below, side, side))
         shown = np.ma.masked_invalid(np.where(np.eye(len(alike.letters), dtype=bool), np.nan, matrix))
         mesh = _matrix(axes, shown, alike.letters, bound)
         axes.set_title(name, size=TEXT, pad=4)
-        bar = figure.add_axes(place(figure, left + number * (side + gap), 0.42, side, 0.1))
+        bar = figure.add_axes(box(figure, left + number * (side + gap), 0.42, side, 0.1))
         _colour_bar(figure, mesh, bar, label)
-    axes = figure.add_axes(place(figure, scatter_left, below, 2.2, side))
+    axes = figure.add_axes(box(figure, scatter_left, below, 2.2, side))
     table = alike.table.dropna()
     # Scores are whole: beside each other in the order of the pairs, so that points do not hide one another.
     order = table.groupby("blosum62").cumcount().to_numpy()
     alike_ones = table.groupby("blosum62")["attention"].transform("size").to_numpy()
     x = table["blosum62"].to_numpy() + 0.6 * ((order + 0.5) / alike_ones - 0.5)
-    axes.scatter(x, table["attention"], s=9, color=BAR, alpha=0.75, linewidth=0)
-    axes.axhline(0, color="#999999", linewidth=0.6)
+    axes.scatter(x, table["attention"], s=9, color=palette.BAR, alpha=0.75, linewidth=0)
+    axes.axhline(0, color=palette.GUIDE, linewidth=0.6)
     axes.set(ylim=(-1.05, 1.05), xlim=(-4.6, 3.6))
     axes.set_xticks(range(-4, 4))
     axes.set_xlabel("BLOSUM62 score", size=TEXT, labelpad=2)
@@ -156,14 +154,14 @@ def new_figure(width: float, height: float, title: str) -> Figure:
     """An empty figure, sizes in inches, with its title in the upper left corner, each line cut to fit."""
     figure = Figure(figsize=(width, height))
     figure.set_facecolor("white")
-    lines = [cut(line, int((width - 0.2) / 0.087)) for line in title.splitlines()]
+    lines = [shorten(line, int((width - 0.2) / 0.087)) for line in title.splitlines()]
     figure.text(
         0.12 / width, 1 - 0.1 / height, "\n".join(lines), size=TITLE, va="top", linespacing=1.25, parse_math=False
     )
     return figure
 
 
-def place(figure: Figure, left: float, bottom: float, width: float, height: float) -> tuple[float, float, float, float]:
+def box(figure: Figure, left: float, bottom: float, width: float, height: float) -> tuple[float, float, float, float]:
     """A box in inches as fractions of the figure."""
     across, up = figure.get_size_inches()
     return left / across, bottom / up, width / across, height / up
@@ -189,7 +187,7 @@ def few_ticks(number: int, most: int = 4) -> list[int]:
 
 def _small_heat(axes: Axes, share: Floats) -> ScalarMappable:
     layers, heads = share.shape
-    axes.add_patch(mpl.patches.Rectangle((-0.5, -0.5), heads, layers, **FEW))
+    axes.add_patch(mpl.patches.Rectangle((-0.5, -0.5), heads, layers, **UNRANKED))
     # Thousands of cells are drawn as a picture, or the file is larger than all others together.
     mesh = axes.pcolormesh(
         np.arange(heads + 1) - 0.5, np.arange(layers + 1) - 0.5, np.ma.masked_invalid(share),
@@ -205,7 +203,7 @@ def _small_heat(axes: Axes, share: Floats) -> ScalarMappable:
 def _matrix(axes: Axes, values: Any, letters: str, bound: float) -> ScalarMappable:
     places = np.arange(len(letters))
     edges = np.arange(len(letters) + 1) - 0.5
-    axes.set_facecolor("#e8e8e8")
+    axes.set_facecolor(palette.EMPTY)
     mesh = axes.pcolormesh(
         edges, edges, values, cmap=_DIVERGING, vmin=-bound, vmax=bound, edgecolors="white", linewidth=0.3
     )
@@ -229,7 +227,7 @@ def _colour_bar(figure: Figure, mesh: ScalarMappable, axes: Axes, label: str) ->
 
 
 def _share_bar(figure: Figure, mesh: ScalarMappable, left: float, bottom: float, width: float) -> None:
-    axes = figure.add_axes(place(figure, left, bottom, width, 0.1))
+    axes = figure.add_axes(box(figure, left, bottom, width, 0.1))
     _colour_bar(figure, mesh, axes, "share of arcs with the amino acid as target (%)")
     axes.xaxis.set_major_locator(FixedLocator(ABSOLUTE_TICKS))
     axes.minorticks_off()
@@ -239,7 +237,7 @@ def _legend_of_few(figure: Figure, ranked: Any, min_arcs: int, left: float, top:
     few = int((~ranked).sum())
     if few:
         words = f"fewer than {min_arcs:,} arcs: {few:,} of {ranked.size:,} heads"
-        legend(figure, [Patch(**FEW, label=words)], left, top)
+        legend(figure, [Patch(**UNRANKED, label=words)], left, top)
 
 
 def legend(figure: Figure, handles: Sequence[Any], left: float, top: float, columns: int = 1) -> None:
@@ -251,6 +249,6 @@ def legend(figure: Figure, handles: Sequence[Any], left: float, top: float, colu
     )  # fmt: skip
 
 
-def cut(text: str, letters: int) -> str:
+def shorten(text: str, letters: int) -> str:
     """A text, shortened where it is longer than so many letters."""
     return text if len(text) <= letters else text[: letters - 1] + "…"

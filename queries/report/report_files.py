@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from ..heads_plot import plot_heads, save_figure
-from .asking import Call
+from ..figure import save_figure
+from ..heads_plot import plot_heads
+from .calls import Call
 from .comparison_figure import draw_comparison
 from .depth import depth_table
-from .measures import Measured
+from .measures import Measurement
 from .model_comparison import Comparison
 from .model_report import ModelReport
 from .report_figures import draw_amino_acids, draw_depth, draw_similarity
@@ -106,7 +107,7 @@ def model_pictures(report: ModelReport, threshold: float) -> list[Picture]:
     return pictures
 
 
-def _heads(model: str, below: str, one: Measured, *, paper: bool) -> Picture | None:
+def _heads(model: str, below: str, one: Measurement, *, paper: bool) -> Picture | None:
     answer = one.paper if paper else one.whole
     if answer is None or not answer.ranked:
         return None

@@ -1,5 +1,6 @@
 """The page: what was measured, as one HTML file that asks for no other."""
 
+import base64
 import datetime
 import importlib.metadata
 import math
@@ -11,17 +12,18 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from ..provenance import provenance
-from ..templates import embedded, environment
 from .amino_acids import Similarity
-from .asking import Settings
+from .calls import Settings
 from .depth import Depth
-from .measures import Answer, Measured
+from .measures import Answer, Measurement
 from .model_comparison import Comparison
 from .model_report import ModelReport
 from .questions import Missing
 from .report_files import Picture
 
 if TYPE_CHECKING:
+    import jinja2
+
     from ...opened import Store
 
 _PACKAGES = ("attnstore", "biopython", "duckdb", "matplotlib", "numpy", "pandas", "scipy")
@@ -43,7 +45,7 @@ class PageTable:
     rows: Sequence[Sequence[Cell]]
 
 
-def render(
+def render_report(
     store: "Store",
     settings: Settings,
     reports: Sequence[ModelReport],
@@ -65,7 +67,7 @@ def render(
     """
     shown = {picture.name: _picture(picture, directory) for picture in pictures}
     return (
-        environment(Path(__file__).parent)
+        templates(Path(__file__).parent)
         .get_template("page.html.jinja")
         .render(
             store=store,
@@ -83,7 +85,7 @@ def render(
 def _picture(picture: Picture, directory: Path) -> dict[str, Any]:
     """A figure as the page has it: within it, and as files beside it."""
     return {
-        "source": embedded(directory / "figures" / f"{picture.name}.svg"),
+        "source": embed(directory / "figures" / f"{picture.name}.svg"),
         "words": picture.words,
         "calls": picture.calls,
         "file": f"figures/{picture.name}",
@@ -117,7 +119,7 @@ def _model(number: int, report: ModelReport, shown: Mapping[str, dict[str, Any]]
     }  # fmt: skip
 
 
-def _property(model: str, one: Measured, shown: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+def _property(model: str, one: Measurement, shown: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
     """A property of a model: its figures and its tables, with what they were asked by."""
     key = one.question.key
     parts = [
@@ -186,7 +188,7 @@ def _overview(report: ModelReport) -> PageTable:
     return PageTable([" ", *_BEST, "centre"], rows)
 
 
-def _letter_table(letters: Sequence[Measured]) -> PageTable:
+def _letter_table(letters: Sequence[Measurement]) -> PageTable:
     rows = [[Cell(f"{one.question.meaning} {one.question.label}"), *_best_cells(one)] for one in letters]
     return PageTable([" ", *_BEST], rows)
 
@@ -195,7 +197,7 @@ def _letter_table(letters: Sequence[Measured]) -> PageTable:
 _BEST = ("best head", "share", "95 % bootstrap", "of arcs", "proteins", "background", "enrichment")
 
 
-def _best_cells(one: Measured) -> list[Cell]:
+def _best_cells(one: Measurement) -> list[Cell]:
     best = one.best
     if best is None:
         return [Cell("–")] * len(_BEST)
@@ -272,3 +274,21 @@ def _times(value: float) -> Cell:
 
 def _number(value: float) -> Cell:
     return Cell(f"{value:.2f}", float(value)) if _known(value) else Cell("–")
+
+
+def templates(*folders: Path) -> "jinja2.Environment":
+    """Templates in these folders: what fills them is escaped, and what is missing is an error."""
+    import jinja2
+
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader(folders),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def embed(svg: Path) -> str:
+    """A figure's file as the source of an image, so that a page needs no other file."""
+    return "data:image/svg+xml;base64," + base64.b64encode(svg.read_bytes()).decode()

@@ -1,29 +1,34 @@
 """What one SELECT over `attention` asks: its conditions, by where each is evaluated, and its cells or rows."""
 
 import itertools
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+import operator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 
 from ...errors import QueryError
-from .dialect import RefusalError, check_function, walk
-from .expression import QUANTITY_NAMES, parse_value, quoted
-from .membership import without_quantifiers
-from .rewrite import Cells, FallbackError, Form
-from .star import is_star, is_whole_row, single_columns
+from .aggregates import Form
+from .canonical_form import canonical_node, refusal_error
+from .columns import QUANTITY_NAMES, has_subquery, parts_of, qualify
+from .condition import parse_value, quoted
+from .dialect import FallbackError, RefusalError, attention_types
+from .rewrite import Cells
 from .statement import (
     Block,
     Statement,
-    contains_aggregate,
     expressions_of,
     is_aggregate,
     names_output,
     order_expressions,
-    rebuilt,
+    rebuild,
+    with_blocks,
 )
-from .syntax import Tree, children, columns_in, expression, render, replace_children, table
-from .touched import ROW, has_subquery, touched
-from .tree import Columns, Expression
-from .unquoted import check_quotes
+from .syntax import Tree, columns_in, expression, render, render_all, replace_children, table
+from .tree import CONTACT_DISTANCE, CONTACT_SEPARATION, Columns, Expression
+
+_INTEGERS = ("layer", "head", "source", "target")
+_SEPARATION = "CAST(abs(CAST(attention.source AS INTEGER) - CAST(attention.target AS INTEGER)) AS INTEGER)"
+
+_BOUNDS: tuple[Form, Form] = ("_min", "_max")
 
 #: Operations in a condition, once its names are replaced: names of names may double at every step.
 _MOST_PARTS = 10_000
@@ -74,27 +79,45 @@ class Question:
         weights = {("weight",), ("reverse_weight",)}
         return tuple(name for name, item in named if weights & set(columns_in(item)))
 
-    def rewritten(self, relation: str, bounds: bool) -> Tree:
+    def with_blocks(self, answered: Mapping[int, Tree]) -> "Question":
+        """The same question with other nodes in the place of blocks that its subqueries name, by number."""
+        if not answered:
+            return self
+        node = with_blocks(self.block.node, answered)
+        scope = tuple(with_blocks(entry, answered) for entry in self.block.scope)
+        if node is self.block.node and all(map(operator.is_, scope, self.block.scope)):
+            return self
+        proteins, heads, left = (
+            tuple(with_blocks(part, answered) for part in parts) for parts in (self.proteins, self.heads, self.left)
+        )
+        block = replace(self.block, node=node, scope=scope)
+        return replace(self, block=block, proteins=proteins, heads=heads, left=left)
+
+    def rewritten(self, relation: str, *, bounds: bool, ranked: bool = False) -> Tree:
         """The block's node over a relation of cells or rows.
 
         Parameters
         ----------
         relation : its name
         bounds : append columns of the bounds of what is approximate
+        ranked : order rows by the place that they were found to have, `__rank`: rows that tie keep their order
         """
         cells, approximate = self.cells, self.approximate()
-        node = rebuilt(self.block.node, self.names, cells.value)
-        node["from_table"] = {**table(f'"{relation}"'), "alias": self.block.alias}
+        node = rebuild(self.block.node, self.names, cells.value)
         left = [cells.scalar(part) for part in self.left]
-        node["where_clause"] = expression(" AND ".join(f"({render(part)})" for part in left)) if left else None
-        if bounds:
-            node["select_list"] += [
-                {**self._bound(item, form), "alias": name + form}
-                for name, item in zip(self.names, self.block.node["select_list"], strict=True)
-                if name in approximate
-                for form in ("_min", "_max")
-            ]
-        return node
+        beside = [
+            {**self._bound(item, form), "alias": name + form}
+            for name, item in zip(self.names, self.block.node["select_list"], strict=True)
+            if bounds and name in approximate
+            for form in _BOUNDS
+        ]
+        return {
+            **node,
+            "select_list": [*node["select_list"], *beside],
+            "from_table": {**table(f'"{relation}"'), "alias": self.block.alias},
+            "where_clause": expression(" AND ".join(f"({text})" for text in render_all(left))) if left else None,
+            "modifiers": [_by_rank(one) if ranked else one for one in node["modifiers"]],
+        }
 
     def _bound(self, item: Tree, form: Form) -> Tree:
         if not self.rows:
@@ -105,7 +128,7 @@ class Question:
 
 
 def take_apart(statement: Statement, block: Block, columns: Columns) -> Question:
-    """Read a block; its node is brought to canonical names.
+    """Read a block; that of the question has canonical names.
 
     Raises
     ------
@@ -113,26 +136,14 @@ def take_apart(statement: Statement, block: Block, columns: Columns) -> Question
         It names what does not exist, or asks what cannot be answered; the message quotes the part.
     """
     try:
-        return _taken_apart(statement, block, columns)
+        return _take_apart(statement, block, columns)
     except RecursionError as error:
         raise QueryError("the query is nested too deeply: use IN (…) for long lists, and fewer subqueries.") from error
 
 
-def _taken_apart(statement: Statement, block: Block, columns: Columns) -> Question:
-    node = block.node
-    names = _expand(statement, node, block)
-    named = {*ROW, *QUANTITY_NAMES, "reverse_weight", *(name.lower() for name in names)}
-    for part in expressions_of(node):
-        _strip_alias(part, block.alias)
-        _check_functions(statement, part)
-        try:
-            check_quotes(part, columns, lambda name: name.lower() in named)
-        except RefusalError as refusal:
-            raise _refused(statement, part, refusal) from refusal
-    _check_stars(statement, node)
-    _change(node, lambda part: _listed(statement, part))
-    _change(node, _rounded)
-    _group_by_name(node)
+def _take_apart(statement: Statement, block: Block, columns: Columns) -> Question:
+    node, names = canonical_node(statement, block, columns)
+    block = replace(block, node=node)
     aliases = {item["alias"].lower(): item for item in node["select_list"] if item["alias"]}
     cells = Cells(columns, frozenset(aliases), rows=not block.is_aggregated and not _is_distinct(node))
     sorted_out: dict[str, list[Tree]] = {"proteins": [], "heads": [], "weights": [], "left": []}
@@ -140,147 +151,34 @@ def _taken_apart(statement: Statement, block: Block, columns: Columns) -> Questi
     fallback = None
     for part in _conjuncts(node["where_clause"]):
         try:
-            part = _inlined(part, aliases, columns, itertools.count())
+            part = _inline(part, aliases, columns, itertools.count())
             place, parsed = _place(part, cells)
         except FallbackError as error:
             fallback, place, parsed = f"of {quoted(statement.source(part))}, {error}", "left", None
         except RefusalError as refusal:
-            raise _refused(statement, part, refusal) from refusal
+            raise refusal_error(statement, part, refusal) from refusal
         if parsed is not None:
             pairs.append(parsed)
         else:
             sorted_out[place].append(part)
-    for part in _asked(node):
+    for part in _parts_but_where(node):
         try:
             if part["class"] != "STAR":
                 cells.value(part)
         except FallbackError as error:
             fallback = f"of {quoted(statement.source(part))}, {error}"
         except RefusalError as refusal:
-            raise _refused(statement, part, refusal) from refusal
+            raise refusal_error(statement, part, refusal) from refusal
     places = {place: tuple(parts) for place, parts in sorted_out.items()}
     return Question(block, cells, tuple(pairs), names=tuple(names), fallback=fallback, **places)
 
 
-def _refused(statement: Statement, part: Tree, refusal: RefusalError) -> QueryError:
-    problem, cure = refusal.args
-    return QueryError(f"{quoted(statement.source(part))} cannot be answered: {problem}; {cure}.")
-
-
-def _asked(node: Tree) -> list[Tree]:
+def _parts_but_where(node: Tree) -> list[Tree]:
     """Everything a block asks but its WHERE."""
     parts = [*node["select_list"], *(part for part in node["group_expressions"] if part["class"] != "CONSTANT")]
     parts += [node[key] for key in ("having", "qualify") if node[key]]
     names = {item["alias"].lower() for item in node["select_list"] if item["alias"]}
     return parts + [part for part in order_expressions(node) if not names_output(part, names)]
-
-
-def _expand(statement: Statement, node: Tree, block: Block) -> list[str]:
-    """Names of the output columns, as DuckDB would give them; `*` becomes what it stands for."""
-    items, names = [], []
-    for item in node["select_list"]:
-        if not is_star(item):
-            items.append(item)
-            last = item["column_names"][-1] if item["class"] == "COLUMN_REF" else None
-            names.append(item["alias"] or last or render(item))
-            continue
-        if is_whole_row(item) and block.is_aggregated:
-            raise QueryError("* does not go with aggregates: name the columns.")
-        try:
-            for name, column in single_columns(item, block.alias):
-                names.append(name)
-                items.append(column)
-        except RefusalError as refusal:
-            raise _refused(statement, item, refusal) from refusal
-    node["select_list"] = items
-    return names
-
-
-def _strip_alias(part: Tree, alias: str) -> None:
-    """Turn `a.weight` into `weight`, in place."""
-    if part["class"] == "COLUMN_REF":
-        names = part["column_names"]
-        if len(names) > 1 and names[0].lower() == alias.lower():
-            part["column_names"] = names[1:]
-    for child in children(part):
-        _strip_alias(child, alias)
-
-
-def _check_functions(statement: Statement, part: Tree) -> None:
-    """Refuse functions that read anything but their arguments, or answer differently each time."""
-    if part["class"] == "FUNCTION" and not is_aggregate(part):
-        try:
-            check_function(part)
-        except RefusalError as refusal:
-            raise _refused(statement, part, refusal) from refusal
-    for child in children(part):
-        _check_functions(statement, child)
-
-
-def _check_stars(statement: Statement, node: Tree) -> None:
-    """Refuse COLUMNS(…) outside of the select list: there it would stand for columns of our own, too."""
-    elsewhere = [node[key] for key in ("where_clause", "having", "qualify") if node[key]]
-    for part in (*elsewhere, *node["group_expressions"], *order_expressions(node)):
-        by_all = part["class"] == "STAR" and not part["expr"]  # ORDER BY ALL
-        if not by_all and any(one["class"] == "STAR" and one["columns"] for one in walk(part)):
-            raise QueryError(
-                f"{quoted(statement.source(part))} cannot be answered: COLUMNS(…) works in the select list alone; "
-                "name the columns."
-            )
-
-
-def _change(node: Tree, change: Callable[[Tree], Tree]) -> None:
-    """Change every expression of a SELECT, in place."""
-    for key in ("where_clause", "having", "qualify"):
-        if node[key]:
-            node[key] = change(node[key])
-    for key in ("select_list", "group_expressions"):
-        node[key] = [change(part) for part in node[key]]
-    for modifier in node["modifiers"]:
-        for order in modifier.get("orders", ()):
-            order["expression"] = change(order["expression"])
-
-
-def _listed(statement: Statement, part: Tree) -> Tree:
-    try:
-        return without_quantifiers(part)
-    except RefusalError as refusal:
-        raise _refused(statement, part, refusal) from refusal
-
-
-def _group_by_name(node: Tree) -> None:
-    """DuckDB does not take GROUP BY ALL with QUALIFY: the expressions that it stands for take its place."""
-    if node["qualify"] is None or node["aggregate_handling"] != "FORCE_AGGREGATES":
-        return
-    named = [
-        {**item, "alias": ""}
-        for item in node["select_list"]
-        if not contains_aggregate(item) and not any(part["class"] == "WINDOW" for part in walk(item))
-    ]
-    node |= {"group_expressions": named, "group_sets": [list(range(len(named)))] if named else []}
-    node["aggregate_handling"] = "STANDARD_HANDLING" if named else node["aggregate_handling"]
-
-
-def _rounded(part: Tree) -> Tree:
-    """What a weight is compared with becomes a float32 before anything else, whatever type it was written as."""
-    part = replace_children(part, _rounded)
-    compares = part["class"] in ("COMPARISON", "BETWEEN") or part["type"] in ("COMPARE_IN", "COMPARE_NOT_IN")
-    operands = list(children(part))
-    if not compares or not any(_is_weight(operand) for operand in operands):
-        return part
-
-    def rounded(operand: Tree) -> Tree:
-        if _is_weight(operand) or any(columns_in(operand)) or has_subquery(operand):
-            return operand
-        place = {key: operand[key] for key in ("query_location", "query_location_length")}
-        return {**expression(f"CAST({render(operand)} AS FLOAT)"), **place}
-
-    return replace_children(part, rounded)
-
-
-def _is_weight(part: Tree) -> bool:
-    names = [name.lower() for name in part.get("column_names", ())]
-    return names in (["weight"], ["reverse_weight"])
 
 
 def _is_distinct(node: Tree) -> bool:
@@ -295,7 +193,7 @@ def _conjuncts(where: Tree | None) -> list[Tree]:
     return [where]
 
 
-def _inlined(part: Tree, aliases: dict[str, Tree], columns: Columns, visited: Iterator[int]) -> Tree:
+def _inline(part: Tree, aliases: dict[str, Tree], columns: Columns, visited: Iterator[int]) -> Tree:
     """WHERE may name an output column of its own SELECT: its expression takes the name's place.
 
     Such an expression may itself name the output columns before it.
@@ -305,21 +203,21 @@ def _inlined(part: Tree, aliases: dict[str, Tree], columns: Columns, visited: It
             f"the names in it stand for more than {_MOST_PARTS:,} operations", "compute them step by step in subqueries"
         )
     if part["class"] == "COLUMN_REF":
-        if "alias" not in touched(part, columns, frozenset(aliases)):
+        if "alias" not in parts_of(part, columns, frozenset(aliases)):
             return part
         name = part["column_names"][0].lower()
         before = dict(itertools.takewhile(lambda entry: entry[0] != name, aliases.items()))
-        return _inlined({**aliases[name], "alias": ""}, before, columns, visited)
+        return _inline({**aliases[name], "alias": ""}, before, columns, visited)
     if is_aggregate(part):
         raise RefusalError("WHERE comes before aggregates", "put the condition on them into HAVING")
-    return replace_children(part, lambda child: _inlined(child, aliases, columns, visited))
+    return replace_children(part, lambda child: _inline(child, aliases, columns, visited))
 
 
 def _place(part: Tree, cells: Cells) -> tuple[str, Expression | None]:
     """Where a condition is evaluated."""
     if part["class"] == "WINDOW":
         raise RefusalError("WHERE comes before window functions", "put the condition into QUALIFY")
-    parts = touched(part, cells.columns, frozenset())
+    parts = parts_of(part, cells.columns, frozenset())
     if parts and parts <= {"head"}:
         return "heads", None
     if parts == {"protein"}:
@@ -343,3 +241,97 @@ def _place(part: Tree, cells: Cells) -> tuple[str, Expression | None]:
             return "pairs", parsed
     cells.scalar(part)
     return "left", None
+
+
+def _by_rank(modifier: Tree) -> Tree:
+    if modifier["type"] != "ORDER_MODIFIER":
+        return modifier
+    rank = {"type": "ORDER_DEFAULT", "null_order": "ORDER_DEFAULT", "expression": expression("__rank")}
+    return {**modifier, "orders": [rank]}
+
+
+def over_arcs(question: Question, columns: Columns) -> Tree:
+    """The block's node over the tables `arcs`, `proteins`, `residues` and `pairs`.
+
+    It is for what cells do not hold, such as a median. DuckDB joins, so it is slow.
+
+    Raises
+    ------
+    RefusalError
+        It asks for what arcs do not hold.
+    """
+
+    def change(part: Tree) -> Tree:
+        if part["class"] == "COLUMN_REF":
+            return _arc_column(part)
+        if part["class"] == "FUNCTION":
+            part = _arc_aggregate(part, columns)
+        return replace_children(part, change)
+
+    node = rebuild(question.block.node, question.names, change)
+    node = {**node, "where_clause": change(node["where_clause"]) if node["where_clause"] else None}
+    used = {names[0] for part in expressions_of(node) for names in columns_in(part) if len(names) > 1}
+    return {**node, "from_table": table(_join(used))}
+
+
+def _arc_column(part: Tree) -> Tree:
+    """A column of `attention` over arcs joined with residues."""
+    names = part["column_names"]
+    first = names[0].lower()
+    if len(names) > 1:
+        return part
+    if first == "reverse_weight":
+        raise RefusalError("reverse_weight is not in the arcs", "leave it to avg, sum, min, max and conditions")
+    if first in QUANTITY_NAMES:
+        name = QUANTITY_NAMES[first]
+        if name == "separation":
+            return expression(_SEPARATION)
+        atom = name.split("_")[1]
+        squares = " + ".join(
+            f"(CAST(source.{atom}_{axis} AS DOUBLE) - CAST(target.{atom}_{axis} AS DOUBLE)) ** 2" for axis in "xyz"
+        )
+        distance = f"sqrt({squares})"
+        if name.startswith("distance"):
+            return expression(distance)
+        return expression(
+            f"CASE WHEN {_SEPARATION} < {CONTACT_SEPARATION} THEN FALSE ELSE {distance} < {CONTACT_DISTANCE} END"
+        )
+    if first in _INTEGERS:
+        return expression(f"CAST(attention.{first} AS INTEGER)")
+    if first in ("model", "protein", "weight"):
+        return expression(f"attention.{first}")
+    return part
+
+
+def _arc_aggregate(part: Tree, columns: Columns) -> Tree:
+    """The aggregates that are not DuckDB's, in terms of its own."""
+    name = part["function_name"].lower()
+    arguments = [one["expression"] for one in part["arguments"]]
+    if name not in ("avg", "mean", "weighted_avg") or len(arguments) != 1:
+        return part
+    kind = attention_types([render(qualify(arguments[0]))], columns)[0]
+    value = render(arguments[0])
+    if kind == "BOOLEAN":
+        value = f"CAST(({value}) AS INTEGER)"
+    if name != "weighted_avg":
+        return {**part, "arguments": [{"name": "", "expression": expression(value)}]}
+    conditions = [f"({value}) IS NOT NULL", *([render(part["filter"])] if part["filter"] else [])]
+    known = f"FILTER (WHERE {' AND '.join(f'({one})' for one in conditions)})"
+    weight = "CAST(weight AS DOUBLE)"
+    return expression(f"(sum({weight} * ({value})) {known} / sum({weight}) {known})")
+
+
+def _join(used: set[str]) -> str:
+    joined = "arcs AS attention"
+    if used:
+        joined += " JOIN proteins AS protein ON protein.id = attention.protein"
+    for end in ("source", "target"):
+        if end in used:
+            joined += f" JOIN residues AS {end} ON {end}.protein_index = protein.protein_index"
+            joined += f" AND {end}.pos = attention.{end}"
+    if "pair" in used:
+        joined += (
+            " LEFT JOIN pairs AS pair ON pair.protein_index = protein.protein_index"
+            " AND pair.source = attention.source AND pair.target = attention.target"
+        )
+    return joined

@@ -55,6 +55,10 @@ class RefusalError(Exception):
     """A clause that cannot be answered: (problem, cure), to be told with the clause quoted."""
 
 
+class FallbackError(Exception):
+    """An aggregate that cells do not hold; DuckDB can answer it over arcs."""
+
+
 @dataclass(frozen=True)
 class Functions:
     """DuckDB's built-in functions: name to types, the names that are allowed, and aliases."""
@@ -117,13 +121,13 @@ def functions() -> Functions:
     return Functions(types, frozenset(allowed - _DENIED), aliases)
 
 
-def serialised(sql: str) -> Any:
-    """What DuckDB's parser makes of SQL: the caller's own, to change."""
-    return json.loads(_serialised(sql))
+def serialise(sql: str) -> Any:
+    """What DuckDB's parser makes of SQL."""
+    return json.loads(_serialise(sql))
 
 
 @lru_cache(maxsize=1 << 12)
-def _serialised(sql: str) -> str:
+def _serialise(sql: str) -> str:
     with locked_parser() as parser:
         ((text,),) = parser.execute("SELECT json_serialize_sql(?::VARCHAR)", [sql]).fetchall()
     return str(text)
@@ -148,7 +152,7 @@ def read(sql: str) -> Any:
         It does not parse.
     """
     # The line break ends a trailing comment, which would otherwise swallow the parenthesis.
-    tree = serialised(f"SELECT ({sql}\n)")
+    tree = serialise(f"SELECT ({sql}\n)")
     if tree["error"]:
         raise RefusalError(f"DuckDB cannot parse it ({tree['error_message']})", "write one SQL expression")
     statements = tree["statements"]
@@ -157,25 +161,25 @@ def read(sql: str) -> Any:
     found = statements[0]["node"]["select_list"][0]
     if found.get("subquery_type") != "SCALAR":
         # It stands without the parentheses, too: `a) AND (b` and `a, b` are no expressions.
-        bare = serialised(f"SELECT {sql}\n")
+        bare = serialise(f"SELECT {sql}\n")
         if bare["error"] or len(bare["statements"][0]["node"].get("select_list", ())) != 1:
             raise RefusalError("it is not one expression", "write one SQL expression, e.g. contact")
     return found
 
 
 def walk(value: Any) -> Iterator[dict[str, Any]]:
-    """Every expression in a tree of DuckDB's parser."""
-    if isinstance(value, dict):
-        if "class" in value:
-            yield value
-        for child in value.values():
-            yield from walk(child)
-    elif isinstance(value, list):
-        for child in value:
-            yield from walk(child)
+    """Every expression in a tree of DuckDB's parser, each before those below it."""
+    waiting = [value]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, dict):
+            if "class" in one:
+                yield one
+            one = one.values()
+        waiting += [child for child in reversed(one) if child and isinstance(child, (dict, list))]
 
 
-def check(tree: Any) -> None:
+def check_clause(tree: Any) -> None:
     """Refuse what is not a scalar expression over its columns.
 
     Parameters
@@ -197,6 +201,16 @@ def check(tree: Any) -> None:
             )
         if node["class"] == "FUNCTION":
             check_function(node)
+            if node["function_name"] == "factorial" and _stands_behind(node):
+                raise RefusalError(
+                    "DuckDB takes ! behind a value for a factorial", "write <> for unequal, or call factorial()"
+                )
+
+
+def _stands_behind(node: Mapping[str, Any]) -> bool:
+    """Whether an operator stands behind its operand."""
+    operand = node["arguments"][0]["expression"]
+    return bool(node["query_location"] > operand["query_location"])
 
 
 def check_function(node: Mapping[str, Any]) -> None:

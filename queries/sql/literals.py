@@ -1,16 +1,82 @@
-"""Text in a condition that no row has, but for its case: `protein = '1aba_a'` where the store has 1ABA_A."""
+"""Text in a condition that is not what was meant: without single quotes, or in a case that no row has.
+
+DuckDB takes C and "C" for columns, as in `target.aa = C` or `protein.family IN ("globin", "kinase")`: where such a name
+is compared with a column of text and is no column, the quotes are what is missing. `protein = '1aba_a'` where the
+store has 1ABA_A is asked as it is written, with a warning.
+"""
 
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import duckdb
 
 from ...catalog.connection import identifier, literal
-from .dialect import walk
-from .syntax import Tree, children
+from .dialect import RefusalError, walk
+from .syntax import COMPARISONS, Tree, children
 from .tree import Columns
 
+_OPERATORS = {
+    **COMPARISONS,
+    "COMPARE_DISTINCT_FROM": "IS DISTINCT FROM",
+    "COMPARE_NOT_DISTINCT_FROM": "IS NOT DISTINCT FROM",
+}
+_LISTS = {"COMPARE_IN": "IN", "COMPARE_NOT_IN": "NOT IN"}
+_MATCHES = {"~~": "LIKE", "!~~": "NOT LIKE", "~~*": "ILIKE", "!~~*": "NOT ILIKE", "~~~": "GLOB"}
+#: Quotes of a word processor, which DuckDB takes for letters.
+_CURLY = "‘’‚‛“”„‟`´"
 _EQUALITIES = ("COMPARE_EQUAL", "COMPARE_IN")
+
+
+def check_quotes(node: Tree, columns: Columns, is_column: Callable[[str], bool]) -> None:
+    """Refuse text without single quotes.
+
+    Parameters
+    ----------
+    node : of DuckDB's parser
+    columns : of the catalog
+    is_column : whether a bare name is a column, or an alias of one
+
+    Raises
+    ------
+    RefusalError
+        The cure is the comparison with the quotes in place.
+    """
+    for part in walk(node):
+        operator = _OPERATORS.get(part["type"]) or _LISTS.get(part["type"])
+        if part["class"] == "FUNCTION":
+            operator = _MATCHES.get(part["function_name"])
+        if operator is None:
+            continue
+        operands = list(children(part))
+        wrong = [name for operand in operands if (name := _bare_name(operand)) and not is_column(name)]
+        text = next((operand for operand in operands if _is_text(operand, columns)), None) if wrong else None
+        if text is None:
+            continue
+        shown = [_shown(operand, wrong, of_letters=text["column_names"][-1].lower() == "aa") for operand in operands]
+        members = f"({', '.join(shown[1:])})" if operator.endswith("IN") else shown[-1]
+        raise RefusalError(
+            f"{wrong[0]} is no column, and text stands in single quotes", f"write {shown[0]} {operator} {members}"
+        )
+
+
+def _bare_name(node: Tree) -> str | None:
+    names: list[str] = node.get("column_names") or []
+    return names[0] if len(names) == 1 else None
+
+
+def _is_text(node: Tree, columns: Columns) -> bool:
+    return _bare_name(node) == "model" or _place(node, columns) is not None
+
+
+def _shown(node: Tree, wrong: list[str], *, of_letters: bool) -> str:
+    name = _bare_name(node)
+    if name is not None and name in wrong:
+        text = name.strip(_CURLY).replace("'", "''")
+        return f"'{text.upper() if of_letters else text}'"
+    if node.get("column_names"):
+        return ".".join(node["column_names"])
+    literal = node.get("literal", {})
+    return f"'{literal['text']}'" if literal.get("kind") == "STRING" else str(literal.get("text", "…"))
 
 
 def warn_of_case(connection: duckdb.DuckDBPyConnection, trees: Iterable[Tree], columns: Columns) -> None:

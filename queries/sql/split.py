@@ -6,7 +6,7 @@ from itertools import groupby
 from typing import cast
 
 from .dialect import RefusalError
-from .syntax import COMPARISONS, Tree, children, render, replace_children
+from .syntax import COMPARISONS, Tree, children, render, render_all, replace_children
 from .tree import End, Kind, Leaf, Node, Operation, Quantity, Table, Term
 
 _TABLE_OF: dict[str, Table] = {
@@ -64,6 +64,7 @@ class Splitter:
         self._find_ends(root)
         self._operands: dict[int, list[Tree]] = {}
         self._types: Mapping[int, str] = {}
+        self._texts: Mapping[int, str] = {}
         self.nodes = [root]
         for node in self.nodes:
             # Appending to the list that is walked makes the walk breadth-first.
@@ -80,6 +81,10 @@ class Splitter:
             Ends meet in an operation that pairs are not evaluated in, or in values of two kinds.
         """
         self._types = {id(node): found for node, found in zip(self.nodes, types, strict=True)}
+        # One call renders them all: it is what splitting takes most of its time for.
+        terms = [node for node in self.nodes if not self._is_mixed(node)]
+        texts = render_all([_with_columns(node, lambda table, name: [name]) for node in terms])
+        self._texts = {id(node): text for node, text in zip(terms, texts, strict=True)}
         root = self.nodes[0]
         return self._tree(root, self._kind(root) or "boolean")
 
@@ -87,6 +92,11 @@ class Splitter:
     def is_one_ended(self) -> bool:
         """Whether the whole is one term."""
         return not self._is_mixed(self.nodes[0])
+
+    @property
+    def unknown(self) -> list[int]:
+        """Places in `nodes` of the root and of those whose type only DuckDB knows."""
+        return [place for place, node in enumerate(self.nodes) if place == 0 or not _is_truth(node)]
 
     def _find_ends(self, node: Tree) -> frozenset[str]:
         """What each node touches, by its identity: an end, "separation", "pair" (a distance or contact), "listed"."""
@@ -177,7 +187,9 @@ class Splitter:
         if node["class"] == "COLUMN_REF" and self._ends[id(node)] == {"pair"}:
             return Quantity(node["column_names"][1])
         if not self._is_mixed(node):
-            return _leaf(node, next(iter(self._ends[id(node)]), "constant"), kind)
+            touched = next(iter(self._ends[id(node)]), "constant")
+            end = cast(End, "pair" if touched == "listed" else touched)
+            return Leaf(end, Term(_TABLE_OF[touched], self._texts[id(node)], kind))
         return self._operation(node, kind)
 
     def _operation(self, node: Tree, kind: Kind) -> Node:
@@ -283,6 +295,13 @@ def _not(node: Node) -> Operation:
     return Operation("not", "boolean", (node,))
 
 
+def _is_truth(node: Tree) -> bool:
+    """Whether an expression is a BOOLEAN whatever it is made of."""
+    return node["class"] in ("COMPARISON", "CONJUNCTION", "BETWEEN") or node["type"] in (
+        "COMPARE_IN", "COMPARE_NOT_IN", "OPERATOR_NOT", *_TESTS,
+    )  # fmt: skip
+
+
 def _called(node: Tree) -> tuple[str, list[Tree]]:
     """Name and arguments of a call."""
     return node["function_name"].lower(), [one["expression"] for one in node["arguments"]]
@@ -300,11 +319,6 @@ def _tested(node: Tree) -> tuple[Tree, str] | None:
     if cast_["class"] != "CAST" or cast_["try_cast"] or cast_["type_expr"]["type_name"] != "BOOLEAN":
         return None
     return cast_["child"], f"is {literal['text']}"
-
-
-def _leaf(node: Tree, touched: str, kind: Kind) -> Leaf:
-    end = cast(End, "pair" if touched == "listed" else touched)
-    return Leaf(end, Term(_TABLE_OF[touched], render(_with_columns(node, lambda table, name: [name])), kind))
 
 
 def _shown(node: Tree) -> str:

@@ -1,12 +1,13 @@
-"""SQL statements as DuckDB's own parser sees them: trees that are read, walked, changed and rendered back.
+"""SQL statements as DuckDB's own parser sees them, and the blocks over `attention` in them.
 
 A statement is never rewritten as text: `json_serialize_sql` gives the tree, what asks about attention is replaced
-in it, and `json_deserialize_sql` renders the rest as it was. No second parser has a say in what the outer
-statement means.
+in a tree of its own, and `json_deserialize_sql` renders the rest as it was. No second parser has a say in what the
+outer statement means.
 """
 
-from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass, field
+import itertools
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import duckdb
@@ -15,15 +16,16 @@ from ...arguments import check_text
 from ...catalog_sql import check_one_select
 from ...errors import QueryError
 from ...runtime.faults import machine_error
-from .dialect import functions, locked_parser, reason, serialised, walk
-from .expression import quoted
-from .syntax import Tree, children, render
+from .columns import ATTENTION
+from .condition import quoted
+from .dialect import functions, locked_parser, reason, serialise, walk
+from .syntax import Tree, children, render, transform
 
-#: The virtual table.
-ATTENTION = "attention"
-
-#: What its columns are called by; no alias or CTE may be.
+#: What columns of `attention` are called by; no alias or CTE may be.
 RESERVED = ("source", "target", "protein", "pair")
+
+#: A key of our own in the tree of a SELECT over `attention`: its number, by which it is found again.
+_NUMBER = "attention_block"
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +34,7 @@ class Block:
 
     Attributes
     ----------
-    node : its tree, which is changed in place
+    node : its tree
     alias : what the statement calls `attention` in it
     scope : CTEs that subqueries in it may name, outermost first
     place : "select" at the top of the statement, "table" in a CTE or a FROM clause, "value" anywhere else: where
@@ -45,6 +47,11 @@ class Block:
     place: str
 
     @property
+    def number(self) -> int:
+        """By which it is told apart from the others of the statement."""
+        return int(self.node[_NUMBER])
+
+    @property
     def is_aggregated(self) -> bool:
         """Whether it gives a row a group rather than a row a pair and head."""
         node = self.node
@@ -55,13 +62,13 @@ class Block:
         return any(contains_aggregate(item) for item in asked)
 
 
-@dataclass(eq=False)
+@dataclass(frozen=True, eq=False)
 class Statement:
     """A statement and the blocks in it, in an order in which each comes after those it may refer to."""
 
     sql: str
     tree: Tree
-    blocks: list[Block] = field(default_factory=list)
+    blocks: tuple[Block, ...]
 
     def source(self, node: Tree) -> str:
         """The user's own words for a part of the tree."""
@@ -78,14 +85,21 @@ class Statement:
         sound = text.strip() and text.count("(") == text.count(")") and len(text) <= 2 * len(rendered)
         return text if sound else rendered
 
-    @property
-    def tables(self) -> set[str]:
-        """Names after FROM, in lower case; those of CTEs among them."""
-        return set(_tables_in(self.tree))
-
     def asks_attention(self, part: Tree, block: Block) -> bool:
         """Whether what a condition of a block compares with follows from other blocks."""
-        return bool(block.scope) or ATTENTION in _tables_in(part)
+        return bool(block.scope) or ATTENTION in table_names(part)
+
+
+def with_blocks(tree: Tree, answered: Mapping[int, Tree]) -> Tree:
+    """The same tree with other nodes in the place of some blocks, by number."""
+    if not answered:
+        return tree
+    return transform(tree, lambda node: answered[node[_NUMBER]] if node.get(_NUMBER) in answered else node)
+
+
+def table_names(tree: Tree) -> set[str]:
+    """Names after FROM in a tree, in lower case; those of CTEs among them."""
+    return set(_tables_in(tree))
 
 
 def _tables_in(value: Any) -> Iterator[str]:
@@ -115,18 +129,22 @@ def read_statement(sql: str) -> Statement:
                 f"the query does not parse: {reason(error)}."
             ) from error
     check_one_select(statements)
-    tree = serialised(sql)
+    numbers = itertools.count()
+
+    def numbered(node: Tree) -> Tree:
+        is_block = _is_attention(node.get("from_table") or {})
+        return {**node, _NUMBER: next(numbers)} if is_block else node
+
+    tree = transform(serialise(sql), numbered)
     if tree["error"]:
         raise QueryError(
             f"the query {quoted(sql)} cannot be taken apart ({tree['error_message'].rstrip('.!')}): "
             "write PIVOT and the like around a plain SELECT."
         )
-    statement = Statement(sql, tree)
     for node in walk(tree):
         if node["class"] == "PARAMETER":
             raise QueryError("a query has no parameters: write the values themselves.")
-    _find(statement, tree["statements"][0]["node"], (), "select")
-    return statement
+    return Statement(sql, tree, tuple(_blocks(tree["statements"][0]["node"], (), "select")))
 
 
 def is_aggregate(node: Tree) -> bool:
@@ -150,7 +168,7 @@ def names_output(part: Tree, names: Collection[str]) -> bool:
     return part["class"] in ("CONSTANT", "STAR") or (len(found) == 1 and found[0].lower() in names)
 
 
-def rebuilt(node: Tree, names: Sequence[str], change: Callable[[Tree], Tree]) -> Tree:
+def rebuild(node: Tree, names: Sequence[str], change: Callable[[Tree], Tree]) -> Tree:
     """The same SELECT with all its expressions changed, but for WHERE; output columns keep their names.
 
     Parameters
@@ -164,11 +182,6 @@ def rebuilt(node: Tree, names: Sequence[str], change: Callable[[Tree], Tree]) ->
     def ordered(part: Tree) -> Tree:
         return part if names_output(part, outputs) else change(part)
 
-    def modified(modifier: Tree) -> Tree:
-        orders = [{**one, "expression": ordered(one["expression"])} for one in modifier.get("orders", ())]
-        targets = [ordered(part) for part in modifier.get("distinct_on_targets") or ()]
-        return modifier | ({"orders": orders} if orders else {}) | ({"distinct_on_targets": targets} if targets else {})
-
     named = zip(names, node["select_list"], strict=True)
     return {
         **node,
@@ -176,8 +189,22 @@ def rebuilt(node: Tree, names: Sequence[str], change: Callable[[Tree], Tree]) ->
         "group_expressions": [change(part) for part in node["group_expressions"]],
         "having": change(node["having"]) if node["having"] else None,
         "qualify": change(node["qualify"]) if node["qualify"] else None,
-        "modifiers": [modified(modifier) for modifier in node["modifiers"]],
+        "modifiers": [_replace_ordering(modifier, ordered) for modifier in node["modifiers"]],
     }
+
+
+def replace_expressions(node: Tree, change: Callable[[Tree], Tree]) -> Tree:
+    """The same SELECT with every expression of it changed, in the order of `expressions_of`."""
+    lists = {key: [change(part) for part in node[key]] for key in ("select_list", "group_expressions")}
+    single = {key: change(node[key]) if node[key] else None for key in ("where_clause", "having", "qualify")}
+    return {**node, **lists, **single, "modifiers": [_replace_ordering(one, change) for one in node["modifiers"]]}
+
+
+def _replace_ordering(modifier: Tree, change: Callable[[Tree], Tree]) -> Tree:
+    """The same ORDER BY or DISTINCT ON with its expressions changed; LIMIT as it is."""
+    orders = [{**one, "expression": change(one["expression"])} for one in modifier.get("orders", ())]
+    targets = [change(part) for part in modifier.get("distinct_on_targets") or ()]
+    return modifier | ({"orders": orders} if orders else {}) | ({"distinct_on_targets": targets} if targets else {})
 
 
 def order_expressions(node: Tree) -> list[Tree]:
@@ -189,32 +216,32 @@ def order_expressions(node: Tree) -> list[Tree]:
     return found
 
 
-def _find(statement: Statement, node: Tree, scope: tuple[Tree, ...], place: str) -> None:
-    """Collect the blocks at and below a query node."""
+def _blocks(node: Tree, scope: tuple[Tree, ...], place: str) -> Iterator[Block]:
+    """The blocks at and below a query node."""
     for entry in node["cte_map"]["map"]:
         _check_name(entry["key"], "a CTE")
-        _find(statement, entry["value"]["query_node"], scope, "table")
+        yield from _blocks(entry["value"]["query_node"], scope, "table")
         scope = (*scope, entry)
     if node["type"] == "SELECT_NODE":
         source = node["from_table"]
         for part in expressions_of(node):
-            _find_in_expression(statement, part, scope)
-        if source["type"] == "BASE_TABLE" and _is_attention(source):
-            if source["column_name_alias"]:
-                raise QueryError("the columns of attention cannot be renamed: leave out the list after its alias.")
-            if source["sample"] or node["sample"]:
-                raise QueryError("attention cannot be sampled: use WHERE, or sample the proteins in a subquery.")
-            if source["alias"].lower() != ATTENTION:
-                _check_name(source["alias"], "an alias")
-            statement.blocks.append(Block(node, source["alias"] or ATTENTION, scope, place))
-        else:
-            _find_in_table(statement, source, scope)
+            yield from _blocks_in_expression(part, scope)
+        if not _is_attention(source):
+            yield from _blocks_in_table(source, scope)
+            return
+        if source["column_name_alias"]:
+            raise QueryError("the columns of attention cannot be renamed: leave out the list after its alias.")
+        if source["sample"] or node["sample"]:
+            raise QueryError("attention cannot be sampled: use WHERE, or sample the proteins in a subquery.")
+        if source["alias"].lower() != ATTENTION:
+            _check_name(source["alias"], "an alias")
+        yield Block(node, source["alias"] or ATTENTION, scope, place)
         return
     for key in ("left", "right"):
         if isinstance(node.get(key), dict):
-            _find(statement, node[key], scope, "value")
+            yield from _blocks(node[key], scope, "value")
     for child in node.get("children") or ():
-        _find(statement, child, scope, "value")
+        yield from _blocks(child, scope, "value")
 
 
 def expressions_of(node: Tree) -> Iterator[Tree]:
@@ -227,39 +254,39 @@ def expressions_of(node: Tree) -> Iterator[Tree]:
     yield from order_expressions(node)
 
 
-def _find_in_expression(statement: Statement, node: Tree, scope: tuple[Tree, ...]) -> None:
+def _blocks_in_expression(node: Tree, scope: tuple[Tree, ...]) -> Iterator[Block]:
     if node["class"] == "SUBQUERY":
-        _find(statement, node["subquery"]["node"], scope, "value")
+        yield from _blocks(node["subquery"]["node"], scope, "value")
     for child in children(node):
-        _find_in_expression(statement, child, scope)
+        yield from _blocks_in_expression(child, scope)
 
 
-def _find_in_table(statement: Statement, source: Tree, scope: tuple[Tree, ...]) -> None:
+def _blocks_in_table(source: Tree, scope: tuple[Tree, ...]) -> Iterator[Block]:
     kind = source["type"]
     if source["alias"].lower() == ATTENTION:
         _check_name(source["alias"], "an alias")
     if kind == "SUBQUERY":
-        _find(statement, source["subquery"]["node"], scope, "table")
+        yield from _blocks(source["subquery"]["node"], scope, "table")
     elif kind == "JOIN":
         for side in ("left", "right"):
-            if source[side]["type"] == "BASE_TABLE" and _is_attention(source[side]):
+            if _is_attention(source[side]):
                 raise QueryError(
                     "attention cannot be joined: aggregate it in a subquery or CTE, as in "
                     "`SELECT … FROM (SELECT protein, layer, head, avg(contact) AS c FROM attention GROUP BY ALL) AS a "
                     "JOIN proteins AS p ON p.id = a.protein`, and join that; its own properties are there as "
                     "source.<column>, target.<column> and protein.<column>."
                 )
-            _find_in_table(statement, source[side], scope)
+            yield from _blocks_in_table(source[side], scope)
         if source.get("condition"):
-            _find_in_expression(statement, source["condition"], scope)
+            yield from _blocks_in_expression(source["condition"], scope)
     elif kind == "PIVOT":
-        if source["source"]["type"] == "BASE_TABLE" and _is_attention(source["source"]):
+        if _is_attention(source["source"]):
             raise QueryError(
                 "attention cannot be pivoted: aggregate it in a subquery, as in `SELECT * FROM (SELECT layer, head, "
                 "avg(contact) AS c FROM attention GROUP BY ALL) PIVOT (first(c) FOR layer IN (0, 1))`, and pivot that."
             )
-        _find_in_table(statement, source["source"], scope)
-    elif kind == "SHOW_REF" and ATTENTION in _tables_in(source):
+        yield from _blocks_in_table(source["source"], scope)
+    elif kind == "SHOW_REF" and ATTENTION in table_names(source):
         raise QueryError(
             "attention cannot be described or summarized: `SELECT * FROM attention LIMIT 3` shows its columns, and "
             "`SELECT min(weight), avg(weight), max(weight) FROM attention` sums it up."
@@ -267,8 +294,9 @@ def _find_in_table(statement: Statement, source: Tree, scope: tuple[Tree, ...]) 
 
 
 def _is_attention(source: Tree) -> bool:
-    named = source["table_name"].lower() == ATTENTION
-    return named and not source["schema_name"] and not source["catalog_name"]
+    """Whether what stands after FROM is the virtual table."""
+    named = source.get("type") == "BASE_TABLE" and source["table_name"].lower() == ATTENTION
+    return bool(named) and not source["schema_name"] and not source["catalog_name"]
 
 
 def _check_name(name: str, what: str) -> None:

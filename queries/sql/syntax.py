@@ -1,14 +1,23 @@
-"""Parts of a statement as DuckDB's parser sees them: made from SQL, walked, changed and rendered back."""
+"""Parts of a statement as DuckDB's parser sees them: made from SQL, walked, changed and rendered back.
 
-import copy
+A tree is a value. Nothing assigns to one: what changes a part returns a tree of its own, which shares with the old one
+all that is the same.
+"""
+
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from .dialect import locked_parser, serialised, walk
+from .dialect import locked_parser, serialise
 
 Tree = dict[str, Any]
+
+#: Classes of nodes with no expression below them.
+_LEAVES = ("COLUMN_REF", "CONSTANT")
+_CONTAINERS = (dict, list)
+#: So many expressions are rendered one by one.
+_FEW = 8
 
 #: Comparisons by the names that DuckDB's tree has for them.
 COMPARISONS = {
@@ -23,26 +32,38 @@ COMPARISONS = {
 
 def render(node: Tree) -> str:
     """DuckDB's SQL of an expression."""
-    return _rendered([{**node, "alias": ""}])
+    return _deserialise(_shell(node)).removeprefix("SELECT ")
+
+
+def render_all(nodes: Sequence[Tree]) -> list[str]:
+    """DuckDB's SQL of each of some expressions; of many, at the price of one."""
+    if len(nodes) <= _FEW:  # which statement after statement has, so that they are kept
+        return [render(node) for node in nodes]
+    with locked_parser() as parser:
+        sql = "SELECT json_deserialize_sql(tree::JSON) FROM unnest(?::VARCHAR[]) AS trees(tree)"
+        rows = parser.execute(sql, [[_shell(node) for node in nodes]]).fetchall()
+    return [str(text).removeprefix("SELECT ") for (text,) in rows]
+
+
+def _shell(node: Tree) -> str:
+    """A SELECT of one expression, as JSON."""
+    return json.dumps(statement_of({**_parse("SELECT 1"), "select_list": [{**node, "alias": ""}]}))
 
 
 def render_listed(nodes: Sequence[Tree]) -> str:
-    """DuckDB's SQL of expressions as they stand after SELECT, at the price of one."""
-    return _rendered([{**node, "alias": f"c{number}"} for number, node in enumerate(nodes)])
-
-
-def _rendered(listed: list[Tree]) -> str:
-    shell = {**_parsed("SELECT 1"), "select_list": listed}
+    """DuckDB's SQL of expressions as they stand after SELECT, separated by commas."""
+    listed = [{**node, "alias": f"c{number}"} for number, node in enumerate(nodes)]
+    shell = {**_parse("SELECT 1"), "select_list": listed}
     return render_statement(statement_of(shell)).removeprefix("SELECT ")
 
 
 def render_statement(tree: Tree) -> str:
     """DuckDB's SQL of a statement."""
-    return _deserialised(json.dumps(tree))
+    return _deserialise(json.dumps(tree))
 
 
 @lru_cache(maxsize=1 << 12)
-def _deserialised(tree: str) -> str:
+def _deserialise(tree: str) -> str:
     with locked_parser() as parser:
         ((text,),) = parser.execute("SELECT json_deserialize_sql(?::VARCHAR::JSON)", [tree]).fetchall()
     return str(text)
@@ -50,24 +71,26 @@ def _deserialised(tree: str) -> str:
 
 def expression(sql: str) -> Tree:
     """The tree of an expression of our own making."""
-    node: Tree = _parsed(f"SELECT {sql}")["select_list"][0]
-    for part in walk(node):
-        part["query_location_length"] = 0  # it stands nowhere in the user's statement
-    return node
+    return transform(_parse(f"SELECT {sql}")["select_list"][0], _nowhere)
+
+
+def _nowhere(value: Tree) -> Tree:
+    """What stands nowhere in the user's statement."""
+    return {**value, "query_location_length": 0} if "class" in value else value
 
 
 def table(sql: str) -> Tree:
     """The tree of what stands after FROM."""
-    return _parsed(f"SELECT 1 FROM {sql}")["from_table"]  # type: ignore[no-any-return]
+    return _parse(f"SELECT 1 FROM {sql}")["from_table"]  # type: ignore[no-any-return]
 
 
-def _parsed(sql: str) -> Tree:
-    return serialised(sql)["statements"][0]["node"]  # type: ignore[no-any-return]
+def _parse(sql: str) -> Tree:
+    return serialise(sql)["statements"][0]["node"]  # type: ignore[no-any-return]
 
 
 def select(column: str, source: str, condition: Tree, scope: tuple[Tree, ...]) -> str:
     """SQL of a SELECT of one column under a condition, with the CTEs that the condition may name."""
-    node = {**_parsed(f"SELECT {column} FROM {source}"), "where_clause": condition, "cte_map": {"map": list(scope)}}
+    node = {**_parse(f"SELECT {column} FROM {source}"), "where_clause": condition, "cte_map": {"map": list(scope)}}
     return render_statement(statement_of(node))
 
 
@@ -77,23 +100,40 @@ def statement_of(node: Tree) -> Tree:
 
 
 def replace_children(node: Tree, change: Callable[[Tree], Tree]) -> Tree:
-    """The same node with each expression directly below it changed."""
-    node = copy.copy(node)
-    for key, value in list(node.items()):
-        node[key] = _changed(value, change)
-    return node
+    """The same node with each expression directly below it changed, subqueries left out."""
+    if isinstance(node, dict) and node.get("class") in _LEAVES:
+        return node
+    others = {}
+    for key, child in node.items() if isinstance(node, dict) else enumerate(node):
+        if not child or not isinstance(child, _CONTAINERS):
+            continue
+        if isinstance(child, dict) and "class" in child:
+            others[key] = child if child["class"] == "TYPE" else change(child)
+        elif not (isinstance(child, dict) and "node" in child):
+            below: Any = child
+            others[key] = replace_children(below, change)
+    changed: Tree = _with(node, others)
+    return changed
 
 
-def _changed(value: Any, change: Callable[[Tree], Tree]) -> Any:
+def transform(value: Tree, change: Callable[[Tree], Tree]) -> Tree:
+    """The same tree with every dictionary in it changed, those within before those around them."""
+    others = {}
+    for key, child in value.items() if isinstance(value, dict) else enumerate(value):
+        if child and isinstance(child, _CONTAINERS):
+            below: Any = child
+            others[key] = transform(below, change)
+    value = _with(value, others)
+    return change(value) if isinstance(value, dict) else value
+
+
+def _with(value: Any, others: Mapping[Any, Any]) -> Any:
+    """The same dictionary or list with other values at some keys or places; itself if they are no others."""
+    if all(other is value[key] for key, other in others.items()):
+        return value
     if isinstance(value, dict):
-        if "class" in value:
-            return value if value["class"] == "TYPE" else change(value)
-        if "node" in value:
-            return value  # a subquery
-        return {key: _changed(child, change) for key, child in value.items()}
-    if isinstance(value, list):
-        return [_changed(child, change) for child in value]
-    return value
+        return {**value, **others}
+    return [others.get(place, child) for place, child in enumerate(value)]
 
 
 def children(node: Tree) -> Iterator[Tree]:
@@ -101,16 +141,18 @@ def children(node: Tree) -> Iterator[Tree]:
     if node["class"] == "SUBQUERY":
         if isinstance(node.get("child"), dict):
             yield node["child"]
-        return
-    yield from _below(node)
+    elif node["class"] not in _LEAVES:
+        yield from _below(node)
 
 
 def _below(value: Any) -> Iterator[Tree]:
     for child in value.values() if isinstance(value, dict) else value:
+        if not child or not isinstance(child, _CONTAINERS):
+            continue
         if isinstance(child, dict) and "class" in child:
             if child["class"] != "TYPE":
                 yield child
-        elif isinstance(child, dict | list) and not (isinstance(child, dict) and "node" in child):
+        elif not (isinstance(child, dict) and "node" in child):
             yield from _below(child)
 
 

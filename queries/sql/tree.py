@@ -85,6 +85,15 @@ class Operation:
 Node = Leaf | Quantity | Operation
 
 
+def has_bare_distance(node: Node) -> bool:
+    """Whether a number follows from a distance that is not rounded, so that it is another for every pair."""
+    if isinstance(node, Quantity):
+        return node.kind == "number"
+    if not isinstance(node, Operation) or node.kind != "number" or node.op in ("floor", "ceil"):
+        return False
+    return any(has_bare_distance(operand) for operand in node.operands)
+
+
 def leaves(node: Node) -> Iterator[Leaf | Quantity]:
     """The leaves and quantities below a node, left to right, repeats included."""
     if isinstance(node, Operation):

@@ -9,8 +9,8 @@ from matplotlib.collections import LineCollection
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from .. import palette
 from ..figure import TEXT, TICKS, TITLE, NotebookFigure
-from . import colours
 from .matrix_plot import draw_strip
 from .protein_attention import ProteinAttention
 from .tracks import draw_legend, legend_width, strips
@@ -19,7 +19,7 @@ from .tracks import draw_legend, legend_width, strips
 _LEFT, _PANEL = 0.62, 5.2
 _TOP, _BELOW, _HALF, _STRIP, _ROW = 0.6, 0.5, 1.35, 0.12, 0.148
 
-_KINDS = {1: ("contact", colours.CONTACT), 0: ("not a contact", colours.OTHER), -1: ("not known", colours.UNKNOWN)}
+_KINDS = {1: ("contact", palette.CONTACT), 0: ("not a contact", palette.OTHER), -1: ("not known", palette.UNKNOWN)}
 
 #: Points of a line from weight 0 to 1.
 _THIN, _THICK = 0.25, 3.0
@@ -67,7 +67,7 @@ def plot_arcs(view: ProteinAttention, tracks: Sequence[str] = ()) -> NotebookFig
         axes.set_ylabel("separation", size=TEXT, labelpad=3)
     if not len(mine):
         middle_of: dict[str, Any] = {"ha": "center", "va": "center", "transform": above.transAxes}
-        above.text(0.5, 0.5, "no such arc", size=TEXT, color="#5b6472", **middle_of)
+        above.text(0.5, 0.5, "no such arc", size=TEXT, color=palette.CAPTION, **middle_of)
     above.set_xticks([])
     below.invert_yaxis()
     below.xaxis.set_major_locator(MaxNLocator(10, integer=True, steps=[1, 2, 5, 10]))
@@ -79,7 +79,7 @@ def plot_arcs(view: ProteinAttention, tracks: Sequence[str] = ()) -> NotebookFig
         track.set_xlim(-0.5, len(view.residues) - 0.5)
     if not shown:
         line = figure.add_axes(box(_BELOW + half, middle), frameon=False)
-        line.axhline(0.5, color="#c4c9d0", linewidth=1.5)
+        line.axhline(0.5, color=palette.EDGE, linewidth=1.5)
         line.set(xticks=[], yticks=[])
 
     contact = view.arcs.contact[mine]
@@ -90,7 +90,7 @@ def plot_arcs(view: ProteinAttention, tracks: Sequence[str] = ()) -> NotebookFig
         if counts[kind] or kind >= 0
     ]
     lines += [
-        Line2D([], [], color="#5b6472", linewidth=_THIN + _THICK * weight, label=f"weight {weight:g}")
+        Line2D([], [], color=palette.CAPTION, linewidth=_THIN + _THICK * weight, label=f"weight {weight:g}")
         for weight in (view.threshold, 1.0)
     ]
     draw_legend(figure, [*lines, *patches], ((_LEFT + _PANEL + 0.12) / width, 1 - _TOP / height))

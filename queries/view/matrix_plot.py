@@ -11,8 +11,8 @@ from matplotlib.colors import LinearSegmentedColormap, PowerNorm, to_rgb
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
+from .. import palette
 from ..figure import SMALL, TEXT, TICKS, TITLE, NotebookFigure
-from . import colours
 from .protein_attention import ProteinAttention
 from .tracks import Strip, draw_legend, legend_width, strips
 
@@ -23,12 +23,7 @@ _PANEL = 5.2
 _LEFT, _TOP, _BELOW, _STRIP = 0.62, 0.52, 0.75, 0.11
 _BAR, _ROW = 1.25, 0.148
 
-#: Of contact true, false and unknown, from weight 0, where contacts can be told from the rest already, to the largest.
-_SHADES = {
-    1: ("in contact", "#dbe9f6", colours.CONTACT, "#062a4d"),
-    0: ("not in contact", "#ffffff", colours.OTHER, "#5c2503"),
-    -1: ("not known", "#f2f2f3", colours.UNKNOWN, "#23262b"),
-}
+_KINDS = {1: "in contact", 0: "not in contact", -1: "not known"}
 
 
 def plot_matrix(view: ProteinAttention, tracks: Sequence[str] = ()) -> NotebookFigure:
@@ -48,7 +43,7 @@ def plot_matrix(view: ProteinAttention, tracks: Sequence[str] = ()) -> NotebookF
     edge = len(shown) * _STRIP + 0.03
     contact = view.residues.contacts()
     patches = [patch for strip in shown for patch in strip.patches()]
-    kinds = [kind for kind in _SHADES if (contact == kind).any()]
+    kinds = [kind for kind in _KINDS if (contact == kind).any()]
     legend = _PANEL - _BAR * len(kinds)
     below = _BELOW + max(0.0, _ROW * len(patches) - legend - _BELOW)
     height = _TOP + edge + _PANEL + below
@@ -85,7 +80,7 @@ def plot_matrix(view: ProteinAttention, tracks: Sequence[str] = ()) -> NotebookF
         figure.colorbar(shades, cax=bar)
         bar.tick_params(**TICKS)
         bar.yaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
-        bar.set_title(_SHADES[kind][0], size=SMALL, loc="left", pad=4)
+        bar.set_title(_KINDS[kind], size=SMALL, loc="left", pad=4)
     draw_legend(figure, patches, box(right - 0.06, below + legend, 1, 1)[:2])
     (model,) = view.origin["models"]
     title = f"{view.residues.protein}: attention of head {view.layer}-{view.head} (layer-head, from 0)\n{model}"
@@ -94,7 +89,13 @@ def plot_matrix(view: ProteinAttention, tracks: Sequence[str] = ()) -> NotebookF
     if not view.whole:
         note += f"\nweights below {view.arcs.floor:g} are not kept, and drawn as 0"
     figure.text(
-        (_LEFT + edge) / width, (below - 0.42) / height, note, size=SMALL, va="top", color="#5b6472", linespacing=1.3
+        (_LEFT + edge) / width,
+        (below - 0.42) / height,
+        note,
+        size=SMALL,
+        va="top",
+        color=palette.CAPTION,
+        linespacing=1.3,
     )
     return figure
 
@@ -103,8 +104,8 @@ def _draw_weights(axes: Axes, weights: Array, contact: Array, kinds: Sequence[in
     largest = float(weights.max()) or 1.0
     drawn: dict[int, ScalarMappable] = {}
     for kind in kinds:
-        name, *shades = _SHADES[kind]
-        cmap = LinearSegmentedColormap.from_list(name, [to_rgb(shade) for shade in shades])
+        shades = [to_rgb(shade) for shade in palette.SHADES[kind]]
+        cmap = LinearSegmentedColormap.from_list(_KINDS[kind], shades)
         image = np.ma.masked_array(weights, ~(contact == kind))
         norm = PowerNorm(0.5, 0.0, largest)
         drawn[kind] = axes.imshow(image, cmap=cmap, norm=norm, interpolation="nearest", aspect="auto")
@@ -121,4 +122,4 @@ def draw_strip(axes: Axes, strip: Strip, *, upright: bool = False) -> None:
     axes.imshow(image.swapaxes(0, 1) if upright else image, interpolation="nearest", aspect="auto")
     axes.set(xticks=[], yticks=[])
     for spine in axes.spines.values():
-        spine.set(linewidth=0.4, color="#c4c9d0")
+        spine.set(linewidth=0.4, color=palette.EDGE)

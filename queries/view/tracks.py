@@ -11,17 +11,13 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from ...errors import QueryError
+from .. import palette
 from ..figure import SMALL
-from . import colours
 from .protein_attention import ProteinAttention
-from .view_residues import Residues, Track
+from .view_residues import STRUCTURE_NAMES, Residues, Track
 
 #: Letters of a legend's entry.
 _LONGEST = 36
-
-_MISSING = "#ffffff"
-_TRUE = "#2d3440"
-_OTHERS = "#6b7280"
 
 
 @dataclass(frozen=True)
@@ -42,7 +38,7 @@ class Strip:
     def patches(self) -> list[Patch]:
         """For a legend."""
         return [
-            Patch(facecolor=colour, edgecolor="#c4c9d0", linewidth=0.4, label=_label(text))
+            Patch(facecolor=colour, edgecolor=palette.EDGE, linewidth=0.4, label=_label(text))
             for colour, text in self.meaning
         ]
 
@@ -81,13 +77,13 @@ def strips(view: ProteinAttention, names: Sequence[str]) -> list[Strip]:
     found = []
     source, structure = view.residues.secondary_structure()
     if source:
-        shown = [letter for letter in colours.STRUCTURE if letter in structure]
-        meaning = tuple((colours.STRUCTURE[letter], colours.STRUCTURE_NAMES[letter]) for letter in shown)
-        coloured = tuple(colours.STRUCTURE.get(letter, _MISSING) for letter in structure)
+        shown = [letter for letter in palette.STRUCTURE if letter in structure]
+        meaning = tuple((palette.STRUCTURE[letter], STRUCTURE_NAMES[letter]) for letter in shown)
+        coloured = tuple(palette.STRUCTURE.get(letter, palette.MISSING) for letter in structure)
         found.append(Strip("structure", coloured, meaning))
     if view.sites is not None:
-        coloured = tuple(colours.SITE if true else "#f3f4f6" for true in view.sites.true)
-        found.append(Strip("sites", coloured, ((colours.SITE, view.sites.name),)))
+        coloured = tuple(palette.SITE if true else palette.NOT_SITE for true in view.sites.true)
+        found.append(Strip("sites", coloured, ((palette.SITE, view.sites.name),)))
     return found + [_strip(_track(view.residues, name)) for name in names]
 
 
@@ -101,20 +97,20 @@ def _track(residues: Residues, name: str) -> Track:
 def _strip(track: Track) -> Strip:
     values = track.values.tolist()
     if track.kind == "boolean":
-        shades = {True: _TRUE, False: colours.PLAIN, None: _MISSING}
-        return Strip(track.name, tuple(shades[value] for value in values), ((_TRUE, track.name),))
+        shades = {True: palette.TRUE, False: palette.PLAIN, None: palette.MISSING}
+        return Strip(track.name, tuple(shades[value] for value in values), ((palette.TRUE, track.name),))
     if track.kind == "category":
         names = sorted({value for value in values if value is not None})
-        palette = dict(zip(names, colours.CATEGORIES, strict=False))
-        meaning = [(colour, f"{track.name} {name}") for name, colour in palette.items()]
-        meaning += [(_OTHERS, f"{track.name}, others")] if len(names) > len(palette) else []
-        shade = {None: _MISSING, **{name: palette.get(name, _OTHERS) for name in names}}
+        first = dict(zip(names, palette.CATEGORIES, strict=False))
+        meaning = [(colour, f"{track.name} {name}") for name, colour in first.items()]
+        meaning += [(palette.FURTHER, f"{track.name}, others")] if len(names) > len(first) else []
+        shade = {None: palette.MISSING, **{name: first.get(name, palette.FURTHER) for name in names}}
         return Strip(track.name, tuple(shade[value] for value in values), tuple(meaning))
     numbers = np.array([np.nan if value is None else value for value in values], float)
     least, most = np.nanmin(numbers), np.nanmax(numbers)
     ramp = mpl.colormaps["YlGnBu"]
     scaled = (numbers - least) / ((most - least) or 1.0)
-    shown = tuple(_MISSING if np.isnan(value) else to_hex(ramp(value)) for value in scaled)
+    shown = tuple(palette.MISSING if np.isnan(value) else to_hex(ramp(value)) for value in scaled)
     unit = f" {track.unit}" if track.unit else ""
     ends = ((to_hex(ramp(0.0)), f"{track.name} {least:.4g}{unit}"), (to_hex(ramp(1.0)), f"{most:.4g}{unit}"))
     return Strip(track.name, shown, ends)

@@ -17,8 +17,7 @@ from ...runtime.libraries import load_matplotlib
 from ...runtime.paths import user_path
 from ..provenance import provenance
 from ..sql.tree import CONTACT_SEPARATION
-from .protein_attention import ProteinAttention
-from .view_arcs import read_arcs
+from .protein_attention import ProteinAttention, read_arcs
 from .view_residues import read_residues
 from .view_structure import from_file, from_store
 
@@ -114,9 +113,9 @@ class View(ProteinAttention):
         str
             HTML.
         """
-        from .view_page import render
+        from .view_page import render_page
 
-        return render(self)
+        return render_page(self)
 
     def save(
         self, path: str | PathLike[str], figure: Literal["matrix", "arcs"] = "matrix", tracks: Sequence[str] = ()
@@ -142,7 +141,7 @@ class View(ProteinAttention):
         >>> store.view("1ABA_A", layer=5, head=4).save("1ABA_A.html")
         """
         load_matplotlib()
-        from ..heads_plot import save_figure
+        from ..figure import save_figure
 
         if figure not in FIGURES:
             raise QueryError(f"figure is one of {', '.join(FIGURES)}, not {figure!r}.")

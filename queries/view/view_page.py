@@ -16,10 +16,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from . import colours
-from .protein_attention import ProteinAttention
-from .view_arcs import Arcs
-from .view_residues import Track
+from .. import palette
+from .protein_attention import Arcs, ProteinAttention
+from .view_residues import STRUCTURE_NAMES, Track
 
 #: The molecular viewer that goes along, as npm has it: build/3Dmol-min.js and LICENSE of the package 3dmol.
 VIEWER = "3Dmol.js 2.5.5"
@@ -34,7 +33,7 @@ MOST_ARCS = 250_000
 _THOUSANDTHS = (np.arange(1001) / 1000).astype(np.float32)
 
 
-def render(view: ProteinAttention) -> str:
+def render_page(view: ProteinAttention) -> str:
     """The page as text, the same for equal views."""
     library = _script("3Dmol-min.js")
     program = f'(() => {{\n"use strict";\n{_script(*_PROGRAM)}}})();'
@@ -88,10 +87,10 @@ def page_data(view: ProteinAttention) -> dict[str, Any]:
         "sites": None if view.sites is None else view.sites.name,
         "properties": [_property(track) for track in residues.tracks.values()],
         "colours": {
-            "contact": colours.CONTACT, "other": colours.OTHER, "unknown": colours.UNKNOWN, "site": colours.SITE,
-            "plain": colours.PLAIN, "structure": colours.STRUCTURE, "categories": list(colours.CATEGORIES),
+            "contact": palette.CONTACT, "other": palette.OTHER, "unknown": palette.UNKNOWN, "site": palette.SITE,
+            "plain": palette.PLAIN, "structure": palette.STRUCTURE, "categories": list(palette.CATEGORIES),
         },
-        "structureNames": colours.STRUCTURE_NAMES,
+        "structureNames": STRUCTURE_NAMES,
     }  # fmt: skip
 
 

@@ -33,6 +33,9 @@ _CLASSES = {
     "ss3": _DRAWN,
 }
 
+#: What letters of secondary structure stand for.
+STRUCTURE_NAMES = {"h": "helix", "s": "strand", "t": "turn", "c": "none of these"}
+
 
 @dataclass(frozen=True, eq=False)
 class Track:

@@ -37,7 +37,7 @@ _LONGEST = 9999
 _LEAST_COORDINATE, _MOST_COORDINATE = -999.9995, 9999.9995
 
 #: What is drawn of a residue or group: its place from 0, its name and its atoms.
-Drawn: TypeAlias = tuple[int, str, tuple[Atom, ...]]
+AtomGroup: TypeAlias = tuple[int, str, tuple[Atom, ...]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +92,7 @@ def from_store(residues: Residues) -> Atoms:
         return Atoms("", residues.ca, True, "the store holds no coordinates of this protein")
     _check_length(residues)
     side = _side_vectors(residues.ca.astype(np.float64))
-    trace: list[Drawn] = []
+    trace: list[AtomGroup] = []
     for place in np.flatnonzero(known).tolist():
         name = _three(residues.letters[place])
         positions = {"CA": residues.ca[place], "O": residues.ca[place] + 2.4 * side[place]}
@@ -230,12 +230,12 @@ def _read(path: Path) -> Entry:
     return entry
 
 
-def _bound(entry: Entry, protein: Sequence[Atom]) -> list[Drawn]:
+def _bound(entry: Entry, protein: Sequence[Atom]) -> list[AtomGroup]:
     """Groups that are no amino acid, nucleotide or water, with an atom near one of the protein."""
     from scipy.spatial import cKDTree
 
     near = cKDTree(np.reshape([atom.position for atom in protein if atom.heavy], (-1, 3)))
-    groups: list[Drawn] = []
+    groups: list[AtomGroup] = []
     for group in entry.groups:
         points = [atom.position for atom in group.atoms if atom.heavy]
         if points and not is_amino_acid(group.name, entry.parents) and near.query(points)[0].min() <= _NEAR:
@@ -243,7 +243,7 @@ def _bound(entry: Entry, protein: Sequence[Atom]) -> list[Drawn]:
     return groups[:_LONGEST]
 
 
-def _written(protein: Iterable[Drawn], bound: Iterable[Drawn]) -> str:
+def _written(protein: Iterable[AtomGroup], bound: Iterable[AtomGroup]) -> str:
     """Atoms as lines of the PDB format: the protein's as chain A, numbered from 1, others as chain Z."""
     lines: list[str] = []
     for record, chain, residues in (("ATOM", "A", protein), ("HETATM", "Z", bound)):

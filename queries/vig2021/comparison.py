@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from .moved_labels import MOVED
-from .published import MODELS, PROPERTIES, Figures, PublishedModel, figures, label_of
+from .data_sets import MOVED
+from .paper_models import MODELS, PROPERTIES, Figures, PublishedModel, figures, label_of
 
 #: Heads of a property that the paper shows.
 TOP = 10
@@ -96,7 +96,7 @@ def _rows(key: str, table: pd.DataFrame | None, published: Figures | None) -> li
     return rows
 
 
-def summarise(
+def summarise_comparison(
     measured: Mapping[str, pd.DataFrame], proteins: Mapping[str, int], heads: pd.DataFrame, model: PublishedModel | None
 ) -> pd.DataFrame:
     """How near the measured is to the published, for each property that was measured.
@@ -216,11 +216,11 @@ def readable_best(best: pd.DataFrame) -> pd.DataFrame:
 
 
 def summary_line(row: Mapping[Any, Any]) -> str:
-    """What `summarise` says of one property, in a sentence."""
+    """What `summarise_comparison` says of one property, in a sentence."""
     told = row["published_background"]
     words = f"Background {_percent(row['measured_background'], 2)}"
     words += f" (published {_percent(told, 2)})" if told == told else ""
-    words += f"; {counted(row['ranked_heads'], 'head')} ranked"
+    words += f"; {count_words(row['ranked_heads'], 'head')} ranked"
     if row["labels"] != IN_PLACE:
         words += f"; labels {row['labels']}, as published"
     elif not pd.isna(row["comparable"]) and not row["comparable"]:
@@ -235,7 +235,7 @@ def summary_line(row: Mapping[Any, Any]) -> str:
     return words
 
 
-def counted(number: int, noun: str) -> str:
+def count_words(number: int, noun: str) -> str:
     """A number with its noun: '1 head', '2,192 heads'."""
     return f"{number:,} {noun}" + ("" if number == 1 else "s")
 

@@ -17,11 +17,19 @@ from ...opened import open_store
 from ...runtime.durable import make_directories, parse_json, read_bytes, replace_json, sha256_file
 from ...runtime.libraries import load_matplotlib
 from ...runtime.paths import database_path, user_path
-from .comparison import compare_heads, paper_best_heads, summarise
-from .data_sets import DATA_SETS, SPLITS, DataSet
-from .moved_labels import ENDING, MOVED, asked, move_labels, moves_labels
-from .published import PROPERTIES, PublishedModel, check_name, recognise
-from .reproduction import Drawn, Reproduction
+from .comparison import compare_heads, paper_best_heads, summarise_comparison
+from .data_sets import (
+    DATA_SETS,
+    ENDING,
+    MOVED,
+    SPLITS,
+    DataSet,
+    move_labels,
+    moves_labels,
+    question_names,
+)
+from .paper_models import PROPERTIES, PublishedModel, check_name, recognise
+from .reproduction import Reproduction, SequenceDraw
 
 if TYPE_CHECKING:
     from ..report.model_report import ModelReport
@@ -144,9 +152,9 @@ def vig2021(
 
     name = default_name(model)
     drawn = (
-        Drawn(name, split, SEQUENCES if sample is None else sample, seed, None)
+        SequenceDraw(name, split, SEQUENCES if sample is None else sample, seed, None)
         if limit is None
-        else Drawn(name, split, None, None, limit)
+        else SequenceDraw(name, split, None, None, limit)
     )
     folder = database_path(output) if output is not None else _default_output(drawn)
     stores: dict[str, Path] = {}
@@ -178,7 +186,7 @@ def vig2021(
         with opened.reading():
             reports[one.name] = report(
                 opened, folder / "reports" / one.name, models=[name], paper=True, seed=seed, replicates=replicates,
-                properties=asked(one.properties) if as_published else one.properties, scheduler=scheduler,
+                properties=question_names(one.properties) if as_published else one.properties, scheduler=scheduler,
                 progress=progress,
             )  # fmt: skip
     measures = [report.models[0] for report in reports.values()]
@@ -199,7 +207,7 @@ def vig2021(
         drawn=drawn,
         as_published=as_published,
         heads=heads,
-        summary=summarise(measured, proteins, heads, published),
+        summary=summarise_comparison(measured, proteins, heads, published),
         best=paper_best_heads(heads, name),
         depths=tuple(by_centre([course for one in measures for course in one.depths(paper=True)])),
         similarity=next((one for one in alike if not math.isnan(one)), None),
@@ -216,7 +224,7 @@ def _not_run(one: DataSet, data: Path, split: str) -> str:
     return f"{one.words} are not measured: {one.published_path(data, split)} is missing; it is from {one.source}."
 
 
-def _default_output(drawn: Drawn) -> Path:
+def _default_output(drawn: SequenceDraw) -> Path:
     """A folder's name, another for a trial or another split: what was taken for one is not for the other."""
     parts = [f"vig2021-{drawn.model}"]
     parts += [drawn.split] if drawn.split != SPLITS[0] else []

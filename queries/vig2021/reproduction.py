@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from .comparison import counted
+from .comparison import count_words
 
 if TYPE_CHECKING:
     from ..report.depth import Depth
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Drawn:
+class SequenceDraw:
     """Which sequences a folder's stores are of: no other may be added to them.
 
     Attributes
@@ -40,8 +40,8 @@ class Drawn:
     def words(self) -> str:
         """What was taken, for people."""
         if self.limit is not None:
-            return f"The first {counted(self.limit, 'sequence')} of each data set"
-        return f"Up to {counted(self.sample or 0, 'sequence')} of each data set, drawn with seed {self.seed}"
+            return f"The first {count_words(self.limit, 'sequence')} of each data set"
+        return f"Up to {count_words(self.sample or 0, 'sequence')} of each data set, drawn with seed {self.seed}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +58,7 @@ class Reproduction:
         Model of the paper that it was compared with; None for none of them.
     recognised : str
         How that model was recognised, a phrase.
-    drawn : Drawn
+    drawn : SequenceDraw
         Which sequences were read.
     as_published : bool
         Whether the labels of sites and modifications were shifted by one residue.
@@ -86,7 +86,7 @@ class Reproduction:
     model: str
     published: str | None
     recognised: str
-    drawn: Drawn
+    drawn: SequenceDraw
     as_published: bool
     heads: pd.DataFrame
     summary: pd.DataFrame

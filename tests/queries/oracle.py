@@ -9,7 +9,7 @@ import numpy as np
 
 from attnstore.queries.engine.pairs import AllPairs, ListedPairs, evaluate, truth
 from attnstore.queries.engine.vectors import evaluate_terms
-from attnstore.queries.sql.expression import parse
+from attnstore.queries.sql.condition import parse
 from attnstore.queries.sql.tree import Columns
 
 RESIDUES = {

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import attnstore
 from attnstore.errors import QueryError
 from attnstore.queries.contacts import contact_kernels
-from attnstore.queries.contacts.prediction import evaluate, fit, predict
+from attnstore.queries.contacts.prediction import evaluate_predictor, fit, predict
 from tests.synthetic import random_proteins, write_store
 
 from . import contact_oracle as oracle
@@ -229,7 +229,7 @@ def test_the_regression_is_scikit_learns_on_features_by_loops(store, proteins):
     np.testing.assert_allclose(found.values, 1 / (1 + np.exp(-summed)), rtol=1e-10)
     assert found.attrs["score"] == "probability"
     assert found.attrs["coefficients"] == [predictor.coefficients[head] for head in predictor.heads]
-    evaluated = evaluate(store, predictor, ["p2"])
+    evaluated = evaluate_predictor(store, predictor, ["p2"])
     np.testing.assert_allclose(
         evaluated["by_protein"][0], oracle.precisions(summed, points(proteins["p2"])), rtol=1e-12
     )

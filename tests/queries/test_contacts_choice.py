@@ -7,7 +7,7 @@ import pytest
 
 import attnstore
 from attnstore.errors import QueryError
-from attnstore.queries.contacts.prediction import evaluate, fit, predict
+from attnstore.queries.contacts.prediction import evaluate_predictor, fit, predict
 from tests.synthetic import random_proteins, write_store
 
 #: Proteins of one length are one cluster.
@@ -75,10 +75,10 @@ def test_a_protein_of_a_cluster_that_was_chosen_on_is_refused(store):
 def test_a_predictor_keeps_what_it_was_chosen_on(store):
     predictor = fit(store, method="topk", k=2, select=["p2", "p5"], cluster_by="length")
     with pytest.raises(QueryError, match="protein p3 is of the same length as p2"):
-        evaluate(store, predictor, ["p0", "p3"])
+        evaluate_predictor(store, predictor, ["p0", "p3"])
     with pytest.raises(QueryError, match="protein p6 is of the same length as p5"):
         predict(store, predictor, "p6")
-    assert not lengths(evaluate(store, predictor, replicates=2)["protein"].values) & {26, 41}
+    assert not lengths(evaluate_predictor(store, predictor, replicates=2)["protein"].values) & {26, 41}
 
 
 def test_an_unknown_cluster_is_one_of_its_own(store):

@@ -5,7 +5,7 @@ import pytest
 
 import attnstore
 from attnstore.ingest import ingest
-from attnstore.queries.contacts.prediction import ContactPredictor, evaluate, predict
+from attnstore.queries.contacts.prediction import ContactPredictor, evaluate_predictor, predict
 
 from . import contact_oracle as oracle
 
@@ -50,7 +50,7 @@ def test_its_regression_on_our_maps_gives_its_contacts(store, own):
 
 def test_it_is_as_precise_from_the_store_as_by_itself(store, own):
     probabilities, predictor = own
-    found = evaluate(store, predictor)
+    found = evaluate_predictor(store, predictor)
     points = {name: [] for name in probabilities}
     for name, *xyz in store.sql("SELECT protein, cb_x, cb_y, cb_z FROM residues ORDER BY protein, pos").fetchall():
         points[name].append([np.nan if value is None else value for value in xyz])

@@ -284,7 +284,7 @@ def test_the_picture_shows_shares_against_thresholds(store):
 
 
 def test_pictures_of_every_kind_of_curve_draw(store, tmp_path):
-    from attnstore.queries.heads_plot import save_figure
+    from attnstore.queries.figure import save_figure
 
     for number, options in enumerate(
         (

@@ -13,7 +13,7 @@ from attnstore.errors import QueryError, StoreError
 from attnstore.queries.engine import kernels
 from attnstore.queries.engine.pairs import AllPairs, truth
 from attnstore.queries.engine.vectors import evaluate_terms
-from attnstore.queries.sql.expression import parse
+from attnstore.queries.sql.condition import parse
 from attnstore.queries.sql.tree import Columns
 from attnstore.runtime.libraries import jit
 
@@ -148,6 +148,30 @@ CLAUSES = [
     "/* another */ source.aa = 'C'",
     'SOURCE.AA = \'C\' AND "source"."Score" > 0',
     "protein.\"class\" = 'é'",
+    # Read by a second parser in another way, and so refused, when there was one
+    "source.score IN [1, 2]",
+    "source.score NOT IN [1, NULL] OR contact",
+    "NOT source.aa IN ['C', 'W'] AND contact",
+    "target.label NOT IN []",
+    "source.score IN ARRAY[0, 3]",
+    "separation IN [1, 4]",
+    "list_contains(ARRAY[1, 3], target.score) = contact",
+    "CAST(source.score AS VARCHAR) = target.label",
+    "TRY_CAST(source.label AS HUGEINT) = target.score",
+    "source.flag::VARCHAR < target.label",
+    "source.hydropathy::CHAR(3) <> target.aa",
+    "source.aa::BPCHAR = target.label",
+    "source.fold::VARCHAR < target.fold::VARCHAR",
+    "source.score::NUMERIC / 2 = target.score",
+    "source.score::BOOL = target.flag",
+    "source.weighting::FLOAT4 < target.weighting",
+    "CAST(source.weighting AS LONG) = target.score",
+    "TRY_CAST(source.label AS INT1) IS NULL AND contact",
+    "CAST(target.score AS SHORT) < protein.level",
+    "CAST(protein AS STRING) = 'p2'",
+    "INTERVAL 1 DAY < INTERVAL (source.score) DAYS AND contact",
+    "DATE '2020-01-01' + INTERVAL (source.score) DAY > DATE '2020-01-01' OR target.flag",
+    "factorial(separation) = 6",
     # Constants
     "TRUE",
     "false",

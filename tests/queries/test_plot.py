@@ -20,7 +20,8 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from attnstore.errors import QueryError
-from attnstore.queries.heads_plot import plot_heads, save_figure
+from attnstore.queries.figure import save_figure
+from attnstore.queries.heads_plot import plot_heads
 
 SHAPES = [(1, 1), (6, 20), (8, 8), (30, 16), (12, 64), (30, 64), (96, 3)]
 

@@ -303,12 +303,12 @@ def test_clusters_are_never_on_both_sides(store, proteins):
 def test_the_share_tested_on_is_the_one_asked_for():
     keys = [f"k{number}" for number in range(4000)]
     for share in (0.1, 0.5, 0.85):
-        found = split.tested(keys, share, 7)
+        found = split.draw_tested(keys, share, 7)
         assert found.mean() == pytest.approx(share, abs=4 * np.sqrt(share * (1 - share) / 4000))
         assert found.tolist() == [is_tested(key, share, 7) for key in keys]
     # What is tested on at a smaller share is at a larger one.
-    assert (split.tested(keys, 0.1, 7) <= split.tested(keys, 0.5, 7)).all()
-    assert (split.tested(keys, 0.5, 7) != split.tested(keys, 0.5, 8)).any()
+    assert (split.draw_tested(keys, 0.1, 7) <= split.draw_tested(keys, 0.5, 7)).all()
+    assert (split.draw_tested(keys, 0.5, 7) != split.draw_tested(keys, 0.5, 8)).any()
 
 
 def test_what_is_not_known_takes_no_part(store, proteins, site):
@@ -417,7 +417,7 @@ def test_a_list_counts_ties_by_their_expectation(pairs, size):
     orders = itertools.permutations(range(len(scores)))
     counts = [labels[sorted(order, key=lambda place: -scores[place])[:kept]].sum() for order in orders]
     # Sorting is stable, so that all orders of what ties occur equally often.
-    assert tasks.listed(scores.astype(float), labels, size) == (pytest.approx(np.mean(counts)), kept)
+    assert tasks.list_precision(scores.astype(float), labels, size) == (pytest.approx(np.mean(counts)), kept)
 
 
 @settings(max_examples=40, deadline=None)
@@ -426,7 +426,7 @@ def test_a_list_is_the_best_scored(size, seed):
     rng = np.random.default_rng(seed)
     scores, labels = rng.permutation(50).astype(float), rng.random(50) < 0.3
     best = sorted(zip(scores, labels, strict=True), reverse=True)[:size]
-    assert tasks.listed(scores, labels, size) == (pytest.approx(sum(label for _, label in best)), min(size, 50))
+    assert tasks.list_precision(scores, labels, size) == (pytest.approx(sum(label for _, label in best)), min(size, 50))
 
 
 @pytest.mark.parametrize("source", ["embeddings", "attention"])

@@ -85,7 +85,7 @@ class Page(HTMLParser):
 def coarse():
     """Pictures of fewer dots, which nobody looks at."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("attnstore.queries.heads_plot._DPI", 40)
+        patch.setattr("attnstore.queries.figure._DPI", 40)
         yield
 
 

@@ -10,12 +10,12 @@ from matplotlib.collections import PathCollection, QuadMesh
 from matplotlib.colors import to_hex
 
 from attnstore.queries.report.amino_acids import AminoAcids, similarity
-from attnstore.queries.report.asking import Call
+from attnstore.queries.report.calls import Call
 from attnstore.queries.report.comparison_figure import draw_comparison
 from attnstore.queries.report.depth import Depth, centre_of_gravity
-from attnstore.queries.report.measures import Measured
-from attnstore.queries.report.model_comparison import Compared, Comparison, best_head_table
-from attnstore.queries.report.questions import LETTERS, Question
+from attnstore.queries.report.measures import Measurement
+from attnstore.queries.report.model_comparison import Comparison, ModelMeasurement, best_head_table
+from attnstore.queries.report.questions import LETTERS, PropertyQuestion
 from attnstore.queries.report.report_figures import draw_amino_acids, draw_depth, draw_similarity
 from tests.queries.test_plot import boxes, texts
 
@@ -34,7 +34,7 @@ def course(layers, number, *, empty=()):
     means = np.random.default_rng(number).uniform(0.05, 0.6, layers)
     means[list(empty)] = np.nan
     label = "A property with a name that goes on and on" if number == 1 else f"Property {number}"
-    question = Question(f"p{number}", label, "residue", "target.p", None, "")
+    question = PropertyQuestion(f"p{number}", label, "residue", "target.p", None, "")
     return Depth(question, means, np.where(np.isnan(means), 0, 9), 0.2, centre_of_gravity(means))
 
 
@@ -130,7 +130,7 @@ class Given:
 def compared(model, layers, number, best):
     one = course(layers, number)
     held_out = Given([best] if best else [])
-    return Compared(model, layers, Measured(one.question, None, held_out, None), one)
+    return ModelMeasurement(model, layers, Measurement(one.question, None, held_out, None), one)
 
 
 @pytest.mark.parametrize("models", [2, 3, 7])

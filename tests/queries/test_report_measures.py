@@ -8,7 +8,7 @@ from scipy import stats
 
 import attnstore
 from attnstore.queries.report.amino_acids import blosum62, measure_amino_acids, similarity
-from attnstore.queries.report.asking import Settings
+from attnstore.queries.report.calls import Settings
 from attnstore.queries.report.depth import by_centre, centre_of_gravity, depth, layer_means
 from attnstore.queries.report.questions import LETTERS, ask_of
 from tests.queries.report_stores import write_two

@@ -12,7 +12,7 @@ import attnstore
 from attnstore.catalog import connection as duckdb_connection
 from attnstore.errors import QueryError, StoreError
 from attnstore.format.segment import Segment
-from attnstore.queries import row_forecast as forecasts
+from attnstore.queries import forecasts
 from attnstore.queries.engine import pair_rows as row_tasks
 from attnstore.queries.engine import top_rows as tops
 from tests.synthetic import random_proteins, write_store
@@ -234,13 +234,13 @@ def test_rows_that_do_not_fit_are_refused_beforehand_with_what_to_type(store):
 )
 def test_explain_foretells_the_rows(store, monkeypatch, sql, rows):
     told = []
-    measured = forecasts.forecast
+    measured = forecasts.forecast_block
 
     def noted(*args):
         told.append(measured(*args))
         return told[-1]
 
-    monkeypatch.setattr("attnstore.queries.forecasts.forecast", noted)
+    monkeypatch.setattr("attnstore.queries.forecasts.forecast_block", noted)
     last = store.explain(sql).splitlines()[-1]
     assert last.startswith("in total: about ")
     found = store.query(sql)

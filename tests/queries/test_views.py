@@ -22,7 +22,7 @@ from matplotlib.collections import LineCollection
 import attnstore
 from attnstore.errors import QueryError
 from attnstore.ingest import ingest
-from attnstore.queries.heads_plot import save_figure
+from attnstore.queries.figure import save_figure
 from attnstore.queries.view import view_page as page_module
 from attnstore.queries.view.view import view
 from attnstore.queries.view.view_page import page_data, thousandths, to_json

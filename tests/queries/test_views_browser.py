@@ -12,7 +12,7 @@ from matplotlib.colors import to_rgb
 
 import attnstore
 from attnstore.ingest import ingest
-from attnstore.queries.view import colours
+from attnstore.queries import palette
 from attnstore.queries.view.view import view
 from tests.queries.browser import CHROMIUM, browser
 
@@ -69,8 +69,8 @@ def engine(store, threshold, separation):
 
 
 def test_the_structure_and_cylinders_are_drawn_and_follow_the_threshold(store, page):
-    assert pixels(page, colours.STRUCTURE["h"]) > 500
-    assert pixels(page, colours.SITE) > 20
+    assert pixels(page, palette.STRUCTURE["h"]) > 500
+    assert pixels(page, palette.SITE) > 20
     seen = []
     for threshold in (0.1, 0.2, 0.4, 1):
         page.run(SET.format(control="threshold", value=threshold * 1000, event="input"))
@@ -81,7 +81,7 @@ def test_the_structure_and_cylinders_are_drawn_and_follow_the_threshold(store, p
             f"AND weight >= {threshold})"
         )
         assert cylinders == len(arcs)
-        seen.append((cylinders, pixels(page, colours.OTHER) + pixels(page, colours.CONTACT)))
+        seen.append((cylinders, pixels(page, palette.OTHER) + pixels(page, palette.CONTACT)))
     assert [count for count, _ in seen] == sorted({count for count, _ in seen}, reverse=True)
     assert seen[-1] == (0, 0)
     assert seen[0][1] > 300
@@ -142,5 +142,5 @@ def test_in_a_frame_as_a_notebook_has_it(store, page, tmp_path):
     path.write_text(f"<!DOCTYPE html><meta charset=utf-8>{shown._repr_html_()}")
     page.open(path.as_uri())
     page.run("new Promise((done) => setTimeout(done, 500))")
-    assert pixels(page, colours.STRUCTURE["h"], "iframe") > 500
+    assert pixels(page, palette.STRUCTURE["h"], "iframe") > 500
     assert page.errors() == []

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import attnstore
 from attnstore.errors import QueryError
 from attnstore.format.documents import ModelDocument
-from attnstore.queries.vig2021.published import MODELS, PROPERTIES, figures, head_of, label_of, recognise, source
+from attnstore.queries.vig2021.paper_models import MODELS, PROPERTIES, figures, head_of, label_of, recognise, source
 
 FILE = "vig2021_top_heads.json"
 REFERENCE = Path(__file__).parents[3] / "shared" / "reference" / FILE

@@ -42,7 +42,7 @@ def run(request: pytest.FixtureRequest, data: Path, tmp_path_factory: pytest.Tem
     folder = tmp_path_factory.mktemp("run")
     model = five_models.save_model(folder, request.param)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("attnstore.queries.heads_plot._DPI", 20)  # of the PNG files
+        patch.setattr("attnstore.queries.figure._DPI", 20)  # of the PNG files
         if request.param != WHOLE:
             leave_blank(patch)
             patch.setattr(recipe, "DATA_SETS", tuple(map(_without_letters, recipe.DATA_SETS[:3])))

@@ -14,7 +14,7 @@ from attnstore.cli import cli
 from attnstore.damage import verify
 from attnstore.errors import AttnstoreError
 from attnstore.ingest import ingest, ingest_proteins
-from attnstore.queries.heads_plot import save_figure
+from attnstore.queries.figure import save_figure
 from attnstore.runtime.paths import CACHE_VARIABLE, cache_directory, database_path, user_path
 
 

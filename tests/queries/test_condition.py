@@ -5,7 +5,7 @@ import pytest
 
 from attnstore.errors import QueryError
 from attnstore.queries.sql import dialect
-from attnstore.queries.sql.expression import parse
+from attnstore.queries.sql.condition import parse
 from attnstore.queries.sql.tree import Columns, Leaf, Operation, Quantity, Term
 
 RESIDUES = {
@@ -139,6 +139,12 @@ REFUSALS = [
     ("source.x) = ANY([1]", ["write one SQL expression"]),
     ("source.flag OR contact) IS NOT NULL AND (source.flag", ["write one SQL expression"]),
     ("source.x BETWEEN SYMMETRIC 3 AND 1", ["cannot parse it"]),
+    ("source.x! = 6", ["! behind a value", "write <> for unequal"]),
+    # A list or an interval is no value that pairs are compared by.
+    ("source.x IN [target.x, 1]", ["mixes both ends"]),
+    ("[source.x] = [target.x]", ["of type INTEGER[] cannot meet the other end"]),
+    ("INTERVAL (source.x) DAY = INTERVAL (target.x) DAY", ["of type INTERVAL cannot meet the other end"]),
+    ("source.x::DATETIME = target.x", ["cannot meet the other end"]),
 ]
 
 

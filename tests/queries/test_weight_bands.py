@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from attnstore.format.codebook import DEFAULT
 from attnstore.queries.sql.dialect import RefusalError
-from attnstore.queries.sql.steps import cut, values
 from attnstore.queries.sql.syntax import expression
+from attnstore.queries.sql.weight_bands import cut, values
 
 STEPPED = [
     "weight >= 0.3",

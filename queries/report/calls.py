@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from ..align import align as measure_alignment
+from ..align import align
 from ..plan.align_plan import THRESHOLD
-from ..query import query as answer
+from ..query import query
 from ..statistics.measure import MIN_PROTEINS
 
 if TYPE_CHECKING:
@@ -85,17 +85,17 @@ class Call:
         return shlex.join(words)
 
 
-def align(store: "Store", settings: Settings, predicate: str, **options: Any) -> tuple["Alignment", Call]:
+def call_align(store: "Store", settings: Settings, predicate: str, **options: Any) -> tuple["Alignment", Call]:
     """Ask for the shares of all heads; options that are None or False are left out."""
     given = {name: value for name, value in options.items() if value is not None and value is not False}
     common = settings.options
     if options.get("paper"):
         common.pop("min_proteins", None)
     call = Call(str(store.path), "align", predicate, {**given, **common})
-    return measure_alignment(store, predicate, scheduler=settings.scheduler, **call.options), call
+    return align(store, predicate, scheduler=settings.scheduler, **call.options), call
 
 
-def query(store: "Store", settings: Settings, sql: str) -> tuple["Result", Call]:
+def call_query(store: "Store", settings: Settings, sql: str) -> tuple["Result", Call]:
     """Ask in SQL."""
     call = Call(str(store.path), "query", sql, {})
-    return answer(store, sql, scheduler=settings.scheduler), call
+    return query(store, sql, scheduler=settings.scheduler), call

@@ -1,10 +1,10 @@
-"""Functions of the weight that are constant between steps: comparisons, and bins.
+"""Functions of the weight: those that are constant between steps, comparisons and bins; and straight lines.
 
 A statement's conditions on the weight, and what it groups by of it, cut the weights into *bands*. Everything is
 float32: a weight is ≥ θ iff it is ≥ the float32 nearest to θ, and a band begins at a float32 that is in it.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ...format.codebook import TOP, Codebook
 from ...runtime import time_limit
 from ...runtime.faults import machine_error
-from .dialect import RefusalError, locked_parser, reason
+from .dialect import FallbackError, RefusalError, locked_parser, reason
 from .syntax import Tree, children, columns_in, render
 
 Floats = NDArray[np.float32]
@@ -90,11 +90,11 @@ def type_of(function: Tree, column: str = "weight") -> str:
 
 
 def _evaluate(sql: str, weights: Floats, column: str) -> tuple[tuple[Any, ...], str]:
-    return _evaluated(sql, weights.astype(np.float32).tobytes(), column)
+    return _evaluate_once(sql, weights.astype(np.float32).tobytes(), column)
 
 
 @lru_cache(maxsize=256)
-def _evaluated(sql: str, float32: bytes, column: str) -> tuple[tuple[Any, ...], str]:
+def _evaluate_once(sql: str, float32: bytes, column: str) -> tuple[tuple[Any, ...], str]:
     import pyarrow as pa
 
     weights = np.frombuffer(float32, np.float32)
@@ -210,3 +210,81 @@ def _constants(node: Tree, column: str) -> Floats:
     for toward in (-1, 2):
         points = [*points, np.nextafter(points[0], np.float32(toward))]
     return np.concatenate(points)
+
+
+def is_step(node: Tree) -> bool:
+    """Whether an expression takes weights only by comparison, or in whole numbers."""
+    if node["class"] == "COLUMN_REF":
+        return False
+    named = set(columns_in(node))
+    if named in ({("weight",)}, {("reverse_weight",)}):
+        compares = node["class"] in ("COMPARISON", "BETWEEN", "CONJUNCTION") or node["type"] in (
+            "COMPARE_IN", "COMPARE_NOT_IN", "OPERATOR_NOT", *_NULL_TESTS,
+        )  # fmt: skip
+        called = node["class"] == "FUNCTION" and node["function_name"].lower() in ("floor", "ceil", "round")
+        return compares or called
+    return all(is_step(child) for child in children(node) if _weights_in(child))
+
+
+def _weights_in(node: Tree) -> frozenset[str]:
+    """Which of weight and reverse_weight an expression names."""
+    return frozenset(names[0] for names in columns_in(node) if names in (("weight",), ("reverse_weight",)))
+
+
+def line(node: Tree, scalar: Callable[[Tree], Tree]) -> tuple[str, str]:
+    """a and b of an expression a + b · weight, as SQL over cells.
+
+    Parameters
+    ----------
+    node : the expression
+    scalar : from a part without the weight, or made of steps, to what is said of cells
+
+    Raises
+    ------
+    FallbackError
+        It is no such expression.
+    """
+    weights = _weights_in(node)
+    if "reverse_weight" in weights:
+        raise FallbackError("products with reverse_weight are not held by cells")
+    if not weights or is_step(node):
+        return f"CAST({render(scalar(node))} AS DOUBLE)", "0"
+    if node["class"] == "COLUMN_REF":
+        return "0", "1"
+    if node["class"] == "CAST":
+        return line(node["child"], scalar)
+    if node["class"] == "CASE":
+        checks = [(render(scalar(c["when_expr"])), line(c["then_expr"], scalar)) for c in node["case_checks"]]
+        other = line(node["else_expr"], scalar)
+        return tuple(  # type: ignore[return-value]
+            f"CASE {' '.join(f'WHEN {when} THEN {then[which]}' for when, then in checks)} ELSE {other[which]} END"
+            for which in (0, 1)
+        )
+    if node["class"] == "FUNCTION":
+        name = node["function_name"].lower()
+        operands = [one["expression"] for one in node["arguments"]]
+        lines = [line(operand, scalar) for operand in operands]
+        if name in ("+", "-"):
+            if len(lines) == 1:
+                return f"({name}({lines[0][0]}))", f"({name}({lines[0][1]}))"
+            (a, b), (c, d) = lines
+            return f"(({a}) {name} ({c}))", f"(({b}) {name} ({d}))"
+        free = any(slope == "0" for _, slope in lines)
+        if name == "*" and free:
+            (a, b), factor = (lines[1], lines[0][0]) if lines[0][1] == "0" else (lines[0], lines[1][0])
+            return f"(({a}) * ({factor}))", f"(({b}) * ({factor}))"
+        if name == "/" and lines[1][1] == "0":
+            (a, b), (divisor, _) = lines
+            return f"(({a}) / ({divisor}))", f"(({b}) / ({divisor}))"
+    raise FallbackError(f"{render(node)} is not linear in the weight")
+
+
+def other_factor(node: Tree) -> Tree | None:
+    """The other factor of a product with the bare weight."""
+    if node["class"] != "FUNCTION" or node["function_name"] != "*":
+        return None
+    first, second = (one["expression"] for one in node["arguments"])
+    for one, other in ((first, second), (second, first)):
+        if one["class"] == "COLUMN_REF" and one["column_names"][0].lower() == "weight":
+            return other  # type: ignore[no-any-return]
+    return None
