@@ -23,7 +23,7 @@ from attnstore.ingest import ingest
 from attnstore.queries.contacts.contact_maps import RANGES, TOPS, labelled_pairs, precision
 from attnstore.queries.contacts.contact_proteins import roster
 from attnstore.queries.contacts.prediction import ContactPredictor, evaluate_predictor, fit
-from attnstore.runtime.table_output import aligned
+from attnstore.runtime.table_output import text_table
 
 #: Proteins selected: the draw of fewer is part of the draw of more.
 FEW, MANY = 10, 50

@@ -9,7 +9,8 @@ import numpy as np
 from ...format.codebook import parse_threshold
 from ..engine.align_tasks import AlignScans
 from ..engine.cells import KeyCode, Scan, Tier
-from ..sql.tree import Expression, Operation, one_end
+from ..sql.condition import parse
+from ..sql.tree import Columns, Expression, Operation, one_end
 from ..sql.weight_bands import Bands
 from ..statistics.curve import check_bootstrap, first_code
 from ..statistics.measure import Measure

@@ -17,7 +17,7 @@ from matplotlib.ticker import MaxNLocator
 from ...errors import QueryError
 from ...format.documents import ModelDocument
 from ...runtime.durable import replace_file
-from ...runtime.table_output import aligned
+from ...runtime.table_output import text_table
 from .. import palette
 from .. import report as report_package
 from ..figure import BACKGROUND, SMALL, TEXT, TICKS, save_figure
