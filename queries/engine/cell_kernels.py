@@ -16,7 +16,27 @@ from ...runtime.libraries import jit
 
 Array = npt.NDArray[Any]
 
+#: Pairs that a number of 16 bits counts.
+BLOCK = 1 << 14
+
 _compile = jit()
+
+
+@_compile
+def _count_range(codes: Array, groups: Array, group: int, low: int, high: int) -> int:
+    total = 0
+    for begin in range(0, codes.shape[0], BLOCK):
+        own, group_of, part = codes[begin : begin + BLOCK], groups[begin : begin + BLOCK], np.uint16(0)
+        # Comparing without a branch and without a table, into a number no wider than need be: the compiler makes
+        # vector instructions of it, of 16 pairs at a time.
+        if high == 255:
+            for k in range(own.shape[0]):
+                part = np.uint16(part + np.uint16((own[k] >= low) & (group_of[k] == group)))
+        else:
+            for k in range(own.shape[0]):
+                part = np.uint16(part + np.uint16((own[k] >= low) & (own[k] <= high) & (group_of[k] == group)))
+        total += int(part)
+    return total
 
 
 @_compile
@@ -49,17 +69,8 @@ def count_ranges(
         if first < last:
             own, group_of = codes[first:last], groups[first:last]
             for g in range(wanted.shape[0]):
-                group = wanted[g]
                 for r in range(low.shape[0]):
-                    least, most, total = low[r], high[r], 0
-                    # Comparing without a branch and without a table: the compiler makes vector instructions of it.
-                    if most == 255:
-                        for k in range(own.shape[0]):
-                            total += (own[k] >= least) & (group_of[k] == group)
-                    else:
-                        for k in range(own.shape[0]):
-                            total += (own[k] >= least) & (own[k] <= most) & (group_of[k] == group)
-                    counts[owner[run], g, r] += total
+                    counts[owner[run], g, r] += _count_range(own, group_of, wanted[g], low[r], high[r])
 
 
 @_compile
@@ -75,10 +86,12 @@ def histogram(codes: Array, groups: Array, begin: int, bounds: Array, owner: Arr
     for run in range(owner.shape[0]):
         first, last = max(bounds[run, 0], begin) - begin, min(bounds[run, 1], end) - begin
         if first < last:
-            # Two tables in turn, since neighbouring pairs often fall into the same place.
+            # Slices that begin at 0 in the loop need no check, and two tables take turns, since neighbouring pairs
+            # often fall into the same place: each makes it about twice as fast.
+            own, group_of = codes[first:last], groups[first:last]
             table = np.zeros((2, size * 256), np.uint32)
-            for k in range(first, last):
-                table[k & 1, np.int64(groups[k]) * 256 + codes[k]] += np.uint32(1)
+            for k in range(own.shape[0]):
+                table[k & 1, np.int64(group_of[k]) * 256 + own[k]] += np.uint32(1)
             for group in range(size):
                 for code in range(256):
                     at = group * 256 + code
@@ -336,20 +349,22 @@ def count_pairs(groups: Array, passing: Array, wanted: Array, times: int, counts
     passing : bool [pairs], or [1] where it is the same for all
     """
     one_passing = passing.shape[0] == 1
-    if counts.shape[0] > 4:
+    if wanted.shape[0] > 4:
         for k in range(groups.shape[0]):
             if passing[0 if one_passing else k]:
                 counts[groups[k]] += times
-    elif not one_passing:
-        for group in range(counts.shape[0]):
-            total = 0
-            # As in `count_ranges`, for vector instructions.
-            for k in range(groups.shape[0]):
-                total += passing[k] & (groups[k] == wanted[group])
-            counts[group] += total * times
-    elif passing[0]:
-        for group in range(counts.shape[0]):
-            total = 0
-            for k in range(groups.shape[0]):
-                total += groups[k] == wanted[group]
-            counts[group] += total * times
+    elif not one_passing or passing[0]:
+        for g in range(wanted.shape[0]):
+            group, total = wanted[g], 0
+            for begin in range(0, groups.shape[0], BLOCK):
+                own, part = groups[begin : begin + BLOCK], np.uint16(0)
+                # As in `count_ranges`, for vector instructions.
+                if one_passing:
+                    for k in range(own.shape[0]):
+                        part = np.uint16(part + np.uint16(own[k] == group))
+                else:
+                    passes = passing[begin : begin + BLOCK]
+                    for k in range(own.shape[0]):
+                        part = np.uint16(part + np.uint16(passes[k] & (own[k] == group)))
+                total += int(part)
+            counts[g] += total * times
