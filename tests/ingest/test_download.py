@@ -613,9 +613,9 @@ def test_a_cache_that_cannot_be_written_is_told_of(server, get, tmp_path):
 FETCH = """
 import sys
 from pathlib import Path
-from attnstore.readers.download import fetched
+from attnstore.readers.download import fetch_files
 from attnstore.runtime.paths import CACHE_VARIABLE
-(path,) = fetched(["7HVP"], cache=Path(sys.argv[1]))
+(path,) = fetch_files(["7HVP"], cache=Path(sys.argv[1]))
 sys.stdout.buffer.write(path.read_bytes())
 """
 
