@@ -17,9 +17,8 @@ from ...annotate.matching import IDENTITY, align_sequences
 from ...errors import QueryError, SourceError
 from ...readers import text
 from ...readers.structures import mmcif, pdb
-from ...readers.structures.chain import Atom, Chain, sequence
 from ...readers.structures.chemistry import is_amino_acid
-from ...readers.structures.entry import Entry
+from ...readers.structures.entry import Atom, Chain, Entry, sequence
 from .view_residues import Residues
 
 Array = npt.NDArray[Any]

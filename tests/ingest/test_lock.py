@@ -28,8 +28,8 @@ HOST = socket.gethostname()
 HOLD = """
 import sys, time
 from pathlib import Path
-from attnstore.format.lock import held
-with held(Path(sys.argv[1]), "model m"):
+from attnstore.format.lock import lock_model
+with lock_model(Path(sys.argv[1]), "model m"):
     print("held", flush=True)
     sys.stdin.read()
 """

@@ -9,8 +9,8 @@ import numpy as np
 from Bio.Data.PDBData import protein_letters_3to1
 from numpy.typing import NDArray
 
-from .chain import Atom, Chain, Variant
 from .chemistry import FORCE_FIELD_NAMES, LARGEST_SURFACE
+from .entry import Atom, Chain, Variant
 
 # The type that Biopython's tree needs.
 _FARTHEST = 1e6

@@ -16,8 +16,7 @@ from ...errors import SourceError
 from ..record import Options, Record
 from ..vocabulary import DISULFIDE, HELIX, PROTEIN_MODIFICATION, RSA, SS3, SS4, SS8, STRAND, TURN
 from .accessibility import relative_accessibility
-from .chain import Chain, Key, chain_record
-from .entry import Entry, Span
+from .entry import Chain, Entry, Key, Span, chain_record
 from .ligands import ligand_residues
 from .modifications import KINDS, disulfides, modifications
 

@@ -1,17 +1,237 @@
-"""An entry of the PDB in one form for both file formats."""
+"""An entry of the PDB in one form, whichever format its file has: atoms, residues, chains, ligands and features."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..record import Excluded
-from .chain import Chain, Group, Key
-from .chemistry import Parents
+from ...catalog.property import Annotation
+from ...errors import SourceError
+from ..record import Excluded, Record, Structure, virtual_cb
+from .chemistry import Parents, letter
+
+#: A residue by its author's names for it: chain, number, insertion code.
+Key = tuple[str, int, str | None]
+
+BACKBONE = ("N", "CA", "C", "CB")
+#: Numbers that cannot be read stand from here on: beyond 32 bits, one for each text.
+UNREADABLE = 1 << 40
+
+
+def unreadable(number: str) -> int:
+    """Return what stands for a residue number that cannot be read: the same for the same text."""
+    return UNREADABLE + int.from_bytes(number.encode(), "big")
+
+
+class Atom(NamedTuple):
+    """One row of coordinates, the same whichever format it came from.
+
+    A number from `UNREADABLE` on stands for one that cannot be read.
+    """
+
+    number: int
+    insertion_code: str | None
+    residue: str
+    hetero: bool
+    name: str
+    alternative: str
+    occupancy: float
+    position: tuple[float, float, float]
+    place: str
+    element: str
+    b_factor: float
+    #: The segment id, or label_asym_id: what tells chains apart where their ids do not.
+    segment: str = ""
+
+    @property
+    def heavy(self) -> bool:
+        """Whether it is no hydrogen and has a position that can be measured from."""
+        return self.element not in {"H", "D"} and all(map(math.isfinite, self.position))
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One of the residues that share a place in the chain: more than one at a point mutation.
+
+    Attributes
+    ----------
+    hetero
+        It is of HETATM records.
+    atoms
+        By name; of alternatives that of highest occupancy.
+    repeated
+        Those of a name that stands there already and that are no alternatives to it.
+    """
+
+    hetero: bool
+    atoms: dict[str, Atom] = field(default_factory=dict)
+    repeated: list[Atom] = field(default_factory=list)
+
+    @property
+    def occupancy(self) -> float:
+        """The highest occupancy of its atoms."""
+        return max((atom.occupancy for atom in self.atoms.values()), default=0.0)
+
+
+@dataclass(frozen=True)
+class Residue:
+    """A place in the chain: its author number and what was seen there, by residue name.
+
+    `clashes` has an atom of each residue that stands there too, and that is neither an alternative nor told apart.
+    """
+
+    number: int
+    insertion_code: str | None
+    variants: dict[str, Variant] = field(default_factory=dict)
+    clashes: list[Atom] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        """The name of highest occupancy; the first in the file among equals."""
+        return max(self.variants, key=lambda name: self.variants[name].occupancy)
+
+    def named(self, name: str) -> Variant:
+        """Return what was seen under the name, where it was, else the variant of highest occupancy."""
+        return self.variants.get(name) or self.variants[self.name]
+
+    @property
+    def label(self) -> str:
+        """Name and number for messages, "GLY 52A"."""
+        return f"{self.name} {self.number}{self.insertion_code or ''}"
+
+
+@dataclass(frozen=True)
+class Group:
+    """A molecule, or a part of one, that is no residue of a polymer: a ligand, an ion, a sugar.
+
+    Attributes
+    ----------
+    key, name
+        As its author numbers and names it.
+    asym
+        What the entry's assemblies call the chain it belongs to.
+    atoms
+        Of alternatives that of highest occupancy.
+    """
+
+    key: Key
+    name: str
+    asym: str
+    atoms: tuple[Atom, ...]
+
+
+@dataclass(frozen=True)
+class Chain:
+    """A protein chain of L residues.
+
+    Attributes
+    ----------
+    id, place
+        Of its record.
+    author, asym
+        Its author's name for it, and that in the entry's assemblies.
+    names
+        Residue names of the whole chain, length L.
+    observed
+        From 0-based place in the chain to the residue seen there.
+    letters
+        The canonical sequence that the file declares, of length L; empty where it has none.
+    confidence
+        From place to pLDDT as the file has it, of 1 or of 100; None where the file is no prediction that declares it.
+    ambiguous
+        Keys that stand for two residues of the entry, and that nothing can be found by.
+    """
+
+    id: str
+    place: str
+    author: str
+    asym: str
+    names: Sequence[str]
+    observed: Mapping[int, Residue]
+    letters: str = ""
+    confidence: Mapping[int, float] | None = None
+    ambiguous: frozenset[Key] = frozenset()
+
+    def seen(self) -> dict[int, Variant]:
+        """Return what was seen at each observed place; at a point mutation, the residue that the sequence names."""
+        return {place: residue.named(self.names[place]) for place, residue in self.observed.items()}
+
+    def places(self) -> dict[Key, int]:
+        """Return the place of each observed residue whose key is its own."""
+        return {key: place for place, key in self.numbered() if key not in self.ambiguous}
+
+    def b_factors(self) -> dict[int, float]:
+        """Return the B-factor of the Cα at each place that has one, Å²; NaN where it is not given."""
+        seen = self.seen().items()
+        return {place: variant.atoms["CA"].b_factor for place, variant in seen if "CA" in variant.atoms}
+
+    def numbered(self) -> Iterable[tuple[int, Key]]:
+        """Return the place and the key of each observed residue."""
+        return ((place, (self.author, one.number, one.insertion_code)) for place, one in self.observed.items())
+
+
+def left_over(author: str, asym: str, chain: Iterable[Residue], polymer: Iterable[Residue] = ()) -> list[Group]:
+    """Return the groups among a chain's residues: the HETATM that did not turn out to be of its polymer."""
+    kept = set(map(id, polymer))
+    return [
+        Group((author, one.number, one.insertion_code), name, asym, (*variant.atoms.values(), *variant.repeated))
+        for one in chain
+        if id(one) not in kept
+        for name, variant in one.variants.items()
+        if variant.hetero
+    ]
+
+
+def sequence(chain: Chain, parents: Parents) -> str:
+    """Return the letters of a chain, X where a residue has none."""
+    letters = chain.letters or "X" * len(chain.names)
+    return "".join(letter(name, parents, declared) or "X" for name, declared in zip(chain.names, letters, strict=True))
+
+
+def chain_record(chain: Chain, parents: Parents, annotations: tuple[Annotation, ...]) -> Record:
+    """Build the record of a chain.
+
+    Places that were not observed have no author number and NaN positions; those whose number cannot be read have no
+    author number.
+
+    Raises
+    ------
+    SourceError
+        A residue number is beyond 32 bits.
+    """
+    length = len(chain.names)
+    number = np.zeros(length, dtype=np.int32)
+    known = np.zeros(length, dtype=np.bool_)
+    codes: list[str | None] = [None] * length
+    atoms = np.full((length, len(BACKBONE), 3), np.nan, dtype=np.float64)
+    for place, residue in chain.observed.items():
+        if residue.number >= UNREADABLE:
+            continue
+        if abs(residue.number) > np.iinfo(np.int32).max:
+            raise SourceError(f"{chain.place}: residue number {residue.number} is out of range; renumber it.")
+        number[place] = residue.number
+        known[place] = True
+        codes[place] = residue.insertion_code
+    for place, variant in chain.seen().items():
+        for column, name in enumerate(BACKBONE):
+            if name in variant.atoms:
+                atoms[place, column] = variant.atoms[name].position
+    n, ca, c, cb = np.moveaxis(atoms, 1, 0)
+    # A Cβ without its Cα is still the file's own observation and stays.
+    cb = np.where(np.isnan(cb), virtual_cb(n, ca, c), cb)
+    return Record(
+        id=chain.id,
+        sequence=sequence(chain, parents),
+        place=chain.place,
+        structure=Structure(number, known, tuple(codes), ca.astype(np.float32), cb.astype(np.float32)),
+        annotations=annotations,
+    )
+
 
 #: The kinds of modification of a residue; each is a separate property (`modifications.KINDS`).
 Modification = Literal["modified", "glycan", "lipid", "attachment", "cross-link", "disulfide", "metal"]

@@ -11,9 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import SourceError
-from .chain import Atom, Chain, Group, Key
 from .chemistry import LARGEST_RADIUS, is_metal, vdw_radius
-from .entry import Assembly, Entry, Operator
+from .entry import Assembly, Atom, Chain, Entry, Group, Key, Operator
 
 #: The 463 compounds that BioLiP suspects not to be there by nature (Yang, Roy and Zhang, Nucleic Acids Research 2013,
 #: 41:D1096), by their codes in the PDB: the file ``ligand_list`` of the program of BioLiP2 (Zhang et al., Nucleic Acids

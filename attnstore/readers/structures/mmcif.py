@@ -15,11 +15,10 @@ from Bio.PDB.MMCIF2Dict import MMCIF2Dict
 from ...errors import SourceError
 from .. import text
 from ..record import DEFAULT, Excluded, Options, Record
-from .chain import Atom, Chain, Group, Key, Residue, left_over
 from .chain_properties import STRUCTURE_PROPERTIES, chain_records
 from .chemistry import WATERS, Parents, element, is_protein, why_no_protein
 from .confidence import cif_declares, local_confidence
-from .entry import Entry
+from .entry import Atom, Chain, Entry, Group, Key, Residue, left_over
 from .mmcif_categories import ABSENT, Cif, number_and_code, read_categories
 from .naming import chain_id, distinct_ids, entry_id
 from .placement import with_strays

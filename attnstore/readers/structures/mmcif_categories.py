@@ -14,13 +14,14 @@ from typing import Literal, TypeVar
 import numpy as np
 
 from ...errors import SourceError
-from .chain import UNREADABLE, Key, unreadable
 from .chemistry import is_amino_acid
 from .entry import (
+    UNREADABLE,
     Assembly,
     Bond,
     End,
     Features,
+    Key,
     Modification,
     Modified,
     Operator,
@@ -28,6 +29,7 @@ from .entry import (
     Span,
     modification_listed,
     operator,
+    unreadable,
 )
 
 #: The categories of the file: column name to values.

@@ -8,9 +8,8 @@ from itertools import chain as joined
 
 from ...catalog.property import UNKNOWN_IF_NONE, Property
 from ..vocabulary import CROSS_LINK, DISULFIDE_BONDED, GLYCOSYLATION, LIPIDATION, MODIFIED_RESIDUE
-from .chain import Chain, Key
 from .chemistry import is_metal
-from .entry import Bond, End, Entry, Modification, Modified
+from .entry import Bond, Chain, End, Entry, Key, Modification, Modified
 
 #: Put in for methionine to solve the structure.
 _SELENOMETHIONINE = "MSE"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from .. import text
 from ..record import Excluded, Options, Record
-from .chain import Chain
+from .entry import Chain
 
 # Ids that programs write into every file: python-modelcif's "model" (Boltz, Chai, OpenFold), the PDB's "XXXX", others'.
 _CONSTANT = re.compile(

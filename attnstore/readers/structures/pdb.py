@@ -14,11 +14,10 @@ import numpy as np
 from ...errors import SourceError
 from .. import text
 from ..record import DEFAULT, Excluded, Options, Record
-from .chain import UNREADABLE, Atom, Chain, Group, Residue, left_over
 from .chain_properties import STRUCTURE_PROPERTIES, chain_records
 from .chemistry import WATERS, element, is_amino_acid, is_protein, why_no_protein
 from .confidence import pdb_declares
-from .entry import Entry
+from .entry import UNREADABLE, Atom, Chain, Entry, Group, Residue, left_over
 from .naming import chain_id, entry_id
 from .pdb_header import Header, number_or_text, read_header, residue_and_chain
 from .placement import place, with_strays

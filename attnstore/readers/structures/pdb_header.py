@@ -9,9 +9,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ...errors import SourceError
-from .chain import Key, unreadable
 from .chemistry import STANDARD, WATERS, is_amino_acid
-from .entry import Assembly, Bond, End, Features, Modified, Operator, Site, Span, modification_listed, operator
+from .entry import (
+    Assembly,
+    Bond,
+    End,
+    Features,
+    Key,
+    Modified,
+    Operator,
+    Site,
+    Span,
+    modification_listed,
+    operator,
+    unreadable,
+)
 from .placement import Missing
 
 _UNRESOLVED = re.compile(r"REMARK 465\s+(?:\d+\s+)?(\w{1,3})\s(.{1,2}?)\s*(-?\d+)([A-Za-z]?)\s*")

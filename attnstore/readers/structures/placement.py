@@ -12,8 +12,8 @@ from Bio.Align import PairwiseAligner
 from numpy.typing import NDArray
 
 from ...errors import SourceError
-from .chain import Residue
 from .chemistry import Parents, is_amino_acid
+from .entry import Residue
 
 _WILDCARD = "?"
 # Distinct names become characters from here on, away from the wildcard.

@@ -7,8 +7,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from ...errors import SourceError
-from .chain import BACKBONE, Atom, Residue, Variant
 from .chemistry import NUCLEOTIDES, STANDARD, WATERS, Parents, is_amino_acid
+from .entry import BACKBONE, Atom, Residue, Variant
 
 #: Å. Cα of neighbours in a chain are 2.9 (cis) to 3.8 apart; those of two alternatives of a residue are closer.
 _OVERLAP = 2.0
