@@ -1,4 +1,4 @@
-"""Arguments of public calls that cannot be what was meant: refused with what to type instead."""
+"""Constants that public calls share, and checks of their arguments: what cannot be meant is refused, with a cure."""
 
 import difflib
 import re
@@ -12,10 +12,13 @@ from .errors import QueryError
 #: Names that are compared letter by letter to find the nearest: more would take seconds.
 _MOST_COMPARED = 20_000
 
-
 #: Residues that a model sees of a protein, unless more are asked for; the paper's (Vig et al. 2021): 512 tokens, two of
 #: them special.
 MAX_RESIDUES = 510
+
+#: A contact: residues at least so far apart along the sequence, and nearer than so many Å (Vig et al. 2021).
+CONTACT_SEPARATION = 6
+CONTACT_DISTANCE = 8.0
 
 
 def check_text(name: str, value: Any) -> None:

@@ -6,10 +6,8 @@ from typing import Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from ..arguments import CONTACT_DISTANCE
 from .property import UNRESOLVED, Level, Property
-
-#: Å; residues nearer than this are neighbours, as in a contact.
-_NEIGHBOUR = 8.0
 
 _NOT_OF_20 = "NULL for letters beyond the 20"
 
@@ -93,7 +91,7 @@ def contact_numbers(cb: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
 
         points = cb[known].astype(np.float64)
         # The tree includes residues at exactly this distance; a contact is nearer.
-        near = KDTree(points).query_ball_point(points, np.nextafter(_NEIGHBOUR, 0), return_length=True)
+        near = KDTree(points).query_ball_point(points, np.nextafter(CONTACT_DISTANCE, 0), return_length=True)
         counts[known] = near - 1
     return counts
 

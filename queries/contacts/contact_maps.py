@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ...arguments import CONTACT_DISTANCE, CONTACT_SEPARATION
 from ...format.segment import Segment
-from ..sql.tree import CONTACT_DISTANCE, CONTACT_SEPARATION
 from . import contact_kernels as kernels
 
 Array = npt.NDArray[Any]

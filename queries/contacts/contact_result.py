@@ -3,8 +3,8 @@
 import pandas as pd
 import xarray as xr
 
+from ...arguments import CONTACT_DISTANCE, CONTACT_SEPARATION
 from ...errors import QueryError
-from ..sql.tree import CONTACT_DISTANCE, CONTACT_SEPARATION
 
 
 class ContactMap(xr.DataArray):  # type: ignore[no-untyped-call]

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ...arguments import CONTACT_DISTANCE, CONTACT_SEPARATION
 from ...runtime.libraries import jit
-from ..sql.tree import CONTACT_DISTANCE, CONTACT_SEPARATION, FALSE, NULL, TRUE
+from ..sql.tree import FALSE, NULL, TRUE
 
 Array = npt.NDArray[Any]
 

@@ -6,13 +6,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ...arguments import CONTACT_SEPARATION
 from ..engine.pairs import AllPairs, evaluate, truth
 from ..engine.vectors import ProteinVectors
 from ..sql.columns import BARE, QUANTITY_NAMES
 from ..sql.condition import parse
 from ..sql.dialect import RefusalError, read
 from ..sql.syntax import Tree, render, replace_children
-from ..sql.tree import CONTACT_SEPARATION, NULL, TRUE, Columns, Expression, one_end
+from ..sql.tree import NULL, TRUE, Columns, Expression, one_end
 
 Array = npt.NDArray[Any]
 

@@ -5,6 +5,7 @@ import operator
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
+from ...arguments import CONTACT_DISTANCE, CONTACT_SEPARATION
 from ...errors import QueryError
 from .aggregates import Form
 from .canonical_form import canonical_node, refusal_error
@@ -23,7 +24,7 @@ from .statement import (
     with_blocks,
 )
 from .syntax import Tree, columns_in, expression, render, render_all, replace_children, table
-from .tree import CONTACT_DISTANCE, CONTACT_SEPARATION, Columns, Expression
+from .tree import Columns, Expression
 
 _INTEGERS = ("layer", "head", "source", "target")
 _SEPARATION = "CAST(abs(CAST(attention.source AS INTEGER) - CAST(attention.target AS INTEGER)) AS INTEGER)"

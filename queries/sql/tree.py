@@ -26,9 +26,6 @@ ATOMS = {"distance_cb": "cb", "contact_cb": "cb", "distance_ca": "ca", "contact_
 # Kleene codes of truth values: AND is the minimum, OR the maximum and NOT 2 − x.
 FALSE, NULL, TRUE = 0, 1, 2
 
-CONTACT_SEPARATION = 6
-CONTACT_DISTANCE = 8.0
-
 
 @dataclass(frozen=True)
 class Term:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from ...arguments import check_head, check_index, check_whole
+from ...arguments import CONTACT_SEPARATION, check_head, check_index, check_whole
 from ...errors import QueryError
 from ...format.codebook import parse_threshold
 from ...matrix import attention
@@ -16,7 +16,6 @@ from ...runtime import time_limit
 from ...runtime.libraries import load_matplotlib
 from ...runtime.paths import user_path
 from ..provenance import provenance
-from ..sql.tree import CONTACT_SEPARATION
 from .protein_attention import ProteinAttention, read_arcs
 from .view_residues import read_residues
 from .view_structure import from_file, from_store

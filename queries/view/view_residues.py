@@ -8,11 +8,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from ...arguments import CONTACT_DISTANCE, CONTACT_SEPARATION
 from ...catalog.reader import catalog_errors, connect
 from ...errors import QueryError, StoreError
 from ...readers.vocabulary import DSSP_CLASSES
 from ...runtime import time_limit
-from ..sql.tree import CONTACT_DISTANCE, CONTACT_SEPARATION
 
 if TYPE_CHECKING:
     from ...opened import Store
