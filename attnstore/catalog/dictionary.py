@@ -138,7 +138,7 @@ class Dictionary:
         return _OR.join([*said[:_DEFINITIONS], *more])
 
 
-def type_of(prop: Property) -> str:
+def type_text(prop: Property) -> str:
     """The type of a property for messages, with its unit."""
     return prop.kind + (f" in {prop.unit}" if prop.unit else "")
 

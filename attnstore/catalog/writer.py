@@ -25,9 +25,9 @@ from .batch import (
     update_structures,
 )
 from .builtin import GlycineCb
-from .columns import PropertyColumns
 from .dictionary import PropertyKey
 from .property import Annotation, Level, Property, Source
+from .property_columns import PropertyColumns
 from .rows import SETTLED, Protein, Structure, annotation_rows, structure_digest
 from .schema import create_tables
 from .transaction import NextCatalog, incoming, writing_errors

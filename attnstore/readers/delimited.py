@@ -83,7 +83,7 @@ class TextLayout:
         return next(itertools.islice(self.rows(), row, None), (0, []))[0]
 
 
-def read(
+def read_delimited(
     path: Path, keys: Collection[str], delimiter: str | None, encoding: str | None
 ) -> tuple[pa.Table, TextLayout | None]:
     """Read a table of text.

@@ -96,7 +96,7 @@ def read(
             name = "encoding" if delimiter is None else "delimiter"
             raise SourceError(f"{path} is Parquet, which has no {name}; leave {name}=… out.")
         return without_index(Table(_parquet(path), str(path)))
-    content, written = delimited.read(path, keys, delimiter, encoding)
+    content, written = delimited.read_delimited(path, keys, delimiter, encoding)
     return without_index(Table(content, str(path), written, text=True))
 
 

@@ -184,7 +184,7 @@ def test_damage_raises_or_goes_unnoticed(tmp_path, name, seed):
 
 @needs_mkdssp
 def test_mkdssp_gives_the_letters_that_others_gave():
-    assigned = dssp.assign(ENTRY)
+    assigned = dssp.assign_by_mkdssp(ENTRY)
     for name in ("2BEG", "2BEG_noheader"):
         _, rows = dssp_output.read_output(OUTPUT / f"{name}.dssp.gz")
         assert {key: one.ss8 for key, one in assigned.items()} == {
@@ -194,8 +194,8 @@ def test_mkdssp_gives_the_letters_that_others_gave():
 
 @needs_mkdssp
 def test_pdb_and_mmcif_of_an_entry_are_assigned_alike():
-    pdb = dssp.assign(DATA / "structures" / "1A8O.pdb.gz")
-    cif = dssp.assign(DATA / "structures" / "1A8O.cif.gz")
+    pdb = dssp.assign_by_mkdssp(DATA / "structures" / "1A8O.pdb.gz")
+    cif = dssp.assign_by_mkdssp(DATA / "structures" / "1A8O.cif.gz")
     assert {key: one.ss8 for key, one in pdb.items()} == {key: one.ss8 for key, one in cif.items()}
     assert sorted(pdb) == [("A", number, None) for number in range(151, 221)]
     for key, one in pdb.items():
@@ -206,7 +206,7 @@ def test_pdb_and_mmcif_of_an_entry_are_assigned_alike():
 @needs_mkdssp
 def test_chains_of_mmcif_files_may_have_long_names(tmp_path):
     lines = gzip.decompress((DATA / "structures" / "1A8O.cif.gz").read_bytes()).decode().splitlines()
-    assigned = dssp.assign(write(tmp_path, "\n".join(map(_renamed, lines)) + "\n", "x.cif"))
+    assigned = dssp.assign_by_mkdssp(write(tmp_path, "\n".join(map(_renamed, lines)) + "\n", "x.cif"))
     assert sorted(assigned) == [("AAb", number, None) for number in range(151, 221)]
 
 
@@ -222,7 +222,9 @@ def _renamed(line: str) -> str:
 def test_a_pdb_file_of_atoms_alone_is_served(tmp_path):
     content = gzip.decompress(ENTRY.read_bytes()).decode().splitlines()
     atoms = [line for line in content if line.startswith(("ATOM", "TER"))]
-    assert dssp.assign(write(tmp_path, "\n".join(["REMARK of a program", *atoms]), "-v.pdb")) == dssp.assign(ENTRY)
+    assert dssp.assign_by_mkdssp(
+        write(tmp_path, "\n".join(["REMARK of a program", *atoms]), "-v.pdb")
+    ) == dssp.assign_by_mkdssp(ENTRY)
 
 
 @needs_mkdssp
@@ -237,20 +239,20 @@ def test_a_pdb_file_of_atoms_alone_is_served(tmp_path):
 )
 def test_what_mkdssp_refuses_is_refused_with_its_reason(tmp_path, name, content, words):
     with pytest.raises(SourceError, match=words) as caught:
-        dssp.assign(write(tmp_path, content, name))
+        dssp.assign_by_mkdssp(write(tmp_path, content, name))
     assert "\n" not in str(caught.value)
 
 
 def test_a_missing_file_is_refused(tmp_path, monkeypatch):
     program(tmp_path, monkeypatch, "exit 0")
     with pytest.raises(SourceError, match=r"missing\.pdb does not exist"):
-        dssp.assign(tmp_path / "missing.pdb")
+        dssp.assign_by_mkdssp(tmp_path / "missing.pdb")
 
 
 def test_without_mkdssp_it_is_said_how_to_get_it(monkeypatch):
     monkeypatch.setenv("PATH", os.devnull)
     with pytest.raises(SourceError, match=r"apt install dssp.*conda-forge dssp"):
-        dssp.assign(ENTRY)
+        dssp.assign_by_mkdssp(ENTRY)
 
 
 def program(folder: Path, monkeypatch: pytest.MonkeyPatch, script: str, usage: str = "mkdssp [options] in out") -> Path:
@@ -287,7 +289,7 @@ def test_every_version_is_asked_in_its_own_way(tmp_path, monkeypatch, usage, sou
     mmcif = "mmcif" in style
     answer = write(tmp_path, text_of("1A8O.dssp.cif.gz" if mmcif else "2BEG.dssp.gz"), "answer")
     log = program(tmp_path, monkeypatch, f'cp {answer} "$last"', usage)
-    assigned = dssp.assign(write(tmp_path, "ATOM\n", source))
+    assigned = dssp.assign_by_mkdssp(write(tmp_path, "ATOM\n", source))
     *flags, given_, output = log.read_text().split()
     assert " ".join(flags) == style
     assert (Path(given_).name, Path(output).parent) == (f"given{source[1:]}", Path(given_).parent)
@@ -300,16 +302,16 @@ def test_a_program_that_never_ends_is_ended(tmp_path, monkeypatch):
     program(tmp_path, monkeypatch, "exec sleep 600")
     monkeypatch.setattr(dssp, "_SECONDS", 1)
     with pytest.raises(SourceError, match="takes mkdssp more than"):
-        dssp.assign(ENTRY)
+        dssp.assign_by_mkdssp(ENTRY)
 
 
 def test_a_program_that_breaks_off_is_reported(tmp_path, monkeypatch):
     program(tmp_path, monkeypatch, "kill -9 $$")
     with pytest.raises(SourceError, match="exit status -9"):
-        dssp.assign(ENTRY)
+        dssp.assign_by_mkdssp(ENTRY)
 
 
 def test_a_program_that_writes_nothing_is_reported(tmp_path, monkeypatch):
     program(tmp_path, monkeypatch, "exit 0")
     with pytest.raises(SourceError, match="no residue with a whole backbone"):
-        dssp.assign(ENTRY)
+        dssp.assign_by_mkdssp(ENTRY)

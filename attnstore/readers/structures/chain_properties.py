@@ -211,7 +211,7 @@ def _stronger(one: str | None, other: str | None) -> str | None:
 def _dssp(path: Path) -> Callable[[Chain], tuple[Annotation, ...]]:
     from . import dssp
 
-    assigned = dssp.assign(path)
+    assigned = dssp.assign_by_mkdssp(path)
 
     def of(chain: Chain) -> tuple[Annotation, ...]:
         letters: list[str | None] = [None] * len(chain.names)

@@ -89,7 +89,7 @@ def annotations(
     )
 
 
-def assign(path: Path) -> Mapping[tuple[str, int, str | None], Assignment]:
+def assign_by_mkdssp(path: Path) -> Mapping[tuple[str, int, str | None], Assignment]:
     """Run mkdssp on a PDB or mmCIF file.
 
     mkdssp gets an unpacked copy; of a PDB file only the part that it needs for the structure, so that a file without

@@ -13,7 +13,7 @@ import pyarrow as pa
 from ..errors import SourceError
 from .builtin import CB, GlycineCb, is_site, site_distance, site_distances
 from .connection import identifier
-from .dictionary import Dictionary, PropertyKey, type_of
+from .dictionary import Dictionary, PropertyKey, type_text
 from .pair_table import ROWS, lots, merge_pairs
 from .property import SQL_TYPES, TABLES, Property, Source
 from .transaction import incoming
@@ -88,9 +88,9 @@ class PropertyColumns:
         key = PropertyKey(prop.level, prop.name)
         known = self._entries.get(key)
         stays = not self._dictionary.is_reserved(key) and not self._replace and key not in self._written
-        if known is not None and stays and type_of(known) != type_of(prop):
+        if known is not None and stays and type_text(known) != type_text(prop):
             self.kept[key] += len(np.unique(proteins))
-            self.types[key] = (type_of(known), type_of(prop))
+            self.types[key] = (type_text(known), type_text(prop))
             return Admitted(np.zeros(len(proteins), np.bool_), np.zeros(len(proteins), np.bool_))
         self._column(prop)
         states = self._state(key, int(proteins.max(initial=-1)) + 1)
@@ -265,7 +265,7 @@ class PropertyColumns:
         if known is not None and (known.kind, known.unit) != (prop.kind, prop.unit):
             if key in self._written:
                 raise SourceError(
-                    f"the property {prop.name} is given as {type_of(known)} and as {type_of(prop)}: say what it is "
+                    f"the property {prop.name} is given as {type_text(known)} and as {type_text(prop)}: say what it is "
                     f"(kinds={{{prop.name!r}: {prop.kind!r}}}, units=…), or give one of them another name."
                 )
             self._forget(key)
