@@ -9,6 +9,7 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeGuard
 
@@ -179,6 +180,12 @@ def ingest_with(kept: tuple[str, ...], what: str) -> str:
     return f"ingest again with `attnstore.ingest.ingest(store.path, model=MODEL, name=NAME, keep={keep!r})`"
 
 
+@lru_cache(maxsize=64)
+def _codebook(patterns: tuple[str, ...]) -> Codebook:
+    """One object for all documents of the same edges: a codebook keeps the tables that it looks codes up in."""
+    return Codebook.from_json(patterns)
+
+
 @dataclass(frozen=True)
 class ModelDocument:
     """``model.json``: the model and how its attention is stored; never changes once written.
@@ -286,7 +293,7 @@ class ModelDocument:
     @property
     def edges(self) -> Codebook:
         """The codebook."""
-        return Codebook.from_json(self.codebook)
+        return _codebook(self.codebook)
 
     @property
     def weights_seed(self) -> int | None:
