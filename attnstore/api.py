@@ -884,7 +884,7 @@ class Store(opened.Store):
 
         Examples
         --------
-        >>> store.contact_precision(method="head", select=3).to_table().shape
+        >>> store.contact_precision(method="head", select=3, replicates=0).to_table().shape
         (12, 8)
         """
         from .queries.contacts.prediction import contact_precision

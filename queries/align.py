@@ -59,67 +59,7 @@ def align(
     progress: bool = False,
     timeout: float | None = None,
 ) -> Alignment:
-    """Measure how each head's attention aligns with a property of residue pairs.
-
-    The count form is p(f) = arcs where f is true / arcs where f is known, an arc being an ordered pair with
-    attention ≥ θ (Vig et al. 2021, eq. 1, which counts unknown as false: `paper`). The weighted form is
-    Σα where f is true / Σα where f is known.
-
-    Parameters
-    ----------
-    store : Store
-    predicate : f, an SQL condition over ``source.*``, ``target.*``, ``protein.*``, ``pair.*``, ``separation``,
-        ``distance``, ``distance_ca``, ``contact`` and ``contact_ca``
-    where : pairs for which this is not true take no part
-    threshold : θ; 'auto' is 0.3 in the count form and none in the weighted form; None is every edge of the
-        codebook and 0, in one pass: the curve of the share against the threshold
-    weighted : the weighted form
-    background : 'eligible' (all pairs that pass `where` and that the model can attend to), 'separation' (matched to
-        each head's separations), 'protein' (matched to the proteins that hold its arcs), 'paper', or 'none', without
-        which there is no enrichment and no test
-    paper : the paper's form: unknown counts as false, its background, its ranking (by share, heads with more than
-        `min_arcs` arcs), Wald intervals at 0.05/m
-    model : name; may be left out where the store has one
-    average : 'micro', the ratio of sums over all proteins, or 'macro', the mean over clusters of a cluster's own
-        share, in which each counts once; it has a background and a bootstrap interval in kind, and no test
-        (see :class:`~attnstore.queries.statistics.macro.MacroAverage`)
-    cluster_by : what the bootstrap draws, `average` averages and `split` divides: 'protein', or a column of
-        proteins, such as a sequence cluster, so that homologous families count once; where it is NULL a
-        protein stands alone
-    split : rank heads on one half of the clusters and report them on the other, for a head picked as the largest
-        of many on the same data looks better than it is (see
-        :func:`~attnstore.queries.statistics.summary.summarise_halves`)
-    min_arcs : a head with fewer known arcs is marked, not ranked (`paper`: with as many or fewer)
-    min_proteins : nor is a head whose known arcs lie in fewer proteins (clusters, with `cluster_by`); by default 5,
-        the least for which there is an interval, and 0 in the paper's form, which has no such minimum
-    rank_by : what heads are ranked by: 'lower', the lower bound of the interval, so that few arcs of few proteins
-        do not lead by luck; 'share'; or 'enrichment'. By default 'lower', and 'share' in the paper's form and where
-        there is no interval. Heads whose share is below their background come last, save in the paper's form
-    level : confidence of the Wilson and bootstrap intervals
-    replicates : of the bootstrap over clusters, from which the interval is made (see
-        :func:`~attnstore.queries.statistics.cluster_intervals.cluster_interval`; none of fewer than five clusters);
-        0 for none; by default 1,000 at one threshold, and none for a curve, of which every replicate is as large as
-        the curve. With fewer than 200 intervals are wider than they need be
-    seed : of the bootstrap and of the halves
-    tier : 'marginals', 'arcs' or 'codes', to force one; a curve from arcs begins at the arc floor
-    scheduler : a Dask client or a scheduler's address, to spread the segments over a cluster that sees the
-        store under the same path; by default threads
-    progress : draw a progress bar on standard error
-    timeout : seconds that the answer may take; None for any number
-
-    Returns
-    -------
-    Alignment
-        An `xarray.Dataset` over (layer, head), of a curve (threshold, layer, head); what was asked stands in its
-        attributes. A curve has no tests: thresholds that were scanned ask for another correction than heads.
-
-    Raises
-    ------
-    QueryError
-        If the question cannot be answered; the message quotes the clause and names the cure.
-    StoreError
-        If what is read is damaged.
-    """
+    """Measure how each head's attention aligns with a property of residue pairs; see :meth:`attnstore.Store.align`."""
     check_text("predicate", predicate)
     if where is not None:
         check_text("where", where)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Settings:
-    """How everything in a report is measured; all as :func:`attnstore.queries.align.align` has them.
+    """How everything in a report is measured; all as :meth:`attnstore.Store.align` has them.
 
     Attributes
     ----------

@@ -47,12 +47,11 @@ sys.meta_path.insert(0, Without())
 from attnstore.testing import make_store, random_proteins
 store = make_store({str(tmp_path / "store")!r}, random_proteins([20, 30]))
 assert store.verify() == []
-print(len(store.align("contact", min_arcs=1, min_proteins=1, replicates=0).to_table()))
 print(store.query("SELECT count(*) AS n FROM attention").n[0])
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.split() == ["6", str(6 * (20**2 + 30**2))]
+    assert done.stdout.split() == [str(6 * (20**2 + 30**2))]
 
 
 def test_nothing_of_the_store_is_damaged(store):
@@ -228,7 +227,7 @@ def test_what_is_there_stays(tmp_path):
     assert list(attnstore.open(store.path).models) == ["synthetic"]
 
 
-@settings(max_examples=6, deadline=None, phases=[Phase.generate])
+@settings(max_examples=4, deadline=None, phases=[Phase.generate])
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=4), st.integers(1, 3), st.integers(1, 3), st.integers(0, 99))
 def test_any_shape_makes_a_whole_store(tmp_path_factory, lengths, layers, heads, seed):
     proteins = random_proteins(lengths, layers=layers, heads=heads, seed=seed)
