@@ -265,7 +265,7 @@ def _answer(session: Session, number: int, question: Question, *, run: bool) -> 
         create(session.connection, name, incoming, plan)
     bounds = not plan.exact and block.place != "value"
     approximate = () if plan.exact else question.approximate()
-    node = question.rewritten(name, bounds=bounds, ranked=top is not None and table is not None)
+    node = question.rewrite(name, bounds=bounds, ranked=top is not None and table is not None)
     models = tuple(one.model.name for one in plan.models)
     shown = frozenset(column for item in node["select_list"] for (column,) in columns_in(item))
     return BlockAnswer(told, models, approximate, PlannedBlock(plan, top, shown), node)

@@ -16,6 +16,7 @@ from ...runtime import time_limit
 from ...version import __version__
 from ..align import align
 from ..engine.schedule import execute
+from ..sql.tree import CONTACT_SEPARATION
 from .contact_maps import RANGES, TOPS, LabelledPairs, combine_maps, sizes
 from .contact_proteins import ATOMS, Roster, choose_proteins, keep_apart, other_proteins, roster
 from .contact_result import ContactEvaluation, ContactMap
@@ -317,7 +318,7 @@ def _summary(found: Precisions, names: list[str], level: float) -> dict[str, Any
 
 def _alignment(held: Roster, names: list[str], atom: str, progress: bool) -> dict[str, xr.DataArray]:
     """Share of arcs that are contacts among those six or more apart, and how many they are, over the same proteins."""
-    where = "separation >= 6"
+    where = f"separation >= {CONTACT_SEPARATION}"
     inside = set(names)
     outside = [name for name in held.index if name not in inside]
     if outside:

@@ -13,6 +13,7 @@ from ...catalog.connection import identifier, literal
 from ...catalog_sql import relation
 from ...errors import QueryError
 from ..sql.dialect import locked_parser
+from ..sql.tree import CONTACT_DISTANCE, CONTACT_SEPARATION
 
 if TYPE_CHECKING:
     from ...opened import Store
@@ -156,8 +157,10 @@ def _contact(entries: Sequence[dict[str, Any]]) -> PropertyQuestion | Missing:
         if known.get(f"{atom}_x"):
             if atom == "cb" and words["cb_x"].endswith(CB["ca"]):
                 carbon = "Cβ (of glycine Cα)"
-            meaning = f"{carbon} nearer than 8 Å, of residues six or more apart along the chain"
-            return PropertyQuestion(CONTACT, "Contacts", "pair", predicate, "separation >= 6", meaning)
+            meaning = f"{carbon} nearer than {CONTACT_DISTANCE:g} Å, of residues six or more apart along the chain"
+            return PropertyQuestion(
+                CONTACT, "Contacts", "pair", predicate, f"separation >= {CONTACT_SEPARATION}", meaning
+            )
     return Missing("contacts", "no coordinates are known")
 
 

@@ -94,7 +94,7 @@ class Question:
         block = replace(self.block, node=node, scope=scope)
         return replace(self, block=block, proteins=proteins, heads=heads, left=left)
 
-    def rewritten(self, relation: str, *, bounds: bool, ranked: bool = False) -> Tree:
+    def rewrite(self, relation: str, *, bounds: bool, ranked: bool = False) -> Tree:
         """The block's node over a relation of cells or rows.
 
         Parameters
