@@ -57,7 +57,7 @@ __all__ = [
 ]
 
 #: Module, and name in it, of what is imported when it is used: `import attnstore` is quick and needs no torch, and the
-#: command heeds Ctrl-C before NumPy is loaded.
+#: command reacts to Ctrl-C before NumPy is loaded.
 _HOMES = {
     "Alignment": ("queries.alignment", "Alignment"),
     "ContactEvaluation": ("queries.contacts.contact_result", "ContactEvaluation"),

@@ -229,7 +229,7 @@ _HEADS = pa.schema(
 
 
 def _arcs_from(model: "Model", theta: float) -> pa.Array:
-    """Weights at or above a threshold, one number a head; NULL where neither codes nor arcs tell."""
+    """Weights at or above a threshold, one number a head; NULL if neither codes nor arcs answer."""
     document = model.document
     code = model.codebook.code_of(theta)
     if "codes" in document.keep and code is not None:
@@ -248,7 +248,7 @@ def _counted(arcs: pa.Table, document: "ModelDocument") -> npt.NDArray[np.int64]
 
 
 def _total_weight(model: "Model") -> npt.NDArray[np.float64]:
-    """Sum of all weights of each head, [layers, heads]; NaN where neither codes nor marginals tell."""
+    """Sum of all weights of each head, [layers, heads]; NaN if neither codes nor marginals answer."""
     if "codes" not in model.document.keep:
         return _summed(model, "emitted")
     sums = [(segment.bin_count * segment.bin_mean.astype(np.float64)).sum(axis=-1) for segment in model.segments]

@@ -123,7 +123,7 @@ def verify(path: str | os.PathLike[str], *, progress: bool = False) -> list[Prob
 
 
 def refuse_newer(path: Path) -> None:
-    """Raise StoreError if a document of a store is of another format or a newer version: no damage can be told there.
+    """Raise StoreError if a document of a store is of another format or a newer version: its damage cannot be assessed.
 
     Documents that cannot be understood at all pass.
     """

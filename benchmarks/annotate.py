@@ -43,7 +43,7 @@ def make(path: Path, residues: int) -> pa.Table:
 
 
 def reading(store: attnstore.Store, stop: threading.Event, seconds: list[float]) -> None:
-    """Ask until told to stop."""
+    """Ask until asked to stop."""
     while not stop.is_set():
         began = time.perf_counter()
         rows = store.sql("SELECT aa, count(*), avg(pos) FROM residues GROUP BY aa ORDER BY aa").fetchall()

@@ -2,7 +2,7 @@
 
 Run: python benchmarks/architectures.py [--store FOLDER] [--report FOLDER] [--chains 150]
 
-BERT is AntiBERTy with its trained weights, ESM-2 8M stands beside it. No trained ALBERT and XLNet are on the package
+BERT is AntiBERTy with its trained weights, ESM-2 8M is compared with it. No trained ALBERT and XLNet are on the package
 index: they have the shapes of ProtAlbert and ProtXLNet and random weights, and say so wherever they are shown. The
 store is kept where it is named, and not made again.
 """
@@ -67,7 +67,7 @@ def run(path: Path, page: Path, chains: int, scratch: Path) -> None:
 
 
 def shape(folder: Path, config: Mapping[str, Any]) -> Path:
-    """A folder of a model without weights: what draws them anew needs none."""
+    """A folder of a model without weights: drawing random ones needs none."""
     from transformers import AutoConfig, BertTokenizer
 
     folder.mkdir()

@@ -1,4 +1,4 @@
-"""Is it more than chance? The demo's model beside a twin with random weights, and beside itself on shuffled residues.
+"""Is it more than chance? The demo's model compared with random weights, and with itself on shuffled residues.
 
 Run: python benchmarks/chance.py [--store FOLDER] [--seed 0]
 

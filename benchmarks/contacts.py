@@ -118,10 +118,10 @@ def by_itself(store: attnstore.Store, module: EsmModel, names: list[str]) -> np.
 
 
 def print_ranking(heads: pd.DataFrame, chosen_on: int) -> None:
-    """The most precise heads beside their alignment, and how far the two orders agree."""
+    """The most precise heads and their alignment, and how far the two orders agree."""
     ranked = heads[heads["arcs"] >= 100]
     agreement = spearmanr(ranked["precision"], ranked["alignment"])
-    print("Heads by P@L, beside the share of their arcs that are contacts (α ≥ 0.3, separation ≥ 6):\n")
+    print("Heads by P@L, with the share of their arcs that are contacts (α ≥ 0.3, separation ≥ 6):\n")
     shown = heads.assign(**{"alignment's rank": heads["alignment"].where(heads["arcs"] >= 100).rank(ascending=False)})
     for column in ("precision", "low", "high", "chosen", "alignment"):
         shown[column] = [f"{value:.1%}" if value == value else "–" for value in shown[column]]

@@ -1,4 +1,4 @@
-"""What `explain` says beforehand, and what happens: seconds, rows and bytes of a dozen questions.
+"""Forecasts by `explain`, and measurements: seconds, rows and bytes of a dozen questions.
 
 python benchmarks/forecast.py demo.attn
 """

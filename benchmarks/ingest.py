@@ -1,4 +1,4 @@
-"""How long an ingest takes beside the model alone, what each stage takes, and whether memory grows with the data.
+"""How long an ingest and its stages take compared with the model alone, and whether memory grows with the data.
 
 Run: python benchmarks/ingest.py [--chains 60] [--repeats 5] [--no-memory]
 

@@ -10,7 +10,7 @@ through the model, over and over, for as long as `--seconds` says, after once to
 forward, SDPA       the model alone, with the fused attention that shows no weights
 forward, eager      with output_attentions=True, the attention thrown away
 capture             attnstore's forward, softmax in float32, the weights handed over and dropped
-ingest              quantised on the device, copied to pinned memory beside the next segment's forward, codes
+ingest              quantised on the device, copied to pinned memory during the next segment's forward, codes
                     compressed as a store's are, on all cores, while the device goes on; with codes and without
 
 Idle is the share of the time in which no kernel ran, by torch's profiler, of a run of its own.

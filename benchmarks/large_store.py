@@ -42,7 +42,7 @@ def build(path: Path, chains: int) -> None:
 def replicate(path: Path, copies: int) -> None:
     """Make a store hold each of its chains so many times, under names of their own; nothing is computed again.
 
-    Files of a copied segment are links to those of the original, but for the one that names its proteins.
+    Files of a copied segment are links to those of the original, except the one that names its proteins.
     """
     store = attnstore.open(path)
     model = store.model()

@@ -266,7 +266,7 @@ class Discarded:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a file: 'read', 'refused', or 'raised' and 'hung', with what is to be said of them."""
+    """What became of a file: 'read', 'refused', or 'raised' and 'hung', with a description."""
 
     kind: str
     said: str = ""
@@ -281,7 +281,7 @@ def _too_long(*_: object) -> None:
 
 
 def outcome(path: Path, proteins: Proteins, rng: random.Random) -> Outcome:
-    """Read a file as `annotate` does, but for writing; signals are used to see a hang, so in the main thread."""
+    """Read a file as `annotate` does, without writing; signals are used to see a hang, so in the main thread."""
     options = TableOptions(
         numbering=rng.choice((*["0"] * 8, "1", "author")), missing=rng.choice(((), ("NA", "x"))),
         symmetric=rng.random() < 0.3, absent=rng.choice(("null", "false")),

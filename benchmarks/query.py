@@ -1,4 +1,4 @@
-"""What questions cost on a store of 10 G attention entries, beside computing the attention again for each.
+"""What questions cost on a store of 10 G attention entries, compared with computing the attention again for each.
 
 Run: python benchmarks/query.py [--store DIR] [--chains 600] [--copies 2] [--repeats 5]
 

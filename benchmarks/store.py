@@ -1,4 +1,4 @@
-"""What a store weighs and how fast it is written and read, beside float16 with the best lossless codec.
+"""What a store weighs and how fast it is written and read, compared with float16 with the best lossless codec.
 
 Run: python benchmarks/store.py [--chains 60]
 """

@@ -1,7 +1,7 @@
 """Run the notebooks and write them, with what came out, as pages of the documentation.
 
 ``python notebooks/render.py`` in a folder with the demo's store (`make notebooks`). A notebook is run in the current
-folder, in a kernel of its own, and becomes `docs/notebooks/NAME.md` with its pictures beside it.
+folder, in a separate kernel, and becomes `docs/notebooks/NAME.md` with its pictures in the same folder.
 """
 
 from __future__ import annotations

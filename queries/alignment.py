@@ -85,7 +85,7 @@ class Alignment(xr.Dataset):  # type: ignore[no-untyped-call]
         frame = self[columns].to_dataframe(dim_order=keys).reset_index()[[*keys, *columns]]
         if "threshold" in keys:
             return frame
-        # A head without a rank comes after those that have one; those without arcs enough by falling share.
+        # A head without a rank comes after those that have one; those with too few arcs by falling share.
         place = frame[rank_of(self)].replace(0, len(frame) + 1)
         order = ["ranked", "_place", "share", "layer", "head"]
         ordered = frame.assign(_place=place).sort_values(order, ascending=[False, True, False, True, True])

@@ -1,4 +1,4 @@
-"""What tasks found, as tables that DuckDB says the rest of the statement over."""
+"""Results of tasks, as tables from which DuckDB answers the rest of the statement."""
 
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -28,7 +28,7 @@ def cells_of(plan: BlockPlan, catalog: Directory, memory_limit: int, **options: 
     ----------
     plan : BlockPlan
     catalog : Directory
-    memory_limit : bytes that the cells of one segment may take
+    memory_limit : bytes that the cells of one segment may use
     options : of `execute`
 
     Raises
@@ -63,7 +63,7 @@ def _table(plan: BlockPlan, model: ModelPlan, cells: CellTable) -> pa.Table:
     if plan.need.reverse is not None:
         columns |= _steps(plan.question.cells, plan.need.reverse, "reverse_weight", reverse)
     known = {name: pa.array(found) for name, found in cells.columns.items()}
-    # A tier that is exact has no bounds: both are the value, should another model's part have some.
+    # An exact tier has no bounds: both are the value, in case another model's part has bounds.
     for name, found in list(known.items()):
         if not plan.exact and model.choice.tier != "codes" and name != "__n" and f"{name}_min" not in known:
             known |= {f"{name}_min": found, f"{name}_max": found}
@@ -106,14 +106,14 @@ def column_types(plan: BlockPlan) -> dict[str, str]:
 
 
 def create(connection: duckdb.DuckDBPyConnection, name: str, incoming: "pa.Table | RowStream", plan: BlockPlan) -> None:
-    """Make a relation of what a block was answered with, with DuckDB's own types.
+    """Make a relation of the result of a block, with DuckDB's own types.
 
     Parameters
     ----------
     connection : of the statement
     name : of the relation
     incoming : cells or rows; a stream is read while the statement runs
-    plan : whose columns they are
+    plan : plan with the columns
     """
     kinds = column_types(plan)
     listed = ", ".join(
@@ -129,7 +129,7 @@ def create(connection: duckdb.DuckDBPyConnection, name: str, incoming: "pa.Table
 
 
 class RowStream:
-    """Rows of a block as DuckDB reads them: found while they are read, as many as are read, each time anew.
+    """Rows of a block, produced as DuckDB reads them, each time from the beginning.
 
     An Arrow stream: DuckDB opens one for each place where the statement reads the block.
 
@@ -137,13 +137,13 @@ class RowStream:
     ----------
     plan : BlockPlan
     catalog : Directory
-    failures : where what fails is noted, since DuckDB passes on no more than its text
+    failures : list of errors, since DuckDB passes on only their text
     """
 
     def __init__(self, plan: BlockPlan, catalog: Directory, failures: list[AttnstoreError]) -> None:
         self.schema = row_schema(plan)
         self._plan, self._catalog, self._failures = plan, catalog, failures
-        # DuckDB reads in threads of its own, which know of no limit.
+        # DuckDB reads in its own threads, which do not know the limit.
         self._limit = time_limit.current()
 
     def __arrow_c_schema__(self) -> Any:
@@ -164,12 +164,12 @@ class RowStream:
 
 
 def top_of(plan: BlockPlan, catalog: Directory, top: Top, **options: Any) -> pa.Table:
-    """The first rows of a block, with their place in `__rank`.
+    """The first rows of a block, with their rank in `__rank`.
 
     Parameters
     ----------
-    plan, catalog : as of `RowStream`
-    top : which rows are wanted
+    plan, catalog : as in `RowStream`
+    top : the rows to find
     options : of `execute`
 
     Raises
@@ -194,7 +194,7 @@ def top_of(plan: BlockPlan, catalog: Directory, top: Top, **options: Any) -> pa.
     tables = [pa.Table.from_batches([decode(plan, model, part.columns, schema)]) for model, part in found]
     keys = [np.concatenate(each) for each in zip(*(part.sort_keys() for _, part in found), strict=True)]
     rank = np.empty(len(keys[0]), np.int64)
-    # A stable sort: of rows that tie, those of the first model come first.
+    # A stable sort: of tied rows, those of the first model come first.
     rank[np.lexsort(keys[::-1])] = np.arange(len(rank))
     return pa.concat_tables(tables).append_column("__rank", pa.array(rank))
 
@@ -221,7 +221,7 @@ def _batches(plan: BlockPlan, catalog: Directory, schema: pa.Schema) -> Iterator
 
 
 def decode(plan: BlockPlan, model: ModelPlan, batch: Batch, schema: pa.Schema) -> pa.RecordBatch:
-    """A batch of rows with the values that its codes stand for."""
+    """A batch of rows with the values of its codes."""
     columns: dict[str, Any] = {
         "model": pa.repeat(model.model.name, len(batch["layer"])),
         "layer": pa.array(batch["layer"], pa.int32()),
@@ -233,7 +233,7 @@ def decode(plan: BlockPlan, model: ModelPlan, batch: Batch, schema: pa.Schema) -
         columns[one.key.column] = pa.array(values, mask=np.isnan(values)) if numbers else one.decode(values)
     for name in sorted(plan.question.cells.sums):
         for side in _sides(plan):
-            # An arc's weight is its own bound, where another model's part has some.
+            # An arc's weight is its own bound, if another model's part has bounds.
             found = batch.get(name + side, batch[name])
             columns[name + side] = pa.array(found, pa.float32())
     return pa.RecordBatch.from_pydict(columns, schema=schema)

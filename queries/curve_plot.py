@@ -20,19 +20,19 @@ _WIDTH, _HEIGHT = 7.2, 4.6  # inches
 
 
 def plot_curves(dataset: xr.Dataset, *, title: str | None = None, one_based: bool = False) -> NotebookFigure:
-    """Draw share against threshold for the heads that lead at any threshold, six at most.
+    """Draw share against threshold for the heads that are first at any threshold, six at most.
 
-    Above the shares, each with its interval (bootstrap, or without one Wilson's, which takes arcs for
-    independent) and only where the head has arcs enough, and the background as a dashed line, its median over
-    these heads where it differs. Below the numbers of arcs, or sums of weights, in the denominators. The axis of
-    thresholds is logarithmic and therefore leaves out 0.
+    The upper panel shows the shares, each with its interval (bootstrap, or without one Wilson's, which assumes
+    independent arcs) and only where the head has enough arcs, and the background as a dashed line: its median over
+    these heads if it differs between them. The lower panel shows the numbers of arcs, or sums of weights, in the
+    denominators. The axis of thresholds is logarithmic and therefore leaves out 0.
 
     Parameters
     ----------
     dataset
         A result over (threshold, layer, head); attributes as those of `plot_heads`.
     title
-        Instead of the predicate and the model.
+        Title instead of the predicate and the model.
     one_based
         Number layers and heads from 1, as the paper does.
 

@@ -1,4 +1,4 @@
-"""What figures share: type sizes, scales of colour, the question in words, and how they are written to a file."""
+"""Common parts of figures: type sizes, colour scales, the question in words, and writing to a file."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TEXT, SMALL, TITLE = 8.0, 7.0, 9.0  # points
 TICKS: dict[str, Any] = {"labelsize": SMALL, "length": 2, "width": 0.6, "pad": 2}
 _SCREEN_DPI, _DPI = 110, 300
 
-# Metadata that would name the day, the machine's version or otherwise tell equal pictures apart.
+# Metadata that would differ between equal pictures, such as the date and versions.
 _METADATA: dict[str, dict[str, None]] = {
     ".png": {"Software": None},
     ".svg": {"Date": None, "Creator": None},
@@ -53,13 +53,13 @@ KINDS = {
 def absolute_scale() -> Normalize:
     """Shares in percent, from 0 to 100, to colours: a colour is the same share in every figure.
 
-    It rises with the square root, so that small shares, as of rare properties, are told apart.
+    It rises with the square root, so that small shares, as of rare properties, are distinguishable.
     """
     return PowerNorm(0.5, 0.0, 100.0)
 
 
 class NotebookFigure(Figure):
-    """A figure that a notebook shows by itself, without pyplot and its state."""
+    """A figure that a notebook displays, without pyplot and its state."""
 
     def _repr_png_(self) -> bytes:
         buffer = io.BytesIO()
@@ -68,7 +68,7 @@ class NotebookFigure(Figure):
 
 
 def question(dataset: xr.Dataset) -> str:
-    """What was asked, in two lines; a threshold picked out of a curve is a coordinate."""
+    """The question, in two lines; a threshold selected from a curve is a coordinate."""
     attrs = dataset.attrs
     where = f" where {attrs['where']}" if attrs.get("where") else ""
     threshold = attrs.get("threshold", dataset.coords.get("threshold"))
@@ -77,7 +77,7 @@ def question(dataset: xr.Dataset) -> str:
 
 
 def interval_words(dataset: xr.Dataset) -> str:
-    """That interval in words."""
+    """The kind of the interval in words."""
     attrs = dataset.attrs
     level = f"{100 * float(attrs.get('level', 0.95)):g} %"
     if interval_of(dataset) == "wilson":

@@ -1,7 +1,7 @@
-"""What a statement will take: told beforehand, and refused where it is more than it may.
+"""The forecast of a statement, and the refusal of statements that exceed the limits.
 
-A part of one segment is answered as the whole would be, by the same functions on the same machine, and scaled to the
-pairs or arcs of all segments. Nothing is said that was not measured but the rate at which DuckDB and pandas take rows.
+A part of one segment is answered like the whole, by the same functions on the same machine, and scaled to the pairs or
+arcs of all segments. Only the rate at which DuckDB and pandas process rows is not measured here.
 """
 
 import math
@@ -32,13 +32,13 @@ from .plan.explain import Forecast
 if TYPE_CHECKING:
     from ..format.segment import Segment
 
-#: A result is there as Arrow and as pandas.
+#: A result is in memory both as Arrow and as pandas.
 _COPIES = 2
-#: Seconds a row and column that DuckDB, Arrow and pandas take for a result, measured by benchmarks/forecast.py.
+#: Seconds per row and column that DuckDB, Arrow and pandas take for a result, measured by benchmarks/forecast.py.
 _PER_VALUE = 40e-9
-#: Heads of a sample of codes: the difference in time is that of a head, the rest that of a segment.
+#: Numbers of heads of two samples of codes: their difference gives the time per head, the rest that per segment.
 _FEW, _MORE = 1, 5
-#: Seconds from which on a sample is not taken twice.
+#: Seconds from which a sample is not repeated.
 _LONG = 0.5
 
 
@@ -66,7 +66,7 @@ def refuse_large(
     limits: Limits,
     kept: bool,
 ) -> None:
-    """Raise QueryError where rows that have to be held are more than the limits allow.
+    """Raise QueryError if rows that must be held in memory exceed the limits.
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ def refuse_large(
     blocks : those of rows that are read while it runs
     catalog : Directory
     limits : of the question
-    kept : whether the result is kept in memory, rather than handed on batch by batch
+    kept : whether the result is kept in memory, rather than passed on batch by batch
     """
     if not blocks:
         return
@@ -106,7 +106,7 @@ def refuse_large(
 def forecast_blocks(
     connection: duckdb.DuckDBPyConnection, sql: str, blocks: list[PlannedBlock], catalog: Directory, limits: Limits
 ) -> list[Forecast]:
-    """Of each block what it takes, as far as the statement reads it; parameters as of `refuse_large`."""
+    """The forecast of each block, as far as the statement reads it; parameters as in `refuse_large`."""
     found = readings(connection, sql) if any(one.plan.question.rows for one in blocks) else []
     return [_as_read(forecast_block(one, catalog, limits.memory), one, found) for one in blocks]
 
@@ -118,7 +118,7 @@ def _as_read(told: Forecast, block: PlannedBlock, found: list[Reading]) -> Forec
 
 
 def _most(found: list[Reading]) -> float:
-    """Rows after which all of some readings stop."""
+    """Number of rows after which all readings stop."""
     return max(math.inf if one.number is None else one.number for one in found)
 
 
@@ -147,7 +147,7 @@ def forecast_block(block: PlannedBlock, catalog: Directory, memory_limit: int) -
         spent, number = _measured(plan, one, segment, catalog, top, memory_limit)
         wall, processor = time.perf_counter() - wall, time.thread_time() - processor
         threads = 1 if plan.question.rows and top is None else min(cores(), len(one.model.segments))
-        # Where the sample had to wait for a core, further threads will not find one either.
+        # If the sample had to wait for a core, further threads will not get one either.
         seconds += spent * share / max(1.0, threads * min(processor / wall, 1.0))
         found += number * share
     if not plan.question.rows:
@@ -157,12 +157,12 @@ def forecast_block(block: PlannedBlock, catalog: Directory, memory_limit: int) -
 
 
 def _row_width(plan: BlockPlan, shown: Collection[str] | None = None) -> int:
-    """Bytes of a row in Arrow, text with its offsets.
+    """Bytes of a row in Arrow, including the offsets of text.
 
     Parameters
     ----------
     plan : BlockPlan
-    shown : columns of the row that the statement asks for; None for all
+    shown : columns of the row that the statement needs; None for all
     """
     keys = {one.key.column: one for one in plan.keys}
     total = 0.0
@@ -185,7 +185,7 @@ def _text(values: pa.Array) -> float:
 
 
 def _most_rows(plan: BlockPlan) -> int:
-    """Rows that a block gives at most, by what the manifest counts."""
+    """Largest possible number of rows of a block, by the counts of the manifest."""
     return sum(
         one.model.manifest.total("arcs")
         if one.scan.tier == "arcs"
@@ -195,7 +195,7 @@ def _most_rows(plan: BlockPlan) -> int:
 
 
 def _largest(plan: BlockPlan, one: ModelPlan, catalog: Directory) -> "tuple[Segment, float] | None":
-    """The segment in which most pairs take part, and how many times as many there are in all."""
+    """The segment with the most selected pairs, and the ratio of all selected pairs to them."""
     pairs = []
     for segment in one.model.segments:
         _, group = of_segment(plan, segment, catalog)
@@ -214,7 +214,7 @@ def _measured(
     by_weight = top is not None and top.orders[0].column == "weight"
     if one.scan.tier != "codes" or by_weight or len(heads) <= _MORE:
         spent, number = _timed(plan, one, one.scan, segment, catalog, top, memory_limit)
-        if spent < _LONG:  # else what the first time takes beside, compiling and filling caches, is little of it
+        if spent < _LONG:  # otherwise compiling and filling caches are a small part of the first time
             spent, number = _timed(plan, one, one.scan, segment, catalog, top, memory_limit)
         return spent, number
     spread = heads[np.linspace(0, len(heads) - 1, _MORE).astype(int)]

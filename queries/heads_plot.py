@@ -1,7 +1,7 @@
-"""The figure of a query: shares of all heads, and the best of every layer against the background.
+"""The figure of an alignment: shares of all heads, and the best of every layer against the background.
 
-Laid out in inches rather than by a layout engine, so that both panels share their rows exactly and the
-same data give the same picture. Nothing here touches pyplot or leaves a setting of matplotlib changed.
+It is laid out in inches rather than by a layout engine, so that both panels share their rows exactly and the same data
+give the same picture. This module uses no pyplot and changes no setting of matplotlib.
 """
 
 from __future__ import annotations
@@ -56,9 +56,9 @@ _Box = tuple[float, float, float, float]
 
 @dataclass(frozen=True)
 class _Heads:
-    """What is drawn, [layers, heads] in percent; `shown` are the ranked heads that have a share.
+    """The data to draw, [layers, heads] in percent; `shown` are the ranked heads that have a share.
 
-    The best head of a layer is the first by `rank`, of a split that in the other half; `above` are the heads whose
+    The best head of a layer is the first by `rank`, with a split that in the other half; `above` are the heads whose
     share is not below the background.
     """
 
@@ -87,11 +87,11 @@ class _Heads:
         shown = values("ranked").astype(bool) & np.isfinite(share)
         interval = interval_of(dataset)
         low, high = values(f"{interval}_low") * 100.0, values(f"{interval}_high") * 100.0
-        # Without one there is no line, and nothing to state.
+        # Without a background there is no line, and nothing to state.
         background = (
             values("background") * 100.0 if dataset.attrs["background"] != "none" else np.full(share.shape, math.nan)
         )
-        # In the paper's form a share below the background may lead.
+        # In the paper's form a share below the background may be first.
         above = np.ones(shown.shape, bool) if "wald_low" in dataset else ~(share < background)
         rank = values(rank_of(dataset))
         return cls(share, low, high, background, rank, above, shown, labels("layer"), labels("head"))
@@ -110,7 +110,7 @@ class _Layout:
 
     @classmethod
     def choose(cls, heads: _Heads, title: str, size: tuple[float, float] | None) -> _Layout:
-        """Choose the size by the number of cells, or divide up a size that is given."""
+        """Choose the size by the number of cells, or divide a given size."""
         layers, columns = heads.share.shape
         if size is None:
             heat_width = min(max(columns * 0.27, 2.9), 7.2)
@@ -150,29 +150,26 @@ def plot_heads(
 ) -> Figure:
     """Draw the shares of all heads, and the largest of every layer, after Vig et al. 2021, Figure 2.
 
-    On the left a heat map, layers downwards from the first, heads across. On the right, on the same rows,
-    the share of the first of each layer's ranked heads, with the interval of that very head
-    (it does not allow for the head's having been picked as the first; of a split the head is the one that was
-    first in the other half, and it does), its number, and the background as a dashed line: if that varies
-    between heads, its median over the ranked heads (over all, if none is). A bar is pale where even the first head's
-    share is below its background.
-    Heads that are not ranked are hatched and take no part in the colours, the bars or the line.
+    On the left is a heat map, layers downwards from the first, heads across. On the right, on the same rows, is the
+    share of the best of each layer's ranked heads, with the interval of that head (which does not account for the
+    choice; with a split the head was chosen in the other half, and it does), its number, and the background as a dashed
+    line: if that varies between heads, its median over the ranked heads (over all, if none is). A bar is pale if even
+    the best head's share is below its background. Heads that are not ranked are hatched and left out of the colours,
+    the bars and the line.
 
     Parameters
     ----------
     dataset
-        With the dimensions ``layer`` and ``head``, the variables ``share``, ``ranked``, ``rank`` (of a split
-        ``selection_rank``), ``background`` (unless
-        its kind is 'none'), ``bootstrap_low`` and ``bootstrap_high`` or, without them, ``wilson_low`` and
-        ``wilson_high``, and the attributes ``predicate``, ``where``, ``threshold`` (or a coordinate of that
-        name), ``model``, ``form`` ('count' or 'weighted'), ``background`` (its kind), ``min_arcs`` and
-        ``proteins``; if absent ``min_proteins`` is 0, ``level``, the confidence of the interval, 0.95 and
-        ``cluster_by`` 'protein'. If
-        the dataset has ``wald_low``, it is in the paper's form, whose heads are ranked with *more than*
-        ``min_arcs`` arcs, and the legend says so. Integer coordinates ``layer`` and ``head``, if there,
-        are the numbers shown; otherwise they count from 0.
+        With the dimensions ``layer`` and ``head``, the variables ``share``, ``ranked``, ``rank`` (with a split
+        ``selection_rank``), ``background`` (unless its kind is 'none'), ``bootstrap_low`` and ``bootstrap_high`` or,
+        without them, ``wilson_low`` and ``wilson_high``, and the attributes ``predicate``, ``where``, ``threshold`` (or
+        a coordinate of that name), ``model``, ``form`` ('count' or 'weighted'), ``background`` (its kind), ``min_arcs``
+        and ``proteins``; if absent, ``min_proteins`` is 0, ``level``, the confidence of the interval, 0.95 and
+        ``cluster_by`` 'protein'. If the dataset has ``wald_low``, it is in the paper's form, whose heads are ranked
+        with *more than* ``min_arcs`` arcs, and the legend says so. Integer coordinates ``layer`` and ``head``, if
+        present, are the numbers shown; otherwise they count from 0.
     title
-        Instead of the predicate, the model and the threshold. An empty one leaves no room for a title.
+        Title instead of the predicate, the model and the threshold. An empty one leaves no room for a title.
     one_based
         Number layers and heads from 1, as the paper does.
     figure
@@ -184,7 +181,7 @@ def plot_heads(
     Returns
     -------
     matplotlib.figure.Figure
-        Bound to no display and unknown to pyplot; save it with `save_figure`.
+        It is independent of any display and of pyplot; save it with `save_figure`.
 
     Raises
     ------
@@ -202,10 +199,10 @@ def plot_heads(
     right = layout.box(layout.bar_left, _BELOW, layout.bar_width, layout.panel_height)
     bars = figure.add_axes(right, sharey=heat)
     corner = _LEFT / layout.width, 1 - 0.12 / layout.height
-    # Not as mathematics: a predicate may well contain dollar signs.
+    # Not as mathematics: a predicate may contain dollar signs.
     figure.text(*corner, layout.title, size=TITLE, va="top", linespacing=1.25, parse_math=False)
     mesh = _draw_heat(heat, heads, layout, one_based=one_based, absolute=absolute)
-    if heads.shown.any():  # else the colours have no scale
+    if heads.shown.any():  # otherwise the colours have no scale
         _draw_colour_bar(figure, mesh, layout, str(dataset.attrs["form"]), absolute=absolute)
     split = "selection_rank" in dataset
     _draw_bars(bars, heads, layout, "held-out share of the best head" if split else "share of the layer's best head")
@@ -216,10 +213,10 @@ def plot_heads(
 
 
 def _ticks(labels: NDArray[np.int64], cell: float, room: float) -> NDArray[np.intp]:
-    """Return the positions to label, so far apart that labels of `room` inches do not touch."""
+    """Return the positions to label, at distances at which labels of `room` inches do not touch."""
     step = next((s for s in (1, 2, 5, 10, 20, 50) if s * cell >= room), 100)
     round_numbers = np.flatnonzero(labels % step == 0)
-    # Numbers picked out by the reader, as 3, 7 and 11, may hold no multiple of the step.
+    # Numbers selected by the reader, as 3, 7 and 11, may include no multiple of the step.
     regular = np.array_equal(np.diff(labels), np.ones(len(labels) - 1)) and len(round_numbers) > 0
     return round_numbers if regular else np.arange(0, len(labels), step)
 
@@ -237,7 +234,7 @@ def _draw_heat(axes: Axes, heads: _Heads, layout: _Layout, *, one_based: bool, a
         linewidth=0.4,
     )
     if not heads.shown.all():
-        # One patch for all of them, or the hatch would begin anew in every cell.
+        # One patch for all of them, or the hatch would start again in every cell.
         square = Path.unit_rectangle()
         corners = np.asarray(square.vertices) - 0.5
         cells = [Path(corners + cell[::-1], square.codes) for cell in np.argwhere(~heads.shown)]
@@ -264,7 +261,7 @@ def _draw_colour_bar(figure: Figure, mesh: ScalarMappable, layout: _Layout, form
     axes.tick_params(**TICKS)
     bar.outline.set_linewidth(0.6)
     if bar.solids is not None:
-        bar.solids.set_edgecolor("face")  # or viewers of svg and pdf show seams
+        bar.solids.set_edgecolor("face")  # otherwise viewers of svg and pdf show seams
     what = "attention weight" if form == "weighted" else "arcs"
     bar.set_label(f"share of {what} with the property (%)", size=TEXT, labelpad=2)
 
@@ -292,7 +289,7 @@ def _draw_bars(axes: Axes, heads: _Heads, layout: _Layout, what: str) -> None:
     axes.barh(rows, share, height=0.72, color=colours, linewidth=0)
     cell = layout.panel_height / len(heads.share)
     known = np.isfinite(low) & np.isfinite(high)
-    # About the middle of the interval, which is not the share.
+    # Around the middle of the interval, which is not the share.
     axes.errorbar(
         ((low + high) / 2)[known],
         rows[known],

@@ -1,13 +1,13 @@
-"""The colours of all figures and of the page, written once; the page's style sheet and scripts have greys of their own.
+"""The colours of all figures and of the page; the page's style sheet and scripts have further greys.
 
-Contact and other, and categories, are told apart by people who do not see all colours, too.
+Contact and other, and categories, are distinguishable with colour vision deficiency.
 """
 
-#: Of categories, in order (Okabe & Ito 2008, without its blacks and greys).
+#: Colours of categories, in order (Okabe & Ito 2008, without its blacks and greys).
 CATEGORIES = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#f0e442")
-#: Of lines and marks, in order: those that stand out on white, and black.
+#: Colours of lines and marks, in order: those with contrast to white, and black.
 LINES = (*CATEGORIES[:5], "#000000")
-#: Of models in which something is random.
+#: Colours of null models.
 GREYS = ("#777777", "#aaaaaa", "#444444")
 
 #: Pairs by contact, and sites; `PLAIN` is what has no colour of its own.
@@ -37,5 +37,5 @@ UNRANKED, HATCH = "#f0f0f0", "#b8b8b8"
 
 #: Lines of a grid, guides, edges of patches, cells without a value.
 GRID, GUIDE, EDGE, EMPTY = "#e3e3e3", "#999999", "#c4c9d0", "#e8e8e8"
-#: Text beside a figure's own: notes, what is not there, and captions of one protein's figures.
+#: Colours of further text: notes, missing values, and captions of one protein's figures.
 NOTE, ABSENT, CAPTION = "#555555", "#777777", "#5b6472"

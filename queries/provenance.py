@@ -1,4 +1,4 @@
-"""What an answer says of where it comes from: the store, the catalog, the models and their segments, the versions."""
+"""The origin of a result: the store, the catalog, the models and their segments, the versions."""
 
 import hashlib
 from collections.abc import Iterable
@@ -20,7 +20,7 @@ def _digest(manifest: "Manifest") -> str:
 
 
 def provenance(store: "Store", models: Iterable[str]) -> dict[str, Any]:
-    """Identity of all that an answer follows from; values are text or mappings of it."""
+    """Identity of everything that a result depends on; values are text or mappings of text."""
     return {
         "store": str(store.path),
         "catalog": store.document.catalog or "",

@@ -1,4 +1,4 @@
-"""SQL over attention: a statement to plans, plans to cells or rows, those to the answer."""
+"""SQL over attention: from a statement to plans, to cells or rows, to the result."""
 
 import contextlib
 import json
@@ -46,15 +46,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Session:
-    """A statement on its way: where it is asked, and how.
+    """A statement being answered: its store, and its options.
 
     Attributes
     ----------
-    store, statement, connection : the connection is locked in, and holds what blocks were answered with
+    store, statement, connection : the connection is locked, and has the results of blocks
     known : of the catalog
-    questions : one a block
-    tier, limits, scheduler, progress : as asked for
-    failures : what went wrong while DuckDB was reading rows
+    questions : one per block
+    tier, limits, scheduler, progress : options
+    failures : errors that occurred while DuckDB was reading rows
     """
 
     store: "Store"
@@ -113,7 +113,7 @@ def stream(
             reader = time_limit.run(session.connection, relation.to_arrow_reader)
         attributes = json.dumps(_attributes(session, answered))
         schema = reader.schema.with_metadata({METADATA: attributes})
-        # From here on the reader closes what it reads from.
+        # From here on the reader closes its connection.
         batches = closed_at_exit(_until_closed(session, reader, schema, stack.pop_all()))
         return pa.RecordBatchReader.from_batches(schema, batches)
 
@@ -124,7 +124,7 @@ def _until_closed(
     limit = time_limit.current()
     with stack:
         while True:
-            # Between two batches the time is the reader's, and runs on.
+            # Between two batches the time belongs to the reader, and continues.
             with time_limit.resumed(limit), _told_errors(session), _through_arrow():
                 batch = time_limit.run(session.connection, lambda: next(reader, None))
             if batch is None:
@@ -178,15 +178,16 @@ def _session(
             if kept and any(question.fallback for question in questions):
                 wanted.add("arcs")
             if any(question.rows and question.block.place != "select" for question in questions):
-                # DuckDB does not know how many rows a block has, takes it for small, and would hold all of it in
-                # memory: as the statement is written, the left side of a join is read row by row.
+                # DuckDB does not know how many rows a block has, assumes that it is small, and would hold all of it in
+                # memory.
+                # In the order of the statement, the left side of a join is read row by row.
                 connection.execute("SET disabled_optimizers = 'join_order,build_side_probe_side'")
             open_tables(connection, store, wanted)
         yield Session(store, statement, connection, known, questions, tier, limits, scheduler, progress)
 
 
 def _plan(session: Session, question: Question, *, run: bool) -> BlockPlan | None:
-    """How a block is answered; None where DuckDB does, over arcs."""
+    """How a block is answered; None if DuckDB answers it, over arcs."""
     if question.fallback is not None:
         _check_fallback(session, question, run=run)
         return None
@@ -232,7 +233,7 @@ def _answers(session: Session, *, run: bool) -> "tuple[list[BlockAnswer], str]":
 
 @dataclass(frozen=True, eq=False)
 class BlockAnswer:
-    """What is told of an answered block: its plan in words, models, and approximate columns; and what it became."""
+    """The record of an answered block: its plan in words, models, and approximate columns; and its result."""
 
     plan: str
     models: tuple[str, ...]
@@ -282,7 +283,7 @@ def _cells(session: Session, plan: BlockPlan) -> pa.Table:
 
 
 def _first_rows(session: Session, plan: BlockPlan, top: Top, run: bool) -> tuple[BlockPlan, pa.Table | None]:
-    """The rows that ORDER BY and LIMIT ask for, and the plan they were found by."""
+    """The rows that ORDER BY and LIMIT ask for, and the plan that found them."""
     options: dict[str, Any] = {"scheduler": session.scheduler, "progress": session.progress}
     exact = from_arcs(plan, top) if session.tier is None else None
     if not run:
@@ -296,7 +297,7 @@ def _first_rows(session: Session, plan: BlockPlan, top: Top, run: bool) -> tuple
 
 
 def _with_steps(question: Question) -> Question:
-    """The same question; left to DuckDB over arcs if they answer, and the engine finds no steps in the weight."""
+    """The same question; left to DuckDB over arcs if they answer it and the engine finds no steps in the weight."""
     if question.fallback is not None:
         return question
     try:
@@ -309,7 +310,7 @@ def _with_steps(question: Question) -> Question:
 
 
 def _check_fallback(session: Session, question: Question, *, run: bool) -> None:
-    """Raise QueryError unless all weights asked for are in the arcs."""
+    """Raise QueryError unless all requested weights are in the arcs."""
     if session.tier not in (None, "arcs"):
         raise QueryError(f"the tier {session.tier} cannot answer this: {question.fallback}.")
     undecided = () if run else undecided_conditions(session.statement, question)
@@ -340,7 +341,7 @@ def _relation(session: Session, sql: str) -> duckdb.DuckDBPyRelation:
 
 @contextlib.contextmanager
 def _told_errors(session: Session) -> Iterator[None]:
-    """DuckDB's errors as one sentence; ours, where they passed through DuckDB, as they were."""
+    """Translate DuckDB's errors into one sentence; attnstore's errors that passed through DuckDB stay as they are."""
     try:
         with duckdb_errors(option=True):
             yield
@@ -352,7 +353,7 @@ def _told_errors(session: Session) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _through_arrow() -> Iterator[None]:
-    """DuckDB's errors as such, where they come through an Arrow stream, which passes on their text alone."""
+    """Restore DuckDB's errors that come through an Arrow stream, which passes on only their text."""
     try:
         yield
     except (OSError, pa.ArrowException) as error:
@@ -361,7 +362,7 @@ def _through_arrow() -> Iterator[None]:
 
 
 def _in_their_words(session: Session, message: str) -> str:
-    """DuckDB's message with the parts of the statement that columns of our own stand for."""
+    """DuckDB's message, with attnstore's own columns replaced by the parts of the statement."""
     for question in session.questions:
         named = {key.column: key.expression.text for key in question.cells.keys.values()}
         named |= {column: session.statement.source(tree) for column, tree in question.cells.steps.values()}

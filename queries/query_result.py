@@ -1,4 +1,4 @@
-"""What a query comes back as: a pandas frame that knows what was asked, of what, and how it was answered."""
+"""The result of a query: a pandas frame with the question, the store, and how it was answered."""
 
 import copy
 import decimal
@@ -24,7 +24,7 @@ _TYPES = {
     pa.bool_(): pd.BooleanDtype(),
 }  # fmt: skip
 
-#: Key of a file's metadata under which what was asked stands, as JSON.
+#: Key of a file's metadata for the question, as JSON.
 METADATA = "attnstore"
 
 
@@ -60,7 +60,7 @@ class Result(pd.DataFrame):
 
     @property
     def _constructor(self) -> Any:
-        # What is cut out of a result or computed from it is a frame as any other.
+        # Parts of a result, and results of computations, are plain frames.
         return pd.DataFrame
 
     def __copy__(self) -> "Result":
@@ -69,7 +69,7 @@ class Result(pd.DataFrame):
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> "Result":
         copied = type(self)(self.copy())
         copied.attrs.update(copy.deepcopy(self.attrs))
-        object.__setattr__(copied, "_table", object.__getattribute__(self, "_table"))  # which nothing changes
+        object.__setattr__(copied, "_table", object.__getattribute__(self, "_table"))  # it never changes
         return copied
 
     @property
@@ -152,7 +152,7 @@ class Result(pd.DataFrame):
 
 
 def _plain(column: "pd.Series[Any]") -> Any:
-    """A column as NumPy knows it: NULLs of numbers are NaN."""
+    """A column for NumPy: NULLs of numbers are NaN."""
     if column.isna().any() and pd.api.types.is_numeric_dtype(column):
         return column.astype("Float64").to_numpy(dtype=float, na_value=float("nan"))
     return column.to_numpy()
@@ -163,7 +163,7 @@ def _attribute(value: Any) -> Any:
 
 
 def whole_numbers(table: pa.Table) -> pa.Table:
-    """DuckDB's sums of integers are 128 bits wide, which pandas knows as decimals: as int64 where they fit."""
+    """DuckDB's sums of integers are 128 bits wide, which pandas reads as decimals: convert to int64 if they fit."""
     for at, field in enumerate(table.schema):
         if pa.types.is_decimal(field.type) and field.type.scale == 0:
             try:

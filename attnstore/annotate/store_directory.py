@@ -117,7 +117,7 @@ def fill_catalog(
             raise SourceError(f"{where}: {reasons(excluded)}. Give a structure that has one.")
         for (level, name), count in catalog.kept.items():
             warnings.warn(
-                f"{level} {name} of {count} protein(s) stays as it was: "
+                f"{level} {name} of {count:,} protein{'s' * (count != 1)} stays as it was: "
                 "`store.annotate(INPUT, replace=True)` replaces it.",
                 stacklevel=2,
             )
@@ -125,7 +125,7 @@ def fill_catalog(
         catalog.publish()
     if excluded:
         warnings.warn(
-            f"{len(excluded)} chain(s) of structure files left out: {reasons(excluded)}. "
+            f"{len(excluded):,} chain{'s' * (len(excluded) != 1)} of structure files left out: {reasons(excluded)}. "
             "`SELECT * FROM excluded` lists them all.",
             stacklevel=2,
         )

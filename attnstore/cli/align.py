@@ -202,7 +202,7 @@ def _fallen(ranked: "pd.DataFrame", shown: "pd.DataFrame") -> list[str]:
              zip(before["layer"], before["head"], before["selection_rank"], strict=True)]  # fmt: skip
     if not named:
         return []
-    return [f"Not shown, for their share here is below the background: {', '.join(named)}."]
+    return [f"Not shown, because their share here is below the background: {', '.join(named)}."]
 
 
 def _order_note(attributes: dict[str, Any]) -> str:
@@ -210,8 +210,8 @@ def _order_note(attributes: dict[str, Any]) -> str:
     order = by[attributes["rank_by"]]
     if attributes["split"]:
         return (
-            f"Ranked by {order} in {attributes['selection_clusters']:,} other clusters, beside the rank; "
-            "the other columns are of clusters that had no part in it."
+            f"Ranked by {order} in {attributes['selection_clusters']:,} other clusters, shown next to the rank; "
+            "the other columns are of clusters that were not used for it."
         )
     return f"Ranked by {order}."
 
@@ -238,7 +238,7 @@ def curve_text(result: "Alignment", top: int) -> str:
         "",
         text_table(pd.DataFrame(columns)),
         "",
-        f"Heads as layer-head, those that lead at any threshold; – where one has {few}.",
+        f"Heads as layer-head, those that lead at any threshold; – for a head with {few}.",
         (
             f"{len(columns['α ≥'])} of {len(thresholds)} thresholds: all of them, with background and intervals ("
             f"{attributes['interval']}), "
@@ -268,7 +268,7 @@ def _too_few(attributes: dict[str, Any], *, proteins: bool = True) -> str:
     few = f"fewer than {attributes['min_arcs']} arcs with the predicate known"
     if attributes["min_proteins"] < 2 or not proteins:
         return few
-    return f"{few}, or these in fewer than {attributes['min_proteins']} {_unit(attributes)}"
+    return f"{few}, or have them in fewer than {attributes['min_proteins']} {_unit(attributes)}"
 
 
 def _unit(attributes: dict[str, Any]) -> str:
@@ -279,13 +279,17 @@ def _interval_note(frame: "pd.DataFrame", attributes: dict[str, Any]) -> str | N
     """What the interval is made of, and what it takes for granted; None where there is none."""
     if attributes["paper"]:
         return (
-            "Wald, 0.05/m: the paper's interval, m the number of ranked heads. It and the z-test take arcs for "
-            "independent, which they are not."
+            "Wald, 0.05/m: the paper's interval, m the number of ranked heads. It and the z-test assume "
+            "independent arcs, but arcs of one protein are not independent."
         )
     if "bootstrap_low" not in frame:
-        return "Wilson's interval takes arcs for independent, which they are not." if _has_wilson(attributes) else None
+        return (
+            "Wilson's interval assumes independent arcs, but arcs of one protein are not independent."
+            if _has_wilson(attributes)
+            else None
+        )
     undefined = frame["ranked"] & frame["bootstrap_low"].isna()
-    return "No interval is given of fewer than five clusters." if undefined.any() else None
+    return "There is no interval for fewer than five clusters." if undefined.any() else None
 
 
 def _has_wilson(attributes: dict[str, Any]) -> bool:

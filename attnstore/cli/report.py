@@ -101,7 +101,7 @@ def _summary(done: "Report") -> str:
             "",
             "Best heads, picked on one half of the clusters and measured on the other.",
         ]
-    lines.append(f"{len(done.figures)} figures and {len(done.tables)} tables beside it.")
+    lines.append(f"{len(done.figures)} figures and {len(done.tables)} tables in the same folder.")
     if done.missing:
         lines.append(f"{len(done.missing)} not shown: the page says what and why.")
     return "\n".join(lines)

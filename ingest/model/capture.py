@@ -46,7 +46,7 @@ class Receiver(Protocol):
     def block(self, layer: int, item: int, head: int, weights: torch.Tensor) -> None:
         """Receive weights of some heads of one protein, on a CPU.
 
-        Called from several threads at once, but for each head of a layer from one thread only, protein after protein.
+        Called from several threads at once; each head of a layer is passed by one thread, protein after protein.
 
         Parameters
         ----------

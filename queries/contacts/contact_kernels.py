@@ -1,4 +1,4 @@
-"""Compiled loops of contact prediction; all release the GIL. This module reaches nothing that does DuckDB."""
+"""Compiled loops of contact prediction; all release the GIL. This module imports nothing that uses DuckDB."""
 
 import math
 from typing import Any
@@ -15,7 +15,7 @@ _compile = jit()
 
 @_compile
 def corrected_map(codes: Array, length: int, values: Array, first: Array, second: Array, apc: bool, out: Array) -> None:
-    """The symmetrised map of one head at chosen pairs, less its average product where asked.
+    """The symmetrised map of one head at chosen pairs, minus its average product if requested.
 
     F_ij = α_ij + α_ji; corrected, F_ij − F_i· F_·j / F_··, a dot being the sum over all residues, itself and its
     neighbours included (Dunn, Wahl & Gloor 2008, "Mutual information without the influence of phylogeny or entropy
@@ -24,7 +24,7 @@ def corrected_map(codes: Array, length: int, values: Array, first: Array, second
     Parameters
     ----------
     codes : uint8 [length²]
-    values : float64 [256], the weight that each code stands for
+    values : float64 [256], the weight of each code
     first, second : int32 [pairs]
     out : float64 [pairs]
     """
@@ -50,17 +50,17 @@ def corrected_map(codes: Array, length: int, values: Array, first: Array, second
 def precisions(scores: Array, contact: Array, bounds: Array, sizes: Array, out: Array) -> None:
     """Precision among the best-scored pairs, in several ranges and for several numbers of pairs.
 
-    Pairs of equal score that straddle the end of the list count by their mean, which is the expectation over all
-    orders of them (McSherry & Najork 2008, "Computing information retrieval performance measures efficiently in the
-    presence of tied scores"). A range with fewer pairs than asked for gives all of them.
+    Pairs of equal score at the end of the list count with their mean, which is the expectation over all their orders
+    (McSherry & Najork 2008, "Computing information retrieval performance measures efficiently in the presence of tied
+    scores"). For a range with fewer pairs than the list, all of them are used.
 
     Parameters
     ----------
     scores : float64 [pairs]
     contact : bool [pairs]
-    bounds : int64 [ranges, 2], where the pairs of each range begin and end
-    sizes : int64 [tops], falling, each at least 1
-    out : float64 [ranges, tops]; NaN where a range holds no contact
+    bounds : int64 [ranges, 2], begin and end of the pairs of each range
+    sizes : int64 [tops], descending, each at least 1
+    out : float64 [ranges, tops]; NaN for a range without a contact
     """
     for r in range(bounds.shape[0]):
         begin, end = bounds[r, 0], bounds[r, 1]

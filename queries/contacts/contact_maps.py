@@ -1,4 +1,4 @@
-"""Contact maps of heads, from the codes, and how precise scores of pairs are."""
+"""Contact maps of heads, from the codes, and the precision of scores of pairs."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,23 +15,23 @@ Array = npt.NDArray[Any]
 #: A layer and a head of it.
 Head = tuple[int, int]
 
-#: Ranges of separation, and how they are called: 6 and more, 6–11, 12–23, 24 and more; the bounds are CASP's.
+#: Ranges of separation and their names: 6 and more, 6–11, 12–23, 24 and more; the bounds are CASP's.
 RANGES = {"all": "separation ≥ 6", "short": "short range", "medium": "medium range", "long": "long range"}
 _LIMITS = (12, 24)
 
-#: How long the lists of best pairs are: L divided by these.
+#: Lengths of the lists of best pairs: L divided by these.
 TOPS = {"L": 1, "L/2": 2, "L/5": 5}
 
 
 @dataclass(frozen=True, eq=False)
 class LabelledPairs:
-    """Unordered pairs i < j of one protein, those of a range one after the other.
+    """Unordered pairs i < j of one protein, ordered by range.
 
     Attributes
     ----------
     first, second : int32 [pairs], i and j
     contact : bool [pairs]
-    bounds : int64 [ranges, 2], where the pairs of each of `RANGES` begin and end
+    bounds : int64 [ranges, 2], begin and end of the pairs of each of `RANGES`
     """
 
     first: Array
@@ -41,12 +41,12 @@ class LabelledPairs:
 
     @property
     def counts(self) -> Array:
-        """Pairs of each range, int64 [ranges]."""
+        """Number of pairs in each range, int64 [ranges]."""
         return self.bounds[:, 1] - self.bounds[:, 0]
 
     @property
     def contacts(self) -> Array:
-        """Contacts of each range, int64 [ranges]."""
+        """Number of contacts in each range, int64 [ranges]."""
         return np.array([np.count_nonzero(self.contact[begin:end]) for begin, end in self.bounds])
 
 
@@ -76,16 +76,16 @@ def labelled_pairs(coordinates: Array) -> LabelledPairs:
 def maps(
     segment: Segment, heads: Sequence[Head], local: Sequence[int], pairs: Sequence[LabelledPairs], apc: bool
 ) -> Iterator[tuple[int, int, Array]]:
-    """Corrected maps, one head and one protein at a time, so that memory holds the codes of one head.
+    """Yield corrected maps, one head and one protein at a time, so that only the codes of one head are in memory.
 
     Parameters
     ----------
-    local : the proteins' indices in the segment, rising
-    pairs : the pairs wanted of each
+    local : the proteins' indices in the segment, increasing
+    pairs : pairs of each protein
 
     Yields
     ------
-    which head, which protein : places in `heads` and `local`
+    head, protein : indices in `heads` and `local`
     scores : float64 [pairs]
 
     Raises
@@ -126,10 +126,10 @@ def sizes(length: int) -> Array:
 
 
 def precision(scores: Array, pairs: LabelledPairs, length: int) -> Array:
-    """Precision of scores, float64 [ranges, tops]; NaN where a range holds no known contact.
+    """Precision of scores, float64 [ranges, tops]; NaN for a range without a known contact.
 
-    It is the share of contacts among the best-scored L, L/2 and L/5 pairs of known distance, or among all of them
-    where there are fewer.
+    It is the share of contacts among the best-scored L, L/2 and L/5 pairs of known distance, or among all of them if
+    there are fewer.
     """
     found = np.empty((len(RANGES), len(TOPS)))
     kernels.precisions(scores, pairs.contact, pairs.bounds, sizes(length), found)

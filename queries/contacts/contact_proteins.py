@@ -1,4 +1,4 @@
-"""Which proteins contacts are chosen on and which they are evaluated on: never one cluster on both sides."""
+"""Proteins on which heads or coefficients are chosen, and proteins for evaluation: never of one cluster."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,20 +24,20 @@ if TYPE_CHECKING:
 
 Array = npt.NDArray[Any]
 
-#: Atoms between which a contact can be measured.
+#: Atoms between which distances of contacts are measured.
 ATOMS = ("cb", "ca")
 
 
 @dataclass(frozen=True, eq=False)
 class Roster:
-    """The proteins that a model holds.
+    """The proteins of a model.
 
     Attributes
     ----------
-    store, model : where they lie
-    index : protein_index in the catalog, by id, rising
-    cluster : what stands for each one's cluster, by id
-    cluster_by : 'protein', or the column of `proteins` that says it
+    store, model : their store and model
+    index : protein_index in the catalog, by id, increasing
+    cluster : key of the cluster of each, by id
+    cluster_by : 'protein', or the column of `proteins` with the cluster
     """
 
     store: "Store"
@@ -51,7 +51,7 @@ class Roster:
         return {self.cluster[name] for name in names}
 
     def check(self, names: Sequence[str]) -> None:
-        """Raise QueryError unless the model holds each of the proteins, and each is named once."""
+        """Raise QueryError unless the model has each of the proteins, and each is named once."""
         for name in names:
             check_text("protein", name)
             if name not in self.index:
@@ -94,7 +94,7 @@ def roster(store: "Store", model: "Model", cluster_by: str) -> Roster:
     Raises
     ------
     QueryError
-        If the model holds nothing yet or no codes, or `proteins` has no such column.
+        If the model has no proteins yet or no codes, or `proteins` has no such column.
     StoreError
         If a segment and the catalog contradict one another.
     """
@@ -117,7 +117,7 @@ def roster(store: "Store", model: "Model", cluster_by: str) -> Roster:
         store,
         model,
         {name: index for name, index, _ in held},
-        # A protein of unknown cluster is one of its own.
+        # A protein of unknown cluster is a cluster by itself.
         {name: f"protein {name}" if cluster is None else f"cluster {cluster}" for name, _, cluster in held},
         cluster_by,
     )
@@ -132,21 +132,21 @@ def choose_proteins(
     span: str,
     apart_from: Sequence[str],
 ) -> tuple[str, ...]:
-    """The proteins to choose heads, or fit a regression, on, in the order of the catalog.
+    """Select the proteins on which heads are chosen or a regression is fitted, in the order of the catalog.
 
     Parameters
     ----------
     roster : Roster
-    select : how many to draw, each from another cluster; an SQL condition on `proteins`; or ids
-    seed : of the draw
+    select : number to draw, each from another cluster; an SQL condition on `proteins`; or ids
+    seed : seed of the draw
     atom : 'cb' or 'ca'
     span : the range in which each must have a known contact
-    apart_from : proteins of whose clusters none is drawn
+    apart_from : no protein of the clusters of these is drawn
 
     Raises
     ------
     QueryError
-        If there are none, or fewer than asked for.
+        If there are none, or fewer than requested.
     """
     if isinstance(select, int) and not isinstance(select, bool):
         return _draw(roster, select, np.random.default_rng(seed), atom, span, roster.clusters_of(apart_from))
@@ -174,7 +174,7 @@ def _draw(
     drawn: list[str] = []
     names = list(roster.index)
     order = [names[place] for place in rng.permutation(len(names))]
-    # By batches: few proteins lack contacts, and most need not be looked at.
+    # In batches: few proteins lack contacts, so most need not be read.
     batch = max(64, 2 * number)
     for first in range(0, len(order), batch):
         for name, labelled in _with_contacts(roster, order[first : first + batch], atom, span):
@@ -190,7 +190,7 @@ def _draw(
 
 
 def _matching(roster: Roster, condition: str) -> list[str]:
-    # The store's own SQL: a single SELECT, locked in.
+    # The store's own SQL: a single SELECT, sandboxed.
     found = relation(roster.store, f"SELECT id FROM proteins WHERE (\n{condition}\n) ORDER BY protein_index")
     with duckdb_errors():
         rows = found.fetchall()
@@ -198,7 +198,7 @@ def _matching(roster: Roster, condition: str) -> list[str]:
 
 
 def _with_contacts(roster: Roster, names: Sequence[str], atom: str, span: str) -> Iterable[tuple[str, bool]]:
-    """Each protein and whether it has a known contact in a range, among the residues that the model saw."""
+    """For each protein, whether it has a known contact in a range, among the residues that the model saw."""
     found = roster.coordinates(names, atom) if names else {}
     for name in names:
         segment, local = roster.model.places[name]
@@ -207,7 +207,7 @@ def _with_contacts(roster: Roster, names: Sequence[str], atom: str, span: str) -
 
 
 def keep_apart(roster: Roster, proteins: Sequence[str], chosen: Sequence[str]) -> None:
-    """Raise QueryError if a protein is not held, or is of a cluster that was chosen on."""
+    """Raise QueryError if the model lacks a protein, or if its cluster was chosen on."""
     roster.check(proteins)
     taken = {roster.cluster[name]: name for name in chosen}
     for name in proteins:
@@ -220,7 +220,7 @@ def keep_apart(roster: Roster, proteins: Sequence[str], chosen: Sequence[str]) -
 
 
 def other_proteins(roster: Roster, chosen: Sequence[str]) -> list[str]:
-    """The proteins of clusters that were not chosen on; raises QueryError if there is none."""
+    """The proteins of clusters that were not chosen on; raises QueryError if there are none."""
     taken = roster.clusters_of(chosen)
     names = [name for name in roster.index if roster.cluster[name] not in taken]
     if not names:

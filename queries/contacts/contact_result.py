@@ -1,4 +1,4 @@
-"""What contacts come back as: a map of one protein, or precision over many, as xarray objects."""
+"""Results of contact prediction: a map of one protein, or precision over many, as xarray objects."""
 
 import pandas as pd
 import xarray as xr

@@ -1,4 +1,4 @@
-"""What one segment says of contacts: what a task computes, and how two parts combine."""
+"""Tasks of contact prediction: the computation on one segment, and the combination of two results."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -18,14 +18,14 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True, eq=False)
 class ContactPart:
-    """The proteins of one segment that take part; what a task is given.
+    """The selected proteins of one segment, the input of a task.
 
     Attributes
     ----------
     segment : Segment
-    local : indices in the segment, rising
+    local : indices in the segment, increasing
     coordinates : float32 [stored, 3] for each
-    clusters : which cluster each is of
+    clusters : cluster of each
     """
 
     segment: Segment
@@ -43,7 +43,7 @@ class ContactPart:
         return [labelled_pairs(xyz) for xyz in self.coordinates]
 
     def lengths(self) -> list[int]:
-        """Residues that the model saw of each."""
+        """Number of residues that the model saw, for each protein."""
         return [int(self.segment.proteins.stored[index]) for index in self.local]
 
 
@@ -55,8 +55,8 @@ class Ranking:
     ----------
     sums : float64 [layers, heads, ranges, tops]
     proteins : int64 [ranges], those with a known contact in the range
-    by : range and top of the figure by which heads are ranked
-    bootstrap : of that figure
+    by : range and top of the precision by which heads are ranked
+    bootstrap : of that precision
     holders : clusters with a known contact in that range
     """
 
@@ -67,7 +67,7 @@ class Ranking:
     holders: Holders
 
     def combine(self, other: "Ranking") -> "Ranking":
-        """That of both tasks' proteins."""
+        """Combine the results of two tasks."""
         return Ranking(
             self.sums + other.sums,
             self.proteins + other.proteins,
@@ -77,13 +77,13 @@ class Ranking:
         )
 
     def interval(self, level: float) -> tuple[Array, Array]:
-        """Ends of the interval of the figure by which heads are ranked, float64 [layers, heads] each."""
+        """Ends of the interval of the precision by which heads are ranked, float64 [layers, heads] each."""
         true = self.sums[(..., *self.by)]
         total = np.broadcast_to(self.proteins[self.by[0]], true.shape)
         return cluster_interval(self.bootstrap, true, total, self.holders.finalise()[0], level)
 
     def mean(self) -> Array:
-        """Mean over proteins, float64 [layers, heads, ranges, tops]; NaN in a range where no protein has a contact."""
+        """Mean over proteins, float64 [layers, heads, ranges, tops]; NaN for a range without a contact."""
         with np.errstate(invalid="ignore"):
             return self.sums / self.proteins[:, None]
 
@@ -94,7 +94,7 @@ def rank(part: ContactPart, shape: Head, apc: bool, by: Head, replicates: int, s
     Parameters
     ----------
     shape : layers, heads
-    by : which range and which top the bootstrap is of
+    by : range and top of the bootstrap
     """
     pairs, lengths = part.pairs(), part.lengths()
     heads = list(np.ndindex(shape))
@@ -126,8 +126,8 @@ class Precisions:
 
     Attributes
     ----------
-    ids, length : of the proteins; residues that the model saw, int64
-    precision : float64 [proteins, ranges, tops]; NaN where a protein has no known contact in the range
+    ids, length : of the proteins; number of residues that the model saw, int64
+    precision : float64 [proteins, ranges, tops]; NaN for a protein without a known contact in the range
     pairs, contacts : int64 [proteins, ranges], of known distance
     bootstrap : of the mean precision
     holders : clusters with a known contact in the range
@@ -178,7 +178,7 @@ def measure_precision(part: ContactPart, coefficients: Array, apc: bool, replica
 
 
 def features(part: ContactPart, shape: Head, apc: bool) -> dict[str, tuple[Array, Array]]:
-    """What a regression learns from: by protein, maps float64 [heads of all layers, pairs] and contact bool [pairs]."""
+    """Training data of a regression: by protein, maps float64 [heads of all layers, pairs] and contact bool [pairs]."""
     pairs = part.pairs()
     heads = list(np.ndindex(shape))
     values = [np.empty((len(heads), wanted.first.size)) for wanted in pairs]

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 Array = npt.NDArray[Any]
 
-#: Proteins that heads are chosen on; as many suffice in arXiv 2606.21876.
+#: Number of proteins on which heads are chosen; arXiv 2606.21876 used the same.
 SELECTED = 10
 #: Options that belong to some methods only.
 _BELONG = {"layer": ("head",), "head": ("head",), "k": ("topk",), "c": ("logistic",),

@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 Array = npt.NDArray[Any]
 
 METHODS = ("head", "topk", "logistic")
-#: Numbers of heads that are tried where none is given; those of arXiv 2606.21876.
+#: Numbers of heads that are tried by default; those of arXiv 2606.21876.
 TRIED = (1, 2, 3, 5, 7, 10, 20)
 #: C, the inverse strength of the L1 penalty, of Rao et al. 2021.
 C = 0.15
-#: Memory of a regression, bytes a value, measured: the maps, their table, and liblinear's two copies at 16 each.
+#: Memory of a regression, bytes per value, measured: the maps, their table, and liblinear's two copies at 16 each.
 _BYTES = 50
 
 
@@ -118,7 +118,7 @@ class ContactPredictor:
 
 
 def one_head(roster: Roster, layer: int, head: int, apc: bool, atom: str) -> ContactPredictor:
-    """A given head, chosen on nothing here."""
+    """A predictor of a given head, chosen on no protein."""
     shape = _shape(roster)
     for value, size, what in zip((layer, head), shape, ("layer", "head"), strict=True):
         check_index(what, value, size)
@@ -139,20 +139,20 @@ def mean_of_best_heads(
     scheduler: "str | Client | None" = None,
     progress: bool = False,
 ) -> ContactPredictor:
-    """The mean of the maps of the k heads most precise on some proteins (arXiv 2606.21876, section 3.3).
+    """Choose the k heads with the highest precision on some proteins (arXiv 2606.21876, section 3.3).
 
     Parameters
     ----------
     roster : Roster
     chosen : proteins with known contacts
-    k : how many; None for that of `TRIED` whose mean is the most precise on the same proteins
+    k : number of heads; None for that of `TRIED` whose mean has the highest precision on the same proteins
     method : 'head' or 'topk', for the record
     criterion : range and list by whose mean precision heads are ranked
 
     Raises
     ------
     QueryError
-        If there are not so many heads.
+        If the model has fewer heads.
     """
     shape = _shape(roster)
     if k is not None and not 1 <= k <= shape[0] * shape[1]:
@@ -202,22 +202,22 @@ def logistic(
     scheduler: "str | Client | None" = None,
     progress: bool = False,
 ) -> ContactPredictor:
-    """A logistic regression with an L1 penalty on the maps of all heads (Rao et al. 2021).
+    """Fit a logistic regression with an L1 penalty on the maps of all heads (Rao et al. 2021).
 
-    Pairs six or more apart whose distance is known are learnt from, each once. As its authors trained it
-    (github.com/facebookresearch/esm, issue 249), it is scikit-learn's with C = 0.15 and liblinear, which penalises
-    the intercept too.
+    It is trained on pairs six or more apart of known distance, each once. As in its authors' training
+    (github.com/facebookresearch/esm, issue 249), it is scikit-learn's with C = 0.15 and liblinear, which also penalises
+    the intercept.
 
     Parameters
     ----------
     roster : Roster
     chosen : proteins with known contacts
-    c : inverse strength of the penalty: the smaller, the fewer heads
+    c : inverse strength of the penalty; a smaller value keeps fewer heads
 
     Raises
     ------
     QueryError
-        If that needs more memory than there is, or no head is left.
+        If it needs more memory than there is, or keeps no head.
     """
     if not 0 < c < np.inf:
         raise QueryError(f"c is a positive number, not {c}.")
@@ -255,7 +255,7 @@ def regress(found: Mapping[str, tuple[Array, Array]], order: Sequence[str], c: f
     Parameters
     ----------
     found : by protein, maps float64 [heads, pairs] and contact bool [pairs]
-    order : in which proteins are learnt from, since liblinear's path depends on it
+    order : order of the proteins in training, since liblinear's path depends on it
     c : inverse strength of the penalty
     """
     from sklearn.linear_model import LogisticRegression

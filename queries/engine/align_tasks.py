@@ -23,7 +23,7 @@ from .vectors import SegmentVectors, Vectors
 #: The separation of a pair as a code, which vectors have to hold: int32 [separations], from 0 on.
 SEPARATION = Leaf("separation", Term("separations", "code of separation", "string"))
 
-#: Bytes of the cells of a curve at a time, where proteins are told apart.
+#: Bytes of the cells of a curve at a time, where proteins are distinguished.
 _BLOCK_BYTES = 64 << 20
 
 
@@ -33,7 +33,7 @@ class AlignScans:
 
     Attributes
     ----------
-    attention : arcs by the value of the predicate; proteins are told apart
+    attention : arcs by the value of the predicate; proteins are distinguished
     separations : arcs with the predicate known, for the background matched to separations; else None
     pairs : pairs by the value of the predicate, those of the background; None without one
     unknown_is_false : whether those of `pairs` count as FALSE of which the predicate is unknown
@@ -106,7 +106,7 @@ def run(scans: AlignScans, measure: Measure, segment: Segment, vectors: SegmentV
 
 
 def _blocks(scans: AlignScans, proteins: int, apart: bool) -> list[range]:
-    """Proteins whose cells are counted together: all, but for a curve that tells them apart."""
+    """Proteins whose cells are counted together: all, or one at a time for a curve that distinguishes them."""
     cells = scans.attention.heads.size * int(scans.attention.taken.sum()) * 4  # three values, and their sum
     count = max(1, _BLOCK_BYTES // (8 * cells)) if scans.curve and apart else proteins
     return [range(begin, min(begin + count, proteins)) for begin in range(0, proteins, count)]

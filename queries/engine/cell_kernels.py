@@ -197,7 +197,7 @@ def transpose_pairs(codes: Array, offset: Array, length: Array, result: Array) -
 
 @_compile
 def bands_by_table(weight: Array, base: Array, next_edge: Array, band_of_code: Array, result: Array) -> None:
-    """Band of each weight, by the table of a codebook whose edges tell the bands apart.
+    """Band of each weight, by the table of a codebook whose edges separate the bands.
 
     Parameters
     ----------
@@ -266,8 +266,8 @@ def count_listed(
 ) -> None:
     """Add the number of arcs of each cell to counts, whose last place is for arcs that take no part.
 
-    `places` and `count_places` in one pass; parameters as there. Without branches: which arcs take part is hard to
-    foretell.
+    `places` and `count_places` in one pass; parameters as there. Without branches: which arcs count is hard to
+    predict.
     """
     proteins, size, bands = shape
     last = counts.shape[0] - 1

@@ -25,7 +25,7 @@ SIDES = ("", "_min", "_max")
 
 @dataclass(frozen=True)
 class KeyCode:
-    """A key as whole numbers from 0, 0 being NULL but for truth values, which are Kleene codes.
+    """A key as whole numbers from 0, 0 being NULL; truth values are Kleene codes.
 
     Attributes
     ----------
@@ -64,7 +64,7 @@ class Scan:
     bands, taken : of the weight, and which of them take part
     reverse : the same of the weight of the pair the other way round; None where nothing asks for it
     sums, extremes : the columns wanted of "weight" and "reverse_weight"
-    protein_groups : number of groups that proteins are told apart by
+    protein_groups : number of groups of proteins that are distinguished
     end : 'source' or 'target', where everything depends on that end alone
     causal : of a scan of pairs alone: only those whose source is at or after their target
     """

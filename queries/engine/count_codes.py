@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 Chunks = Iterator[tuple[int, int, int, Array]]
 
-#: Up to so many groups by the keys of pairs a histogram of code × group stays in the cache for every protein anew.
+#: Up to so many groups by the keys of pairs a histogram of code × group stays in the cache for every protein.
 _FEW_GROUPS = 8
 #: Up to so many groups one for all proteins does.
 _HISTOGRAM_GROUPS = 1024
-#: Up to so many counts the codes are passed over once for each, by vector instructions, and that is the fastest.
+#: Up to so many counts the codes are read once for each, by vector instructions, and that is the fastest.
 _RANGES = 16
 #: Histograms of one head take no more cells than this.
 _MOST_HISTOGRAMS = 1 << 13

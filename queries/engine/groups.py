@@ -140,7 +140,7 @@ def flat_groups(scan: Scan, vectors: SegmentVectors, of_protein: Array, proteins
 
 
 def flat_places(scan: Scan, vectors: SegmentVectors, present: Array, of_protein: Array) -> tuple[Counted, Array]:
-    """The place of every pair of a segment among the groups that there are, proteins told apart in them.
+    """The place of every pair of a segment among the groups that exist, with proteins distinguished in them.
 
     Parameters
     ----------

@@ -79,7 +79,7 @@ def _on_threads(tasks: Sequence[Callable[[], T]], combine: Callable[[T, T], T], 
                 counted.update()
 
         # Threads of this question alone. Dask's default pool outlives a question, and a forked child inherits it
-        # without its threads: the child's first question would wait for ever.
+        # without its threads: the child's first question would wait forever.
         pool = ThreadPoolExecutor(CPU_COUNT, "attnstore")
         try:
             # A task has a core: matrix products that each start threads for all cores get in each other's way.

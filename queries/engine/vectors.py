@@ -111,7 +111,7 @@ class Vectors:
     offsets : ndarray
         int64 [proteins + 1]: rows offsets[k] to offsets[k + 1] are the residues of the protein with index k.
     values : mapping of Term to ndarray
-        As in `SegmentVectors`, but for all proteins; over pairs: one for each row of `listed`, then NULL's.
+        As in `SegmentVectors`, for all proteins; over pairs: one for each row of `listed`, then NULL's.
     coordinates : mapping of str to ndarray
         float32 [residues, 3] for each needed atom.
     listed : ndarray
@@ -175,7 +175,7 @@ class Vectors:
         return rows[order], places[order]
 
     def _unlisted(self, index: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Row of `values` over pairs that tells of each protein's pairs that are not listed."""
+        """Row of `values` over pairs for each protein's pairs that are not listed."""
         rows = np.full(len(self.offsets) - 1, -1, np.int64)
         rest = np.flatnonzero(self.listed[:, 1] < 0)
         rows[self.listed[rest, 0]] = rest
@@ -327,7 +327,7 @@ def _evaluate(
                 f"{expression.clause} {quoted(expression.text)} cannot be answered: DuckDB fails on the data"
                 f" ({reason(error)}); use TRY_CAST or guard the part that fails."
             ) from error
-        # One query for all terms reads the table once; only a failure has to be told apart.
+        # One query for all terms reads the table once; only a failure needs the terms one by one.
         return [column for term in terms for column in _evaluate(connection, source, [term], asked_by)]
 
 

@@ -125,7 +125,7 @@ def plan_block(
     warn_of_case(connection, expressions_of(question.block.node), question.cells.columns)
     vectors = evaluate_terms(connection, expressions(question))
     encoded, vectors = encode(question.cells.keys, vectors)
-    # A row knows its protein anyway; a cell is told apart by protein only where that is asked.
+    # A row knows its protein anyway; a cell has its protein only if that is asked.
     of_protein = () if question.rows else tuple(one for one in encoded if is_of_protein(one.code))
     of_pairs = tuple(one for one in encoded if one not in of_protein)
     proteins = _proteins(connection, question, undecided, len(vectors.offsets) - 1)
@@ -137,7 +137,7 @@ def plan_block(
         plans.append(ModelPlan(model, choice, _scan(question, need, model, choice, mask, of_pairs, len(codes))))
     if len(plans) > 1 and not question.names_model:
         raise QueryError(
-            f"the query is about {len(plans)} models ({', '.join(heads)}) and does not tell them apart: "
+            f"the query is about {len(plans)} models ({', '.join(heads)}) and does not distinguish them: "
             "add model = '…' to WHERE, or group by model."
         )
     return BlockPlan(

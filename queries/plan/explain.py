@@ -25,7 +25,7 @@ class Forecast:
     Attributes
     ----------
     seconds : to find its cells or rows
-    rows : that it gives; of cells none are foretold
+    rows : that it gives; there is no forecast for cells
     size : bytes of the rows
     """
 

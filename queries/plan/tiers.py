@@ -45,7 +45,7 @@ class Needs:
     sums, extremes : whether sums and extremes of weights are wanted
     end : the one end that everything depends on; None if both
     rows : whether pairs are wanted, not what is counted of them
-    separations : whether arcs are told apart by separation, whatever `end` says
+    separations : whether arcs are distinguished by separation, whatever `end` says
     """
 
     bands: Bands
@@ -197,7 +197,7 @@ def choose(
         return kept[tier]
     if kept:
         return min(kept.values(), key=lambda choice: exact and not choice.exact)
-    # What is missing is said of the tiers that would do, and of all where none of the large ones was kept.
+    # The message names the missing tiers that would answer, and all if none of the large ones was kept.
     others = () if {"arcs", "codes"} & set(keep) else STORED
     listed = [name for name in STORED if name in (*able, *others, "arcs", "codes")]
     cures = [words.works[name] for name in listed if name in keep]
@@ -249,7 +249,7 @@ def _tiers(need: Needs, model: "Model") -> tuple[dict[Tier, Choice], dict[str, s
 
 
 def _split_code(bands: Bands, taken: Any, codebook: Codebook) -> float | None:
-    """Where a band that takes part begins or ends within a code; None where codes tell the bands apart."""
+    """Where a band that takes part begins or ends within a code; None where codes separate the bands."""
     for k in range(1, len(bands.lower)):
         if taken[k] or taken[k - 1]:
             cut_at = float(bands.lower[k])
@@ -280,7 +280,7 @@ def most_cells(scan: Scan, lengths: npt.NDArray[np.int64], *, by_protein: bool) 
     ----------
     scan : Scan
     lengths : residues of every protein
-    by_protein : whether proteins are told apart
+    by_protein : whether proteins are distinguished
     """
     sizes = {"source": 1.0, "target": 1.0, "separation": 1.0}
     others = 1.0

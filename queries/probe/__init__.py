@@ -1,1 +1,1 @@
-"""Linear probes of what representations and attention tell, layer by layer."""
+"""Linear probes: how much of a property can be read off representations and attention, layer by layer."""

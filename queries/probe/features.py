@@ -1,7 +1,7 @@
-"""What a probe sees of a layer: the representations of residues, or the attention of the layer's heads.
+"""Features of a probe for one layer: the representations of residues, or the attention of the layer's heads.
 
-Features are built for the examples that are learnt from. What is tested on is scored without building them, for the
-pairs of one long protein would not fit in memory.
+Features are built for the training examples. Test examples are scored without building them, because the pairs of one
+long protein would not fit in memory.
 """
 
 from dataclasses import dataclass
@@ -23,11 +23,11 @@ RECEIVED = 10
 
 @dataclass(frozen=True, eq=False)
 class Embeddings:
-    """What a layer hands on of a segment's residues.
+    """The output of a layer for a segment's residues.
 
-    Of a residue the features are its representation x; of a pair x_i ⊙ x_j and x_i − x_j, i being the residue that
-    comes first: elementwise products and differences, as in Vig et al. 2021 (their code, after TAPE's, means the
-    classifier over both directions of a pair, in which the differences cancel out).
+    The features of a residue are its representation x; those of a pair are x_i ⊙ x_j and x_i − x_j, where i is the
+    residue that comes first: elementwise products and differences, as in Vig et al. 2021 (their code, after TAPE's,
+    averages the classifier over both directions of a pair, so that the differences cancel).
 
     Attributes
     ----------
@@ -66,9 +66,9 @@ class Embeddings:
 class Attention:
     """The weights of a layer's heads in a segment, each the mean of its bin.
 
-    Of a pair the features are (α_ij + α_ji) / 2 in every head; of a residue the ten largest weights that it receives
-    from residues in every head, falling (github.com/salesforce/provis, probing/models.py, the classifiers
-    FromAttention; the paper shows the first alone).
+    The features of a pair are (α_ij + α_ji) / 2 in every head; those of a residue the ten largest weights that it
+    receives from residues in every head, in descending order (github.com/salesforce/provis, probing/models.py, the
+    classifiers FromAttention; the paper shows only the first).
 
     Attributes
     ----------
@@ -85,7 +85,7 @@ class Attention:
     means: Array
 
     def features(self, local: int, examples: Examples) -> Array:
-        """Features of examples of one protein, float32 [examples, heads], of residues [examples, heads × 10]."""
+        """Features of examples of one protein, float32 [examples, heads], for residues [examples, heads × 10]."""
         codes, i, j = self._of(local), examples.first, examples.second
         if j is None:
             return self._received(codes)[i]
@@ -115,7 +115,7 @@ class Attention:
         """The ten largest weights that residues receive, float32 [residues, heads × 10]; 0 beyond a short protein."""
         heads, length, _ = codes.shape
         number = min(RECEIVED, length)
-        # Codes rise with the weights they stand for, and are cheaper to sort.
+        # Codes increase with their weights, and are cheaper to sort.
         largest = np.partition(codes, length - number, axis=2)[:, :, length - number :]
         largest = np.sort(largest, axis=2)[:, :, ::-1]
         found = np.zeros((length, heads, RECEIVED), np.float32)
@@ -125,18 +125,18 @@ class Attention:
 
 
 def read_layer(segment: Segment, source: Source, layer: int) -> Embeddings | Attention:
-    """One layer of a segment, in memory.
+    """Read one layer of a segment into memory.
 
     Parameters
     ----------
     segment : Segment
     source : 'embeddings' or 'attention'
-    layer : from 0; −1, of embeddings, is what the first layer is given
+    layer : from 0; −1, of embeddings, is the input of the first layer
 
     Raises
     ------
     StoreError
-        If what is read is damaged.
+        If the data is damaged.
     """
     if source == "embeddings":
         return Embeddings(segment.proteins, segment.hidden(layer + 1))

@@ -1,4 +1,4 @@
-"""What a probe is to tell: a condition on residues or on pairs, and its known values in each protein."""
+"""Labels of a probe: a condition on residues or on pairs, and its known values in each protein."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -20,7 +20,7 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True)
 class Condition:
-    """A condition that has been read.
+    """A parsed condition.
 
     Attributes
     ----------
@@ -36,12 +36,12 @@ class Condition:
 
 @dataclass(frozen=True, eq=False)
 class Examples:
-    """The residues, or unordered pairs six or more apart, of one protein of which the condition is known.
+    """The residues, or unordered pairs six or more apart, of one protein for which the condition is known.
 
     Attributes
     ----------
-    first : int32 [examples], the residue, or the one of the pair that comes first
-    second : int32 [examples], the other of the pair; None of residues
+    first : int32 [examples], the residue, or the first residue of the pair
+    second : int32 [examples], the second residue of the pair; None for residues
     label : bool [examples]
     """
 
@@ -55,7 +55,7 @@ class Examples:
 
 
 def read_condition(text: str, columns: Columns) -> Condition:
-    """Read a condition in the language of `align`, in which a column of residues may stand without an end.
+    """Read a condition in the language of `align`, in which a column of residues may have no `source.` or `target.`.
 
     Parameters
     ----------
@@ -65,14 +65,14 @@ def read_condition(text: str, columns: Columns) -> Condition:
     Raises
     ------
     QueryError
-        If it cannot be read, or names what does not exist.
+        If it cannot be read, or names a column that does not exist.
     """
     expression = parse(_with_ends(text, columns), clause="condition", columns=columns)
     return Condition(text, expression, one_end([expression]) is None)
 
 
 def _with_ends(text: str, columns: Columns) -> str:
-    """The text with `target.` before each bare column of residues; unchanged where it is no expression or has none."""
+    """The text with `target.` before each bare column of residues; unchanged if it cannot be parsed or has none."""
     residues = {name.lower() for name in columns.of("target")}
     named = False
 
@@ -89,7 +89,7 @@ def _with_ends(text: str, columns: Columns) -> str:
     try:
         tree = qualified(read(text))
     except (RefusalError, RecursionError):
-        return text  # to be refused in the language's own words
+        return text  # it is refused later, with the usual message
     return render(tree) if named else text
 
 

@@ -32,17 +32,17 @@ if TYPE_CHECKING:
 
     from ...opened import Model, Store
 
-#: What a model must have kept for each kind of probe, and why nothing else will do.
+#: The tier that each kind of probe needs, and why no other is enough.
 _TIERS: Mapping[Source, tuple[str, str]] = {
     "embeddings": ("hidden", "representations of residues are probed from hidden"),
     "attention": ("codes", "attention is probed from codes, which hold every weight; arcs lack those below the floor"),
 }
-#: The layer from which on there is one: the first layer is given embeddings before anything attends.
+#: The first layer of each kind: embeddings also exist before the first layer of attention.
 _FIRST: Mapping[Source, int] = {"embeddings": -1, "attention": 0}
 METRICS = ("auto", "f1", "precision")
-#: Examples that a probe learns from.
+#: Default number of training examples.
 EXAMPLES = 1 << 17
-#: A property of residues that fewer have is measured by the best-scored residues, as binding sites are in the paper.
+#: A property of residues with a smaller share is measured by the best-scored residues, as binding sites in the paper.
 _RARE = 0.1
 
 
@@ -124,7 +124,7 @@ def _check(
     replicates: int,
     seed: int,
 ) -> list[Source]:
-    """What is probed, embeddings first; raises QueryError where an option cannot be or the model lacks what is read."""
+    """The tiers to probe, embeddings first; raises QueryError if an option is invalid or the model lacks a tier."""
     if metric not in METRICS:
         raise QueryError(f"metric is one of {', '.join(METRICS)}, not {metric!r}.")
     if (
@@ -159,7 +159,7 @@ def _check(
 
 
 def _parts(store: "Store", model: "Model", text: str, cluster_by: str) -> tuple[list[ProbePart], list[int]]:
-    """The segments, and the place in the catalog of each of their proteins in turn."""
+    """The segments, and the index in the catalog of each of their proteins, one after the other."""
     path = store.catalog_path
     catalog = directory(path)
     with time_limit.closing(connect(path)) as connection:
@@ -191,7 +191,7 @@ def _learn(
     balanced: bool,
     scheduler: "str | Client | None",
 ) -> Probe:
-    """Fit the classifier of a layer: its scaling is folded into its weights."""
+    """Fit the classifier of a layer; its weights include the scaling."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.preprocessing import StandardScaler
     from threadpoolctl import threadpool_limits
@@ -207,12 +207,12 @@ def _learn(
     for features, _ in found:
         scaler.partial_fit(features)
     end = len(table)
-    while found:  # what is copied into the table is let go
+    while found:  # release arrays that are copied into the table
         features, _ = found.pop()
         table[end - len(features) : end] = scaler.transform(features)
         end -= len(features)
     classifier = LogisticRegression(class_weight="balanced" if balanced else None, max_iter=1000)
-    # On one thread sums are always taken in the same order: the same numbers on every run.
+    # On one thread sums are always computed in the same order: the same numbers on every run.
     with threadpool_limits(1):
         classifier.fit(table, label)
     weights = classifier.coef_[0].astype(np.float64) / scaler.scale_

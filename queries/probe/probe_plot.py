@@ -1,4 +1,4 @@
-"""The figure of probes: scores by layer, and below them what each layer adds to the one before."""
+"""The figure of probes: scores by layer, and below them the difference from the layer before."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ def plot_probes(dataset: xr.Dataset, *, title: str | None = None, one_based: boo
     """Draw score against layer with its interval, and bars of the difference from the layer before.
 
     After Vig et al. 2021: the figure of probes by layer (embeddings orange, attention blue), and that of their
-    differential performance. What the first layer is given stands left of it, at "in"; the dashed line is chance.
+    differential performance. The input of the first layer is drawn left of it, at "in"; the dashed line is chance.
 
     Parameters
     ----------
     dataset
         A result of `probe`.
     title
-        Instead of the condition and the model.
+        Title instead of the condition and the model.
     one_based
         Number layers from 1, as the paper does.
 
@@ -106,7 +106,7 @@ def _draw_steps(axes: Axes, own: xr.Dataset, name: str, shift: float, width: flo
     axes.bar(places, 100 * own["difference"].to_numpy(), width=width, color=_COLOURS[name], linewidth=0)
     low, high = (100 * own[f"difference_{end}"].to_numpy() for end in ("low", "high"))
     known = np.isfinite(low) & np.isfinite(high)
-    # About the middle of the interval.
+    # Around the middle of the interval.
     axes.errorbar(
         places[known], ((low + high) / 2)[known], yerr=((high - low) / 2)[known], fmt="none", ecolor=palette.INTERVAL,
         elinewidth=0.8, capsize=2.0 if own.sizes["layer"] <= 12 else 0.0, capthick=0.8,
@@ -116,7 +116,7 @@ def _draw_steps(axes: Axes, own: xr.Dataset, name: str, shift: float, width: flo
 def _finish(scores: Axes, steps: Axes, dataset: xr.Dataset, *, one_based: bool) -> None:
     layers = dataset["layer"].to_numpy()
     step = next(s for s in (1, 2, 5, 10, 20, 50, 100, 1000) if len(layers) <= 20 * s)
-    # Of layers too close to "in" the label would run into it.
+    # The label of a layer too close to "in" would overlap it.
     regular = [layer for layer in layers.tolist() if (layer + one_based) % step == 0 and 2 * (layer + 1) >= step]
     ticks = [-1] * (-1 in layers) + [layer for layer in regular if layer >= 0]
     scores.set_xticks(ticks, ["in" if layer == -1 else str(layer + one_based) for layer in ticks])

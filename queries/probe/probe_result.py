@@ -1,4 +1,4 @@
-"""What a probe comes back as: an xarray Dataset that can be drawn."""
+"""The result of a probe: an xarray Dataset with a figure."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -17,7 +17,7 @@ COLUMNS = ("score", "low", "high", "difference", "difference_low", "difference_h
 
 
 class ProbingPlot(DatasetPlotAccessor):
-    """``result.plot()`` draws the curves; xarray's own ``result.plot.scatter`` and the like stay."""
+    """``result.plot()`` draws the curves; xarray's own ``result.plot.scatter`` and the others remain."""
 
     _ds: xr.Dataset
 
@@ -88,7 +88,7 @@ def summarise_probes(
 
     Parameters
     ----------
-    found : by probe and layer; of each probe a run of layers
+    found : by probe and layer; each probe has consecutive layers
     level : confidence of the intervals
     tested : by protein
     """

@@ -1,4 +1,4 @@
-"""What is learnt from and what is tested on: never one cluster on both sides."""
+"""Training and test proteins: never of the same cluster."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -18,11 +18,11 @@ _PERSON = b"attnstore-test/1"
 
 
 def draw_tested(keys: Sequence[str], share: float, seed: int) -> npt.NDArray[np.bool_]:
-    """Whether a cluster is tested on rather than learnt from.
+    """Whether a cluster is for test rather than training.
 
-    It is where the first eight bytes, little-endian, of ``blake2b(seed as 16 little-endian bytes + key in UTF-8,
-    digest_size=16, person=b"attnstore-test/1")`` are below share · 2⁶⁴: a coin for every cluster, whatever its
-    company, the property and the model, and independent of the bootstrap's draws.
+    It is for test if the first eight bytes, little-endian, of ``blake2b(seed as 16 little-endian bytes + key in UTF-8,
+    digest_size=16, person=b"attnstore-test/1")`` are below share · 2⁶⁴. This is a random draw for every cluster,
+    independent of the other clusters, the property and the model, and of the bootstrap's draws.
 
     Parameters
     ----------
@@ -40,14 +40,14 @@ def draw_tested(keys: Sequence[str], share: float, seed: int) -> npt.NDArray[np.
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """The proteins of a model, those of all segments in turn.
+    """The proteins of a model, those of all segments one after the other.
 
     Attributes
     ----------
     tested : bool [proteins]
     known, true : int64 [proteins], number of examples, and of those that are true
-    rows : examples that are learnt from of each protein that has any, by its place
-    bounds : int64 [segments + 1], where the proteins of each segment begin, and the last one's end
+    rows : training examples of each protein that has any, by its index
+    bounds : int64 [segments + 1], index of the first protein of each segment, and the end of the last
     clusters : of each protein
     """
 
@@ -69,13 +69,13 @@ class Split:
         examples: int,
         seed: int,
     ) -> "Split":
-        """Set clusters apart, and draw what is learnt from.
+        """Separate test clusters, and draw the training examples.
 
         Parameters
         ----------
         parts : the segments
-        order : place in the catalog of each of their proteins in turn; in that order examples are numbered, so that
-            which are drawn does not depend on the segments
+        order : index in the catalog of each of their proteins; examples are numbered in that order, so that the draw
+            does not depend on the segments
         counts : number of examples of each protein, and of those that are true
         share, seed : as of `draw_tested`
         examples : how many to draw, of all that are not tested on; all, where there are no more
@@ -98,24 +98,24 @@ class Split:
         return cls(apart, known, true, rows, bounds, clusters)
 
     def learnt_in(self, segment: int) -> dict[int, Array]:
-        """Rows of the examples that are learnt from, by the protein's index in a segment."""
+        """Rows of the training examples, by the protein's index in a segment."""
         begin, end = self.bounds[segment : segment + 2].tolist()
         return {place - begin: self.rows[place] for place in range(begin, end) if place in self.rows}
 
     def tested_in(self, segment: int) -> tuple[int, ...]:
-        """Indices in a segment of the proteins that are tested on."""
+        """Indices in a segment of the test proteins."""
         begin, end = self.bounds[segment : segment + 2].tolist()
         return tuple(np.flatnonzero(self.tested[begin:end] & (self.known[begin:end] > 0)).tolist())
 
     @property
     def true_share(self) -> float:
-        """Share of true examples among all that are not tested on."""
+        """Share of true examples among all training examples."""
         learnt = ~self.tested
         return float(self.true[learnt].sum() / self.known[learnt].sum())
 
     @property
     def summary(self) -> dict[str, int]:
-        """How many proteins, clusters and examples are on each side, and how many of the examples are drawn."""
+        """Number of proteins, clusters and examples on each side, and of examples drawn."""
         found: dict[str, int] = {}
         for side, members in (("train", ~self.tested), ("test", self.tested)):
             members = members & (self.known > 0)
@@ -128,12 +128,12 @@ class Split:
         return found | {"learnt_from": sum(map(len, self.rows.values()))}
 
     def by_protein(self, parts: Sequence[ProbePart]) -> dict[str, bool]:
-        """Whether each protein with known values is tested on, by id."""
+        """Whether each protein with known values is a test protein, by id."""
         ids = [name for part in parts for name in part.segment.proteins.id]
         return {ids[place]: bool(self.tested[place]) for place in np.flatnonzero(self.known).tolist()}
 
     def check(self, condition: str) -> None:
-        """Raise QueryError unless there is something to learn and to test on."""
+        """Raise QueryError unless there are examples for training and for test."""
         if not self.known.any():
             raise QueryError(
                 f"the condition `{condition}` is known nowhere in what the model saw: `store.annotate(INPUT)` adds "
@@ -149,6 +149,6 @@ class Split:
             if true in (0, known):
                 what = "true" if true else "false"
                 raise QueryError(
-                    f"`{condition}` is {what} in all that there is to {side}, {known:,} examples: nothing can be told "
-                    "apart; choose another condition or seed (seed=1)."
+                    f"`{condition}` is {what} in all that there is to {side}, {known:,} examples: there is nothing to "
+                    "distinguish; choose another condition or seed (seed=1)."
                 )

@@ -1,4 +1,4 @@
-"""What one segment says of a probe: its examples, those that are learnt from, and how well it does on others."""
+"""Tasks of a probe on one segment: its examples, the training features, and the score on test proteins."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,12 +18,12 @@ from .labels import Condition, label_examples
 Array = npt.NDArray[Any]
 Metric = Literal["f1", "precision"]
 
-#: The lists of the best-scored hold L divided by this: of residues and of pairs, as in Vig et al. 2021.
+#: The list of the best-scored has L divided by this: for residues and for pairs, as in Vig et al. 2021.
 DIVISORS = {"residues": 20, "pairs": 5}
 
 
 def score_words(attrs: dict[str, Any]) -> str:
-    """What is measured: 'F1', or of which list the precision is."""
+    """The name of the score: 'F1', or the list of which it is the precision."""
     if attrs["metric"] == "f1":
         return "F1"
     return f"precision of the best {attrs['list']} {attrs['of']}"
@@ -31,14 +31,14 @@ def score_words(attrs: dict[str, Any]) -> str:
 
 @dataclass(frozen=True, eq=False)
 class ProbePart:
-    """The proteins of one segment; what a task is given.
+    """The proteins of one segment, the input of a task.
 
     Attributes
     ----------
-    condition : what is to be told
+    condition : the condition to predict
     segment : Segment
     vectors : of the segment's proteins, in its order
-    clusters : which cluster each is of
+    clusters : cluster of each
     """
 
     condition: Condition
@@ -49,11 +49,11 @@ class ProbePart:
 
 @dataclass(frozen=True)
 class Probe:
-    """A linear classifier of what one layer holds: score = features · weights + intercept, true above 0.
+    """A linear classifier of one layer: score = features · weights + intercept, true above 0.
 
     Attributes
     ----------
-    source, layer : what it sees, as in `features`
+    source, layer : its features, as in `features`
     weights : float64 [features]
     intercept : float
     """
@@ -71,7 +71,7 @@ def count(part: ProbePart) -> list[tuple[int, int]]:
 
 
 def gather(part: ProbePart, chosen: Mapping[int, Array], source: Source, layer: int) -> list[tuple[Array, Array]]:
-    """Features, float32 [examples, features], and labels of what is learnt from, by protein.
+    """Features, float32 [examples, features], and labels of the training examples, by protein.
 
     Parameters
     ----------
@@ -89,13 +89,13 @@ def gather(part: ProbePart, chosen: Mapping[int, Array], source: Source, layer: 
 
 @dataclass(frozen=True, eq=False)
 class Performance:
-    """How well a probe does, as a ratio of sums over proteins.
+    """The score of a probe, as a ratio of sums over proteins.
 
     Attributes
     ----------
     numerator, denominator : F1 = 2TP / (2TP + FP + FN); precision = true ones listed / ones listed
     bootstrap : of the ratio, over clusters
-    holders : clusters that the denominator counts
+    holders : clusters with a denominator above 0
     """
 
     numerator: float
@@ -105,11 +105,11 @@ class Performance:
 
     @property
     def ratio(self) -> float:
-        """The score; NaN where the denominator is 0, as F1 is where nothing is true and nothing called so."""
+        """The score; NaN if the denominator is 0, as for F1 if nothing is true and nothing predicted as true."""
         return self.numerator / self.denominator if self.denominator else float("nan")
 
     def combine(self, other: "Performance") -> "Performance":
-        """That on both tasks' proteins."""
+        """Combine the results of two tasks."""
         return Performance(
             self.numerator + other.numerator,
             self.denominator + other.denominator,
@@ -126,8 +126,8 @@ def measure_probe(
     Parameters
     ----------
     proteins : indices in the segment
-    probe : Probe; None for what is expected of one that knows nothing: of lists, a random order; of F1, that
-        everything is called true, for which F1 is the largest
+    probe : Probe; None for the score of one without knowledge: for lists, a random order; for F1, everything predicted
+        as true, for which F1 is the largest
     """
     vectors = part.vectors.proteins()
     held = read_layer(part.segment, probe.source, probe.layer) if probe is not None and proteins else None
@@ -162,11 +162,11 @@ def _agreement(called: Array, label: Array) -> tuple[float, float]:
 
 
 def list_precision(found: Array, label: Array, size: int) -> tuple[float, float]:
-    """True ones among the best-scored, and how many are listed: `size`, or all where there are fewer.
+    """Number of true examples among the best-scored, and length of the list: `size`, or all if there are fewer.
 
-    Of those that tie for the last places the expected number counts.
+    Ties at the end of the list count with their expected number.
     """
-    # Here, because importing numba takes longer than reading a condition.
+    # Imported here, because importing numba takes longer than reading a condition.
     from ..contacts.contact_kernels import precisions
 
     size = min(size, label.size)

@@ -1,4 +1,4 @@
-"""Attention to each of the twenty amino acids, and how alike they are by it."""
+"""Attention to each of the twenty amino acids, and their similarity by attention."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -19,7 +19,7 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class AminoAcids:
-    """What share of each head's arcs goes to each amino acid.
+    """The share of each head's arcs that goes to each amino acid.
 
     Attributes
     ----------
@@ -46,18 +46,18 @@ class AminoAcids:
 
     @property
     def ranked(self) -> npt.NDArray[np.bool_]:
-        """[layers, heads]: whether a head has arcs enough."""
+        """[layers, heads]: whether a head has enough arcs."""
         return self.total >= max(self.min_arcs, 1)
 
     @property
     def shares(self) -> Floats:
-        """float64 [20, layers, heads]; NaN where a head has too few arcs."""
+        """float64 [20, layers, heads]; NaN for a head with too few arcs."""
         shares: Floats = np.divide(self.arcs, self.total, out=np.full(self.arcs.shape, np.nan), where=self.ranked)
         return shares
 
     @property
     def table(self) -> pd.DataFrame:
-        """A row for each head: layer, head, arcs, and the share of each amino acid."""
+        """One row per head: layer, head, arcs, and the share of each amino acid."""
         layers, heads = self.total.shape
         places = {"layer": np.repeat(np.arange(layers), heads), "head": np.tile(np.arange(heads), layers)}
         shares = dict(zip(self.letters, self.shares.reshape(len(self.letters), -1), strict=True))
@@ -66,7 +66,7 @@ class AminoAcids:
 
 @dataclass(frozen=True, eq=False)
 class Similarity:
-    """How alike amino acids are to a model's heads, and in evolution.
+    """The similarity of amino acids for a model's heads, and in evolution.
 
     Attributes
     ----------
@@ -93,7 +93,7 @@ class Similarity:
 
     @property
     def table(self) -> pd.DataFrame:
-        """A row for each pair of different amino acids."""
+        """One row per pair of different amino acids."""
         first, second = _different(len(self.letters))
         return pd.DataFrame(
             {
@@ -131,9 +131,9 @@ def measure_amino_acids(store: "Store", model: str, settings: Settings) -> Amino
 def similarity(acids: AminoAcids) -> Similarity:
     """Compare amino acids by the attention they receive, as Vig et al. 2021 do.
 
-    Two are alike if the heads that attend much to one attend much to the other: Pearson's correlation, over the heads
-    with arcs enough, of their shares. The correlation with BLOSUM62 (Henikoff and Henikoff 1992) is over the pairs of
-    different amino acids; the diagonal, where both are largest by definition, takes no part.
+    Two are similar if the heads that attend much to one attend much to the other: Pearson's correlation of their
+    shares, over the heads with enough arcs. The correlation with BLOSUM62 (Henikoff and Henikoff 1992) is over the
+    pairs of different amino acids; the diagonal, where both are largest by definition, is left out.
     """
     shares = acids.shares[:, acids.ranked]
     alike = _correlations(shares)
@@ -146,7 +146,7 @@ def similarity(acids: AminoAcids) -> Similarity:
 
 
 def blosum62(letters: str) -> Floats:
-    """BLOSUM62 among some letters, float64."""
+    """BLOSUM62 of some letters, float64."""
     from Bio.Align import substitution_matrices
 
     matrix = substitution_matrices.load("BLOSUM62")
@@ -158,11 +158,11 @@ def _different(number: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]
 
 
 def _correlations(rows: Floats) -> Floats:
-    """Pearson's correlation of every two rows; NaN of one that does not vary, or of fewer than three values."""
+    """Pearson's correlation of every two rows; NaN for a constant row, or for fewer than three values."""
     if rows.shape[1] < 3:
         return np.full((len(rows), len(rows)), np.nan)
     centred = rows - rows.mean(axis=1, keepdims=True)
-    # What is left of equal values once their mean is taken off is rounding.
+    # Differences of equal values from their mean are only rounding.
     centred[np.ptp(rows, axis=1) == 0] = np.nan
     centred /= np.sqrt((centred**2).sum(axis=1, keepdims=True))
     correlations: Floats = np.clip(centred @ centred.T, -1.0, 1.0)

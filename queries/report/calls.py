@@ -1,4 +1,4 @@
-"""Questions put to the engine, each with the lines by which it is asked again."""
+"""Questions to the engine, each with the lines that reproduce it."""
 
 import shlex
 from collections.abc import Mapping
@@ -24,10 +24,10 @@ class Settings:
 
     Attributes
     ----------
-    threshold, cluster_by, min_arcs, min_proteins, replicates, seed : of every question; `min_proteins` of none in the
-        paper's form
-    paper : ask in the paper's form, too
-    scheduler : where the work is done
+    threshold, cluster_by, min_arcs, min_proteins, replicates, seed : of every question; `min_proteins` does not apply
+        to the paper's form
+    paper : also ask in the paper's form
+    scheduler : where tasks run
     """
 
     threshold: float = THRESHOLD
@@ -41,7 +41,7 @@ class Settings:
 
     @property
     def options(self) -> dict[str, Any]:
-        """Those that `align` takes, but for the ones that are as they would be anyway."""
+        """The options of `align`, without those that have their default values."""
         default = Settings()
         names = ("cluster_by", "min_arcs", "min_proteins", "replicates", "seed")
         changed = {name: getattr(self, name) for name in names if getattr(self, name) != getattr(default, name)}
@@ -50,7 +50,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Call:
-    """A question to the engine that can be asked again.
+    """A question to the engine that can be reproduced.
 
     Attributes
     ----------
@@ -71,7 +71,7 @@ class Call:
 
     @property
     def python(self) -> str:
-        """The line in Python; `attnstore` is imported."""
+        """The line in Python, after `import attnstore`."""
         arguments = [repr(self.question), *(f"{name}={value!r}" for name, value in self.options.items())]
         return f"attnstore.open({self.store!r}).{self.method}({', '.join(arguments)})"
 

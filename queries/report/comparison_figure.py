@@ -1,4 +1,4 @@
-"""The figure of several models: each one's best head for every property, and the property along its layers."""
+"""The figure of several models: the best head of each for every property, and the property by layer."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _MARKERS = "osD^vP"
 
 
 def draw_comparison(comparison: Comparison, random: set[str], title: str) -> Figure:
-    """Draw a row for each property: best heads with their intervals on the left, layers on the right.
+    """Draw one row per property: best heads with their intervals on the left, layers on the right.
 
     Parameters
     ----------
     comparison : Comparison
-    random : names of the models in which something is random
+    random : names of the null models
     title : of the figure
     """
     questions = [one for one in comparison.questions if one.kind != "amino acid"]
@@ -63,7 +63,7 @@ def draw_comparison(comparison: Comparison, random: set[str], title: str) -> Fig
 
 
 def _styles(names: list[str], random: set[str]) -> dict[str, dict[str, Any]]:
-    """How each model is drawn: the trained ones in colours, the others grey, dashed and hollow."""
+    """The style of each model: trained ones in colours, the others grey, dashed and hollow."""
     styles: dict[str, dict[str, Any]] = {}
     counts = {True: 0, False: 0}
     for name in names:
@@ -78,7 +78,7 @@ def _styles(names: list[str], random: set[str]) -> dict[str, dict[str, Any]]:
             "linewidth": 1.1,
             "linestyle": (0, (2, 1.5)) if of_chance else "-",
             "markerfacecolor": "white" if of_chance else colours[number % len(colours)],
-            "clip_on": False,  # a mark at 0 is seen whole
+            "clip_on": False,  # a mark at 0 is drawn whole
             "zorder": 3,
         }
     return styles
@@ -92,7 +92,7 @@ def _draw_best(axes: Axes, rows: list[ModelMeasurement], styles: dict[str, dict[
         if best is None:
             held_out = row.measured.held_out
             led = held_out is not None and held_out.ranked
-            words = "no head above its background" if led else "no head with arcs enough"
+            words = "no head above its background" if led else "no head with enough arcs"
             axes.text(
                 0.01, at, words, size=SMALL - 1, va="center", color=palette.ABSENT,
                 transform=axes.get_yaxis_transform(),

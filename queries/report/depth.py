@@ -1,4 +1,4 @@
-"""Properties against depth: the mean share of each layer's heads, and where along the layers it lies."""
+"""Properties against depth: the mean share of each layer's heads, and its centre of gravity over the layers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Depth:
-    """One property's course through the layers.
+    """The mean shares of one property by layer.
 
     Attributes
     ----------
@@ -42,11 +42,11 @@ class Depth:
 def layer_means(shares: Floats) -> tuple[Floats, npt.NDArray[np.int64]]:
     """The mean share of each layer's heads, and the number of heads in it.
 
-    As in Vig et al. 2021, all heads with arcs enough weigh the same, however many arcs they have.
+    As in Vig et al. 2021, all heads with enough arcs are weighted equally, however many arcs they have.
 
     Parameters
     ----------
-    shares : float64 [layers, heads], NaN where a head takes no part
+    shares : float64 [layers, heads], NaN for a head that is left out
     """
     known = np.isfinite(shares)
     heads = known.sum(axis=1)
@@ -57,9 +57,9 @@ def layer_means(shares: Floats) -> tuple[Floats, npt.NDArray[np.int64]]:
 def centre_of_gravity(means: Floats) -> float:
     """The expected layer Σ l·s_l / Σ s_l, l from 0 and s_l the mean share of layer l.
 
-    The centre of gravity of Tenney, Das and Pavlick 2019 (*BERT Rediscovers the Classical NLP Pipeline*, ACL), who
-    take the weights of a probe's mix of layers for s; Vig et al. 2021 take the mean shares of attention, and order
-    properties by it. Layers without a mean take no part. Even shares have it at (layers − 1) / 2.
+    This is the centre of gravity of Tenney, Das and Pavlick 2019 (*BERT Rediscovers the Classical NLP Pipeline*, ACL),
+    who use the weights of a probe's mix of layers as s; Vig et al. 2021 use the mean shares of attention, and order
+    properties by it. Layers without a mean are left out. Equal shares have their centre at (layers − 1) / 2.
     """
     known = np.isfinite(means)
     total = float(means[known].sum())
@@ -67,7 +67,7 @@ def centre_of_gravity(means: Floats) -> float:
 
 
 def depth(question: PropertyQuestion, result: xr.Dataset) -> Depth:
-    """The course of one property, of an alignment of all heads."""
+    """The mean shares of one property by layer, from an alignment of all heads."""
     means, heads = layer_means(ranked_shares(result))
     background = float("nan")
     if "background" in result:
@@ -77,12 +77,12 @@ def depth(question: PropertyQuestion, result: xr.Dataset) -> Depth:
 
 
 def by_centre(depths: Sequence[Depth]) -> list[Depth]:
-    """The same ordered by centre of gravity; those without one last."""
+    """Properties ordered by centre of gravity; those without one come last."""
     return sorted(depths, key=lambda one: (not np.isfinite(one.centre), one.centre))
 
 
 def depth_table(depths: Sequence[Depth]) -> pd.DataFrame:
-    """A row for each property and layer: property, centre, layer, heads, mean, background."""
+    """One row per property and layer: property, centre, layer, heads, mean, background."""
     rows = [
         {
             "property": one.question.label, "key": one.question.key, "centre": one.centre, "layer": layer,

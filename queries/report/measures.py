@@ -1,4 +1,4 @@
-"""One question to one model: the shares of all heads, the best of them on other clusters, and the paper's form."""
+"""One question to one model: the shares of all heads, the best heads on other clusters, and the paper's form."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from ...opened import Store
     from ..alignment import Alignment
 
-#: Heads that a table on the page shows.
+#: Number of heads that a table on the page shows.
 TOP = 10
 
-#: Columns of such a table, where there are.
+#: Columns of such a table, if present.
 _SHOWN = [
     "layer", "head", "selection_rank", "selection_lower", "selection_share", "share", "bootstrap_low",
     "bootstrap_high", "wald_low", "wald_high", "count", "total", "clusters", "background", "enrichment",
@@ -29,7 +29,7 @@ _SHOWN = [
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """What the engine answers, and how it was asked."""
+    """A result of the engine, and the call that asked for it."""
 
     result: "Alignment"
     call: Call
@@ -41,12 +41,12 @@ class Answer:
 
     @property
     def ranked(self) -> int:
-        """How many heads have arcs and proteins enough."""
+        """Number of heads with enough arcs and proteins."""
         return int(self.result["ranked"].sum())
 
     @property
     def top(self) -> pd.DataFrame:
-        """The ten best of the heads that are ranked, in the columns that are shown."""
+        """The ten best of the ranked heads, in the columns that are shown."""
         frame = self.table
         best = frame[frame["ranked"] & frame["share"].notna()].head(TOP)
         return best[[name for name in _SHOWN if name in best]].reset_index(drop=True)
@@ -54,7 +54,7 @@ class Answer:
 
 @dataclass(frozen=True, eq=False)
 class Measurement:
-    """The answers to one question.
+    """The results of one question.
 
     Attributes
     ----------
@@ -79,9 +79,9 @@ class Measurement:
 
     @property
     def best(self) -> "pd.Series[Any] | None":
-        """The head that led one half of the clusters, as the other half shows it.
+        """The best head of one half of the clusters, measured on the other half.
 
-        None where no head is ranked, or where the other half shows that head below its background: it led by luck.
+        None if no head is ranked, or if the other half shows that head below its background: it was best by luck.
         """
         top = self.held_out.top if self.held_out is not None else pd.DataFrame()
         return top.iloc[0] if len(top) and not top["enrichment"].iloc[0] < 1 else None
@@ -98,7 +98,7 @@ def measure_property(
     model : name
     question : Question
     settings : Settings
-    among : a condition on proteins, of those that take part
+    among : a condition on proteins that selects those to use
 
     Raises
     ------
@@ -117,11 +117,11 @@ def measure_property(
         note = str(error)
     paper = None
     if settings.paper:
-        # The paper's contacts are of all arcs, those to neighbours included.
+        # The paper's contacts are measured over all arcs, including those to neighbours.
         paper = Answer(*call_align(store, settings, predicate, where=among, model=model, paper=True))
     return Measurement(question, whole, held_out, paper, note)
 
 
 def ranked_shares(result: xr.Dataset) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
-    """Shares of a result, float64 [layers, heads]; NaN where a head has too few arcs or proteins."""
+    """Shares of a result, float64 [layers, heads]; NaN for a head with too few arcs or proteins."""
     return result["share"].where(result["ranked"]).transpose("layer", "head").to_numpy()

@@ -1,4 +1,4 @@
-"""Several models of a store side by side: trained ones, and those with random weights or shuffled sequences."""
+"""Comparison of several models of a store: trained ones, and those with random weights or shuffled sequences."""
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -22,14 +22,14 @@ _RANDOM = {"weights": "random weights", "sequence": "shuffled sequences"}
 
 
 def model_label(document: "ModelDocument") -> str:
-    """A model's name, with what is random in it."""
+    """The name of a model, with what is random in it."""
     random = _RANDOM.get(document.randomize or "")
     return f"{document.name} ({random}, seed {document.seed})" if random else document.name
 
 
 @dataclass(frozen=True, eq=False)
 class ModelMeasurement:
-    """One model's answer to one question, on the proteins that all models hold.
+    """One model's result for one question, on the proteins that all models have.
 
     Attributes
     ----------
@@ -74,22 +74,22 @@ class Comparison:
     rows: Sequence[ModelMeasurement]
 
     def of(self, key: str) -> list[ModelMeasurement]:
-        """The models' answers to one question."""
+        """The models' results for one question."""
         return [row for row in self.rows if row.measured.question.key == key]
 
     @property
     def questions(self) -> list[PropertyQuestion]:
-        """In the order in which they were asked."""
+        """The questions in the order in which they were asked."""
         return list({row.measured.question.key: row.measured.question for row in self.rows}.values())
 
     @property
     def table(self) -> pd.DataFrame:
-        """A row for each question and model: :func:`best_head_table`."""
+        """One row per question and model: :func:`best_head_table`."""
         return best_head_table([(self.labels[row.model], row.layers, row.measured, row.depth) for row in self.rows])
 
 
 def best_head_table(rows: Iterable[tuple[str, int, Measurement, Depth | None]]) -> pd.DataFrame:
-    """A row for each answer of a model: its best head, picked and measured on different clusters, and its centre.
+    """One row per result of a model: its best head, chosen and measured on different clusters, and the centre.
 
     Parameters
     ----------
@@ -99,9 +99,9 @@ def best_head_table(rows: Iterable[tuple[str, int, Measurement, Depth | None]]) 
     Returns
     -------
     pandas.DataFrame
-        Of the best head layer, head, share with its interval, count of total arcs, the number of clusters that hold
-        them, background and enrichment;
-        `relative_centre` is the centre of gravity with the first layer at 0 and the last at 1.
+        Layer, head, share with its interval, count of total arcs, number of clusters with these arcs, background and
+        enrichment of the best head; `relative_centre` is the centre of gravity with the first layer at 0 and the
+        last at 1.
     """
     numbers = ("share", "bootstrap_low", "bootstrap_high", "background", "enrichment")
     counts = ("count", "total", "clusters")
@@ -128,13 +128,13 @@ def best_head_table(rows: Iterable[tuple[str, int, Measurement, Depth | None]]) 
 
 
 def shared_proteins(store: "Store", models: Sequence[str]) -> tuple[int, int, str | None]:
-    """The proteins that all of some models hold.
+    """The proteins that all of some models have.
 
     Returns
     -------
     number : of them
-    unlike : how many of them the models saw different lengths of, one having cut them shorter than another
-    among : the condition that keeps to them; None where every model holds just these
+    unlike : number of these of which the models saw different lengths, because some truncated them more than others
+    among : the condition that selects them; None if every model has exactly these
     """
     held = [
         {name: int(segment.proteins.stored[index]) for name, (segment, index) in store.models[model].places.items()}
@@ -157,13 +157,13 @@ def compare(
     settings: Settings,
     done: Callable[[], object],
 ) -> Comparison:
-    """Compare models on the proteins that all of them hold.
+    """Compare models on the proteins that all of them have.
 
     Parameters
     ----------
     store : Store
     models : names, two or more
-    measured : each model's answers on all its proteins; asked again where these are not just the shared ones
+    measured : each model's results on all its proteins; asked again if these are not just the shared ones
     settings : Settings
     done : called after each question
 

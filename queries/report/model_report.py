@@ -1,4 +1,4 @@
-"""All that is measured of one model: every question, amino acids, and depth."""
+"""All measurements of one model: every question, amino acids, and depth."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class ModelReport:
-    """One model's answers.
+    """One model's results.
 
     Attributes
     ----------
@@ -48,27 +48,27 @@ class ModelReport:
 
     @property
     def properties(self) -> list[Measurement]:
-        """The answers about anything but amino acids."""
+        """The results other than those of amino acids."""
         return [one for one in self.measured if one.question.kind != "amino acid"]
 
     @property
     def letters(self) -> list[Measurement]:
-        """The answers about amino acids."""
+        """The results of amino acids."""
         return [one for one in self.measured if one.question.kind == "amino acid"]
 
     @cached_property
     def similarity(self) -> Similarity | None:
-        """How alike amino acids are by attention."""
+        """The similarity of amino acids by attention."""
         return similarity(self.acids) if self.acids is not None else None
 
     def depths(self, *, paper: bool = False) -> list[Depth]:
-        """Properties ordered by centre of gravity; in the paper's form those that were asked in it."""
+        """Properties ordered by centre of gravity; with the paper's form, those that were asked in it."""
         answers = [(one.question, one.paper if paper else one.whole) for one in self.properties]
         return by_centre([depth(question, answer.result) for question, answer in answers if answer is not None])
 
 
 def overview(reports: Sequence[ModelReport]) -> pd.DataFrame:
-    """The best head of every model for every question, each on all the proteins of its model."""
+    """The best head of every model for every question, each on all proteins of its model."""
     rows = []
     for report in reports:
         courses = {one.question.key: one for one in report.depths()}
@@ -80,7 +80,7 @@ def overview(reports: Sequence[ModelReport]) -> pd.DataFrame:
 def measure_model(
     store: "Store", model: str, questions: Sequence[PropertyQuestion], settings: Settings, done: Callable[[], object]
 ) -> ModelReport:
-    """Ask one model everything; what it cannot answer is told in `missing`.
+    """Ask one model all questions; those that it cannot answer are listed in `missing`.
 
     Parameters
     ----------
@@ -115,13 +115,13 @@ def measure_model(
 
 
 def _without_halves(model: str, measured: Sequence[Measurement]) -> list[Missing]:
-    """What is not picked and measured on different clusters: for one reason for all, where it is so of any."""
+    """Results without two halves of clusters: one entry for each reason."""
     notes = dict.fromkeys(one.note for one in measured if one.note is not None)
     return [Missing("Heads picked and measured on different clusters", note, model) for note in notes]
 
 
 def _without_heads(model: str, measured: Sequence[Measurement], settings: Settings) -> list[Missing]:
-    """Figures that would be empty: of each property or, where it is so of all, once."""
+    """Figures that would be empty: one entry per property or, if all are, one."""
     empty = [one for one in measured if one.whole is not None and not one.whole.ranked]
     reason = (
         f"no head has {settings.min_arcs:,} arcs with attention ≥ {settings.threshold:g} and the property known, "

@@ -1,4 +1,4 @@
-"""What a report asks of a store: a question for contacts, for each property it holds, and for each amino acid."""
+"""The questions of a report: contacts, each property of the store, and each amino acid."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -18,25 +18,26 @@ from ..sql.tree import CONTACT_DISTANCE, CONTACT_SEPARATION
 if TYPE_CHECKING:
     from ...opened import Store
 
-#: The letters of the twenty amino acids, alike ones together: the order of Henikoff and Henikoff 1992, Proc. Natl.
+#: The letters of the twenty amino acids, similar ones next to each other: the order of Henikoff and Henikoff 1992,
+#: Proc. Natl.
 #: Acad. Sci. USA 89:10915–10919, figure 2.
 LETTERS = "CSTPAGNDEQHRKMILVFYW"
 
-#: What names contacts and amino acids among the names of properties.
+#: Names of contacts and amino acids among the names of properties.
 CONTACT, AMINO_ACIDS = "contact", "aa"
 
-#: Categories with more values are left out unless they are named, and beyond the second number altogether.
+#: Categories with more values are left out unless they are named, and always with more than the second number.
 FEW_VALUES, MOST_VALUES = 8, 50
 
-#: Classes of secondary structure that are asked for. The others say what a residue is not.
+#: Classes of secondary structure that are asked about. The others say what a residue is not.
 _CLASSES = {
     "ss4": {"helix": "Helix", "strand": "Strand", "turn": "Turn or bend"},
     "ss3": {"helix": "Helix", "strand": "Strand"},
 }
-#: Finer or coarser divisions of `ss4`, left out where that is known, unless they are named.
+#: Finer or coarser divisions than `ss4`, left out if that is known, unless they are named.
 _SAME_AS_SS4 = ("ss8", "ss3")
 
-#: Columns that say which residue is meant and where it is.
+#: Columns that identify a residue and its position.
 _PLACE = {
     "id",
     AMINO_ACIDS,
@@ -46,12 +47,12 @@ _PLACE = {
     *(f"{a}_{x}" for a in ("ca", "cb") for x in "xyz"),
 }
 
-#: What comes first, by how names begin: what Vig et al. 2021 show. The others follow in the dictionary's order.
+#: Beginnings of names that come first: those of Vig et al. 2021. The others follow in the order of the dictionary.
 _FIRST = (
     "binding_site", "active_site", "protein_modification", "modified_residue", "glycosylation", "lipidation",
     "attached_group", "cross_link", "disulfide_bonded", "metal_coordination", "helix", "strand", "turn", "ss4", "ss3",
 )  # fmt: skip
-#: The paper's mixture of modifications, left out where one of its kinds is known, unless it is named.
+#: The paper's combination of modifications, left out if one of its kinds is known, unless it is named.
 _MIXTURE, _ITS_KINDS = "protein_modification", _FIRST[3:10]
 
 Kind = Literal["pair", "residue", "amino acid"]
@@ -59,7 +60,7 @@ Kind = Literal["pair", "residue", "amino acid"]
 
 @dataclass(frozen=True)
 class PropertyQuestion:
-    """What is asked of a model's heads.
+    """A question about a model's heads.
 
     Attributes
     ----------
@@ -105,12 +106,12 @@ class Missing:
 
 
 def ask_of(store: "Store", names: Sequence[str] | None = None) -> tuple[list[PropertyQuestion], list[Missing]]:
-    """The questions to ask, and what cannot be asked.
+    """The questions to ask, and properties that cannot be asked about.
 
     Parameters
     ----------
     store : Store
-    names : 'contact', 'aa', or properties of residues or pairs; all that there is to ask where None
+    names : 'contact', 'aa', or properties of residues or pairs; None for all
 
     Raises
     ------
@@ -212,7 +213,7 @@ def _amino_acid(letter: str) -> PropertyQuestion:
 
 
 def _values(store: "Store", table: str, name: str) -> list[str]:
-    """The distinct values of a category, one more than can be asked for at most."""
+    """The distinct values of a category, at most one more than can be asked about."""
     column = _column_name(name)
     rows = relation(
         store,
@@ -223,7 +224,7 @@ def _values(store: "Store", table: str, name: str) -> list[str]:
 
 
 def _high(store: "Store", level: str, name: str) -> str:
-    """A number that a tenth of the values reach, with two digits and rounded down, so that some do reach it."""
+    """A number that a tenth of the values reach, with two digits, rounded down so that some values reach it."""
     column, table = _column_name(name), "pairs" if level == "pair" else "residues"
     finite = f"FROM {table} WHERE isfinite({column}::DOUBLE)"
     ((value,),) = relation(store, f"SELECT quantile_disc({column}, 0.9) {finite}").fetchall()
@@ -234,7 +235,7 @@ def _high(store: "Store", level: str, name: str) -> str:
 
 
 def _column_name(name: str) -> str:
-    """A property's name, in quotes only where SQL needs them."""
+    """A property's name, quoted only if SQL needs it."""
     return identifier(name) if name.lower() in _reserved() else name
 
 
@@ -256,7 +257,7 @@ def _slug(value: str) -> str:
 
 
 def _told_apart(questions: list[PropertyQuestion]) -> list[PropertyQuestion]:
-    """The same with keys that differ even where a file system does not tell capitals apart."""
+    """The same with keys that also differ on a file system that ignores case."""
     taken: set[str] = set()
     apart = []
     for question in questions:

@@ -1,4 +1,4 @@
-"""The report of a store: everything measured, its files, and the page that shows them."""
+"""The report of a store: all measurements, their files, and the page that shows them."""
 
 import datetime
 from collections.abc import Callable, Mapping, Sequence
@@ -110,7 +110,7 @@ def report(
 
 
 def _check(store: "Store", settings: Settings) -> None:
-    """Refuse what no question could be asked with: else each would be told as missing for the same reason."""
+    """Refuse settings that no question accepts: otherwise each would be listed as missing for the same reason."""
     choose_threshold(settings.threshold, weighted=False)
     check_measure(
         curve=False,

@@ -1,7 +1,7 @@
-"""The report's figures but for those of single properties, which are :func:`attnstore.queries.heads_plot.plot_heads`'s.
+"""The report's figures except those of single properties, see :func:`attnstore.queries.heads_plot.plot_heads`.
 
-One style for all: sizes in inches, so that the same data give the same picture; shares in percent, whose colours mean
-the same everywhere; heads with too few arcs hatched; nothing of what the store names read as mathematics.
+One style for all: sizes in inches, so that the same data give the same picture; shares in percent with the same colour
+scale; heads with too few arcs hatched; no text from the store read as mathematics.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from ..figure import ABSOLUTE_COLOURS, ABSOLUTE_TICKS, BACKGROUND, SMALL, TEXT, 
 from .amino_acids import AminoAcids, Floats, Similarity
 from .depth import Depth
 
-#: Told apart by people who do not see all colours, too; white in the middle, where there is no correlation.
+#: Also distinguishable with colour vision deficiency; white in the middle, where there is no correlation.
 _DIVERGING = "PuOr_r"
 
 
 def draw_amino_acids(acids: AminoAcids, title: str) -> Figure:
-    """Draw a heat map of the heads' shares for each amino acid, with the largest share of each layer beside it."""
+    """Draw a heat map of the heads' shares for each amino acid, with the largest share of each layer next to it."""
     columns, rows = 5, -(-len(acids.letters) // 5)
     layers, heads = acids.total.shape
     wide = min(max(heads * 0.06, 1.0), 1.8)
@@ -108,13 +108,13 @@ def draw_depth(depths: Sequence[Depth], layers: int, title: str) -> Figure:
         mpl.lines.Line2D([], [], **BACKGROUND, linewidth=1.0, label="background"),
     ]
     if any(not np.isfinite(one.means).all() for one in depths):
-        handles.append(Patch(**UNRANKED, label="no head with arcs enough"))
+        handles.append(Patch(**UNRANKED, label="no head with enough arcs"))
     legend(figure, handles, left - 1.0, 0.30, columns=2 if len(handles) > 3 else 3)
     return figure
 
 
 def draw_similarity(alike: Similarity, title: str) -> Figure:
-    """Draw the similarity by attention beside BLOSUM62, and each pair of different amino acids as a point."""
+    """Draw the similarity by attention next to BLOSUM62, and each pair of different amino acids as a point."""
     side, left, gap, top, below = 2.75, 0.34, 0.42, 0.74, 0.86
     scatter_left = left + 2 * (side + gap) + 0.28
     width, height = scatter_left + 2.45, top + side + below
@@ -133,7 +133,7 @@ def draw_similarity(alike: Similarity, title: str) -> Figure:
         _colour_bar(figure, mesh, bar, label)
     axes = figure.add_axes(box(figure, scatter_left, below, 2.2, side))
     table = alike.table.dropna()
-    # Scores are whole: beside each other in the order of the pairs, so that points do not hide one another.
+    # Scores are whole numbers: shift points in the order of the pairs, so that they do not hide one another.
     order = table.groupby("blosum62").cumcount().to_numpy()
     alike_ones = table.groupby("blosum62")["attention"].transform("size").to_numpy()
     x = table["blosum62"].to_numpy() + 0.6 * ((order + 0.5) / alike_ones - 0.5)
@@ -174,7 +174,7 @@ def _name(letter: str) -> str:
 
 
 def _largest(share: Floats) -> Floats:
-    """Of each layer, NaN where it has no head."""
+    """Maximum of each layer, NaN if it has no head."""
     best = np.where(np.isfinite(share), share, -np.inf).max(axis=1)
     return np.where(np.isfinite(best), best, np.nan)
 
@@ -188,7 +188,7 @@ def few_ticks(number: int, most: int = 4) -> list[int]:
 def _small_heat(axes: Axes, share: Floats) -> ScalarMappable:
     layers, heads = share.shape
     axes.add_patch(mpl.patches.Rectangle((-0.5, -0.5), heads, layers, **UNRANKED))
-    # Thousands of cells are drawn as a picture, or the file is larger than all others together.
+    # Thousands of cells are drawn as a bitmap, or the file would be larger than all others together.
     mesh = axes.pcolormesh(
         np.arange(heads + 1) - 0.5, np.arange(layers + 1) - 0.5, np.ma.masked_invalid(share),
         cmap=ABSOLUTE_COLOURS, norm=absolute_scale(), rasterized=True, zorder=2,
@@ -223,7 +223,7 @@ def _colour_bar(figure: Figure, mesh: ScalarMappable, axes: Axes, label: str) ->
     axes.tick_params(**TICKS)
     bar.outline.set_linewidth(0.6)
     if bar.solids is not None:
-        bar.solids.set_edgecolor("face")  # or viewers of svg show seams
+        bar.solids.set_edgecolor("face")  # otherwise viewers of svg show seams
 
 
 def _share_bar(figure: Figure, mesh: ScalarMappable, left: float, bottom: float, width: float) -> None:
@@ -250,5 +250,5 @@ def legend(figure: Figure, handles: Sequence[Any], left: float, top: float, colu
 
 
 def shorten(text: str, letters: int) -> str:
-    """A text, shortened where it is longer than so many letters."""
+    """A text, shortened to at most this many letters."""
     return text if len(text) <= letters else text[: letters - 1] + "…"

@@ -1,4 +1,4 @@
-"""The files of a report beside its page: each figure as SVG and PNG, each table as CSV and Parquet."""
+"""The files of a report: each figure as SVG and PNG, each table as CSV and Parquet."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -28,10 +28,10 @@ class Picture:
 
     Attributes
     ----------
-    name : of its files, without the ending; a model's are in a folder
-    words : what it shows, for those who do not see it
-    calls : what it was asked by
-    draw : makes it
+    name : name of its files, without the suffix; a model's are in a folder
+    words : what it shows, as alternative text
+    calls : the calls that reproduce it
+    draw : function that draws it
     """
 
     name: str
@@ -46,7 +46,7 @@ class Sheet:
 
     Attributes
     ----------
-    name : as of a picture
+    name : as for a figure
     frame : its rows
     calls : what it was asked by
     """
@@ -57,7 +57,7 @@ class Sheet:
 
 
 def write_picture(picture: Picture, directory: Path) -> Path:
-    """Draw and write a figure as SVG and PNG; returns the latter."""
+    """Draw and write a figure as SVG and PNG; returns the PNG."""
     path = directory / "figures" / f"{picture.name}.png"
     path.parent.mkdir(parents=True, exist_ok=True)
     figure = picture.draw()
@@ -67,7 +67,7 @@ def write_picture(picture: Picture, directory: Path) -> Path:
 
 
 def write_sheet(sheet: Sheet, directory: Path) -> None:
-    """Write a table as CSV and Parquet, there with what it was asked by in its metadata."""
+    """Write a table as CSV and Parquet; the Parquet metadata has the calls that reproduce it."""
     paths = [directory / "tables" / f"{sheet.name}.{ending}" for ending in ("csv", "parquet")]
     paths[0].parent.mkdir(parents=True, exist_ok=True)
     sheet.frame.to_csv(paths[0], index=False)
@@ -77,7 +77,7 @@ def write_sheet(sheet: Sheet, directory: Path) -> None:
 
 
 def model_pictures(report: ModelReport, threshold: float) -> list[Picture]:
-    """The figures of one model; none of what no head has arcs enough for."""
+    """The figures of one model; questions for which no head has enough arcs have none."""
     name = report.model.name
     below = f"{report.label}, attention ≥ {threshold:g}"
     pictures = [
@@ -93,7 +93,7 @@ def model_pictures(report: ModelReport, threshold: float) -> list[Picture]:
         words = "Heat maps of the share of each head's arcs that goes to each of the twenty amino acids"
         pictures.append(Picture(f"{name}/amino-acids", words, (acids.call,), partial(draw_amino_acids, acids, title)))
         title = f"Amino acids alike by the attention they receive, and in evolution\n{below}"
-        words = "Correlation of amino acids over heads beside BLOSUM62"
+        words = "Correlation of amino acids over heads next to BLOSUM62"
         pictures.append(Picture(f"{name}/similarity", words, (acids.call,), partial(draw_similarity, alike, title)))
     for paper in (False, True):
         courses = report.depths(paper=paper)

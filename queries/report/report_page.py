@@ -1,4 +1,4 @@
-"""The page: what was measured, as one HTML file that asks for no other."""
+"""The page: the measurements as one HTML file that needs no other file."""
 
 import base64
 import datetime
@@ -31,7 +31,7 @@ _PACKAGES = ("attnstore", "biopython", "duckdb", "matplotlib", "numpy", "pandas"
 
 @dataclass(frozen=True)
 class Cell:
-    """What is shown, and the number behind it, to the last digit; None where it is none."""
+    """The text that is shown, and the number behind it, with all digits; None if it is not a number."""
 
     text: str
     value: float | int | None = None
@@ -55,15 +55,15 @@ def render_report(
     directory: Path,
     when: datetime.datetime,
 ) -> str:
-    """The page as HTML; whatever stems from the store is escaped.
+    """The page as HTML; all text from the store is escaped.
 
     Parameters
     ----------
     store, settings : what was asked, and how
-    reports, comparison, missing : what came of it
-    pictures : as they were drawn
-    directory : where their files are
-    when : it was
+    reports, comparison, missing : the results
+    pictures : the figures as drawn
+    directory : folder of their files
+    when : time of the report
     """
     shown = {picture.name: _picture(picture, directory) for picture in pictures}
     return (
@@ -83,7 +83,7 @@ def render_report(
 
 
 def _picture(picture: Picture, directory: Path) -> dict[str, Any]:
-    """A figure as the page has it: within it, and as files beside it."""
+    """A figure of the page: embedded in it, and as files."""
     return {
         "source": embed(directory / "figures" / f"{picture.name}.svg"),
         "words": picture.words,
@@ -120,7 +120,7 @@ def _model(number: int, report: ModelReport, shown: Mapping[str, dict[str, Any]]
 
 
 def _property(model: str, one: Measurement, shown: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
-    """A property of a model: its figures and its tables, with what they were asked by."""
+    """A property of a model: its figures and tables, with the calls that reproduce them."""
     key = one.question.key
     parts = [
         {"kind": kind, "answer": answer, "table": _top_table(answer), "file": f"tables/{model}/{kind}-{key}",
@@ -138,7 +138,7 @@ def _property(model: str, one: Measurement, shown: Mapping[str, dict[str, Any]])
 
 
 def _facts(answer: Answer) -> dict[str, Any]:
-    """How many heads are ranked, and on how many proteins."""
+    """The number of ranked heads, and of proteins."""
     attributes = answer.result.attrs
     return {
         "ranked": answer.ranked,
@@ -159,7 +159,7 @@ def _top_table(answer: Answer) -> PageTable:
     columns = ["head"]
     columns += ["in the paper's count"] if paper else []
     picked = "selection_lower" if "selection_lower" in top else "selection_share"
-    columns += ["picked by"] if picked in top else []
+    columns += ["chosen by"] if picked in top else []
     columns += ["share", *([f"95 % bootstrap over {unit}"] if "bootstrap_low" in top else [])]
     columns += ["Wald, 0.05/m"] if paper else []
     columns += ["true", "of", unit, "background", "enrichment"]
@@ -179,7 +179,7 @@ def _top_table(answer: Answer) -> PageTable:
 
 
 def _overview(report: ModelReport) -> PageTable:
-    """The best head of each property but amino acids, by rising number of its place on the page."""
+    """The best head of each property other than amino acids, in the order of the page."""
     courses = {one.question.key: one for one in report.depths()}
     rows = []
     for one in report.properties:
@@ -193,7 +193,7 @@ def _letter_table(letters: Sequence[Measurement]) -> PageTable:
     return PageTable([" ", *_BEST], rows)
 
 
-#: What `_best_cells` says.
+#: Headings of `_best_cells`.
 _BEST = ("best head", "share", "95 % bootstrap", "of arcs", "proteins", "background", "enrichment")
 
 
@@ -277,7 +277,7 @@ def _number(value: float) -> Cell:
 
 
 def templates(*folders: Path) -> "jinja2.Environment":
-    """Templates in these folders: what fills them is escaped, and what is missing is an error."""
+    """Templates in these folders: inserted text is escaped, and missing values are errors."""
     import jinja2
 
     return jinja2.Environment(

@@ -55,7 +55,7 @@ def of_measure(name: str, column: str, kind: str, total: Callable[..., str], fil
 def weighted_share(
     kind: str, key: str, number: str, known: str, filtered: str, total: Callable[..., str], form: Form
 ) -> str:
-    """SQL of the average, weighted by attention, of what cells are told apart by.
+    """SQL of the average, weighted by attention, of an expression by which cells are grouped.
 
     Parameters
     ----------
@@ -84,7 +84,7 @@ def bound_expression(
     ----------
     node : the expression
     form : which bound
-    value : from a part of it, and a form, to what is said of cells
+    value : from a part of it, and a form, to its SQL for cells
     is_approximate : whether a part of it follows from sums or extremes of weights
     """
     if not is_approximate(node):

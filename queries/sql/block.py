@@ -46,7 +46,7 @@ class Question:
     pairs : conditions that pairs are evaluated in
     proteins, heads : conditions on the protein; on model, layer and head
     weights : conditions on the weight and on nothing else
-    left : conditions that are left to DuckDB, said of cells
+    left : conditions that are left to DuckDB, rewritten for cells
     names : of the output columns
     fallback : why DuckDB has to answer over arcs; None where cells can
     """
@@ -68,7 +68,7 @@ class Question:
 
     @property
     def names_model(self) -> bool:
-        """Whether rows of several models can be told apart in the result."""
+        """Whether rows of several models can be distinguished in the result."""
         node = self.block.node
         return any(("model",) in columns_in(part) for part in (*node["select_list"], *node["group_expressions"]))
 

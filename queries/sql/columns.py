@@ -23,8 +23,8 @@ QUANTITY_NAMES = {
 BARE = {"protein": "id", "source": "pos", "target": "pos"}
 ELSEWHERE = {
     "weight": "a weight is no property of a pair: use threshold=… instead",
-    "layer": "heads are told apart in the result: select the layer there",
-    "head": "heads are told apart in the result: select the head there",
+    "layer": "heads are distinguished in the result: select the layer there",
+    "head": "heads are distinguished in the result: select the head there",
     "model": "one model is asked at a time: use model=… instead",
 }
 #: "head" is the model, the layer and the head; "alias" an output column of the block itself.
@@ -138,7 +138,7 @@ def resolve(parts: list[str], columns: Columns) -> tuple[str, str]:
 
 
 def _stored_name(name: str, columns: Iterable[str]) -> str | None:
-    """A column's name as it is stored; DuckDB's identifiers do not tell cases apart."""
+    """A column's name as it is stored; DuckDB's identifiers ignore case."""
     return next((column for column in columns if column.lower() == name.lower()), None)
 
 

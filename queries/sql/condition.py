@@ -95,7 +95,7 @@ def parse_value(node: Tree, *, clause: str, columns: Columns) -> tuple[Expressio
     except RefusalError:
         if not splitter.is_one_ended:
             raise
-        # A date, a list: its text tells as much apart, and is cast back.
+        # A date, a list: its text distinguishes as much, and is cast back.
         as_text, found = _resolved({**expression("CAST(NULL AS VARCHAR)"), "child": node}, columns)
         return Expression(text, clause, as_text.split(found)), types[0]
 

@@ -52,7 +52,7 @@ _SPELT = {"&&": "AND", "=>": ">=", "!": "NOT", "===": "=", "=<": "<="}
 
 
 class RefusalError(Exception):
-    """A clause that cannot be answered: (problem, cure), to be told with the clause quoted."""
+    """A clause that cannot be answered: (problem, cure), for a message that quotes the clause."""
 
 
 class FallbackError(Exception):

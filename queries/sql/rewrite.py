@@ -2,7 +2,7 @@
 
 A *cell* holds the pairs of one head that agree in every *key* (a property that is grouped or filtered by) and whose
 weights lie in one band. Of a cell its number of pairs is known, the sum and extremes of their weights, and the sums of
-*measures*. Whatever the block says is then said of cells: `avg(contact)` becomes Σn where the key `contact` is true
+*measures*. The block is then rewritten for cells: `avg(contact)` becomes Σn where the key `contact` is true
 over Σn where it is known, and DuckDB does the rest.
 
 Where sums of weights are known within bounds, an expression has three forms: its value, the least and the most it
@@ -29,7 +29,7 @@ _OURS = {"count_star", "count", "sum", "avg", "mean", "min", "max", "count_if", 
 
 @dataclass(frozen=True)
 class CellKey:
-    """A column of the cells: an expression that pairs are told apart by, and DuckDB's type of it."""
+    """A column of the cells: an expression by which pairs are grouped, and DuckDB's type of it."""
 
     column: str
     expression: Expression
@@ -70,12 +70,12 @@ class Cells:
     extremes: set[str] = field(default_factory=set)
 
     def scalar(self, node: Tree) -> Tree:
-        """An expression without aggregates, said of cells.
+        """An expression without aggregates, rewritten for cells.
 
         Raises
         ------
         RefusalError
-            It names what does not exist, or pairs cannot be told apart by it.
+            It names what does not exist, or pairs cannot be grouped by it.
         """
         parts = parts_of(node, self.columns, self.aliases)
         if has_subquery(node):
@@ -114,7 +114,7 @@ class Cells:
         if text not in self.keys:
             parsed, kind = parse_value(node, clause="query", columns=self.columns)
             if not self.rows and has_bare_distance(parsed.root):
-                raise FallbackError("a distance tells pairs apart only in bins, e.g. floor(distance / 2)")
+                raise FallbackError("a distance distinguishes pairs only in bins, e.g. floor(distance / 2)")
             self.keys[text] = CellKey(f"__key{len(self.keys)}", parsed, kind)
         return _column(self.keys[text].column)
 
@@ -136,7 +136,7 @@ class Cells:
         return column
 
     def value(self, node: Tree, form: Form = "") -> Tree:
-        """An expression that may hold aggregates, said of cells; raises as `scalar` does, and FallbackError.
+        """An expression that may have aggregates, rewritten for cells; raises as `scalar` does, and FallbackError.
 
         Parameters
         ----------

@@ -48,7 +48,7 @@ class Block:
 
     @property
     def number(self) -> int:
-        """By which it is told apart from the others of the statement."""
+        """The name that distinguishes it from the others of the statement."""
         return int(self.node[_NUMBER])
 
     @property
@@ -169,7 +169,7 @@ def names_output(part: Tree, names: Collection[str]) -> bool:
 
 
 def rebuild(node: Tree, names: Sequence[str], change: Callable[[Tree], Tree]) -> Tree:
-    """The same SELECT with all its expressions changed, but for WHERE; output columns keep their names.
+    """The same SELECT with all its expressions changed, except WHERE; output columns keep their names.
 
     Parameters
     ----------

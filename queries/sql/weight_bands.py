@@ -237,7 +237,7 @@ def line(node: Tree, scalar: Callable[[Tree], Tree]) -> tuple[str, str]:
     Parameters
     ----------
     node : the expression
-    scalar : from a part without the weight, or made of steps, to what is said of cells
+    scalar : from a part without the weight, or made of steps, to its SQL for cells
 
     Raises
     ------

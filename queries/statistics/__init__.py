@@ -1,1 +1,1 @@
-"""Numbers to shares, intervals, tests and adjusted p-values."""
+"""From counts to shares, intervals, tests and adjusted p-values."""

@@ -1,8 +1,8 @@
-"""What share would be TRUE if attention took no notice of the predicate.
+"""The share of TRUE that is expected if attention is independent of the predicate.
 
-b(f) is the share of TRUE among the pairs that pass WHERE and have f known. The kinds differ in the pairs
-that stand for "no notice": all of them, those of the proteins that a head looks at, or those at the
-distances over which it looks. Each kind is a partial that combines over tasks and then finalises.
+b(f) is the share of TRUE among the pairs that pass WHERE and have f known. The kinds differ in the pairs that are
+counted: all of them, those of the proteins with a head's arcs, or those at the separations of a head's arcs. Each kind
+is a partial result that combines over tasks and is then finalised.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def _tally(values: ArrayLike) -> NDArray[Any]:
 
 
 def divide(numer: ArrayLike, denom: ArrayLike) -> NDArray[np.float64]:
-    """Divide elementwise, broadcasting; NaN, without a warning, where the divisor is 0."""
+    """Divide elementwise, broadcasting; NaN, without a warning, for a divisor of 0."""
     a, b = np.broadcast_arrays(np.asarray(numer, np.float64), np.asarray(denom, np.float64))
     result = np.full(a.shape, math.nan)
     np.divide(a, b, out=result, where=b != 0)
@@ -33,9 +33,9 @@ def divide(numer: ArrayLike, denom: ArrayLike) -> NDArray[np.float64]:
 class PooledBackground:
     """One background for all heads: Σ pairs TRUE / Σ pairs known, over all proteins.
 
-    Kind 'eligible' counts every pair that passes WHERE. Kind 'paper' is that of Vig et al. 2021, §4: for
-    a pair property the pairs with f known at a separation of 6 and more, for a property of one residue
-    the residues, an unlabelled one counting as negative. The arithmetic is the same; the caller counts.
+    Kind 'eligible' counts every pair that passes WHERE. Kind 'paper' is that of Vig et al. 2021, §4: for a pair
+    property the pairs with f known at a separation of 6 and more, for a property of one residue the residues, where an
+    unlabelled one counts as negative. The arithmetic is the same; the caller counts.
 
     Attributes
     ----------
@@ -50,19 +50,19 @@ class PooledBackground:
     pairs_known: int = 0
 
     def __post_init__(self) -> None:
-        # A NumPy integer would wrap round at 2⁶³ where a Python one grows.
+        # A NumPy integer would overflow at 2⁶³; a Python integer grows.
         object.__setattr__(self, "pairs_true", int(self.pairs_true))
         object.__setattr__(self, "pairs_known", int(self.pairs_known))
         if not 0 <= self.pairs_true <= self.pairs_known:
             raise ValueError(f"{self.pairs_true} pairs TRUE of {self.pairs_known} known cannot be")
 
     def combine(self, other: Self) -> Self:
-        """Return the background of both tasks' proteins.
+        """Combine the backgrounds of two tasks.
 
         Raises
         ------
         ValueError
-            If the two are of different kinds.
+            If the two have different kinds.
         """
         if self.kind != other.kind:
             raise ValueError(f"cannot combine a background '{self.kind}' with one '{other.kind}'")
@@ -75,18 +75,18 @@ class PooledBackground:
 
 @dataclass(frozen=True, eq=False)
 class ProteinBackground:
-    """Background matched to the proteins in which a head's arcs lie.
+    """Background matched to the proteins with a head's arcs.
 
-    Σ_p n[p,h]·b[p] / Σ_p n[p,h], over the proteins with b[p] defined, where n[p,h] is the number of arcs
-    of head h in protein p with f known (or their Σα) and b[p] the share of TRUE among the pairs of p that
-    pass WHERE with f known: direct standardisation. A head that attends mostly in small proteins, where
-    contacts are dense, is thus measured against small proteins.
+    Σ_p n[p,h]·b[p] / Σ_p n[p,h], over the proteins with b[p] defined, where n[p,h] is the number of arcs of head h in
+    protein p with f known (or their Σα) and b[p] the share of TRUE among the pairs of p that pass WHERE with f known:
+    direct standardisation. So a head that attends mostly in small proteins, where contacts are dense, is compared with
+    small proteins.
 
     Attributes
     ----------
     expected
-        Σ_p n[p,h]·b[p], float64 [layers, heads] (of a curve: thresholds before them). A sum of fractions,
-        so the order of combining may show in the last bits.
+        Σ_p n[p,h]·b[p], float64 [layers, heads] (for a curve: thresholds before them). A sum of fractions, so the
+        order of combining may change the last bits.
     arcs
         Σ_p n[p,h], int64 (float64 in weighted form), of the same shape.
     """
@@ -101,7 +101,7 @@ class ProteinBackground:
 
     @classmethod
     def empty(cls, *shape: int, weighted: bool = False) -> Self:
-        """Return the partial of no proteins, neutral in `combine`."""
+        """Return the partial result of no proteins, neutral in `combine`."""
         return cls(np.zeros(shape), np.zeros(shape, np.float64 if weighted else np.int64))
 
     @classmethod
@@ -131,7 +131,7 @@ class ProteinBackground:
         return cls(np.tensordot(share, arcs[defined].astype(np.float64), axes=1), arcs[defined].sum(axis=0))
 
     def combine(self, other: Self) -> Self:
-        """Return the background of both tasks' proteins.
+        """Combine the backgrounds of two tasks.
 
         Raises
         ------
@@ -143,18 +143,18 @@ class ProteinBackground:
         return type(self)(self.expected + other.expected, self.arcs + other.arcs)
 
     def finalise(self) -> NDArray[np.float64]:
-        """Return the background of every head, float64; NaN where a head has no arcs."""
+        """Return the background of every head, float64; NaN for a head without arcs."""
         return divide(self.expected, self.arcs)
 
 
 @dataclass(frozen=True, eq=False)
 class SeparationBackground:
-    """Background matched to the separations over which a head's arcs reach.
+    """Background matched to the separations of a head's arcs.
 
-    Σ_s n[h,s]·b[s] / Σ_s n[h,s], over the separations s with b[s] defined, where n[h,s] is the number of
-    arcs of head h at sequence separation s = |i − j| with f known (or their Σα) and b[s] the share of TRUE
-    among all pairs at s, of all proteins, that pass WHERE with f known. Contacts are frequent at small
-    separations, and so is attention; this background says what that alone would give.
+    Σ_s n[h,s]·b[s] / Σ_s n[h,s], over the separations s with b[s] defined, where n[h,s] is the number of arcs of head h
+    at sequence separation s = |i − j| with f known (or their Σα) and b[s] the share of TRUE among all pairs at s, of
+    all proteins, that pass WHERE with f known. Contacts are frequent at small separations, and so is attention; this
+    background is the share that follows from that only.
 
     Attributes
     ----------
@@ -177,17 +177,17 @@ class SeparationBackground:
 
     @classmethod
     def empty(cls, layers: int, heads: int, *, weighted: bool = False) -> Self:
-        """Return the partial of no proteins, neutral in `combine`."""
+        """Return the partial result of no proteins, neutral in `combine`."""
         arcs = np.zeros((layers, heads, 0), np.float64 if weighted else np.int64)
         return cls(arcs, np.zeros(0, np.int64), np.zeros(0, np.int64))
 
     @classmethod
     def partial(cls, arcs: ArrayLike, pairs_true: ArrayLike, pairs_known: ArrayLike) -> Self:
-        """Hold the sums of one task: [layers, heads, S], [S] and [S]; ValueError if they do not fit."""
+        """Make the sums of one task: [layers, heads, S], [S] and [S]; ValueError if they do not fit."""
         return cls(_tally(arcs), np.asarray(pairs_true, np.int64), np.asarray(pairs_known, np.int64))
 
     def combine(self, other: Self) -> Self:
-        """Return the background of both tasks' proteins, as long as the longer of the two.
+        """Combine the backgrounds of two tasks; the result is as long as the longer one.
 
         Raises
         ------
@@ -212,7 +212,7 @@ class SeparationBackground:
         )
 
     def finalise(self) -> NDArray[np.float64]:
-        """Return the background of every head, float64 [layers, heads]; NaN where a head has no arcs."""
+        """Return the background of every head, float64 [layers, heads]; NaN for a head without arcs."""
         defined = self.pairs_known_by_separation > 0
         share = self.pairs_true_by_separation[defined] / self.pairs_known_by_separation[defined]
         arcs = self.arcs_by_separation[..., defined]

@@ -1,10 +1,9 @@
-"""Bootstrap of a head's share over whole clusters of proteins, in pieces that never meet.
+"""Bootstrap of a head's share over whole clusters of proteins, in parts that combine over tasks.
 
-The arcs of one protein are not independent of one another, so an interval that treats them as coin
-tosses is too narrow. The bootstrap draws whole proteins instead, or whole families of them. The classical
-bootstrap fixes the number of draws, so it has to see every protein before it can draw; the Poisson bootstrap
-gives each cluster an independent Poisson(1) weight per replicate, and a task can therefore work on its own
-proteins alone.
+The arcs of one protein are not independent, so an interval that treats them as coin tosses is too narrow. The bootstrap
+draws whole proteins instead, or whole families of them. The classical bootstrap fixes the number of draws, so it has to
+know every protein before it can draw; the Poisson bootstrap gives each cluster an independent Poisson(1) weight per
+replicate, so a task can process its own proteins only.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ SEED_BYTES = 16
 
 def _poisson_thresholds() -> NDArray[np.uint64]:
     """Return floor(2⁶⁴·P(W ≤ k)) for W ~ Poisson(1), k = 0, 1, …, while below 2⁶⁴ − 1."""
-    # Decimal and not float: exp is correctly rounded, so every machine gets the same sixty-four bits.
+    # Decimal instead of float: exp is correctly rounded, so every machine gets the same sixty-four bits.
     with localcontext() as context:
         context.prec = 60
         term = Decimal(-1).exp()
@@ -45,7 +44,7 @@ _THRESHOLDS = _poisson_thresholds()
 
 @cache
 def _poisson_table() -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-    """Return the weight that the upper 16 bits of a number stand for, and whether the lower ones can raise it."""
+    """Return the weight for the upper 16 bits of a number, and whether the lower ones can increase it."""
     first = np.arange(1 << 16, dtype=np.uint64) << np.uint64(48)
     least, most = (
         np.searchsorted(_THRESHOLDS, first + np.uint64(rest), side="right").astype(np.uint8)
@@ -55,7 +54,7 @@ def _poisson_table() -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
 
 
 def _poisson(uniform: NDArray[np.uint64]) -> NDArray[np.uint8]:
-    """Return how many thresholds are ≤ each number: a binary search, but for the few it is needed for, by table."""
+    """Return how many thresholds are ≤ each number: by table, and by binary search for the few that need it."""
     least, undecided = _poisson_table()
     upper = uniform >> np.uint64(48)
     weights: NDArray[np.uint8] = least[upper]
@@ -64,11 +63,11 @@ def _poisson(uniform: NDArray[np.uint64]) -> NDArray[np.uint8]:
     return weights
 
 
-# As many as the segments of a store of 8 G entries: the next question is mostly one of the same store.
+# As many as the segments of a store of 8 G entries: the next question is usually about the same store.
 @lru_cache(maxsize=64)
 def _cached_weights(keys: tuple[str, ...], replicates: int, seed: int) -> NDArray[np.uint8]:
     prefix = seed.to_bytes(SEED_BYTES, "little")
-    # One generator, set anew for every key: making one costs more than drawing from it.
+    # One generator, reset for every key: making one costs more than drawing from it.
     generator = np.random.Philox(0)
     zero = np.zeros(4, np.uint64)
     raw = np.empty((len(keys), replicates), np.uint64)
@@ -88,7 +87,7 @@ def _cached_weights(keys: tuple[str, ...], replicates: int, seed: int) -> NDArra
         }
         row[:] = generator.random_raw(replicates)
     weights = _poisson(raw).T
-    # Handed out again for the same question.
+    # Cached and returned again for the same question.
     weights.flags.writeable = False
     return weights
 
@@ -96,8 +95,8 @@ def _cached_weights(keys: tuple[str, ...], replicates: int, seed: int) -> NDArra
 def replicate_weights(keys: Sequence[str], replicates: int, seed: int) -> NDArray[np.uint8]:
     """Draw the Poisson(1) weight of every cluster in every replicate.
 
-    The weights of a cluster derive from `seed` and its key alone, whatever the task, process, order or
-    company it is drawn in, and the first B replicates are the same however many are asked for:
+    The weights of a cluster depend only on `seed` and its key, not on the task, process, order or other clusters, and
+    the first B replicates are the same however many are requested:
 
     1. ``digest = blake2b(seed as 16 little-endian bytes + key in UTF-8, digest_size=16,
        person=b"attnstore-boot/1")``;
@@ -106,8 +105,8 @@ def replicate_weights(keys: Sequence[str], replicates: int, seed: int) -> NDArra
     3. the weight is the inverse of the Poisson(1) distribution at u_r / 2⁶⁴: the number of k with
        floor(2⁶⁴·P(W ≤ k)) ≤ u_r.
 
-    Only the raw outputs of Philox are used: NumPy keeps those fixed between versions, and does not
-    promise it of the distributions it builds upon them.
+    Only the raw outputs of Philox are used: NumPy keeps those fixed between versions, but not the distributions that it
+    builds on them.
 
     Parameters
     ----------
@@ -121,7 +120,7 @@ def replicate_weights(keys: Sequence[str], replicates: int, seed: int) -> NDArra
     Returns
     -------
     ndarray
-        uint8 [B, len(keys)], at most 20: the thresholds resolve no rarer weight. Not to be written to.
+        uint8 [B, len(keys)], at most 20: rarer weights are below the resolution of the thresholds. Read-only.
 
     Raises
     ------
@@ -139,10 +138,10 @@ def replicate_weights(keys: Sequence[str], replicates: int, seed: int) -> NDArra
 class PoissonBootstrap:
     """Replicate sums of a ratio, resampled over clusters of proteins with Poisson(1) weights.
 
-    Replicate r holds Σ_c w[r,c]·true[c] and Σ_c w[r,c]·total[c], w[r,c] ~ Poisson(1) independently between
-    clusters and one within. Every cumulant of Poisson(1) is 1, so that the moments of the replicate sums are,
-    without bias, sums of powers over clusters: `moments`. A cluster's proteins may lie in different tasks, and
-    memory does not grow with the proteins.
+    Replicate r has Σ_c w[r,c]·true[c] and Σ_c w[r,c]·total[c], w[r,c] ~ Poisson(1), independent between clusters and
+    equal within one. Every cumulant of Poisson(1) is 1, so the moments of the replicate sums are, without bias, sums of
+    powers over clusters: `moments`. A cluster's proteins may be in different tasks, and memory does not grow with the
+    proteins.
 
     Sources: Hanley & MacGibbon 2006, "Creating non-parametric bootstrap samples using Poisson
     frequencies"; Chamandy, Muralidharan, Najmi & Naidu 2012, "Estimating uncertainty for massive data
@@ -166,7 +165,7 @@ class PoissonBootstrap:
 
     @classmethod
     def empty(cls, replicates: int, *shape: int) -> Self:
-        """Return the partial of no proteins, neutral in `combine`."""
+        """Return the partial result of no proteins, neutral in `combine`."""
         none = np.zeros((replicates, *shape))
         return cls(none, none)
 
@@ -192,13 +191,13 @@ class PoissonBootstrap:
             raise ValueError(f"need [proteins, layers, heads] twice, not {true.shape} and {total.shape}")
         if weights.shape[1] != len(true):
             raise ValueError(f"need weights of {len(true)} proteins, not of {weights.shape[1]}")
-        # float64 and not int64, as only floats have a fast matrix product; one product rather than two.
+        # float64 instead of int64, because only floats have a fast matrix product; one product rather than two.
         values = np.stack([true, total], axis=1).astype(np.float64)
         sums = np.tensordot(weights.astype(np.float64), values, axes=1)
         return cls(sums[:, 0], sums[:, 1])
 
     def combine(self, other: Self) -> Self:
-        """Return the partial of both tasks' proteins; the tasks must not share any.
+        """Combine the partial results of two tasks; the tasks must not share a protein.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""Intervals of a share that draw whole clusters of proteins, and hold where clusters are few."""
+"""Intervals of a share that draw whole clusters of proteins, and are valid with few clusters, too."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _NO_VARIANCE = 1e-9
 def cluster_interval(
     bootstrap: PoissonBootstrap, true: ArrayLike, total: ArrayLike, clusters: ArrayLike, level: float = 0.95
 ) -> tuple[Floats, Floats]:
-    """Return the interval of a ratio of sums over clusters: Wilson's, with what the bootstrap says of clusters.
+    """Return the interval of a ratio of sums over clusters: Wilson's, with moments from the bootstrap.
 
     With y[c] the total of cluster c, Y = Σy, p = Σtrue / Y, e[c] = true[c] − p·y[c], and the sums of powers of e
     and y from the replicates (`PoissonBootstrap.moments`):
@@ -32,7 +32,7 @@ def cluster_interval(
        a large cluster pulls the ratio towards itself, and its residual is too small (Mancl & DeRouen 2001,
        "A covariance estimator for GEE with improved small-sample properties", Biometrics 57:126);
     2. n* = p(1 − p) / variance is the number of independent arcs with that variance. At p = 0 and 1, where the
-       variance says nothing, n* is the effective number of clusters n_e = Y²/Σy² (Kish 1965, "Survey sampling",
+       variance is not informative, n* is the effective number of clusters n_e = Y²/Σy² (Kish 1965, "Survey sampling",
        §11.7): as if all arcs of a cluster were one;
     3. t is Student's quantile with ν degrees of freedom, 1/ν = 1/(n_e − 1) + 1/(B − 1), at least 1: clusters, and
        replicates, from which the variance is estimated;
@@ -41,10 +41,10 @@ def cluster_interval(
        Johnson's would shrink by as much, and does not here;
     5. the ends are those of Wilson's score interval with n* for n and these t for z (Dean & Pagano 2015,
        "Evaluating confidence interval methods for binomial proportions in clustered surveys", JSSAM 3:484), so
-       that they lie within 0 and 1 and do not collapse there.
+       that they are within 0 and 1 and do not collapse there.
 
-    Percentiles of the replicates would cover too little where clusters are few, and collapse at 0 and 1;
-    ``benchmarks/coverage.py`` simulates both.
+    Percentiles of the replicates cover too little with few clusters, and collapse at 0 and 1;
+    ``benchmarks/interval_coverage.py`` simulates both.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ def cluster_interval(
     Returns
     -------
     low, high : ndarray
-        float64 […]; NaN of fewer than `MIN_CLUSTERS` clusters or two replicates.
+        float64 […]; NaN for fewer than `MIN_CLUSTERS` clusters or two replicates.
 
     Raises
     ------
@@ -120,7 +120,7 @@ def difference_interval(one: Resampled, other: Resampled, clusters: int, level: 
     Returns
     -------
     low, high : float
-        NaN where a ratio is not defined, or of fewer than `MIN_CLUSTERS` clusters or two replicates.
+        NaN if a ratio is not defined, or for fewer than `MIN_CLUSTERS` clusters or two replicates.
     """
     replicates = len(one[0].numer)
     if clusters < MIN_CLUSTERS or replicates < 2 or not (one[2] > 0 and other[2] > 0):

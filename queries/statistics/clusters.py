@@ -1,7 +1,7 @@
-"""Which proteins are drawn, averaged and set apart together: each alone, or families of them.
+"""Clusters of proteins, which are drawn, averaged and split together: each protein by itself, or families.
 
-Homologous proteins say the same thing many times over. Taken one by one they make intervals too narrow, and a
-half that holds one of a family is no independent check of the half that holds another.
+Homologous proteins repeat the same observation. Taken one by one they make intervals too narrow, and a half with one
+member of a family is not an independent check of the half with another.
 """
 
 import hashlib
@@ -29,27 +29,27 @@ class Clusters:
 
     Attributes
     ----------
-    keys : one per protein; what is drawn at random follows from it and the seed
-    spans : bool [proteins], whether the cluster has proteins in other tasks, too
+    keys : one per protein; random draws depend on it and the seed
+    spans : bool [proteins], whether the cluster also has proteins in other tasks
     """
 
     keys: tuple[str, ...]
     spans: NDArray[np.bool_]
 
     def take(self, chosen: NDArray[np.bool_]) -> Self:
-        """Return those of some of the proteins."""
+        """Return the clusters of some of the proteins."""
         keys = tuple(key for key, taken in zip(self.keys, chosen.tolist(), strict=True) if taken)
         return type(self)(keys, self.spans[chosen])
 
     def spanning(self) -> Self:
-        """Return the same, each taken to have proteins in other tasks."""
+        """Return the same, with every cluster marked as having proteins in other tasks."""
         return type(self)(self.keys, np.ones(len(self.keys), bool))
 
 
 def read_clusters(connection: "duckdb.DuckDBPyConnection", cluster_by: str) -> list[str | None]:
-    """What says each protein's cluster, in the order of protein_index: a value of a column, as text.
+    """The value that defines each protein's cluster, in the order of protein_index: a value of a column, as text.
 
-    `align`, `contacts`, `probe` and `report` all read clusters here, so that they accept and refuse the same.
+    `align`, `contacts`, `probe` and `report` all read clusters with this function, so that they accept the same names.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ def read_clusters(connection: "duckdb.DuckDBPyConnection", cluster_by: str) -> l
     Returns
     -------
     list of str or None
-        None where a protein is a cluster of its own: by 'protein' everywhere, by a column where it is NULL or NaN.
+        None if a protein is a cluster by itself: with 'protein' always, with a column if it is NULL or NaN.
 
     Raises
     ------
@@ -87,8 +87,8 @@ def read_clusters(connection: "duckdb.DuckDBPyConnection", cluster_by: str) -> l
 def read_keys(connection: "duckdb.DuckDBPyConnection", cluster_by: str) -> list[str]:
     """The key of every protein's cluster, in the order of protein_index.
 
-    By 'protein' it is the protein's id. By a column it is "cluster:" and the value as text, or, where that is NULL
-    (or NaN), "protein:" and the id: such a protein stands alone, and no value can be taken for an id.
+    With 'protein' it is the protein's id. With a column it is "cluster:" and the value as text, or, if that is NULL (or
+    NaN), "protein:" and the id: such a protein is a cluster by itself, and no value can be mistaken for an id.
 
     Raises
     ------
@@ -121,11 +121,11 @@ def assign(keys: Sequence[str], segments: Iterable[Sequence[int]]) -> list[Clust
 
 
 def held_out(keys: Sequence[str], seed: int) -> NDArray[np.bool_]:
-    """Whether a cluster is in the half that is reported rather than the one on which heads are ranked.
+    """Whether a cluster is in the half that is reported rather than in the half on which heads are ranked.
 
-    It is where the first byte of ``blake2b(seed as 16 little-endian bytes + key in UTF-8, digest_size=16,
-    person=b"attnstore-half/1")`` is odd: a coin for every cluster, whatever its segment and company, and
-    independent of the bootstrap's draws.
+    It is if the first byte of ``blake2b(seed as 16 little-endian bytes + key in UTF-8, digest_size=16,
+    person=b"attnstore-half/1")`` is odd. This is a random draw for every cluster, independent of its segment, of other
+    clusters, and of the bootstrap's draws.
 
     Parameters
     ----------

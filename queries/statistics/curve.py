@@ -1,4 +1,4 @@
-"""Every threshold at once: from arcs counted by code to shares at each edge of the codebook."""
+"""All thresholds at once: from arcs counted by code to shares at each edge of the codebook."""
 
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
 
 Array = npt.NDArray[Any]
 
-#: Bytes of replicate sums that one task's part of a curve may hold.
+#: Most bytes of replicate sums of one task's part of a curve.
 _BOOTSTRAP_BYTES = 64 << 20
 
 
 def first_code(codebook: Codebook, arc_floor: float, tier: str) -> int:
-    """The least code whose threshold the tier can answer."""
+    """The smallest code whose threshold the tier can answer."""
     return 0 if tier == "codes" else int(np.searchsorted(codebook.edges, np.float32(arc_floor))) + 1
 
 
 def thresholds(codebook: Codebook, first: int) -> Array:
-    """The thresholds of codes from `first` on, float64: 0 and the edges, to the digits they were meant with."""
+    """The thresholds of codes from `first` on, float64: 0 and the edges, with their decimal digits."""
     return np.array([float(f"{edge:.7g}") for edge in codebook.lower[first:].tolist()])
 
 
@@ -54,11 +54,11 @@ def check_bootstrap(measure: Measure, cells: int) -> None:
 
 
 def at_thresholds(sample: Sample) -> Sample:
-    """From the arcs of each code to those at or above its lower edge.
+    """Turn the arcs of each code into those at or above its lower edge.
 
-    Everything in a sample but the pairs of a pooled background is a sum over arcs, so that what holds at a
-    threshold is the sum over its code and all above: Σ_{c' ≥ c}. Counts are exact, since code(α) ≥ code(θ) just
-    where α ≥ θ for any edge θ.
+    Everything in a sample except the pairs of a pooled background is a sum over arcs, so the value at a threshold is
+    the sum over its code and all above: Σ_{c' ≥ c}. Counts are exact, since code(α) ≥ code(θ) exactly where α ≥ θ for
+    any edge θ.
 
     Parameters
     ----------

@@ -1,25 +1,25 @@
-"""What each number of an alignment is, in words that go along with it."""
+"""Descriptions of each number of an alignment."""
 
 from .cluster_intervals import MIN_CLUSTERS
 from .measure import Measure
 
-_INDEPENDENT = "which takes arcs for independent draws; they are not"
+_INDEPENDENT = "which assumes independent arcs; they are not"
 
 
 def interval_kind(measure: Measure) -> str:
-    """The kind of the interval that people are shown: 'bootstrap over …', 'Wilson' or 'none'."""
+    """The kind of the interval that is printed: 'bootstrap over …', 'Wilson' or 'none'."""
     if measure.replicates > 1:
         return f"bootstrap over {clusters_of(measure.cluster_by)}"
     return "none" if measure.weighted or measure.average == "macro" else "Wilson"
 
 
 def clusters_of(cluster_by: str) -> str:
-    """What is drawn, counted and divided: 'proteins', or 'clusters by' a column."""
+    """The units that are drawn, counted and averaged: 'proteins', or 'clusters by' a column."""
     return "proteins" if cluster_by == "protein" else f"clusters by {cluster_by}"
 
 
 def describe(name: str, measure: Measure) -> str:
-    """One variable of an alignment, as its attribute `description`."""
+    """The attribute `description` of a variable of an alignment."""
     what = "attention weight" if measure.weighted else "arcs"
     taken = "the predicate true, false or unknown" if measure.paper else "the predicate known"
     units = clusters_of(measure.cluster_by)
@@ -42,7 +42,7 @@ def describe(name: str, measure: Measure) -> str:
         "p_bh": "p adjusted for the false discovery rate among ranked heads (Benjamini and Hochberg)",
         "share_min": "least share that the bounds of the weights allow",
         "share_max": "largest share that the bounds of the weights allow",
-        "ranked": "whether the head has arcs and proteins enough to be ranked",
+        "ranked": "whether the head has enough arcs and proteins to be ranked",
         "rank": f"1 for the first head by {ranking[measure.rank_by]}; 0 for a head that is not ranked",
         "selection_share": "share" + half,
         "selection_lower": "lower bound of the interval" + half,
@@ -52,7 +52,7 @@ def describe(name: str, measure: Measure) -> str:
     }
     kind, _, end = name.rpartition("_")
     intervals = {
-        "bootstrap": f"of the {level} interval by a bootstrap over {units}; undefined of fewer than {MIN_CLUSTERS}",
+        "bootstrap": f"of the {level} interval by a bootstrap over {units}; undefined for fewer than {MIN_CLUSTERS}",
         "wilson": f"of the {level} interval of Wilson, " + _INDEPENDENT,
         "wald": "of the Wald interval at confidence 1 − 0.05/m, m the number of ranked heads, " + _INDEPENDENT,
     }

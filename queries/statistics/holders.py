@@ -1,4 +1,4 @@
-"""How many clusters hold a head's arcs, counted once each, in pieces that never meet."""
+"""Number of clusters with arcs of a head, each counted once, in parts that combine over tasks."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ Counts = NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class Holders:
-    """Clusters by the highest level at which they hold arcs; a level is a threshold, the only one or one of a curve.
+    """Clusters by the highest level at which they have arcs; a level is a threshold, the only one or one of a curve.
 
-    Clusters within one task are counted there. Of those that have proteins in other tasks a byte for each head
-    is kept, so that none counts twice.
+    Clusters within one task are counted there. For those with proteins in other tasks, one byte per head is kept, so
+    that none counts twice.
 
     Attributes
     ----------
-    closed : int64 [levels, …], how many complete clusters have each level as their highest
+    closed : int64 [levels, …], number of complete clusters with each level as their highest
     keys : of the others
-    highest : uint8 [len(keys), …], 1 for the lowest level, 0 where the cluster holds no arc
+    highest : uint8 [len(keys), …], 1 for the lowest level, 0 if the cluster has no arc
     """
 
     closed: Counts
@@ -38,18 +38,18 @@ class Holders:
         Parameters
         ----------
         clusters : of the proteins
-        highest : uint8 [proteins, …], the highest level of each protein, counted from 1; 0 where it holds no arc
-        levels : how many there are, at most 255
+        highest : uint8 [proteins, …], the highest level of each protein, counted from 1; 0 if it has no arc
+        levels : number of levels, at most 255
         """
         keys, highest, spans = _by_cluster(clusters.keys, highest, clusters.spans)
         open_keys = tuple(key for key, open_ in zip(keys, spans.tolist(), strict=True) if open_)
         return cls(_tally(highest[~spans], levels), open_keys, highest[spans])
 
     def combine(self, other: Self) -> Self:
-        """Return the count of both tasks' proteins."""
+        """Combine the counts of two tasks."""
         closed = self.closed + other.closed
         if not (self.keys and other.keys):
-            # Most often no cluster spans tasks.
+            # Usually no cluster spans tasks.
             kept = self if self.keys else other
             return type(self)(closed, kept.keys, kept.highest)
         names = self.keys + other.keys
@@ -57,7 +57,7 @@ class Holders:
         return type(self)(closed, keys, highest)
 
     def finalise(self) -> Counts:
-        """Return how many clusters hold arcs at each level or above, int64 [levels, …]; every task has to be in."""
+        """Return the number of clusters with arcs at each level or above, int64 [levels, …]; needs all tasks."""
         found = self.closed + _tally(self.highest, len(self.closed))
         return np.flip(np.cumsum(np.flip(found, 0), axis=0), 0)
 
@@ -65,7 +65,7 @@ class Holders:
 def _by_cluster(
     keys: tuple[str, ...], highest: NDArray[np.uint8], spans: NDArray[np.bool_]
 ) -> tuple[tuple[str, ...], NDArray[np.uint8], NDArray[np.bool_]]:
-    """Take the highest of each cluster; a cluster spans tasks where one of its rows says so."""
+    """Take the highest level of each cluster; a cluster spans tasks if one of its rows says so."""
     if len(set(keys)) == len(keys):
         return keys, highest, spans
     import pandas as pd

@@ -1,4 +1,4 @@
-"""Intervals of a proportion that take arcs for independent draws, for all heads at once."""
+"""Intervals of a proportion that assume independent arcs, for all heads at once."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def wilson_interval(true: ArrayLike, total: ArrayLike, alpha: ArrayLike = 0.05) 
     Returns
     -------
     low, high : ndarray
-        float64, within [0, 1]; NaN where the total is 0.
+        float64, within [0, 1]; NaN if the total is 0.
 
     Raises
     ------
@@ -38,13 +38,13 @@ def wilson_interval(true: ArrayLike, total: ArrayLike, alpha: ArrayLike = 0.05) 
 def wald_interval(true: ArrayLike, total: ArrayLike, alpha: ArrayLike = 0.05) -> tuple[Floats, Floats]:
     """Return the Wald interval of a proportion, p ± z·√(p(1 − p)/n), cut at 0 and 1.
 
-    That of Vig et al. 2021, who take alpha = 0.05/m, m the number of heads with more than 100 arcs. It
-    collapses to a point at p = 0 and p = 1; elsewhere `wilson_interval` is to be preferred.
+    This is the interval of Vig et al. 2021, who use alpha = 0.05/m, m the number of heads with more than 100 arcs. It
+    collapses to a point at p = 0 and p = 1; elsewhere prefer `wilson_interval`.
 
     Returns
     -------
     low, high : ndarray
-        float64, within [0, 1]; NaN where the total is 0.
+        float64, within [0, 1]; NaN if the total is 0.
 
     Raises
     ------
@@ -57,7 +57,7 @@ def wald_interval(true: ArrayLike, total: ArrayLike, alpha: ArrayLike = 0.05) ->
 
 
 def _arguments(true: ArrayLike, total: ArrayLike, alpha: ArrayLike) -> tuple[Floats, Floats, Floats]:
-    """Return shares and totals (NaN where a total is 0), and the 1 − alpha/2 quantile of the normal distribution."""
+    """Return shares and totals (NaN if a total is 0), and the 1 − alpha/2 quantile of the normal distribution."""
     level = np.asarray(alpha, np.float64)
     if not ((level > 0) & (level < 1)).all():
         raise ValueError(f"alpha must lie between 0 and 1, not {level}")

@@ -1,7 +1,7 @@
-"""The mean of the clusters' own shares: every cluster counts once, however many arcs it has.
+"""The mean of the clusters' shares: every cluster counts once, however many arcs it has.
 
-A task closes the clusters that lie within it and keeps open, as sums, those that have proteins in other tasks.
-Where every protein is its own cluster nothing stays open, and memory does not grow with the proteins.
+A task completes the clusters within it and keeps as open sums those that have proteins in other tasks. If every protein
+is its own cluster nothing stays open, and memory does not grow with the proteins.
 """
 
 from __future__ import annotations
@@ -29,25 +29,25 @@ class Ratio:
 
     @classmethod
     def mean(cls, values: Floats) -> Self:
-        """Return the partial of a mean over the first axis; NaN takes no part."""
+        """Return the partial result of a mean over the first axis; NaN is left out."""
         return cls(np.nansum(values, axis=0), np.count_nonzero(np.isfinite(values), axis=0))
 
     def combine(self, other: Self) -> Self:
-        """Return the sums of both."""
+        """Combine the sums of two tasks."""
         return type(self)(self.numer + other.numer, self.denom + other.denom)
 
     def finalise(self) -> Floats:
-        """Return the ratio, float64; NaN where the denominator is 0."""
+        """Return the ratio, float64; NaN if the denominator is 0."""
         return divide(self.numer, self.denom)
 
 
 def share_bounds(
     low_true: NDArray[Any], low_rest: NDArray[Any], high_true: NDArray[Any], high_rest: NDArray[Any], share: Floats
 ) -> tuple[Floats, Floats]:
-    """Return the least and the largest share that sums within bounds allow.
+    """Return the smallest and the largest share that sums within bounds allow.
 
-    T/(T + R) grows with T, the sum where f is true, and falls with R, the rest: hence T↓/(T↓ + R↑) and
-    T↑/(T↑ + R↓). Where both sums of one vanish all that there is lies on one side, and `share` is exact.
+    T/(T + R) grows with T, the sum where f is true, and falls with R, the rest: hence T↓/(T↓ + R↑) and T↑/(T↑ + R↓). If
+    both sums of one vanish, everything is on one side, and `share` is exact.
     """
     least, most = low_true + high_rest, high_true + low_rest
     return np.where(least > 0, divide(low_true, least), share), np.where(most > 0, divide(high_true, most), share)
@@ -60,8 +60,8 @@ class ClusterSums:
     Attributes
     ----------
     keys : of the clusters
-    values : by name, [clusters, …] each: ``true`` and ``total``; where weights are approximate ``low_true``,
-        ``low_rest``, ``high_true`` and ``high_rest``; with a background ``expected`` over ``matched``
+    values : by name, [clusters, …] each: ``true`` and ``total``; if weights are approximate ``low_true``, ``low_rest``,
+        ``high_true`` and ``high_rest``; with a background ``expected`` over ``matched``
     """
 
     keys: tuple[str, ...]
@@ -69,18 +69,18 @@ class ClusterSums:
 
     @classmethod
     def partial(cls, keys: tuple[str, ...], values: Mapping[str, NDArray[Any]]) -> Self:
-        """Sum values of proteins, [proteins, …] each, into the clusters that their keys name."""
+        """Sum values of proteins, [proteins, …] each, over the clusters given by their keys."""
         import pandas as pd
 
         cluster, names = pd.factorize(np.array(keys, object))
         order = np.argsort(cluster, kind="stable")
         first = np.flatnonzero(np.diff(cluster[order], prepend=-1))
-        # reduceat would refuse to sum no proteins at all.
+        # reduceat refuses to sum no proteins at all.
         summed = {name: np.add.reduceat(rows[order], first, axis=0) if keys else rows for name, rows in values.items()}
         return cls(tuple(names), summed)
 
     def combine(self, other: Self) -> Self:
-        """Return the sums of both tasks, a cluster that both know once."""
+        """Combine the sums of two tasks; a cluster in both appears once."""
         both = {name: np.concatenate([rows, other.values[name]]) for name, rows in self.values.items()}
         return self.partial(self.keys + other.keys, both)
 
@@ -96,7 +96,7 @@ class ShareMeans:
 
     Attributes
     ----------
-    means : by name: ``share``; where weights are approximate ``share_min`` and ``share_max``; ``background``
+    means : by name: ``share``; if weights are approximate ``share_min`` and ``share_max``; ``background``
     bootstrap : of the mean share; None without replicates
     """
 
@@ -105,7 +105,7 @@ class ShareMeans:
 
     @classmethod
     def partial(cls, sums: ClusterSums, replicates: int, seed: int) -> Self:
-        """Take each cluster's shares, and sum them."""
+        """Compute each cluster's shares, and sum them."""
         values = sums.values
         share = divide(values["true"], values["total"])
         means = {"share": Ratio.mean(share)}
@@ -124,11 +124,11 @@ class ShareMeans:
 
     @property
     def clusters(self) -> NDArray[np.int64]:
-        """How many clusters the mean share is of, int64 [layers, heads]."""
+        """Number of clusters in the mean share, int64 [layers, heads]."""
         return np.asarray(self.means["share"].denom, np.int64)
 
     def combine(self, other: Self) -> Self:
-        """Return the sums of both; they must not share a cluster."""
+        """Combine two sums; they must not share a cluster."""
         bootstrap = None
         if self.bootstrap is not None and other.bootstrap is not None:
             bootstrap = self.bootstrap.combine(other.bootstrap)
@@ -144,11 +144,11 @@ class MacroAverage:
     information retrieval", §13.6), where the ratio of sums is the micro-average. A share that a few large
     proteins make does not carry it, and a protein with one arc counts as much as one with a thousand.
 
-    Its background is a mean in kind. Of the kinds 'eligible' and 'paper' it is the mean over clusters of
-    b[c] = pairs TRUE / pairs counted in c, one for all heads, over the clusters that have pairs counted; of
-    kind 'protein', which is matched to the head, the mean over C[h] of Σ_{p ∈ c} n[p,h]·b[p] / Σ_{p ∈ c} n[p,h],
-    in words: of what each cluster's proteins would give. Its bootstrap draws clusters: in replicate r the mean
-    is Σ_c w[r,c]·share[c,h] / Σ_c w[r,c] over C[h]. Bounds are the means of the clusters' bounds.
+    Its background is a mean, too. For the kinds 'eligible' and 'paper' it is the mean over clusters of b[c] = pairs
+    TRUE / pairs counted in c, one for all heads, over the clusters that have pairs counted; for kind 'protein', which
+    is matched to the head, the mean over C[h] of Σ_{p ∈ c} n[p,h]·b[p] / Σ_{p ∈ c} n[p,h], the matched background of
+    each cluster. Its bootstrap draws clusters: in replicate r the mean is Σ_c w[r,c]·share[c,h] / Σ_c w[r,c] over C[h].
+    Bounds are the means of the clusters' bounds.
 
     Attributes
     ----------
@@ -182,9 +182,9 @@ class MacroAverage:
         return cls(ShareMeans.partial(sums.take(~spanning), replicates, seed), sums.take(spanning), replicates, seed)
 
     def combine(self, other: Self) -> Self:
-        """Return the partial of both tasks' proteins."""
+        """Combine the partial results of two tasks."""
         return type(self)(self.closed.combine(other.closed), self.open.combine(other.open), self.replicates, self.seed)
 
     def finalise(self) -> ShareMeans:
-        """Return the sums over all clusters; every task has to be in."""
+        """Return the sums over all clusters; needs all tasks."""
         return self.closed.combine(ShareMeans.partial(self.open, self.replicates, self.seed))

@@ -1,4 +1,4 @@
-"""What is asked of the attention that is read: which share, against what, over which samples."""
+"""The measure of an alignment: which share, compared with which background, over which samples."""
 
 from dataclasses import dataclass, replace
 from numbers import Integral, Real
@@ -15,29 +15,29 @@ BACKGROUNDS: tuple[BackgroundKind, ...] = get_args(BackgroundKind)
 AVERAGES: tuple[Average, ...] = get_args(Average)
 RANKINGS: tuple[RankBy, ...] = get_args(RankBy)
 
-#: Replicates of the bootstrap unless said otherwise.
+#: Default number of replicates of the bootstrap.
 REPLICATES = 1000
 
-#: Least number of proteins (or clusters) that hold a ranked head's arcs unless said otherwise: as many as an interval
-#: needs, see `MIN_CLUSTERS`.
+#: Default minimum number of proteins (or clusters) with a ranked head's arcs: as many as an interval needs, see
+#: `MIN_CLUSTERS`.
 MIN_PROTEINS = MIN_CLUSTERS
 
 
 @dataclass(frozen=True)
 class Measure:
-    """What is computed, however the attention is read; small and picklable.
+    """What is computed, for any tier; small and picklable.
 
     Attributes
     ----------
     weighted : sums of weights rather than numbers of arcs
     paper : unknown counts as FALSE
-    background : which pairs the share is compared with
-    average : 'micro', one ratio of sums, or 'macro', the mean of the clusters' own shares
-    cluster_by : what the bootstrap draws: 'protein', or the column of proteins that names a protein's cluster
+    background : kind of the background
+    average : 'micro', one ratio of sums, or 'macro', the mean of the clusters' shares
+    cluster_by : units of the bootstrap: 'protein', or the column of proteins with a protein's cluster
     split : rank heads on one half of the clusters, report them on the other
     min_arcs : a head with fewer known arcs is not ranked (`paper`: with as many or fewer)
-    min_proteins : nor is one whose known arcs lie in fewer proteins, or clusters, as `cluster_by` has it
-    rank_by : what heads are ranked by: the lower bound of the interval, the share, or the enrichment
+    min_proteins : a head whose known arcs are in fewer proteins, or clusters by `cluster_by`, is not ranked
+    rank_by : order of heads: by the lower bound of the interval, the share, or the enrichment
     level : confidence of the intervals
     replicates : of the bootstrap; 0 for none
     seed : of the bootstrap and the halves
@@ -58,7 +58,7 @@ class Measure:
 
     @property
     def of_selection(self) -> "Measure":
-        """What is computed of the half on which heads are ranked."""
+        """The measure for the half on which heads are ranked."""
         return replace(self, split=False)
 
 
@@ -78,21 +78,21 @@ def check_measure(
     replicates: int | None,
     seed: int,
 ) -> Measure:
-    """The measure in force.
+    """Make a measure from options, with their defaults.
 
     Parameters
     ----------
-    curve : whether every threshold is asked for
+    curve : whether every threshold is requested
     replicates : None for the default, which is 1,000 at one threshold and 0 for a curve
     min_proteins : None for the default, which is `MIN_PROTEINS`, and 0 in the paper's form
-    rank_by : None for the default, which is 'lower', and 'share' in the paper's form and where there is no interval
+    rank_by : None for the default, which is 'lower', and 'share' in the paper's form and without an interval
 
-    The rest is as in :class:`Measure`.
+    The other parameters are as in :class:`Measure`.
 
     Raises
     ------
     QueryError
-        If a value is out of range, or two options do not go together.
+        If a value is out of range, or two options exclude each other.
     """
     if replicates is None:
         replicates = 0 if curve else REPLICATES

@@ -1,4 +1,4 @@
-"""In which order heads lead."""
+"""The order of heads."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ Floats = NDArray[np.float64]
 
 
 def lower_bounds(result: Mapping[str, NDArray[Any]]) -> Floats:
-    """Return the lower bound of every head's interval: of the bootstrap's or, where there is none, of Wilson's."""
+    """Return the lower bound of every head's interval: of the bootstrap's or, if there is none, of Wilson's."""
     low: Floats = result["bootstrap_low"] if "bootstrap_low" in result else result["wilson_low"]
     return low
 
 
 def depleted(result: Mapping[str, NDArray[Any]]) -> NDArray[np.bool_]:
-    """Return which heads have a share below their background; none where there is no background."""
+    """Return which heads have a share below their background; none if there is no background."""
     if "enrichment" not in result:
         return np.zeros(result["share"].shape, bool)
     below: NDArray[np.bool_] = result["enrichment"] < 1
@@ -31,9 +31,9 @@ def depleted(result: Mapping[str, NDArray[Any]]) -> NDArray[np.bool_]:
 def rank_heads(result: Mapping[str, NDArray[Any]], rank_by: RankBy, *, paper: bool = False) -> NDArray[np.int64]:
     """Number the ranked heads, 1 for the first.
 
-    The largest value leads; of equal ones the larger share, then the lower layer and head. A head without the value
-    follows those that have it, and one whose share is below its background follows all others, save in the paper's
-    form, which ranks by the share alone.
+    The largest value comes first; of equal ones the larger share, then the lower layer and head. A head without the
+    value follows those that have it, and one whose share is below its background follows all others, except in the
+    paper's form, which ranks only by the share.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ def rank_heads(result: Mapping[str, NDArray[Any]], rank_by: RankBy, *, paper: bo
     for at in np.ndindex(share.shape[:-2]):
         chosen = np.flatnonzero(taken[at])
         keys = (np.where(np.isfinite(of), -of, math.inf).ravel()[chosen] for of in (share[at], value[at]))
-        # The last key weighs most; the sort is stable, so that of equals the lower layer and head is first.
+        # The last key has the highest priority; the sort is stable, so of equals the lower layer and head come first.
         order = np.lexsort((*keys, below[at].ravel()[chosen]))
         rank[at].flat[chosen[order]] = np.arange(1, len(chosen) + 1)
     return rank

@@ -1,7 +1,7 @@
-"""What is summed over proteins, and combines over tasks: arcs by the value of the predicate, and samples of them.
+"""Sums over proteins that combine over tasks: arcs by the value of the predicate, and samples of them.
 
 An arc is an ordered pair of residues whose weight in a head is at least the threshold and which passes WHERE.
-Arrays are [layers, heads]; of single proteins, [proteins, layers, heads]; of a curve, [thresholds, layers, heads].
+Arrays are [layers, heads]; for single proteins, [proteins, layers, heads]; for a curve, [thresholds, layers, heads].
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Counts:
-    """Arcs of every head by what the predicate f says of them.
+    """Arcs of every head by the value of the predicate f.
 
     Attributes
     ----------
     true, false, unknown
-        Arcs where f is TRUE, FALSE and NULL, [layers, heads], or of each protein, [proteins, layers, heads]:
-        numbers of arcs, int64 and exact, or in weighted form sums of their weights Σα, float64. All three of
-        one form; the dtype says which.
+        Arcs where f is TRUE, FALSE and NULL, [layers, heads], or for each protein, [proteins, layers, heads]: numbers
+        of arcs, int64 and exact, or in weighted form sums of their weights Σα, float64. All three have the same form,
+        which the dtype shows.
     """
 
     true: NDArray[Any]
@@ -57,7 +57,7 @@ class Counts:
         return self.true.dtype == np.float64
 
     def take(self, chosen: NDArray[np.bool_]) -> Self:
-        """Return those of some of the proteins."""
+        """Return the counts of some of the proteins."""
         return type(self)(self.true[chosen], self.false[chosen], self.unknown[chosen])
 
     def summed(self) -> Self:
@@ -65,7 +65,7 @@ class Counts:
         return type(self)(self.true.sum(axis=0), self.false.sum(axis=0), self.unknown.sum(axis=0))
 
     def combine(self, other: Self) -> Self:
-        """Return the counts of both tasks' proteins.
+        """Combine the counts of two tasks.
 
         Raises
         ------
@@ -79,7 +79,7 @@ class Counts:
         return type(self)(self.true + other.true, self.false + other.false, self.unknown + other.unknown)
 
     def rest(self, *, paper: bool = False) -> NDArray[Any]:
-        """Return false; in the paper's form, which takes unknown for false, + unknown."""
+        """Return false; in the paper's form, where unknown counts as false, + unknown."""
         rest: NDArray[Any] = self.false + self.unknown if paper else self.false
         return rest
 
@@ -89,36 +89,36 @@ class Counts:
         return total
 
     def share(self, *, paper: bool = False) -> Floats:
-        """Return true / total, float64; NaN where the total is 0.
+        """Return true / total, float64; NaN if the total is 0.
 
-        Vig et al. 2021, Eq. 1: p_α(f) = Σ_x Σ_i Σ_j f(i,j)·1[α_ij > θ] / Σ_x Σ_i Σ_j 1[α_ij > θ] with
-        θ = 0.3, here with α_ij ≥ θ and, but for the paper's form, over the arcs with f known. In weighted
-        form α_ij stands beside both indicators.
+        Vig et al. 2021, Eq. 1: p_α(f) = Σ_x Σ_i Σ_j f(i,j)·1[α_ij > θ] / Σ_x Σ_i Σ_j 1[α_ij > θ] with θ = 0.3, here
+        with α_ij ≥ θ and, except in the paper's form, over the arcs with f known. In weighted form both indicators are
+        multiplied by α_ij.
         """
         return divide(self.true, self.total(paper=paper))
 
 
 @dataclass(frozen=True, eq=False)
 class Reading:
-    """What reading a segment gives of its proteins, from whichever tier.
+    """The counts of a segment's proteins, from any tier.
 
     Attributes
     ----------
     arcs
-        Numbers of arcs, [proteins, layers, heads]; of a curve [proteins, codes, layers, heads], with one row for
-        all proteins where nothing needs them apart.
+        Numbers of arcs, [proteins, layers, heads]; for a curve [proteins, codes, layers, heads], with one row for all
+        proteins if they need not be distinguished.
     sums
-        What the share is of: in weighted form Σα, else the same numbers.
+        Values of the share: in weighted form Σα, else the same numbers.
     low, high
-        Bounds of those sums; None where they are exact.
+        Bounds of those sums; None if they are exact.
     pairs_true, pairs_known
-        Pairs of the background, int64 [proteins]; None where it is of kind 'separation' or 'none'.
+        Pairs of the background, int64 [proteins]; None for the kinds 'separation' and 'none'.
     separation
-        The background of that kind, of the proteins that are reported; else None.
+        The background of kind 'separation', of the proteins that are reported; else None.
     selection_separation
-        The same of the proteins on which heads are ranked, where they are others.
+        The same for the proteins on which heads are ranked, if these are others.
     told_apart
-        Whether the rows are single proteins; all together are one row.
+        Whether the rows are single proteins; otherwise one row is for all.
     """
 
     arcs: Counts
@@ -146,16 +146,16 @@ class Reading:
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """All that is summed over some proteins; independent of their number.
+    """All sums over some proteins; its size is independent of their number.
 
     Attributes
     ----------
     counts : arcs, or sums of weights, by the value of the predicate
-    low, high : bounds of those sums; None where they are exact
+    low, high : bounds of those sums; None if they are exact
     arcs : int64 [layers, heads], arcs in the denominator
-    background, bootstrap : of the ratio of sums; None where not asked for
-    holders : how many clusters hold arcs; None where proteins were not read apart
-    macro : the mean of clusters' shares, with background and bootstrap of its own; None where not asked for
+    background, bootstrap : of the ratio of sums; None if not requested
+    holders : number of clusters with arcs; None if proteins were not distinguished
+    macro : the mean of clusters' shares, with its own background and bootstrap; None if not requested
     proteins : number of them
     """
 
@@ -192,7 +192,7 @@ class Sample:
         )
 
     def combine(self, other: Self) -> Self:
-        """Return the sums of both tasks' proteins."""
+        """Combine the sums of two tasks."""
 
         def both(name: str) -> Any:
             mine, theirs = getattr(self, name), getattr(other, name)
@@ -224,7 +224,7 @@ def _background(measure: Measure, reading: Reading) -> Background | None:
 
 
 def _holders(held: NDArray[np.bool_], clusters: Clusters) -> Holders:
-    """Count the clusters that hold arcs, bool [proteins, …, layers, heads], where a curve has codes for …."""
+    """Count the clusters with arcs, from bool [proteins, …, layers, heads], where … is a curve's codes."""
     if held.ndim == 3:
         return Holders.partial(clusters, held.astype(np.uint8))
     codes = held.shape[1]
@@ -252,7 +252,7 @@ def _macro(measure: Measure, reading: Reading, clusters: Clusters) -> MacroAvera
 
 @dataclass(frozen=True, eq=False)
 class Halves:
-    """The sample that is reported and, where heads are ranked on another, that one."""
+    """The reported sample and, if heads are ranked on another one, that sample."""
 
     reported: Sample
     selection: Sample | None
@@ -273,7 +273,7 @@ class Halves:
         )
 
     def combine(self, other: Self) -> Self:
-        """Return the halves of both tasks' proteins."""
+        """Combine the halves of two tasks."""
         selection = None
         if self.selection is not None and other.selection is not None:
             selection = self.selection.combine(other.selection)

@@ -1,25 +1,25 @@
-"""What a result's figures and tables show of it: its order of heads, its interval, the heads that lead a curve."""
+"""What figures and tables show of a result: its order of heads, its interval, the leading heads of a curve."""
 
 import numpy as np
 import xarray as xr
 
 
 def rank_of(dataset: xr.Dataset) -> str:
-    """The variable by which heads are ordered: their rank or, of a split, that in the other half."""
+    """The variable by which heads are ordered: their rank or, with a split, that in the other half."""
     return "selection_rank" if "selection_rank" in dataset else "rank"
 
 
 def interval_of(dataset: xr.Dataset) -> str:
-    """The interval to show, 'bootstrap' or, where there is none, 'wilson'."""
+    """The interval to show, 'bootstrap' or, if there is none, 'wilson'."""
     return "bootstrap" if "bootstrap_low" in dataset else "wilson"
 
 
 def leading_heads(curve: xr.Dataset, number: int) -> list[tuple[int, int]]:
-    """Positions (layer, head) of the heads that lead at any threshold where they are ranked.
+    """Positions (layer, head) of the heads that come first at any threshold at which they are ranked.
 
-    They are compared by what `rank_by` says, the lower bound of the interval if nothing else was asked for; heads
-    whose share is below the background only where no other is left. The threshold 0 is left out: in the count form
-    every pair is then an arc and all heads are alike.
+    They are compared by `rank_by`, by default the lower bound of the interval; heads whose share is below the
+    background are used only if no other is left. The threshold 0 is left out: in the count form every pair is then an
+    arc and all heads are equal.
     """
     name = str(curve.attrs["rank_by"])
     values = curve[f"{interval_of(curve)}_low" if name == "lower" else name]

@@ -1,7 +1,7 @@
-"""Tests of a head's share against its background, and what testing many heads at once asks for.
+"""Tests of a head's share against its background, and corrections for testing many heads.
 
-They take arcs for independent draws, as the method they follow does. Arcs of one protein are not, so p-values
-are too small; the bootstrap interval does not assume it.
+They assume independent arcs, as the method of the paper does. Arcs of one protein are not independent, so p-values are
+too small; the bootstrap interval does not assume it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Floats = NDArray[np.float64]
 
 
 class ZTest(NamedTuple):
-    """Two-sided z-tests, float64 [layers, heads] each; NaN where there is nothing to test.
+    """Two-sided z-tests, float64 [layers, heads] each; NaN if there is nothing to test.
 
     `log10_p` stays finite where `p` underflows to 0 (``|z|`` above 38).
     """
@@ -58,9 +58,9 @@ def two_proportion_test(true: ArrayLike, total: ArrayLike, bg_true: float, bg_kn
 def one_sample_test(true: ArrayLike, total: ArrayLike, expected: ArrayLike) -> ZTest:
     """Test the share of every head against the head's own expectation, two-sided.
 
-    z = (p − e) / √(e(1 − e)/n) with p = true/total, n = total and e the expectation, which is taken as
-    known: the score test, whose inversion is the Wilson interval. For the backgrounds matched to a head,
-    which have no sample size of their own.
+    z = (p − e) / √(e(1 − e)/n) with p = true/total, n = total and e the expectation, which is assumed to be known: the
+    score test, whose inversion is the Wilson interval. It is used for the backgrounds matched to a head, which have no
+    sample size of their own.
     """
     k, n = np.asarray(true, np.float64), np.asarray(total, np.float64)
     e = np.asarray(expected, np.float64)

@@ -1,7 +1,7 @@
 """From sums over all proteins to shares, intervals, tests and adjusted p-values, for all heads at once.
 
-What is summed is in `samples`, with its parts in `background`, `bootstrap` and `macro`; each combines over tasks.
-What is a function of the sums is in `intervals` and `significance`. Here they are put together.
+The sums are in `samples`, with their parts in `background`, `bootstrap` and `macro`; each combines over tasks.
+Functions of the sums are in `intervals` and `significance`. This module combines them.
 """
 
 from __future__ import annotations
@@ -28,19 +28,17 @@ _PAPER_ALPHA = 0.05
 def summarise(
     sample: Sample, measure: Measure, *, tests: bool = True, among: NDArray[np.bool_] | None = None
 ) -> dict[str, NDArray[Any]]:
-    """Assemble every statistic of every head from the sums over all proteins.
+    """Compute every statistic of every head from the sums over all proteins.
 
     Parameters
     ----------
     sample
         Of all tasks.
     measure
-        What it was made for. In the paper's form (Vig et al. 2021) unknown counts as FALSE, a head is ranked
-        with *more than* `min_arcs` arcs, and Wald intervals at alpha = 0.05/m, m the number of ranked heads,
-        are added.
+        The measure of the sums. In the paper's form (Vig et al. 2021) unknown counts as FALSE, a head is ranked with
+        *more than* `min_arcs` arcs, and Wald intervals at alpha = 0.05/m, m the number of ranked heads, are added.
     tests
-        Whether to test heads against their background; not of a curve, which would test each head two
-        hundred times over.
+        Whether to test heads against their background; not for a curve, which would test each head two hundred times.
     among
         Heads that may be ranked, bool; all of them by default.
 
@@ -58,13 +56,12 @@ def summarise(
         - with a background and `tests`: ``z``, ``p``, ``log10_p`` (against a pooled background by
           `two_proportion_test`, against one matched to the head by `one_sample_test`), and over the ranked
           heads ``p_bonferroni``, ``p_bh``;
-        - ``ranked``: bool, whether the head has arcs enough, in proteins enough; ``rank``: int64, by `rank_heads`;
+        - ``ranked``: bool, whether the head has enough arcs, in enough proteins; ``rank``: int64, by `rank_heads`;
         - in the paper's form, ``wald_low``, ``wald_high``, of the ranked heads.
 
-        Wilson and Wald intervals, z and p-values are NaN in weighted form, where sums of weights are no
-        binomial counts, and of a macro-average: a mean of shares is no share of a number of trials, and its
-        variance is that between clusters, which is the bootstrap's to estimate. What is undefined is NaN
-        throughout.
+        Wilson and Wald intervals, z and p-values are NaN in weighted form, because sums of weights are not binomial
+        counts, and for a macro-average: a mean of shares is not a share of a number of trials, and its variance is that
+        between clusters, which the bootstrap estimates. Undefined values are NaN.
     """
     counts, paper = sample.counts, measure.paper
     true, total = counts.true, counts.total(paper=paper)
@@ -140,12 +137,12 @@ def _test(sample: Sample, result: Mapping[str, NDArray[Any]]) -> ZTest:
 
 
 def summarise_halves(halves: Halves, measure: Measure) -> dict[str, NDArray[Any]]:
-    """Assemble every statistic, with heads ranked on one half of the clusters if the measure says so.
+    """Compute every statistic, with heads ranked on one half of the clusters if the measure asks for it.
 
-    The largest of many noisy shares is large in part by luck, so that the share on which a head was picked
-    overstates it: the winner's curse, E[max_h p̂_h] ≥ max_h E[p̂_h] (Jensen's inequality), strictly so where
-    luck may decide which head is first. On clusters that had no say in the picking the share, its interval
-    and its p-value are of one head fixed beforehand, and unbiased. The price is half of the data.
+    The largest of many noisy shares is large partly by luck, so the share by which a head was chosen overstates it: the
+    winner's curse, E[max_h p̂_h] ≥ max_h E[p̂_h] (Jensen's inequality), strictly so if luck may decide which head is
+    first. On clusters that were not used in the choice, the share, its interval and its p-value are those of one head
+    fixed beforehand, and unbiased. The price is half of the data.
 
     Parameters
     ----------
@@ -157,10 +154,10 @@ def summarise_halves(halves: Halves, measure: Measure) -> dict[str, NDArray[Any]
     Returns
     -------
     dict of ndarray
-        [layers, heads] each, as `summarise` of what is reported. With a selection ``ranked`` asks for arcs and
-        proteins enough in both halves, and there are ``selection_share``, ``selection_count``, ``selection_total`` of
-        the other, ``selection_lower``, the lower bound of its interval, where heads are ranked by that, and
-        ``selection_rank``: int64, its ``rank``. There is no ``rank`` of what is reported.
+        [layers, heads] each, as from `summarise` for the reported half. With a selection ``ranked`` requires enough
+        arcs and proteins in both halves, and there are ``selection_share``, ``selection_count``, ``selection_total`` of
+        the other half, ``selection_lower``, the lower bound of its interval, if heads are ranked by that, and
+        ``selection_rank``: int64, its ``rank``. There is no ``rank`` of the reported half.
     """
     if halves.selection is None:
         return summarise(halves.reported, measure)

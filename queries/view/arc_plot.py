@@ -21,24 +21,24 @@ _TOP, _BELOW, _HALF, _STRIP, _ROW = 0.6, 0.5, 1.35, 0.12, 0.148
 
 _KINDS = {1: ("contact", palette.CONTACT), 0: ("not a contact", palette.OTHER), -1: ("not known", palette.UNKNOWN)}
 
-#: Points of a line from weight 0 to 1.
+#: Line widths, in points, for weights from 0 to 1.
 _THIN, _THICK = 0.25, 3.0
 
 
 def plot_arcs(view: ProteinAttention, tracks: Sequence[str] = ()) -> NotebookFigure:
     """Draw the head's arcs with at least the view's weight and separation.
 
-    The height of an arc is its separation, its thickness the weight; which of its ends attends is not shown.
+    The height of an arc is its separation, its thickness the weight; its direction is not shown.
 
     Parameters
     ----------
     view : ProteinAttention
-    tracks : properties of residues to draw, besides secondary structure and sites
+    tracks : properties of residues to draw, in addition to secondary structure and sites
 
     Raises
     ------
     QueryError
-        If no such property is known of the protein.
+        If the protein has no known values of such a property.
     """
     shown = strips(view, tracks)
     patches = [patch for strip in shown for patch in strip.patches()]

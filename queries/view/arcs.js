@@ -1,4 +1,4 @@
-// What the page was told, and what the arcs of a head come to. Text from data is set as textContent, never as markup.
+// The data of the page, and the arcs of a head. Text from data is set as textContent, never as markup.
 
 const data = JSON.parse(document.getElementById("data").textContent);
 const $ = (id) => document.getElementById(id);
@@ -7,7 +7,7 @@ const length = data.letters.length;
 const KINDS = [
   { key: "1", name: "contact", colour: colours.contact },
   { key: "0", name: "not a contact", colour: colours.other },
-  { key: "?", name: "contact not known", colour: colours.unknown },
+  { key: "?", name: "contact unknown", colour: colours.unknown },
 ];
 const MOST_CYLINDERS = 1000, MOST_ROWS = 100, BEST = 6;
 const state = {
@@ -88,7 +88,7 @@ function describe(pair) {
   const apart = Math.abs(pair.source - pair.target), far = distance(data.cb, pair.source, pair.target);
   return [
     `${residueName(pair.source)} → ${residueName(pair.target)}: ${weightText(pair.weight)}`,
-    pair.back ? `and back: ${weightText(pair.back)}` : "",
+    pair.back ? `reverse: ${weightText(pair.back)}` : "",
     `${apart} apart${far === null ? "" : `, Cβ ${far.toFixed(1)} Å`}: ${kindOf(pair).name}`,
   ].filter(Boolean).join("\n");
 }

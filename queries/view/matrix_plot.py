@@ -27,17 +27,17 @@ _KINDS = {1: "in contact", 0: "not in contact", -1: "not known"}
 
 
 def plot_matrix(view: ProteinAttention, tracks: Sequence[str] = ()) -> NotebookFigure:
-    """Draw every weight of the head, source downwards and target across, by the square root of the weight.
+    """Draw every weight of the head, source downwards and target across; the colour scale is the square root.
 
     Parameters
     ----------
     view : ProteinAttention
-    tracks : properties of residues to draw along the edges, besides secondary structure and sites
+    tracks : properties of residues to draw along the edges, in addition to secondary structure and sites
 
     Raises
     ------
     QueryError
-        If no such property is known of the protein.
+        If the protein has no known values of such a property.
     """
     shown = strips(view, tracks)
     edge = len(shown) * _STRIP + 0.03
@@ -65,7 +65,7 @@ def plot_matrix(view: ProteinAttention, tracks: Sequence[str] = ()) -> NotebookF
         draw_strip(down, strip, upright=True)
     panel.tick_params(**TICKS, labelleft=not shown)
     if shown:
-        # The numbers of the sources stand left of the strips.
+        # The numbers of the sources are left of the strips.
         outer = figure.add_axes(box(_LEFT, below, edge, _PANEL), frameon=False)
         outer.set(ylim=panel.get_ylim(), xticks=[])
         outer.yaxis.set_major_locator(MaxNLocator(8, integer=True, steps=[1, 2, 5, 10]))

@@ -10,7 +10,7 @@ function update() {
   const arcs = `Head ${headName(state.head)}: ${mine.arcs} arcs with weight ≥ ${weightText(state.threshold)}`
     + (state.separation ? ` and ends ${state.separation} or more apart` : "");
   const share = mine.known ? `${mine.contacts} of ${mine.known} on contacts (${percent(mine.contacts, mine.known)})`
-    : mine.arcs ? "contacts are not known" : "";
+    : mine.arcs ? "contacts are unknown" : "";
   const lost = [
     drawable > drawn && viewer ? `the strongest of ${drawable}` : "",
     pairs.length > drawable ? `${pairs.length - drawable} without coordinates or of a residue with itself` : "",

@@ -1,4 +1,4 @@
-"""One protein's attention under one model, as the pictures of it are drawn from; its arcs in every head."""
+"""One protein's attention under one model, the data of its pictures, and its arcs in every head."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,7 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True, eq=False)
 class Arcs:
-    """Arcs of one protein, by layer and head, those of a head by falling weight.
+    """Arcs of one protein, by layer and head, those of a head in order of decreasing weight.
 
     Attributes
     ----------
@@ -59,7 +59,7 @@ class Arcs:
     def best_head(self, shape: tuple[int, int], threshold: float, separation: int) -> tuple[int, int]:
         """The head whose share of contacts has the largest lower bound, by Wilson's interval of 95 %.
 
-        A share of few arcs does not count for much then. Where no arc is a contact, the head with most arcs.
+        A large share of few arcs has a small lower bound. If no arc is a contact, it is the head with most arcs.
         """
         size = shape[0] * shape[1]
         place = self.layer * shape[1] + self.head
@@ -75,7 +75,7 @@ class Arcs:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ProteinAttention:
-    """What is shown of one protein under one model.
+    """The data shown of one protein under one model.
 
     Attributes
     ----------

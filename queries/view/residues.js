@@ -43,7 +43,7 @@ data.properties.forEach((property, number) => {
     told.range = [least, most, unit];
     told.value = (i) => values[i] === null ? null : `${values[i]} ${unit}`.trim();
   }
-  if (known.length < length && told.legend) told.legend.push([MISSING, "not known"]);
+  if (known.length < length && told.legend) told.legend.push([MISSING, "unknown"]);
   colourings.set(String(number), told);
 });
 const siteValues = (data.properties.find((property) => property.name === data.sites) || {}).values || [];

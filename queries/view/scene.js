@@ -13,7 +13,7 @@ function build() {
     viewer = null;
   }
   if (!viewer) {
-    absent("This browser shows no WebGL, so that there is no structure; everything else works.");
+    absent("This browser has no WebGL, so the structure cannot be shown; everything else works.");
     return;
   }
   const computed = !data.trace && !data.structureFrom;

@@ -1,4 +1,4 @@
-"""Strips of colour along a sequence for the figures: secondary structure, sites, and properties that are named."""
+"""Strips of colour along a sequence for the figures: secondary structure, sites, and named properties."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from ..figure import SMALL
 from .protein_attention import ProteinAttention
 from .view_residues import STRUCTURE_NAMES, Residues, Track
 
-#: Letters of a legend's entry.
+#: Most letters of a legend's entry.
 _LONGEST = 36
 
 
@@ -26,9 +26,9 @@ class Strip:
 
     Attributes
     ----------
-    label : what it is
-    colours : one each, '#rrggbb'
-    meaning : colours and what they stand for
+    label : name of the property
+    colours : one per residue, '#rrggbb'
+    meaning : colours and their meanings
     """
 
     label: str
@@ -44,14 +44,14 @@ class Strip:
 
 
 def draw_legend(figure: Figure, handles: Sequence[Artist], corner: tuple[float, float]) -> None:
-    """Draw a legend whose upper left corner lies there, in fractions of the figure."""
+    """Draw a legend with its upper left corner there, in fractions of the figure."""
     if handles:
         legend = figure.legend(
             handles=list(handles), loc="upper left", bbox_to_anchor=corner, fontsize=SMALL, frameon=False,
             handlelength=1.4, handleheight=0.8, borderpad=0.0, borderaxespad=0.0,
         )  # fmt: skip
         for text in legend.get_texts():
-            text.set_parse_math(False)  # values may well contain dollar signs
+            text.set_parse_math(False)  # values may contain dollar signs
 
 
 def legend_width(handles: Sequence[Artist]) -> float:
@@ -60,19 +60,19 @@ def legend_width(handles: Sequence[Artist]) -> float:
 
 
 def _label(text: str) -> str:
-    """Text for a legend: one line, not endless; matplotlib leaves out what begins with an underscore."""
+    """Text for a legend: one line, of limited length; matplotlib leaves out texts that begin with an underscore."""
     shown = "".join(letter if letter.isprintable() else " " for letter in text)
     shown = shown if len(shown) <= _LONGEST else shown[: _LONGEST - 1] + "…"
     return f" {shown}" if shown.startswith("_") else shown
 
 
 def strips(view: ProteinAttention, names: Sequence[str]) -> list[Strip]:
-    """Secondary structure and sites, where known, then the properties named.
+    """Secondary structure and sites, if known, then the named properties.
 
     Raises
     ------
     QueryError
-        If no property of that name is known of the protein.
+        If the protein has no known values of a property of that name.
     """
     found = []
     source, structure = view.residues.secondary_structure()

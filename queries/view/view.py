@@ -1,4 +1,4 @@
-"""One protein to be looked at: its matrix, its arcs along the chain and on its structure."""
+"""A view of one protein: its matrix, its arcs along the chain and on its structure."""
 
 import html
 from collections.abc import Sequence
@@ -157,7 +157,7 @@ class View(ProteinAttention):
         page = html.escape(self.html())
         style = "width:100%;height:820px;border:1px solid #d8dce0;border-radius:6px"
         title = html.escape(f"Attention on {self.residues.protein}")
-        # Without allow-same-origin the page can reach neither the notebook nor what its server keeps.
+        # Without allow-same-origin the page can access neither the notebook nor the data of its server.
         return f'<iframe sandbox="allow-scripts" srcdoc="{page}" title="{title}" style="{style}"></iframe>'
 
 

@@ -1,7 +1,7 @@
-"""The page: structure, arcs of every head, and what is known of residues, in one file without a network.
+"""The page: structure, arcs of every head, and known properties of residues, in one file without a network.
 
-Whatever comes from a store or a file is data: it stands in the page as JSON that no parser of HTML takes for markup,
-or escaped, and the page's policy lets it run no script but its own two, by their digests, and load nothing.
+Everything from a store or a file is data: the page contains it as JSON that no HTML parser reads as markup, or escaped,
+and the page's policy allows only its own two scripts, by their digests, and no requests.
 """
 
 import base64
@@ -20,16 +20,16 @@ from .. import palette
 from .protein_attention import Arcs, ProteinAttention
 from .view_residues import STRUCTURE_NAMES, Track
 
-#: The molecular viewer that goes along, as npm has it: build/3Dmol-min.js and LICENSE of the package 3dmol.
+#: The bundled molecular viewer, as published on npm: build/3Dmol-min.js and LICENSE of the package 3dmol.
 VIEWER = "3Dmol.js 2.5.5"
 
-#: The page's own script, in parts that follow one another.
+#: The parts of the page's own script, in order.
 _PROGRAM = ("arcs.js", "residues.js", "scene.js", "strip.js", "page.js")
 
-#: Arcs of a page at most, beyond which its floor rises; as much as 500 residues and 120 heads have at 0.05.
+#: Most arcs of a page, beyond which its floor rises; 500 residues and 120 heads have as many at 0.05.
 MOST_ARCS = 250_000
 
-#: Weights are rounded down to thousandths in this sense: n is the largest whose float32(n / 1000) is no more.
+#: Weights are rounded down to thousandths: n is the largest integer with float32(n / 1000) not above the weight.
 _THOUSANDTHS = (np.arange(1001) / 1000).astype(np.float32)
 
 
@@ -60,10 +60,10 @@ def render_page(view: ProteinAttention) -> str:
 
 
 def page_data(view: ProteinAttention) -> dict[str, Any]:
-    """What the page is told, to be written as JSON.
+    """The data of the page, to be written as JSON.
 
-    `arcs` has an entry for each head, layer by layer: sources, targets, weights in thousandths (falling, rounded down)
-    and a letter each for contact: 1 true, 0 false, ? unknown. Coordinates are in Å, `pdb` the atoms.
+    `arcs` has an entry for each head, layer by layer: sources, targets, weights in thousandths (in decreasing order,
+    rounded down) and one letter each for contact: 1 true, 0 false, ? unknown. Coordinates are in Å, `pdb` is the atoms.
     """
     residues, floor = view.residues, page_floor(view.arcs, view.threshold)
     structure_from, structure = residues.secondary_structure()
@@ -95,9 +95,9 @@ def page_data(view: ProteinAttention) -> dict[str, Any]:
 
 
 def page_floor(arcs: Arcs, threshold: float) -> int:
-    """The least weight that a page holds, in thousandths.
+    """The smallest weight in a page, in thousandths.
 
-    The arc floor; where that would be more than `MOST_ARCS`, the least hundredth at which they are no more, but not
+    It is the arc floor; if there would be more than `MOST_ARCS`, the smallest hundredth at which there are not, but not
     above the threshold.
     """
     weights = thousandths(arcs.weight)
@@ -109,12 +109,12 @@ def page_floor(arcs: Arcs, threshold: float) -> int:
 
 
 def thousandths(weights: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
-    """Weights in thousandths, so rounded that n ≥ 1000 θ just when the weight reaches float32(θ), θ a thousandth."""
+    """Weights in thousandths, rounded so that n ≥ 1000 θ exactly if the weight reaches float32(θ), θ a thousandth."""
     return np.searchsorted(_THOUSANDTHS, weights, side="right") - 1
 
 
 def to_json(data: Any) -> str:
-    """JSON that can stand in a script element: no <, > or &, and no line separator of JavaScript's."""
+    """JSON that is safe in a script element: no <, > or &, and no line separator of JavaScript's."""
     text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return re.sub("[<>&\u2028\u2029]", lambda match: f"\\u{ord(match[0]):04x}", text)
 
@@ -166,19 +166,19 @@ def _notes(view: ProteinAttention, floor: int) -> list[str]:
         ),
         (
             "In contact: six or more apart along the chain and Cβ nearer than 8 Å, by the store's coordinates. The "
-            "share is of the arcs shown of which that is known."
+            "share is over the arcs shown whose contact is known."
         ),
-        f"The page holds all arcs with a weight of {floor / 1000:g} or more, of every head.",
+        f"The page has all arcs with a weight of {floor / 1000:g} or more, of every head.",
     ]
     if len(residues) < residues.length:
         notes.append(f"The model saw the first {len(residues)} of {residues.length} residues; only they are shown.")
     if view.arcs.approximate:
         notes.append("Weights are means of their codebook bins, since the model kept no arcs.")
     if view.atoms.pdb and view.atoms.trace:
-        notes.append("The ribbon is laid on Cα alone: how it is turned is an estimate.")
+        notes.append("The ribbon follows the Cα only: its orientation is an estimate.")
     if np.isnan(residues.cb).any(axis=1).all():
         notes.append(
-            "The store holds no coordinates of this protein, so no contact is known: "
+            "The store has no coordinates of this protein, so no contact is known: "
             "`store.annotate(FILE)` adds those of a structure file."
         )
     return notes
@@ -194,7 +194,7 @@ def _provenance(view: ProteinAttention, model: str) -> str:
 
 
 def _script(*names: str) -> str:
-    """Scripts as one that can stand in a script element."""
+    """Scripts joined to one that is safe in a script element."""
     whole = "\n".join(_resource(name) for name in names)
     return whole.replace("</script", "<\\/script").replace("<!--", "<\\!--")
 

@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 Array = npt.NDArray[Any]
 
-#: Columns of residues that say which residue it is, not what it is like.
+#: Columns that identify a residue and are not properties.
 _IDENTITY = ("pos", "aa", "author_number", "insertion_code", "ca_x", "ca_y", "ca_z", "cb_x", "cb_y", "cb_z")
 
-#: Boolean properties that are shown as sites unless another is asked for, the first that is true of any residue.
+#: Boolean properties that are shown as sites by default, the first that is true for any residue.
 _SITES = ("binding_site", "binding_site_ligand", "binding_site_record", "active_site")
 
-#: What is drawn for each class of four and of three.
+#: Drawing of each class of four and of three.
 _DRAWN = {"helix": "h", "strand": "s", "turn": "t", "other": "c", "coil": "c"}
 _CLASSES = {
     "ss8": {ss8: _DRAWN[ss4] for ss8, ss4, _ in DSSP_CLASSES.values()},
@@ -64,7 +64,7 @@ class Track:
 
     @property
     def true(self) -> Array:
-        """Of a boolean property, bool [L]: where it is known and true."""
+        """For a boolean property, bool [L]: where it is known and true."""
         return np.array([value is True for value in self.values], bool)
 
 
@@ -100,10 +100,9 @@ class Residues:
         return len(self.letters)
 
     def secondary_structure(self) -> tuple[str, Array]:
-        """Where it is from, and one of h (helix), s (strand), t (turn), c (none of these) and '' (unknown) each.
+        """The source of secondary structure, and its letters: h (helix), s (strand), t (turn), c (other), '' (unknown).
 
-        From `ss8`, `ss4` or `ss3`; without these from `helix`, `strand` and `turn`. The name is '' where nothing is
-        known.
+        From `ss8`, `ss4` or `ss3`; without these from `helix`, `strand` and `turn`. The name is '' if nothing is known.
         """
         for name, classes in _CLASSES.items():
             if name in self.tracks:
@@ -116,12 +115,12 @@ class Residues:
         return ", ".join(named), found
 
     def sites(self, name: str | None) -> Track | None:
-        """The boolean property shown as sites: the one named, or the first of the usual ones that is true of any.
+        """The boolean property shown as sites: the named one, or the first default one that is true for any residue.
 
         Raises
         ------
         QueryError
-            If the property that is named is not a boolean property of residues known of this protein.
+            If the named property is not a boolean property of residues with known values in this protein.
         """
         if name is None:
             usual = (self.tracks[one] for one in _SITES if one in self.tracks)
@@ -134,9 +133,9 @@ class Residues:
         return self.tracks[name]
 
     def contacts(self) -> Array:
-        """The engine's `contact`, int8 [L, L]: 1 true, 0 false, -1 where a distance is not known.
+        """The engine's `contact`, int8 [L, L]: 1 true, 0 false, -1 if the distance is unknown.
 
-        Six or more apart and Cβ nearer than 8 Å; False below six, whatever is known.
+        Six or more apart and Cβ nearer than 8 Å; false below six, whatever is known.
         """
         square: Array = np.zeros((len(self), len(self)))
         for axis in self.cb.astype(np.float64).T:
@@ -165,7 +164,7 @@ def read_residues(store: "Store", protein: str, stored: int) -> Residues:
             "SELECT * FROM residues WHERE protein_index = ? AND pos < ? ORDER BY pos", [index, stored]
         ).df()
         tables = {name for (name,) in connection.execute("SELECT name FROM (SHOW TABLES)").fetchall()}
-        # A catalog from before there were properties has no dictionary of them.
+        # Older catalogs have no dictionary of properties.
         known = "SELECT name, type, unit, description FROM properties WHERE level = 'residue'"
         named = connection.execute(known).fetchall() if "properties" in tables else []
     tracks = [

@@ -1,7 +1,7 @@
-"""Where a protein's atoms are: Cα from the store, or all of them from a structure file.
+"""The atoms of a protein: Cα from the store, or all atoms from a structure file.
 
-Either way they become lines of the PDB format for the page, chain A, numbered from 1 along the protein, so that
-nothing else of a file reaches a page. What is bound within 5 Å of the chain goes along as chain Z.
+Both become lines of the PDB format for the page, chain A, numbered from 1 along the protein, so that nothing else of a
+file gets into a page. Groups within 5 Å of the chain become chain Z.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,10 +23,10 @@ from .view_residues import Residues
 
 Array = npt.NDArray[Any]
 
-#: Å from the chain within which other groups are shown, the distance of `binding_site_ligand`.
+#: Distance in Å from the chain within which other groups are shown, as in `binding_site_ligand`.
 _NEAR = 5.0
 
-#: Residues that must agree, of a longer protein, however little of it a file has.
+#: Fewest residues that must agree in a long protein, however small the part in the file.
 _LEAST = 20
 
 #: Numbers have four digits in the PDB format.
@@ -35,7 +35,7 @@ _LONGEST = 9999
 #: Å; coordinates have eight columns there, three of them decimals.
 _LEAST_COORDINATE, _MOST_COORDINATE = -999.9995, 9999.9995
 
-#: What is drawn of a residue or group: its place from 0, its name and its atoms.
+#: What is drawn for a residue or group: its index from 0, its name and its atoms.
 AtomGroup: TypeAlias = tuple[int, str, tuple[Atom, ...]]
 
 
@@ -61,9 +61,9 @@ class Atoms:
     origin: str
 
     def pose(self) -> dict[str, list[float]]:
-        """How the Cα are best seen: the longest axis across, the shortest deep.
+        """The orientation that shows the Cα best: the longest axis across, the shortest deep.
 
-        `rotation` is a quaternion x, y, z, w; `centre`, in Å, lies in the middle of what is then seen.
+        `rotation` is a quaternion x, y, z, w; `centre`, in Å, is the middle of the picture.
         """
         from scipy.spatial.transform import Rotation
 
@@ -80,11 +80,11 @@ class Atoms:
 
 
 def from_store(residues: Residues) -> Atoms:
-    """The Cα that the store holds, and how a ribbon lies on them.
+    """The Cα of the store, with the orientation of a ribbon.
 
-    A ribbon's face is taken from the C=O bonds, which a store has not. On Cα alone, (Cα(i) − Cα(i−1)) ×
-    (Cα(i+1) − Cα(i)) points along a helix's axis, as its C=O do, and from side to side of a strand; the mean over
-    the two ends of a peptide bond, up to sign, is taken for its C=O.
+    The face of a ribbon follows the C=O bonds, which a store does not have. On Cα alone, (Cα(i) − Cα(i−1)) × (Cα(i+1) −
+    Cα(i)) points along a helix's axis, as its C=O do, and from side to side of a strand; the mean over the two ends of
+    a peptide bond, up to sign, is used for its C=O.
     """
     known = ~np.isnan(residues.ca).any(axis=1)
     if not known.any():
@@ -104,10 +104,11 @@ def from_store(residues: Residues) -> Atoms:
 
 
 def from_file(path: str | Path, residues: Residues, chain: str | None) -> Atoms:
-    """The atoms of a PDB or mmCIF file, plain or gzip, whose chain is put onto the protein's residues.
+    """Read the atoms of a PDB or mmCIF file, plain or gzip, whose chain is matched to the protein's residues.
 
-    By the author numbers that the store has, else by an alignment of sequences; nine in ten of the residues must agree.
-    Of several chains that do, the one with most residues, then the one that the protein's id ends in, then the first.
+    They are matched by the author numbers of the store, else by an alignment of sequences; nine in ten of the residues
+    must agree. Of several matching chains, the one with the most residues is used, then the one with which the
+    protein's id ends, then the first.
 
     Raises
     ------
@@ -148,7 +149,7 @@ def from_file(path: str | Path, residues: Residues, chain: str | None) -> Atoms:
 
 @dataclass(frozen=True, eq=False)
 class _Observed:
-    """A chain of a structure file, and how its residues fall on those of a protein."""
+    """A chain of a structure file, and the match of its residues to those of a protein."""
 
     chain: Chain
     entry: Entry
@@ -166,24 +167,24 @@ class _Observed:
         return sequence(self.chain, self.entry.parents)
 
     def placed(self, residues: Residues) -> dict[int, int]:
-        """The place in the chain of each residue of the protein: by number where that agrees, else by sequence."""
+        """For each residue of the protein, its index in the chain: by number if that agrees, else by sequence."""
         by_number = {f"{number}{code or ''}": place for place, (_, number, code) in self.chain.numbered()}
         found = {place: by_number[number] for place, number in enumerate(residues.numbers) if number in by_number}
         numbered = int(np.count_nonzero(residues.numbers != ""))
         if found and self.agreeing(found, residues) >= IDENTITY * min(len(self.chain.observed), numbered):
             return found
-        # A file that declares no sequence leaves out whole loops.
+        # A file that declares no sequence may leave out whole loops.
         places = align_sequences(self.letters, "".join(residues.letters), extension=-0.2)
         across = enumerate(() if places is None else places.tolist())
         return {place: at for place, at in across if at in self.chain.observed}
 
     def agreeing(self, placed: dict[int, int], residues: Residues) -> int:
-        """How many residues are the same amino acid."""
+        """Number of residues with the same amino acid."""
         return sum(self.letters[at] == residues.letters[place] for place, at in placed.items())
 
 
 def _name(identifier: str, entry: Entry) -> str:
-    """What a chain is called within its entry; '' where it has no id."""
+    """Name of a chain within its entry; '' if it has no id."""
     return identifier.removeprefix(entry.id).removeprefix("_")
 
 
@@ -193,7 +194,7 @@ def _check_length(residues: Residues) -> None:
 
 
 def _side_vectors(ca: Array) -> Array:
-    """Unit vectors across the trace, float [L, 3]; where there is none, that of the residue before, or the first."""
+    """Unit vectors across the trace, float [L, 3]; where there is none, that of the previous residue, or the first."""
     step = np.diff(ca, axis=0)
     side = np.full(ca.shape, np.nan)
     side[1:-1] = np.cross(step[:-1], step[1:])
@@ -230,7 +231,7 @@ def _read(path: Path) -> Entry:
 
 
 def _bound(entry: Entry, protein: Sequence[Atom]) -> list[AtomGroup]:
-    """Groups that are no amino acid, nucleotide or water, with an atom near one of the protein."""
+    """Groups that are not amino acids, nucleotides or waters, with an atom near one of the protein."""
     from scipy.spatial import cKDTree
 
     near = cKDTree(np.reshape([atom.position for atom in protein if atom.heavy], (-1, 3)))

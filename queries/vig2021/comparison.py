@@ -1,4 +1,4 @@
-"""The measured beside the published: head by head, and in a few numbers for each property."""
+"""Comparison of measured and published results: head by head, and in a few numbers for each property."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,13 +9,13 @@ import pandas as pd
 from .data_sets import MOVED
 from .paper_models import MODELS, PROPERTIES, Figures, PublishedModel, figures, label_of
 
-#: Heads of a property that the paper shows.
+#: Number of heads of a property that the paper shows.
 TOP = 10
 
-#: Where labels stand: as the data set has them, or as the released code has them for ProtXLNet.
+#: Positions of labels: as in the data set, or as the released code places them for ProtXLNet.
 IN_PLACE, NEXT_RESIDUE = "in place", "moved by one residue"
 
-#: The kind of the paper's intervals, and of those beside them.
+#: The kind of the paper's intervals, and of those shown next to them.
 INTERVAL = "Wald, Bonferroni"
 
 _HEADS = [
@@ -31,7 +31,7 @@ def compare_heads(
     moved: bool = False,
     as_published: bool = False,
 ) -> pd.DataFrame:
-    """The ten published heads of each property and the ten best that were measured, each with both.
+    """Compare the ten published heads of each property and the ten best measured heads, each with both values.
 
     Parameters
     ----------
@@ -49,11 +49,11 @@ def compare_heads(
     -------
     pandas.DataFrame
         property; label, the paper's, from 1; layer and head, from 0; published_share and published_rank, from 1, NULL
-        beyond the ten; measured_share with its interval, the kind of
-        which `interval` names: Wald's at 0.05/m; true of arcs; measured_rank among the ranked
-        heads, NULL of a head with too few arcs; difference, measured − published; labels, on which the share was
-        measured, 'in place' or 'moved by one residue'; comparable, FALSE where the published share is of labels in
-        other places, NULL where none is published. Shares are from 0 to 1. Published heads come first, by rank.
+        beyond the ten; measured_share with its interval, whose kind `interval` names: Wald's at 0.05/m; true of arcs;
+        measured_rank among the ranked heads, NULL for a head with too few arcs; difference, measured − published;
+        labels, the position of the measured labels, 'in place' or 'moved by one residue'; comparable, FALSE if the
+        published labels are in another position, NULL if nothing is published. Shares are from 0 to 1. Published heads
+        come first, by rank.
     """
     rows = [
         row for key in PROPERTIES if key in measured or model is not None
@@ -68,7 +68,7 @@ def compare_heads(
 
 
 def _labels(key: str, model: PublishedModel | None, moved: bool, as_published: bool) -> dict[str, Any]:
-    """Where a property's labels stand, and whether they stand there in what is published."""
+    """The position of a property's labels, and whether the published labels have the same."""
     here = key in MOVED
     comparable = None if model is None else not here or moved == as_published
     return {"labels": NEXT_RESIDUE if here and as_published else IN_PLACE, "comparable": comparable}
@@ -99,7 +99,7 @@ def _rows(key: str, table: pd.DataFrame | None, published: Figures | None) -> li
 def summarise_comparison(
     measured: Mapping[str, pd.DataFrame], proteins: Mapping[str, int], heads: pd.DataFrame, model: PublishedModel | None
 ) -> pd.DataFrame:
-    """How near the measured is to the published, for each property that was measured.
+    """Summarise measured and published results, for each property that was measured.
 
     Parameters
     ----------
@@ -115,11 +115,11 @@ def summarise_comparison(
     Returns
     -------
     pandas.DataFrame
-        property, proteins; ranked_heads, m of the intervals; measured and published background; shared, how many of the
-        published ten are among the measured ten; common, how many of the published ten are ranked; spearman, the
-        correlation of ranks of these heads' published and measured shares; largest_difference of theirs, measured −
-        published, and of which head; labels and comparable as the heads have them. NaN and NULL where nothing is
-        published, or fewer than three heads are common.
+        property, proteins; ranked_heads, m of the intervals; measured and published background; shared, number of the
+        published ten that are among the measured ten; common, number of the published ten that are ranked; spearman,
+        the correlation of ranks of these heads' published and measured shares; largest_difference of these, measured −
+        published, and its head; labels and comparable as for the heads. NaN and NULL if nothing is published, or fewer
+        than three heads are common.
     """
     from scipy.stats import spearmanr
 
@@ -157,7 +157,7 @@ def summarise_comparison(
 
 
 def paper_best_heads(heads: pd.DataFrame, name: str) -> pd.DataFrame:
-    """The best head of each property in each of the five published models, and in the one that was measured.
+    """The best head of each property in each of the five published models, and in the measured one.
 
     Parameters
     ----------
@@ -206,7 +206,7 @@ def readable_heads(heads: pd.DataFrame, property: str) -> pd.DataFrame:  # noqa:
 
 
 def readable_best(best: pd.DataFrame) -> pd.DataFrame:
-    """The best heads as text: a row for each model, a column for each property."""
+    """The best heads as text: one row per model, one column per property."""
     order = list(dict.fromkeys(best["model"] + np.where(best["published"], "", " (measured)")))
     table = pd.DataFrame("–", index=order, columns=list(PROPERTIES))
     for row in best.to_dict("records"):

@@ -3,10 +3,10 @@
 Also what the code makes of their labels: it moves those of sites and modifications by one residue for ProtXLNet.
 
 In github.com/salesforce/provis (051fe89), `compute_edge_features.py` opens the data sets of sites and modifications
-with their default tokenizer, TAPE's, whatever the model. For it `datasets.py` puts an entry before the labels and one
-after them. Of an XLNet, whose special tokens come last, `convert_item` then removes the last two entries: the entry
-before the labels stays and stands at the first residue, each other residue gets the label of the one before it, and
-the last residue's label is lost.
+with their default tokenizer, TAPE's, for every model. For this tokenizer `datasets.py` adds an entry before the labels
+and one after them. For an XLNet, whose special tokens come last, `convert_item` then removes the last two entries: the
+entry before the labels stays at the first residue, each other residue gets the label of the one before it, and the last
+residue's label is lost.
 """
 
 from collections.abc import Sequence
@@ -21,13 +21,13 @@ from ...opened import open_store
 _TAPE = "http://s3.amazonaws.com/songlabdata/proteindata/data_pytorch"
 _PROVIS = "https://github.com/salesforce/provis, in data/"
 
-#: Parts of the data sets. The paper measured on the first.
+#: Splits of the data sets. The paper measured on the first.
 SPLITS = ("train", "valid")
 
 #: The properties whose labels are moved.
 MOVED = ("binding_site", "protein_modification")
 
-#: What the property with moved labels is called, after the name of the other.
+#: Suffix of the name of a property with moved labels.
 ENDING = "_as_published"
 
 
@@ -37,12 +37,12 @@ class DataSet:
 
     Attributes
     ----------
-    name : of its store and its report
-    folders : below the data folder, where its files are looked for: first that of TAPE or the paper's code
-    stem : of its files, before the split
+    name : name of its store and its report
+    folders : below the data folder, in which its files are looked for: first that of TAPE or the paper's code
+    stem : name of its files, before the split
     source : where it is published
-    properties : that the paper measures on it, by name as :func:`attnstore.queries.report.report.report` takes them
-    words : these, for people
+    properties : properties that the paper measures on it, as :func:`attnstore.queries.report.report.report` names them
+    words : the same, for people
     """
 
     name: str
@@ -53,11 +53,11 @@ class DataSet:
     words: str
 
     def published_path(self, data: Path, split: str) -> Path:
-        """Where the file is in the published layout."""
+        """Path of the file in the published layout."""
         return data / self.folders[0] / f"{self.stem}_{split}.lmdb"
 
     def find(self, data: Path, split: str) -> Path | None:
-        """The file, a folder with `data.mdb` or a file alone; None where there is none."""
+        """The file, a folder with `data.mdb` or a single file; None if there is none."""
         places = (data / folder / f"{self.stem}_{split}.lmdb" for folder in (*self.folders, "."))
         return next((place for place in places if place.exists()), None)
 
@@ -80,7 +80,7 @@ def moves_labels(document: ModelDocument) -> bool:
 
 
 def question_names(properties: Sequence[str]) -> tuple[str, ...]:
-    """Names of properties, those with moved labels in place of the others."""
+    """Names of properties, with those of moved labels instead of the others."""
     return tuple(key + ENDING if key in MOVED else key for key in properties)
 
 

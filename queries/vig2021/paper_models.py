@@ -1,8 +1,8 @@
-"""What Vig et al. 2021 (arXiv 2006.15222) published of the heads of five models.
+"""The results that Vig et al. 2021 (arXiv 2006.15222) published on the heads of five models.
 
-The figures lie beside this module, in ``vig2021_top_heads.json``: bar heights read off the vector figures that were
-published with the paper's code (github.com/salesforce/provis, reports/attention_analysis, BSD-3), to ±0.1 percentage
-points. There layers and heads are counted from 1; here and everywhere else they are counted from 0.
+The figures are in ``vig2021_top_heads.json``: bar heights read off the vector figures that were published with the
+paper's code (github.com/salesforce/provis, reports/attention_analysis, BSD-3), to ±0.1 percentage points. There layers
+and heads are counted from 1; here and everywhere else they are counted from 0.
 """
 
 import json
@@ -17,10 +17,10 @@ from typing import Any
 from ...errors import QueryError
 from ...format.documents import ModelDocument
 
-#: Properties whose ten best heads are published, as a report calls them and as the file does.
+#: Properties whose ten best heads are published, by their names in a report and in the file.
 PROPERTIES = ("contact", "binding_site", "protein_modification")
 
-#: What `recognise` is asked for where a model is to be none of the five.
+#: Name for `recognise` that means none of the five models.
 OTHER = "other"
 
 Head = tuple[int, int]
@@ -61,7 +61,7 @@ MODELS = (
 
 @dataclass(frozen=True)
 class Figures:
-    """What is published of one property in one model.
+    """The published results of one property in one model.
 
     Attributes
     ----------
@@ -74,7 +74,7 @@ class Figures:
 
 
 def figures(model: str, property: str) -> Figures:  # noqa: A002 - the word for it
-    """What is published of a property, one of `PROPERTIES`, in a model, by the paper's name for it."""
+    """The published results of a property, one of `PROPERTIES`, in a model, by the paper's name for it."""
     found = _document()["models"][model][property]
     heads = {head_of(label): percent / 100 for label, percent in found["top_heads_percent"].items()}
     return Figures(found["background_percent"] / 100, MappingProxyType(heads))
@@ -111,20 +111,20 @@ def check_name(asked: str | None) -> None:
 
 
 def recognise(document: ModelDocument, asked: str | None = None) -> tuple[PublishedModel | None, str]:
-    """Which of the five a model is, and by what it is told.
+    """Find which of the five a model is, and how it was recognised.
 
     Parameters
     ----------
     document : ModelDocument
-        Of the model, as the store has it.
+        Of the model in the store.
     asked : str, optional
-        The paper's name of the model to compare with, or 'other'; None to tell by hub id or name and, where one alone
-        of the five has that architecture with as many layers and heads, by these.
+        The paper's name of the model to compare with, or 'other'; None to recognise it by hub id or name or, if only
+        one of the five has that architecture with as many layers and heads, by its shape.
 
     Raises
     ------
     QueryError
-        If no model has the name that is asked for, or the model has another shape.
+        If no model has the requested name, or the model has another shape.
     """
     check_name(asked)
     shape = f"{document.layers} layers × {document.heads} heads"
@@ -156,5 +156,5 @@ def recognise(document: ModelDocument, asked: str | None = None) -> tuple[Publis
 
 
 def _word(name: str) -> str:
-    """Letters and digits alone: `prot_bert_bfd` and `ProtBert-BFD` are one name."""
+    """Only letters and digits: `prot_bert_bfd` and `ProtBert-BFD` are the same name."""
     return re.sub(r"[^a-z0-9]", "", name.lower())

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 PAGE = "index.html"
 
-#: Of a figure's files.
+#: Suffixes of a figure's files.
 ENDINGS = (".svg", ".png")
 
 _TITLES = {"contact": "contacts", "binding_site": "binding sites", "protein_modification": "modifications"}
@@ -41,7 +41,7 @@ LABELS = {"contact": "Contacts", "binding_site": "Binding sites", "protein_modif
 
 
 def write(done: "Reproduction", document: ModelDocument, when: datetime.datetime) -> None:
-    """Write the page, and beside it each table as CSV and Parquet and each figure as SVG and PNG.
+    """Write the page, and each table as CSV and Parquet and each figure as SVG and PNG.
 
     Raises
     ------
@@ -55,7 +55,7 @@ def write(done: "Reproduction", document: ModelDocument, when: datetime.datetime
         "best-heads": done.best,
         "depth": depth_table(done.depths),
     }
-    # The report's page.css serves this page, too.
+    # The report's page.css is also used for this page.
     folders = templates(Path(__file__).parent, *map(Path, report_package.__path__))
     template = folders.get_template("page.html.jinja")
     try:
@@ -63,7 +63,7 @@ def write(done: "Reproduction", document: ModelDocument, when: datetime.datetime
             frame.to_csv(folder / f"{name}.csv", index=False)
             frame.to_parquet(folder / f"{name}.parquet", index=False)
         for name, ending in product(("comparison", "depth"), ENDINGS):
-            (folder / f"{name}{ending}").unlink(missing_ok=True)  # of an earlier run that drew more
+            (folder / f"{name}{ending}").unlink(missing_ok=True)  # from an earlier run that drew more
         pictures = {name: _save(figure, folder / name) for name, figure in _figures(done, document).items()}
         content = template.render(
             done=done,
@@ -87,7 +87,7 @@ def write(done: "Reproduction", document: ModelDocument, when: datetime.datetime
 def _figures(done: "Reproduction", document: ModelDocument) -> "dict[str, Figure]":
     figures = {}
     if done.published is not None and len(done.summary):
-        title = f"Shares of attention, measured and published\n{done.model} beside {done.published} of the paper"
+        title = f"Shares of attention, measured and published\n{done.model} next to {done.published} of the paper"
         figures["comparison"] = draw_paper_comparison(done.heads, done.summary, title)
     if any(one.heads.any() for one in done.depths):
         title = f"Properties against depth, the paper's form\n{done.model}"
@@ -96,7 +96,7 @@ def _figures(done: "Reproduction", document: ModelDocument) -> "dict[str, Figure
 
 
 def _save(figure: "Figure", stem: Path) -> str:
-    """Write a figure beside the page; returns it as the page holds it."""
+    """Write the files of a figure; returns it in the form of the page."""
     for ending in ENDINGS:
         save_figure(figure, stem.with_suffix(ending))
     return embed(stem.with_suffix(".svg"))
@@ -104,7 +104,7 @@ def _save(figure: "Figure", stem: Path) -> str:
 
 def summary_text(done: "Reproduction") -> str:
     """The tables, for a terminal."""
-    beside = f"beside {done.published} of Vig et al. 2021" if done.published is not None else "another model"
+    beside = f"next to {done.published} of Vig et al. 2021" if done.published is not None else "another model"
     lines = [
         f"{done.model}: {beside} ({done.recognised})",
         f"{done.drawn.words}; attention ≥ 0.3; layers and heads from 1, as in the paper",
@@ -120,7 +120,7 @@ def summary_text(done: "Reproduction") -> str:
             text_table(table) if len(table) else "No head has more than 100 arcs.",
         ]
     if done.published is None:
-        lines += ["", "Beside the best heads of the five published models:", "", text_table(readable_best(done.best))]
+        lines += ["", "Next to the best heads of the five published models:", "", text_table(readable_best(done.best))]
     courses = [f"{one.question.label} {one.centre:.2f}" for one in done.depths if one.centre == one.centre]
     if courses:
         lines += ["", f"Centres of gravity, layers from 0: {', '.join(courses)}"]
@@ -137,11 +137,11 @@ def summary_text(done: "Reproduction") -> str:
 
 
 def draw_paper_comparison(heads: pd.DataFrame, summary: pd.DataFrame, title: str) -> Figure:
-    """Draw a panel for each property: published share across, measured share up, with its interval.
+    """Draw one panel per property: published share across, measured share up, with its interval.
 
     Parameters
     ----------
-    heads, summary : as :mod:`.comparison` has them; of the heads those with both shares are drawn
+    heads, summary : from :mod:`.comparison`; heads with both shares are drawn
     title : in one or two lines
     """
     side, between, left, top, below = 2.1, 0.55, 0.62, 0.78, 0.85

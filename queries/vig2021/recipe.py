@@ -1,4 +1,4 @@
-"""Vig et al. 2021 as a recipe: the four data sets through a model, a report of each, and a table beside the paper's."""
+"""Vig et al. 2021 as a recipe: the four data sets through a model, a report on each, and comparison tables."""
 
 import datetime
 import math
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 #: The paper's number of sequences of each data set.
 SEQUENCES = 5000
 
-#: What the questions of the paper need.
+#: Tiers that the questions of the paper need.
 KEPT = ("arcs", "marginals")
 
 RECIPE_FILE = "recipe.json"
@@ -125,7 +125,7 @@ def vig2021(
     Raises
     ------
     SourceError
-        If none of the data sets is there, or one cannot be read.
+        If all data sets are missing, or one cannot be read.
     StoreError
         If the folder holds other sequences or cannot be written, or an ingest cannot go on.
     QueryError
@@ -225,7 +225,7 @@ def _not_run(one: DataSet, data: Path, split: str) -> str:
 
 
 def _default_output(drawn: SequenceDraw) -> Path:
-    """A folder's name, another for a trial or another split: what was taken for one is not for the other."""
+    """The name of a folder, different for trials and other splits, whose sequences differ."""
     parts = [f"vig2021-{drawn.model}"]
     parts += [drawn.split] if drawn.split != SPLITS[0] else []
     parts += [f"first-{drawn.limit}"] if drawn.limit is not None else []
@@ -238,7 +238,7 @@ def _store_of(folder: Path, name: str) -> Path:
 
 @contextmanager
 def _of_these_sequences(folder: Path, settings: Mapping[str, Any], files: Mapping[str, Path]) -> Iterator[None]:
-    """See that a folder's stores are of these files, taken so; a first run that fails at once leaves no trace."""
+    """Check that a folder's stores have the sequences of these files and settings; record them for a new folder."""
     path = folder / RECIPE_FILE
     first, new = not path.exists(), not folder.exists()
     before = {} if first else parse_json(read_bytes(path, "the recipe"), path, "the recipe")
@@ -275,7 +275,7 @@ def _of_these_sequences(folder: Path, settings: Mapping[str, Any], files: Mappin
 
 
 def _digest(file: Path) -> str:
-    """Of a data set's content: a grown or replaced file would add its sequences to those that were drawn."""
+    """Digest of a data set's content: a changed file would add its sequences to those that were drawn."""
     try:
         return sha256_file(file / "data.mdb" if file.is_dir() else file)
     except OSError as error:
@@ -287,13 +287,13 @@ def _notes(published: PublishedModel | None, measured: Mapping[str, pd.DataFrame
         yield (
             f"Binding sites and modifications: the published shares of {published.name} are of labels moved by one "
             "residue, by an error of the paper's code, and cannot be compared with those above. as_published=True "
-            "measures on labels moved likewise."
+            "measures on labels moved in the same way."
         )
     if "contact" in measured:
         yield (
             "Contacts: backgrounds are of pairs six or more residues apart, as in the paper, while shares are of all "
-            "arcs, nearer ones counting as no contact. Compare shares with shares; a share over its background is no "
-            "enrichment."
+            "arcs, where nearer ones count as no contact. Compare shares with shares; a share over its background is "
+            "not an enrichment."
         )
 
 

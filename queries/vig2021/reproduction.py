@@ -1,4 +1,4 @@
-"""What a reproduction comes back as, and which sequences it is of."""
+"""The result of a reproduction, and the sequences that were used."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SequenceDraw:
-    """Which sequences a folder's stores are of: no other may be added to them.
+    """The sequences of a folder's stores: no others may be added to them.
 
     Attributes
     ----------
@@ -38,7 +38,7 @@ class SequenceDraw:
 
     @property
     def words(self) -> str:
-        """What was taken, for people."""
+        """The sequences, in words."""
         if self.limit is not None:
             return f"The first {count_words(self.limit, 'sequence')} of each data set"
         return f"Up to {count_words(self.sample or 0, 'sequence')} of each data set, drawn with seed {self.seed}"

@@ -110,7 +110,7 @@ def test_a_macro_average_for_people_has_no_test(run):
     assert out.startswith("contact: mean share of arcs with α ≥ 0.3\n")
     assert "90 % bootstrap over proteins" in out
     assert "log10 p" not in out
-    assert "for independent" not in out
+    assert "independent" not in out
 
 
 def test_without_a_bootstrap_people_are_told_what_the_interval_takes_for_granted(run):
@@ -118,7 +118,9 @@ def test_without_a_bootstrap_people_are_told_what_the_interval_takes_for_granted
     assert "background" not in out
     assert "enrichment" not in out
     assert "95 % Wilson" in out
-    assert out.rstrip().endswith("Wilson's interval takes arcs for independent, which they are not.")
+    assert out.rstrip().endswith(
+        "Wilson's interval assumes independent arcs, but arcs of one protein are not independent."
+    )
 
 
 def test_the_papers_form_names_both_intervals(run):

@@ -148,7 +148,7 @@ def test_models_are_drawn_on_one_scale_of_depth(models, number):
     comparison = Comparison(labels, 9, 0, None, rows)
     figure = draw_comparison(comparison, {"model1"}, "models\n" + "on proteins " * 20)
     check_texts(figure)
-    assert texts(figure).count("no head with arcs enough") == number
+    assert texts(figure).count("no head with enough arcs") == number
     assert texts(figure).count("1-12") == number * (models - 1)
     for place in range(number):
         axes = figure.axes[2 * place + 1]

@@ -151,7 +151,7 @@ def test_as_published_every_head_is_what_the_papers_code_counts_for_an_xlnet(
     assert list(plain.summary.set_index("property")["comparable"][["contact", "binding_site"]]) == [True, False]
     assert any("as_published=True" in note for note in plain.notes)
     (contacts,) = (note for note in plain.notes if note.startswith("Contacts"))
-    assert "its background is no enrichment" in contacts
+    assert "its background is not an enrichment" in contacts
     assert all(note in html.unescape(plain.page.read_text()) for note in (contacts, plain.notes[0]))
     assert set(plain.heads["interval"]) == {"Wald, Bonferroni"}
     assert "Wald, Bonferroni" in plain.page.read_text()

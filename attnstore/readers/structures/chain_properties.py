@@ -1,4 +1,4 @@
-"""The properties of a chain that an entry of the PDB tells of, or that follow from its coordinates."""
+"""The properties of a chain: recorded in its entry of the PDB, or computed from its coordinates."""
 
 from __future__ import annotations
 

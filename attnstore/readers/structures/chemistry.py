@@ -171,7 +171,7 @@ _MARKS = "0123456789'\"*+-"
 
 
 def element(stated: str, name: str, group: str) -> str:
-    """Return the upper-case symbol of an atom's element, "" where it cannot be told.
+    """Return the upper-case symbol of an atom's element, "" if it cannot be determined.
 
     Parameters
     ----------
@@ -198,7 +198,7 @@ def element(stated: str, name: str, group: str) -> str:
 
 
 def is_metal(symbol: str) -> bool:
-    """Say whether an element is a metal; one that could not be told is none."""
+    """Say whether an element is a metal; an undetermined one is not."""
     return symbol in _SYMBOLS and symbol not in _NO_METALS
 
 

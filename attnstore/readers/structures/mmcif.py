@@ -319,7 +319,7 @@ def _row(fields: Sequence[str], place: str) -> _Row:
         number=digits,
         insertion_code=letter if code in ABSENT else code,
         residue=residue.upper(),
-        # Where it is not told, what has no place in a sequence.
+        # Without a declaration: residues that have no place in a sequence.
         hetero=group == "HETATM" or (group in ABSENT and label_seq in ABSENT),
         name=name,
         alternative="" if alternative in ABSENT else alternative,

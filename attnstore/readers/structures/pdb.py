@@ -65,8 +65,9 @@ def read_entry(path: Path, options: Options = DEFAULT) -> Entry:
     """Return the chains of the first model, sorted by chain id.
 
     The sequence is SEQRES with the observed residues placed on it or, for a chain without SEQRES, that of
-    the observed residues. HETATM records after a chain's last TER are ligands, no part of the polymer, but for residues
-    that fit a gap of it. Chains without an id, or whose residues have the same numbers, are told apart by segment ids.
+    the observed residues. HETATM records after a chain's last TER are ligands, not of the polymer, except
+    residues that fit a gap of it. Chains without an id, or whose residues have the same numbers, are distinguished by
+    segment ids.
 
     Raises
     ------

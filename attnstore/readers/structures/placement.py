@@ -144,9 +144,9 @@ def with_strays(
     """Return a polymer's residues with those of HETATM put where their numbers and the gaps put them.
 
     A residue is put between the two whose numbers are next to its own, or at an end, if it is bound to one of them
-    (or follows without a gap in number, where there are no atoms to tell a bond by). At the end of the polymer itself,
-    HETATM residues stay that are bound, or that have no atoms to tell by. What fits nowhere is a ligand, and is named
-    in a warning if the polymer may lack it.
+    (or follows without a gap in number, if there are no atoms that show a bond). At the end of the polymer itself,
+    HETATM residues stay that are bound, or that have no atoms that show it. Other residues are ligands, named in a
+    warning if the polymer may lack it.
 
     Parameters
     ----------
@@ -233,7 +233,7 @@ def _next_to(near: Residue, one: Residue) -> bool:
 
 
 def _bound(first: Residue, second: Residue) -> bool | None:
-    """Say whether a peptide bond joins two residues, None where they lack the atoms to tell by."""
+    """Say whether a peptide bond joins two residues, None if they lack the atoms that show it."""
     for one, other, most in (("C", "N", _BOND), ("CA", "CA", _STEP)):
         apart = [
             math.dist(here.atoms[one].position, there.atoms[other].position)

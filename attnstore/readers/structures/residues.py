@@ -188,7 +188,7 @@ def _number(residue: Residue) -> str:
 
 
 def amino_acids(chain: Iterable[Residue], parents: Parents) -> Sequence[Residue]:
-    """Keep the residues that are amino acids, where no declared sequence tells.
+    """Keep the residues that are amino acids, if no sequence is declared.
 
     In ATOM rows these are the names of the 20, and any other with a Cα; in HETATM rows the names with a letter and a Cα
     and any other with all of N, CA and C. Ligands, ions, lipids and capping groups go.

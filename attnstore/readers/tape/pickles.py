@@ -1,6 +1,6 @@
-"""Pickles from strangers: plain values and numpy arrays, and nothing that is called.
+"""A reader of untrusted pickles: plain values and numpy arrays; nothing is called.
 
-The standard unpickler runs what a pickle tells it to run, and may fill the memory before anything can be refused. This
+The standard unpickler runs whatever a pickle contains, and may fill the memory before anything can be refused. This
 one follows the instructions that pickle protocols 2 to 5 write for plain values (as `pickletools` documents them) and
 does by itself what numpy's arrays and scalars ask for. No name in a pickle is ever imported or called.
 """
