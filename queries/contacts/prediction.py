@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from ...arguments import check_head, check_share, check_text, check_whole
+from ...arguments import CONTACT_SEPARATION, check_head, check_share, check_text, check_whole
 from ...catalog.connection import literal
 from ...errors import QueryError
 from ...matrix import attention
@@ -16,7 +16,6 @@ from ...runtime import time_limit
 from ...version import __version__
 from ..align import align
 from ..engine.schedule import execute
-from ..sql.tree import CONTACT_SEPARATION
 from .contact_maps import RANGES, TOPS, LabelledPairs, combine_maps, sizes
 from .contact_proteins import ATOMS, Roster, choose_proteins, keep_apart, other_proteins, roster
 from .contact_result import ContactEvaluation, ContactMap

@@ -7,13 +7,12 @@ from decimal import ROUND_FLOOR, Decimal
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 
-from ...arguments import nearest
+from ...arguments import CONTACT_DISTANCE, CONTACT_SEPARATION, nearest
 from ...catalog.builtin import CB
 from ...catalog.connection import identifier, literal
 from ...catalog_sql import relation
 from ...errors import QueryError
 from ..sql.dialect import locked_parser
-from ..sql.tree import CONTACT_DISTANCE, CONTACT_SEPARATION
 
 if TYPE_CHECKING:
     from ...opened import Store
