@@ -28,10 +28,10 @@ NAMES = ("quick_start", "paper", "own_property", "two_models", "contacts")
 #: Tables as text, in full width; a notebook shows them as HTML.
 _SETUP = """
 import pandas as pd
-from attnstore.runtime.table_output import aligned
+from attnstore.runtime.table_output import text_table
 
 def _table(frame, printer, cycle):
-    printer.text(aligned(frame))
+    printer.text(text_table(frame))
 
 get_ipython().display_formatter.formatters["text/plain"].for_type(pd.DataFrame, _table)
 """
