@@ -316,7 +316,7 @@ def _summary(found: Precisions, names: list[str], level: float) -> dict[str, Any
 
 
 def _alignment(held: Roster, names: list[str], atom: str, progress: bool) -> dict[str, xr.DataArray]:
-    """Share of arcs that are contacts among those six or more apart, and how many they are, over the same proteins."""
+    """Share of contacts among arcs six or more apart, and number of these arcs, over the same proteins."""
     where = f"separation >= {CONTACT_SEPARATION}"
     inside = set(names)
     outside = [name for name in held.index if name not in inside]

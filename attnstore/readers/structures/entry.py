@@ -45,7 +45,7 @@ class Atom(NamedTuple):
     place: str
     element: str
     b_factor: float
-    #: The segment id, or label_asym_id: what tells chains apart where their ids do not.
+    #: The segment id, or label_asym_id: distinguishes chains whose ids are the same.
     segment: str = ""
 
     @property
@@ -82,7 +82,7 @@ class Variant:
 class Residue:
     """A place in the chain: its author number and what was seen there, by residue name.
 
-    `clashes` has an atom of each residue that stands there too, and that is neither an alternative nor told apart.
+    `clashes` has an atom of each other residue there that is neither an alternative nor distinguished from it.
     """
 
     number: int
