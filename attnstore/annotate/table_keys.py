@@ -34,7 +34,7 @@ class TableOptions:
     kinds, units, descriptions
         By property; by default the kind is detected from the values.
     numbering
-        Of positions: from '0', from '1', or 'author' as the structure has them, any insertion code after the number.
+        Numbering of positions: from '0', from '1', or 'author' as in the structure, with insertion codes.
     absent
         Meaning of a residue or pair without a row, in a protein of the table: 'null', unknown, or 'false', for
         booleans.

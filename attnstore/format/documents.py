@@ -207,7 +207,7 @@ class ModelDocument:
     tokenizer : mapping of str to object
         Class name, the tokens before and after the residues, whether letters are separated by spaces.
     precision : str
-        Of the matrix products; the softmax is always float32.
+        Precision of the matrix products; the softmax is always float32.
     randomize : str or None
         'weights' or 'sequence': what is random in a null model; None in any other.
     seed : int or None

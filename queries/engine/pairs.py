@@ -147,7 +147,7 @@ def evaluate(node: Node, pairs: Pairs) -> NDArray[Any]:
     Parameters
     ----------
     node : Node
-        Of an `Expression`.
+        Tree of an `Expression`.
     pairs : Pairs
         Whose vectors come from an `evaluate_terms` that was given that expression.
 
@@ -169,9 +169,9 @@ def truth(expression: Expression, vectors: ProteinVectors, pairs: AllPairs | Non
     expression : Expression
         From `parse`.
     vectors : ProteinVectors
-        Of the protein.
+        Vectors of the protein.
     pairs : AllPairs, optional
-        Of these vectors, to share distances and contacts between clauses.
+        Geometry of these vectors, to share distances and contacts between clauses.
 
     Returns
     -------

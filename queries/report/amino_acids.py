@@ -32,7 +32,7 @@ class AminoAcids:
     min_arcs : int
         A head with fewer takes no part.
     threshold : float
-        Of arcs.
+        Threshold of arcs.
     call : Call
         How they were asked for.
     """
@@ -71,7 +71,7 @@ class Similarity:
     Attributes
     ----------
     letters : str
-        Of rows and columns.
+        Letters of rows and columns.
     attention : float64 [20, 20], Pearson's correlation over heads of the shares going to two amino acids; NaN where a
         share is the same in all heads
     substitution : ndarray
@@ -79,7 +79,7 @@ class Similarity:
     heads : int
         That took part.
     pairs : int
-        Of different amino acids with a correlation, 190 at most.
+        Number of pairs of different amino acids with a correlation, 190 at most.
     correlation : float
         Pearson's, of the two over these pairs; NaN of fewer than three.
     """

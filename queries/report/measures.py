@@ -61,12 +61,12 @@ class Measurement:
     question : Question
         The question that was asked.
     whole : Answer or None
-        Of all heads on all proteins; None of an amino acid, whose shares `AminoAcids` has from one query.
+        Result of all heads on all proteins; None for an amino acid, whose shares `AminoAcids` has from one query.
     held_out : Answer or None
-        With heads picked on one half of the clusters and measured on the other; None where they do not fall into
+        Result with heads chosen on one half of the clusters and measured on the other; None if there are no two
         halves.
     paper : Answer or None
-        In the paper's form, over all arcs; None where it was not asked for.
+        Result in the paper's form, over all arcs; None if it was not requested.
     note : str or None
         Why there is no `held_out`.
     """

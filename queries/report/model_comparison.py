@@ -34,13 +34,13 @@ class ModelMeasurement:
     Attributes
     ----------
     model : str
-        Name.
+        Name of the model.
     layers : int
-        Of the model.
+        Number of its layers.
     measured : Measured
-        The answer.
+        The result.
     depth : Depth or None
-        Of all heads; None of an amino acid.
+        Depth over all heads; None for an amino acid.
     """
 
     model: str
@@ -56,13 +56,13 @@ class Comparison:
     Attributes
     ----------
     labels : mapping of str to str
-        Of the models, by name.
+        Labels of the models, by name.
     proteins : int
-        How many all of them hold.
+        Number of proteins that all of them have.
     unlike : int
-        Of how many of these they saw different lengths, one having cut them shorter than another.
+        Number of these of which the models saw different lengths, because some truncated them more than others.
     among : str or None
-        The condition on proteins that keeps to them; None where every model holds just these.
+        Condition on proteins that selects them; None if every model has exactly these.
     rows : sequence of Compared
         One for each question and model.
     """

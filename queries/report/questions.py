@@ -64,15 +64,15 @@ class PropertyQuestion:
     Attributes
     ----------
     key : str
-        What its files and its place on the page are called; letters, digits, underscores and hyphens.
+        Name of its files and of its place on the page; letters, digits, underscores and hyphens.
     label : str
-        What people call it.
+        Name for people.
     kind : Kind
         Whether it is about a pair, the residue that is attended to, or its letter.
     predicate : str
-        As :meth:`attnstore.Store.align` takes them.
+        Predicate of :meth:`attnstore.Store.align`.
     where : str or None
-        As :meth:`attnstore.Store.align` takes them.
+        Condition of :meth:`attnstore.Store.align`.
     meaning : str
         A phrase.
     """
@@ -96,7 +96,7 @@ class Missing:
     reason : str
         A phrase.
     model : str or None
-        Which one's; None where it is so of the store.
+        Name of the model; None if it concerns the store.
     """
 
     what: str

@@ -49,11 +49,11 @@ def cluster_interval(
     Parameters
     ----------
     bootstrap : PoissonBootstrap
-        Of the same sums.
+        Bootstrap of the same sums.
     true, total : array_like
         Sums over all clusters, […]; 0 ≤ true ≤ total.
     clusters : array_like
-        How many have a total above 0, […].
+        Number of clusters with a total above 0, […].
     level : float, default 0.95
         Confidence.
 
@@ -113,7 +113,7 @@ def difference_interval(one: Resampled, other: Resampled, clusters: int, level: 
     one, other : Resampled
         Replicates, numerator and denominator of each ratio.
     clusters : int
-        How many both have.
+        Number of clusters that both have.
     level : float, default 0.95
         Confidence.
 

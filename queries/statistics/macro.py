@@ -153,9 +153,9 @@ class MacroAverage:
     Attributes
     ----------
     closed : ShareMeans
-        Of the clusters that are complete. Sums of fractions: the order of combining may show in the last bits.
+        Sums of the complete clusters. They are sums of fractions: the order of combining may change the last bits.
     open : ClusterSums
-        Of the others. Their sums combine as those of one task would have been.
+        Sums of the other clusters. They combine to those of a single task.
     """
 
     closed: ShareMeans
@@ -170,11 +170,11 @@ class MacroAverage:
         Parameters
         ----------
         clusters : Clusters
-            Of the proteins.
+            Clusters of the proteins.
         values : mapping of str to ndarray
-            As in `ClusterSums`, but of proteins, [proteins, …] each.
+            As in `ClusterSums`, with [proteins, …] each.
         replicates, seed : int
-            Of the bootstrap; 0 replicates for none.
+            Replicates and seed of the bootstrap; 0 replicates for none.
         """
         sums = ClusterSums.partial(clusters.keys, values)
         spans = {key for key, spanning in zip(clusters.keys, clusters.spans.tolist(), strict=True) if spanning}

@@ -38,7 +38,7 @@ def rank_heads(result: Mapping[str, NDArray[Any]], rank_by: RankBy, *, paper: bo
     Parameters
     ----------
     result : mapping of str to ndarray
-        Of `summarise`, [layers, heads] each, or [thresholds, layers, heads].
+        Result of `summarise`, [layers, heads] each, or [thresholds, layers, heads].
     rank_by : RankBy
         'lower', the lower bound of the interval, 'share' or 'enrichment'.
     paper : bool, default False

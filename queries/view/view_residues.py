@@ -77,7 +77,7 @@ class Residues:
     protein : str
         Id.
     length : int
-        Of the whole protein; the model may have seen less.
+        Length of the whole protein; the model may have seen less.
     letters : ndarray
         str [L], one-letter amino acids.
     numbers : ndarray

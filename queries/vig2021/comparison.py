@@ -104,13 +104,13 @@ def summarise_comparison(
     Parameters
     ----------
     measured : mapping of str to pandas.DataFrame
-        As of `compare_heads`.
+        As in `compare_heads`.
     proteins : mapping of str to int
-        How many each property was measured on.
+        Number of proteins of each property.
     heads : pandas.DataFrame
-        What `compare_heads` gives.
+        Result of `compare_heads`.
     model : PublishedModel or None
-        What it was compared with.
+        Published model.
 
     Returns
     -------
@@ -162,9 +162,9 @@ def paper_best_heads(heads: pd.DataFrame, name: str) -> pd.DataFrame:
     Parameters
     ----------
     heads : pandas.DataFrame
-        What `compare_heads` gives.
+        Result of `compare_heads`.
     name : str
-        Of the model that was measured.
+        Name of the measured model.
 
     Returns
     -------

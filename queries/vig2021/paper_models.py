@@ -116,7 +116,7 @@ def recognise(document: ModelDocument, asked: str | None = None) -> tuple[Publis
     Parameters
     ----------
     document : ModelDocument
-        Of the model in the store.
+        Document of the model in the store.
     asked : str, optional
         The paper's name of the model to compare with, or 'other'; None to recognise it by hub id or name or, if only
         one of the five has that architecture with as many layers and heads, by its shape.

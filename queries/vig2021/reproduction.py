@@ -21,13 +21,13 @@ class SequenceDraw:
     Attributes
     ----------
     model : str
-        Last part of its id or folder; that its weights are the same, an ingest sees.
+        Last part of its id or folder; the ingest checks that its weights are the same.
     split : str
-        Of the data sets.
+        Split of the data sets.
     sample, seed : int or None
-        How many were drawn, and by what; None where the first were taken.
+        Number of sequences drawn, and seed of the draw; None if the first were used.
     limit : int or None
-        How many of the first; None where some were drawn.
+        Number of first sequences; None if some were drawn.
     """
 
     model: str

@@ -178,7 +178,7 @@ def element(stated: str, name: str, group: str) -> str:
     stated
         As the file has it, perhaps blank.
     name
-        Of the atom; from a PDB file with its blanks, because there the element's symbol ends in the second of the
+        Name of the atom; from a PDB file with its blanks, because there the element's symbol ends in the second of the
         four columns.
     group
         Name of the residue or ligand.

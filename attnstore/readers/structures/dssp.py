@@ -69,7 +69,7 @@ def annotations(
     place
         Their location, for messages.
     properties
-        Of eight, four and three classes.
+        Properties of eight, four and three classes.
 
     Raises
     ------

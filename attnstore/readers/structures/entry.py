@@ -65,7 +65,7 @@ class Variant:
     atoms
         By name; of alternatives that of highest occupancy.
     repeated
-        Those of a name that stands there already and that are no alternatives to it.
+        Further atoms with a name that occurs already, which are not alternatives of the first.
     """
 
     hetero: bool
@@ -116,7 +116,7 @@ class Group:
     asym
         What the entry's assemblies call the chain it belongs to.
     atoms
-        Of alternatives that of highest occupancy.
+        Atoms; of alternatives the one with the highest occupancy.
     """
 
     key: Key
@@ -132,7 +132,7 @@ class Chain:
     Attributes
     ----------
     id, place
-        Of its record.
+        Id and location of its record.
     author, asym
         Its author's name for it, and that in the entry's assemblies.
     names

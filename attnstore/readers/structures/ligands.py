@@ -131,9 +131,9 @@ class _Copies:
     Attributes
     ----------
     positions
-        Of the heavy atoms of each ligand, as deposited: float64 [atoms, 3], Å.
+        Positions of the heavy atoms of each ligand, as deposited: float64 [atoms, 3], Å.
     radii
-        Of the same atoms, van der Waals: float64 [atoms], Å.
+        Van der Waals radii of the same atoms: float64 [atoms], Å.
     ligand, operators
         Which ligand each copy is of, and the operator that makes it.
     centres

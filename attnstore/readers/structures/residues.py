@@ -20,7 +20,7 @@ _PEPTIDE = frozenset({"N", "CA", "C"})
 def residues(atoms: Iterable[Atom]) -> list[Residue]:
     """Gather a chain's atoms into residues, in file order, waters left out.
 
-    Of an atom's alternative locations the one of highest occupancy is kept, the first in the file among equals.
+    Of an atom's alternative locations, the one with the highest occupancy is kept; ties go to the first in the file.
 
     Residues that share number and insertion code are alternatives of one where an alternate location marks them, or
     where they overlap and none has all of the occupancy. Without a mark they are two residues if one follows the other
@@ -235,7 +235,7 @@ def segments(atoms: Sequence[Atom], parents: Parents, *, nameless: bool) -> Mapp
     Parameters
     ----------
     atoms
-        Those of one chain id.
+        Atoms of one chain id.
     parents
         As the file declares them.
     nameless

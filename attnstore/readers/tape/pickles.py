@@ -50,7 +50,7 @@ def load_plain(data: bytes, place: str) -> object:
     data
         A pickle of protocol 2 to 5.
     place
-        Where it stands, for messages.
+        Its location, for messages.
 
     Returns
     -------

@@ -74,13 +74,13 @@ class UniprotEntry:
     accession
         The primary one.
     name
-        Of the entry: "YUKE_BACSU".
+        Name of the entry: "YUKE_BACSU".
     reviewed
         Whether it is from Swiss-Prot, not from TrEMBL.
     organism
         The scientific name, then its other names in parentheses.
     length
-        Of the sequence, as declared.
+        Length of the sequence, as declared.
     sequence
         As written, not checked.
     """
