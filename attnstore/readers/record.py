@@ -135,30 +135,30 @@ DEFAULT = Options()
 
 
 def negatives(record: Record, offered: Iterable[Property]) -> Record:
-    """Return the record with FALSE where its source could have named a feature and named none.
+    """Return the record with FALSE where its source could have listed a feature and did not.
 
     Parameters
     ----------
     record
-        As its reader gives it.
+        The record from its reader.
     offered
-        All that the reader may give.
+        All properties that the reader may provide.
 
     Returns
     -------
-    The record with every boolean property that is NULL for proteins without a feature of its kind: FALSE throughout
-    where the record lacks it, but NULL at residues that a structure does not resolve.
+    The record with every boolean property that is NULL for proteins without a feature of its kind: FALSE in the whole
+    protein if the record lacks it, but NULL at residues that a structure does not resolve.
     """
     given = {(one.property.level, one.property.name): one for one in record.annotations}
     known = None if record.structure is None else record.structure.author_known
     for prop in offered:
         if prop.kind == "boolean" and prop.absent.startswith(UNKNOWN_IF_NONE):
-            # What else a NULL stands for, as a residue that is not resolved, it stands for still.
+            # NULLs with another meaning, such as a residue that is not resolved, stay.
             rest = prop.absent.partition(";")[1:]
             negative = replace(prop, absent=NEGATIVE + "".join(rest))
             key = (prop.level, prop.name)
             if key in given:
-                # Its description may depend on how the file was read.
+                # Its description may depend on the options of the reader.
                 same = replace(given[key].property, absent=negative.absent)
                 given[key] = replace(given[key], property=same)
             elif prop.level == "residue":
@@ -169,25 +169,25 @@ def negatives(record: Record, offered: Iterable[Property]) -> Record:
 
 
 def glycine_ca(sequence: str, ca: NDArray[np.float32], cb: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Put Cα in the place of Cβ in glycines, as CASP has it (Monastyrskyy et al. 2011, doi:10.1002/prot.23160).
+    """Replace Cβ by Cα in glycines, as CASP does (Monastyrskyy et al. 2011, doi:10.1002/prot.23160).
 
     Parameters
     ----------
     sequence
-        One letter a residue, L of them.
+        One letter per residue, L of them.
     ca, cb
         Positions in Å, float32 [L, 3].
 
     Returns
     -------
-    Positions in Å, float32 [L, 3]: of every G those of `ca`, else those of `cb`.
+    Positions in Å, float32 [L, 3]: for every G those of `ca`, else those of `cb`.
     """
     glycine = np.array([letter == "G" for letter in sequence])
     return np.where(glycine[:, None], ca, cb).astype(np.float32)
 
 
 def virtual_cb(n: ArrayLike, ca: ArrayLike, c: ArrayLike) -> NDArray[np.float32]:
-    """Place a Cβ by ideal tetrahedral geometry from the backbone atoms N, Cα and C.
+    """Compute Cβ by ideal tetrahedral geometry from the backbone atoms N, Cα and C.
 
     With ``b = CA - N``, ``c = C - CA`` and ``a = b × c`` the position is
     ``CA - 0.58273431 a + 0.56802827 b - 0.54067466 c``. The three constants are the ones trRosetta
@@ -201,15 +201,14 @@ def virtual_cb(n: ArrayLike, ca: ArrayLike, c: ArrayLike) -> NDArray[np.float32]
 
     Returns
     -------
-    Positions in Å, float32 [..., 3]; all three NaN where any of the three atoms is missing. The Cα is
-    never given in place of a Cβ.
+    Positions in Å, float32 [..., 3]; all three NaN where any of the three atoms is missing. Cα never replaces Cβ.
     """
     origin = np.asarray(ca, dtype=np.float64)
     to_ca = origin - np.asarray(n, dtype=np.float64)
     to_c = np.asarray(c, dtype=np.float64) - origin
     normal = np.cross(to_ca, to_c)
     placed = origin - 0.58273431 * normal + 0.56802827 * to_ca - 0.54067466 * to_c
-    # One missing coordinate would otherwise leave a position that is NaN in some axes only.
+    # One missing coordinate would otherwise give a position that is NaN in some axes only.
     placed[~np.isfinite(placed).all(axis=-1)] = np.nan
     result: NDArray[np.float32] = placed.astype(np.float32)
     return result

@@ -158,15 +158,15 @@ _NAMED = 3
 
 
 _SYMBOLS = frozenset(symbol.upper() for symbol in atom_weights) | {"D"}
-#: The elements that are no metals, metalloids included.
+#: The elements that are not metals, metalloids included.
 _NO_METALS = frozenset(
     "H D HE B C N O F NE SI P S CL AR GE AS SE BR KR SB TE I XE AT RN".split()  # noqa: SIM905
 )
-# Of the elements that the table below lacks, as in the program of BioLiP2 (github.com/kad-ecoli/mmCIF2BioLiP), Å.
+# For elements without a radius in the table below, as in the program of BioLiP2 (github.com/kad-ecoli/mmCIF2BioLiP), Å.
 _OTHER_RADIUS = 2.0
-#: That of potassium, the largest in the table, Å.
+#: The radius of potassium, the largest in the table, Å.
 LARGEST_RADIUS = 2.75
-# What may stand around the letters of an atom's name.
+# Characters around the letters of an atom's name.
 _MARKS = "0123456789'\"*+-"
 
 
@@ -176,7 +176,7 @@ def element(stated: str, name: str, group: str) -> str:
     Parameters
     ----------
     stated
-        As the file has it, perhaps blank.
+        As in the file; may be blank.
     name
         Name of the atom; from a PDB file with its blanks, because there the element's symbol ends in the second of the
         four columns.
@@ -189,7 +189,7 @@ def element(stated: str, name: str, group: str) -> str:
     bare = name.strip().strip(_MARKS).upper()
     if bare in _SYMBOLS and bare == group.upper().strip(_MARKS):
         return bare
-    # A PDB name that starts in the first of its columns has a symbol of two letters, or is a hydrogen's of four.
+    # A PDB name that starts in its first column has a symbol of two letters, or is that of a hydrogen of four.
     two = name[:2].upper()
     shifted = len(name) == 4 and name[0].isalpha() and group not in protein_letters_3to1
     if shifted and two in _SYMBOLS and not (two[0] == "H" and name[3] != " "):

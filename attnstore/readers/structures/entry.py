@@ -1,4 +1,4 @@
-"""An entry of the PDB in one form, whichever format its file has: atoms, residues, chains, ligands and features."""
+"""An entry of the PDB in one form for both file formats: atoms, residues, chains, ligands and features."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from .chemistry import Parents, letter
 Key = tuple[str, int, str | None]
 
 BACKBONE = ("N", "CA", "C", "CB")
-#: Numbers that cannot be read stand from here on: beyond 32 bits, one for each text.
+#: Codes of unreadable numbers start here: beyond 32 bits, one for each text.
 UNREADABLE = 1 << 40
 
 
 def unreadable(number: str) -> int:
-    """Return what stands for a residue number that cannot be read: the same for the same text."""
+    """Return the code of an unreadable residue number: the same for the same text."""
     return UNREADABLE + int.from_bytes(number.encode(), "big")
 
 
 class Atom(NamedTuple):
-    """One row of coordinates, the same whichever format it came from.
+    """One row of coordinates, the same for both formats.
 
-    A number from `UNREADABLE` on stands for one that cannot be read.
+    A number from `UNREADABLE` on is the code of an unreadable one.
     """
 
     number: int
@@ -50,20 +50,20 @@ class Atom(NamedTuple):
 
     @property
     def heavy(self) -> bool:
-        """Whether it is no hydrogen and has a position that can be measured from."""
+        """Whether it is not a hydrogen and has a valid position."""
         return self.element not in {"H", "D"} and all(map(math.isfinite, self.position))
 
 
 @dataclass(frozen=True)
 class Variant:
-    """One of the residues that share a place in the chain: more than one at a point mutation.
+    """One of the residues at a position of the chain: several at a point mutation.
 
     Attributes
     ----------
     hetero
-        It is of HETATM records.
+        Whether it is from HETATM records.
     atoms
-        By name; of alternatives that of highest occupancy.
+        Atoms by name; of alternatives the one with the highest occupancy.
     repeated
         Further atoms with a name that occurs already, which are not alternatives of the first.
     """
@@ -80,7 +80,7 @@ class Variant:
 
 @dataclass(frozen=True)
 class Residue:
-    """A place in the chain: its author number and what was seen there, by residue name.
+    """A position in the chain: its author number and the residues observed there, by name.
 
     `clashes` has an atom of each other residue there that is neither an alternative nor distinguished from it.
     """
@@ -92,11 +92,11 @@ class Residue:
 
     @property
     def name(self) -> str:
-        """The name of highest occupancy; the first in the file among equals."""
+        """The name with the highest occupancy; ties go to the first in the file."""
         return max(self.variants, key=lambda name: self.variants[name].occupancy)
 
     def named(self, name: str) -> Variant:
-        """Return what was seen under the name, where it was, else the variant of highest occupancy."""
+        """Return the residue with this name, if it was observed, else the variant with the highest occupancy."""
         return self.variants.get(name) or self.variants[self.name]
 
     @property
@@ -107,14 +107,14 @@ class Residue:
 
 @dataclass(frozen=True)
 class Group:
-    """A molecule, or a part of one, that is no residue of a polymer: a ligand, an ion, a sugar.
+    """A molecule, or a part of one, that is not a residue of a polymer: a ligand, an ion, a sugar.
 
     Attributes
     ----------
     key, name
-        As its author numbers and names it.
+        Author number and name.
     asym
-        What the entry's assemblies call the chain it belongs to.
+        Name, in the entry's assemblies, of the chain it belongs to.
     atoms
         Atoms; of alternatives the one with the highest occupancy.
     """
@@ -134,17 +134,17 @@ class Chain:
     id, place
         Id and location of its record.
     author, asym
-        Its author's name for it, and that in the entry's assemblies.
+        Author's name of the chain, and its name in the entry's assemblies.
     names
         Residue names of the whole chain, length L.
     observed
-        From 0-based place in the chain to the residue seen there.
+        Observed residue by 0-based position in the chain.
     letters
-        The canonical sequence that the file declares, of length L; empty where it has none.
+        The canonical sequence that the file declares, of length L; empty if it has none.
     confidence
-        From place to pLDDT as the file has it, of 1 or of 100; None where the file is no prediction that declares it.
+        pLDDT of the file by position, of 1 or of 100; None unless the file declares a prediction.
     ambiguous
-        Keys that stand for two residues of the entry, and that nothing can be found by.
+        Keys of two residues of the entry, which cannot be used to find a residue.
     """
 
     id: str
@@ -158,25 +158,25 @@ class Chain:
     ambiguous: frozenset[Key] = frozenset()
 
     def seen(self) -> dict[int, Variant]:
-        """Return what was seen at each observed place; at a point mutation, the residue that the sequence names."""
+        """Return the observed residue at each position; at a point mutation, the residue that the sequence names."""
         return {place: residue.named(self.names[place]) for place, residue in self.observed.items()}
 
     def places(self) -> dict[Key, int]:
-        """Return the place of each observed residue whose key is its own."""
+        """Return the position of each observed residue with a unique key."""
         return {key: place for place, key in self.numbered() if key not in self.ambiguous}
 
     def b_factors(self) -> dict[int, float]:
-        """Return the B-factor of the Cα at each place that has one, Å²; NaN where it is not given."""
+        """Return the B-factor of the Cα at each position that has one, Å²; NaN if it is missing."""
         seen = self.seen().items()
         return {place: variant.atoms["CA"].b_factor for place, variant in seen if "CA" in variant.atoms}
 
     def numbered(self) -> Iterable[tuple[int, Key]]:
-        """Return the place and the key of each observed residue."""
+        """Return the position and the key of each observed residue."""
         return ((place, (self.author, one.number, one.insertion_code)) for place, one in self.observed.items())
 
 
 def left_over(author: str, asym: str, chain: Iterable[Residue], polymer: Iterable[Residue] = ()) -> list[Group]:
-    """Return the groups among a chain's residues: the HETATM that did not turn out to be of its polymer."""
+    """Return the groups among a chain's residues: HETATM residues that are not part of the polymer."""
     kept = set(map(id, polymer))
     return [
         Group((author, one.number, one.insertion_code), name, asym, (*variant.atoms.values(), *variant.repeated))
@@ -188,7 +188,7 @@ def left_over(author: str, asym: str, chain: Iterable[Residue], polymer: Iterabl
 
 
 def sequence(chain: Chain, parents: Parents) -> str:
-    """Return the letters of a chain, X where a residue has none."""
+    """Return the letters of a chain, X for a residue without a letter."""
     letters = chain.letters or "X" * len(chain.names)
     return "".join(letter(name, parents, declared) or "X" for name, declared in zip(chain.names, letters, strict=True))
 
@@ -196,8 +196,8 @@ def sequence(chain: Chain, parents: Parents) -> str:
 def chain_record(chain: Chain, parents: Parents, annotations: tuple[Annotation, ...]) -> Record:
     """Build the record of a chain.
 
-    Places that were not observed have no author number and NaN positions; those whose number cannot be read have no
-    author number.
+    Positions without an observed residue have no author number and NaN coordinates; residues with an unreadable number
+    have no author number.
 
     Raises
     ------
@@ -222,7 +222,7 @@ def chain_record(chain: Chain, parents: Parents, annotations: tuple[Annotation, 
             if name in variant.atoms:
                 atoms[place, column] = variant.atoms[name].position
     n, ca, c, cb = np.moveaxis(atoms, 1, 0)
-    # A Cβ without its Cα is still the file's own observation and stays.
+    # A Cβ without its Cα is an observation of the file, too, and stays.
     cb = np.where(np.isnan(cb), virtual_cb(n, ca, c), cb)
     return Record(
         id=chain.id,
@@ -252,7 +252,7 @@ class Span(NamedTuple):
 
 
 class Site(NamedTuple):
-    """A site as the entry lists it; the evidence in upper case, None where not given."""
+    """A site as the entry lists it; the evidence in upper case, None if missing."""
 
     evidence: str | None
     residues: tuple[Key, ...]

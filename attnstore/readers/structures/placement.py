@@ -1,4 +1,4 @@
-"""Where residues stand in a chain: observed residues in SEQRES, and HETATM residues that come after it in the file."""
+"""Positions of residues in a chain: observed residues in SEQRES, and HETATM residues after the chain in the file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .chemistry import Parents, is_amino_acid
 from .entry import Residue
 
 _WILDCARD = "?"
-# Distinct names become characters from here on, away from the wildcard.
+# Distinct names become characters from here on, different from the wildcard.
 _FIRST_CHARACTER = 0x100
 _ALIGNMENTS_COMPARED = 64
 
@@ -27,9 +27,9 @@ Missing = tuple[int, str | None, str]
 def place(sequence: Sequence[str], observed: Sequence[Residue], missing: Sequence[Missing], where: str) -> list[int]:
     """Return the 0-based place in the sequence of each observed residue.
 
-    Observed and listed unresolved residues, merged by number, usually are the sequence, and then that is
-    the answer. Otherwise an alignment is made that has to reproduce every observed residue by name and
-    that departs as little as it can from the author numbering.
+    Observed and unresolved residues, merged by number, usually are the sequence, and then that is the result. Otherwise
+    an alignment is made that reproduces every observed residue by name and deviates as little as possible from the
+    author numbering.
 
     Parameters
     ----------
@@ -80,7 +80,7 @@ def _aligned(sequence: Sequence[str], observed: Sequence[Residue], where: str) -
     aligner = PairwiseAligner()
     aligner.mode = "global"
     aligner.wildcard = _WILDCARD
-    # Matches outweigh any sum of gaps, so that a residue is left out only where none can be put in.
+    # Matches outweigh any sum of gaps, so that a residue is left out only if it fits nowhere.
     aligner.match_score = 1000.0 * len(sequence)
     aligner.mismatch_score = -1e9
     aligner.open_gap_score = -1.0
@@ -111,7 +111,7 @@ def _aligned(sequence: Sequence[str], observed: Sequence[Residue], where: str) -
 
 
 def _query(observed: Sequence[Residue], longest: int) -> tuple[list[str], list[int]]:
-    """Return names with a wildcard for each number left out, and where the residues stand in them."""
+    """Return names with a wildcard for each number left out, and the positions of the residues among them."""
     query: list[str] = []
     columns = []
     for index, residue in enumerate(observed):
@@ -124,7 +124,7 @@ def _query(observed: Sequence[Residue], longest: int) -> tuple[list[str], list[i
 
 
 def _columns_placed(blocks: NDArray[np.int64], length: int) -> NDArray[np.int64]:
-    """Return the place of each query column from an alignment's blocks, -1 where it has none."""
+    """Return the position of each query column from an alignment's blocks, -1 if it has none."""
     placed = np.full(length, -1, dtype=np.int64)
     for (start, stop), (query_start, query_stop) in zip(*blocks, strict=True):
         placed[query_start:query_stop] = np.arange(start, stop)
@@ -133,7 +133,7 @@ def _columns_placed(blocks: NDArray[np.int64], length: int) -> NDArray[np.int64]
 
 _log = logging.getLogger(__name__)
 
-#: Å, with room for poor geometry: a peptide bond is 1.33 long, Cα of neighbours are at most 3.8 apart.
+#: Å, with tolerance for poor geometry: a peptide bond is 1.33 long, Cα of neighbours are at most 3.8 apart.
 _BOND = 2.0
 _STEP = 4.5
 
@@ -141,25 +141,25 @@ _STEP = 4.5
 def with_strays(
     polymer: Sequence[Residue], behind: Sequence[Residue], parents: Parents, where: str, *, declared: bool
 ) -> list[Residue]:
-    """Return a polymer's residues with those of HETATM put where their numbers and the gaps put them.
+    """Insert HETATM residues into a polymer's residues, by their numbers and the gaps.
 
-    A residue is put between the two whose numbers are next to its own, or at an end, if it is bound to one of them
-    (or follows without a gap in number, if there are no atoms that show a bond). At the end of the polymer itself,
-    HETATM residues stay that are bound, or that have no atoms that show it. Other residues are ligands, named in a
-    warning if the polymer may lack it.
+    A residue is inserted between the two with neighbouring numbers, or at an end, if it is bound to one of them (or
+    follows without a gap in number, if no atoms show a bond). HETATM residues at the end of the polymer itself stay if
+    they are bound, or if no atoms show a bond. Other residues are ligands, named in a warning if the polymer may lack
+    them.
 
     Parameters
     ----------
     polymer
         Residues, in the file's order.
     behind
-        Others of the same chain that stand after its end.
+        Other residues of the same chain, after its end.
     parents
         As the file declares them.
     where
         The chain, for messages.
     declared
-        The file declares the sequence, which then lacks nothing.
+        Whether the file declares the sequence, which then is complete.
     """
     end = 1 + max((index for index, one in enumerate(polymer) if not _hetero(one)), default=len(polymer) - 1)
     body = list(polymer[:end])
@@ -214,7 +214,7 @@ def _put_in(body: Sequence[Residue], strays: Sequence[Residue]) -> tuple[list[Re
         found.insert(places[0], one)
         taken.add(_order(one))
         new.add(id(one))
-    # From the chain outwards: a stray next to a stray holds where that one does.
+    # From the chain outwards: a residue next to an inserted one is inserted if that one is.
     holding = True
     while holding and new:
         holding = False
