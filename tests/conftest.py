@@ -29,6 +29,7 @@ LONG = [
     "whole/test_faults",
     "ingest/test_interrupt",
     "queries/test_report",
+    "queries/test_views",
     "whole/test_kill",
     "whole/test_bad_input",
     "ingest/test_workers",
