@@ -107,7 +107,7 @@ def test_every_method_refuses_what_it_cannot_take(tmp_path: Path) -> None:
         (lambda: store.query(["SELECT 1"]), "sql='SELECT 1'"),
         (lambda: store.stream(None), "sql is None"),
         (lambda: store.explain(3), "sql='3'"),
-        (lambda: store.sql(["SELECT 1"]), "statement='SELECT 1'"),
+        (lambda: store.sql(["SELECT 1"]), "sql='SELECT 1'"),
         (lambda: store.probe(["contact"]), "condition='contact'"),
         (lambda: store.probe("contact"), "sources=['attention']"),
         (lambda: store.report(tmp_path / "r", models="First"), "model='first'"),
