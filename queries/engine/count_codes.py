@@ -101,14 +101,19 @@ def _ranges(band: Array, bands: int, size: int) -> tuple[Array, Array]:
 
 def _of_histogram(scan: Scan, table: Array, values: Array, low: Array, high: Array) -> dict[str, Array]:
     """Cells of a head from its histogram, int64 [groups of proteins, groups, codes]."""
-    below = np.concatenate([np.zeros((*table.shape[:2], 1), np.int64), table.cumsum(axis=-1)], axis=-1)
     last = np.minimum(high, scan.codebook.size - 1)
-    counts = below[..., last.astype(int) + 1] - below[..., low]
+    alone = (low == last).all()  # each band is a code
+    if alone:
+        counts = table[..., low]
+    else:
+        below = np.concatenate([np.zeros((*table.shape[:2], 1), np.int64), table.cumsum(axis=-1)], axis=-1)
+        counts = below[..., last.astype(int) + 1] - below[..., low]
     found: dict[str, Array] = {"__n": counts}
-    member = (np.arange(256)[:, None] >= low) & (np.arange(256)[:, None] <= high)
+    if scan.extremes or (scan.sums and not alone and len(low) > 1):
+        member = (np.arange(256)[:, None] >= low) & (np.arange(256)[:, None] <= high)
     for which, side in enumerate(SIDES):
         if "weight" in scan.sums:
-            if (low == last).all():
+            if alone:
                 sums = counts * values[which, low]
             elif len(low) == 1:
                 codes = slice(low[0], last[0] + 1)
