@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from .api import Store
     from .api import open_store as open
     from .catalog.relation import Relation
-    from .damage import Problem, verify
     from .ingest.repair import Repaired, repair
+    from .integrity import Problem, verify
     from .opened import Model
     from .queries.alignment import Alignment
     from .queries.contacts.contact_result import ContactEvaluation, ContactMap

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from distributed import Client
 
     from .catalog.relation import Relation
-    from .damage import Problem
+    from .integrity import Problem
     from .queries.alignment import Alignment
     from .queries.contacts.contact_result import ContactEvaluation, ContactMap
     from .queries.contacts.predictor import ContactPredictor
@@ -1343,7 +1343,7 @@ class Store(opened.Store):
         >>> store.verify()
         []
         """
-        from .damage import verify
+        from .integrity import verify
 
         return verify(self.path, progress=progress)
 

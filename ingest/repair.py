@@ -12,12 +12,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ..annotate.store_directory import storage_errors
-from ..damage import catalog_problems, model_directories, refuse_newer, segment_problems, strays
 from ..errors import AttnstoreError, MachineError, ModelError, StoreError
 from ..format.documents import SEGMENTS, Manifest, ModelDocument, SegmentEntry, StoreDocument
 from ..format.lock import lock_model, waiting
 from ..format.segment_files import recorded_files
 from ..format.segment_values import LocalProteins
+from ..integrity import catalog_problems, model_directories, refuse_newer, segment_problems, strays
 from ..runtime.libraries import bar
 from ..runtime.paths import database_path, expand, user_path
 from .model.language_model import LanguageModel, load

@@ -74,7 +74,7 @@ def verify(store: Path, as_json: bool) -> None:
     The exit status is 1 if anything is damaged; `attnstore repair` fixes it.
     """
     from ..api import open_store
-    from ..damage import verify as check
+    from ..integrity import verify as check
 
     problems = check(store, progress=sys.stderr.isatty())
     if as_json:

@@ -8,9 +8,9 @@ import numpy.typing as npt
 
 from ...format.segment import Segment
 from ..statistics.bootstrap import PoissonBootstrap, replicate_weights
+from ..statistics.cluster_counts import Holders
 from ..statistics.cluster_intervals import cluster_interval
 from ..statistics.clusters import Clusters
-from ..statistics.holders import Holders
 from .contact_maps import RANGES, TOPS, Head, LabelledPairs, combine_maps, labelled_pairs, maps, precision
 
 Array = npt.NDArray[Any]

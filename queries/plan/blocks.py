@@ -22,7 +22,7 @@ from ..sql.dialect import RefusalError
 from ..sql.literals import warn_of_case
 from ..sql.statement import Statement, expressions_of
 from ..sql.syntax import Tree, render, replace_children, select
-from .encode import Encoded, encode, group_proteins, is_of_protein
+from .cell_keys import Encoded, encode, group_proteins, is_of_protein
 from .tiers import Choice, Needs, choose, expressions, most_cells, needs, wording
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ import numpy.typing as npt
 from ...format.segment import Segment
 from ..engine.vectors import SegmentVectors
 from ..statistics.bootstrap import PoissonBootstrap, replicate_weights
+from ..statistics.cluster_counts import Holders
 from ..statistics.clusters import Clusters
-from ..statistics.holders import Holders
 from .features import Source, read_layer
 from .labels import Condition, label_examples
 

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from .background import Background, PooledBackground, ProteinBackground, SeparationBackground, divide
 from .bootstrap import PoissonBootstrap, replicate_weights
+from .cluster_counts import Holders
 from .clusters import Clusters, held_out
-from .holders import Holders
 from .macro import MacroAverage
 from .measure import Measure
 

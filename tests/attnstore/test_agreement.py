@@ -16,11 +16,11 @@ import numpy as np
 import pytest
 
 import attnstore
-from attnstore.damage import verify
 from attnstore.errors import StoreError
 from attnstore.format import documents as layout
 from attnstore.format.documents import Manifest
 from attnstore.format.segment_writer import SegmentContents, write_segment
+from attnstore.integrity import verify
 from tests.synthetic import Protein, contents, kept, model_document, random_proteins, write_proteins
 
 #: What is kept where nobody says.

@@ -21,11 +21,11 @@ import attnstore
 from attnstore import cli
 from attnstore.catalog import reader as catalog
 from attnstore.catalog.connection import translated
-from attnstore.damage import verify
 from attnstore.errors import AttnstoreError, MachineError, QueryError, StoreError
 from attnstore.format import segment, segment_files
 from attnstore.format import zarr_reader as shards
 from attnstore.ingest.repair import repair
+from attnstore.integrity import verify
 from attnstore.queries.engine import vectors
 from attnstore.runtime.faults import damage, machine_error
 from tests.synthetic import random_proteins, write_store

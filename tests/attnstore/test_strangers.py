@@ -29,13 +29,13 @@ from attnstore import matrix
 from attnstore.annotate.annotation import annotate
 from attnstore.annotate.store_directory import ingest_proteins
 from attnstore.catalog.reader import connect
-from attnstore.damage import verify
 from attnstore.errors import AttnstoreError, QueryError, StoreError
 from attnstore.format import documents as layout
 from attnstore.format import segment, segment_files, segment_values, segment_writer
 from attnstore.format import zarr_reader as shards
 from attnstore.format.documents import Manifest, ModelDocument, StoreDocument
 from attnstore.ingest.repair import repair
+from attnstore.integrity import verify
 from attnstore.runtime.durable import json_bytes
 from tests.synthetic import KEEP, random_proteins, write_store
 

@@ -13,10 +13,10 @@ from attnstore.annotate.matching import Ids, fit_record
 from attnstore.catalog.property import Property, along, between
 from attnstore.catalog.rows import Structure
 from attnstore.catalog.writer import CatalogWriter
-from attnstore.damage import verify
 from attnstore.errors import SourceError
 from attnstore.format.documents import StoreDocument
 from attnstore.ingest import ingest_proteins
+from attnstore.integrity import verify
 from attnstore.readers.record import Record
 
 N = None

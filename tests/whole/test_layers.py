@@ -26,7 +26,7 @@ LAYERS = (
     ("attnstore.readers", "attnstore.fetch"),
     ("attnstore.annotate",),
     ("attnstore.opened",),
-    ("attnstore.catalog_sql", "attnstore.damage"),
+    ("attnstore.catalog_sql", "attnstore.integrity"),
     ("attnstore.matrix", "attnstore.export"),
     ("attnstore.ingest.model", "attnstore.queries.sql", "attnstore.queries.statistics"),
     ("attnstore.ingest", "attnstore.queries.engine"),

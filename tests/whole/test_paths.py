@@ -11,9 +11,9 @@ from click.testing import CliRunner
 import attnstore
 from attnstore.annotate.annotation import annotate
 from attnstore.cli import cli
-from attnstore.damage import verify
 from attnstore.errors import AttnstoreError
 from attnstore.ingest import ingest, ingest_proteins
+from attnstore.integrity import verify
 from attnstore.queries.figure import save_figure
 from attnstore.runtime.paths import CACHE_VARIABLE, cache_directory, database_path, user_path
 
