@@ -65,7 +65,7 @@ _HOMES = {
     "ContactPredictor": ("queries.contacts.predictor", "ContactPredictor"),
     "Model": ("opened", "Model"),
     "Probing": ("queries.probe.probe_result", "Probing"),
-    "Problem": ("damage", "Problem"),
+    "Problem": ("integrity", "Problem"),
     "Relation": ("catalog.relation", "Relation"),
     "Repaired": ("ingest.repair", "Repaired"),
     "Report": ("queries.report.report", "Report"),
@@ -75,7 +75,7 @@ _HOMES = {
     "View": ("queries.view.view", "View"),
     "open": ("api", "open_store"),
     "repair": ("ingest.repair", "repair"),
-    "verify": ("damage", "verify"),
+    "verify": ("integrity", "verify"),
     "vig2021": ("queries.vig2021", "vig2021"),
 }
 

@@ -185,7 +185,7 @@ def test_ids_of_no_protein_are_listed_with_what_the_store_has(store):
     with pytest.raises(SourceError, match=r"is in the store, for example 'p2' .the store has 'P2'.: check the ids"):
         annotate(store, [write(store, "id,x\np2,1\n")])
     records = write(store, ">p1\nACDEF\n>P2\nMKLV\n", "o.fa")
-    with pytest.warns(UserWarning, match=r"records are left out .* store: 'p1' .the store has 'P1'"):
+    with pytest.warns(UserWarning, match=r"proteins that are not in the store are left out: 'p1' .the store has 'P1'"):
         annotate(store, [records])
 
 

@@ -19,9 +19,9 @@ from scipy import stats
 
 from attnstore.queries.statistics.background import PooledBackground, ProteinBackground, SeparationBackground
 from attnstore.queries.statistics.bootstrap import PoissonBootstrap, replicate_weights
+from attnstore.queries.statistics.cluster_counts import Holders
 from attnstore.queries.statistics.cluster_intervals import cluster_interval, difference_interval
 from attnstore.queries.statistics.clusters import Clusters
-from attnstore.queries.statistics.cluster_counts import Holders
 from attnstore.queries.statistics.intervals import wald_interval, wilson_interval
 from attnstore.queries.statistics.measure import Measure
 from attnstore.queries.statistics.ranking import rank_heads
