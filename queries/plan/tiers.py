@@ -30,9 +30,6 @@ STORED: Final = TIERS[1:]
 #: Values that a number computed from both ends is taken to have, when memory is estimated.
 FREE_VALUES = 1024
 
-#: Attention entries a second on two cores, by tier; what docs/performance.md measures, rounded down.
-RATES: dict[Tier, float] = {"pairs": 40e9, "marginals": 20e9, "arcs": 8e9, "codes": 0.8e9}
-
 
 @dataclass(frozen=True, eq=False)
 class Needs:

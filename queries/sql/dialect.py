@@ -61,11 +61,10 @@ class FallbackError(Exception):
 
 @dataclass(frozen=True)
 class Functions:
-    """DuckDB's built-in functions: name to types, the names that are allowed, and aliases."""
+    """DuckDB's built-in functions: name to types, and the names that are allowed."""
 
     types: Mapping[str, frozenset[str]]
     allowed: frozenset[str]
-    alias_of: Mapping[str, str]
 
 
 _lock = threading.RLock()
@@ -101,7 +100,7 @@ def functions() -> Functions:
         rows = (
             _parser()
             .execute(
-                "SELECT lower(function_name), function_type, any_value(lower(alias_of)),"
+                "SELECT lower(function_name), function_type,"
                 " bool_and(coalesce(stability, 'CONSISTENT') = 'CONSISTENT'"
                 " AND NOT coalesce(has_side_effects, FALSE))"
                 " FROM duckdb_functions() GROUP BY ALL"
@@ -109,16 +108,15 @@ def functions() -> Functions:
             .fetchall()
         )
     types: dict[str, frozenset[str]] = {}
-    for name, kind, *_ in rows:
+    for name, kind, _ in rows:
         types[name] = types.get(name, frozenset()) | {kind}
     allowed = {
         name
-        for name, kind, _, consistent in rows
+        for name, kind, consistent in rows
         if (kind == "scalar" and consistent and not name.startswith(("__", "current_")))
         or (kind == "macro" and (name in _MACROS or name.startswith(_MACRO_PREFIXES)))
     }
-    aliases = {name: alias for name, kind, alias, _ in rows if kind == "scalar" and alias}
-    return Functions(types, frozenset(allowed - _DENIED), aliases)
+    return Functions(types, frozenset(allowed - _DENIED))
 
 
 def serialise(sql: str) -> Any:

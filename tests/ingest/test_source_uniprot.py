@@ -595,9 +595,9 @@ EMPTY = '<uniprot xmlns="http://uniprot.org/uniprot"/>'
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ("", [":1", "no well-formed XML", "no element"]),
-        ("MKV", [":1", "no well-formed XML"]),
-        (XML[: len(XML) // 2], ["no well-formed XML"]),
+        ("", [":1", "not well-formed XML", "no element"]),
+        ("MKV", [":1", "not well-formed XML"]),
+        (XML[: len(XML) // 2], ["not well-formed XML"]),
         (EMPTY, ["has no entry"]),
         ("<html/>", [":1", "<html>", "no name space"]),
         ('<uniprot xmlns="http://example.org"/>', [":1", "<uniprot>", "http://example.org"]),
@@ -606,8 +606,8 @@ EMPTY = '<uniprot xmlns="http://uniprot.org/uniprot"/>'
         (f'<!DOCTYPE uniprot [<!ENTITY x SYSTEM "file:///etc/passwd">]>{EMPTY}', [":1", "document type"]),
         (f'<!DOCTYPE uniprot SYSTEM "http://example.org/x.dtd">{EMPTY}', [":1", "document type"]),
         (XML.replace("Lyase", "&undefined;"), ["undefined entity"]),
-        (XML.replace('"UTF-8"', '"no-such"'), [":1", "no well-formed XML"]),
-        (XML.encode().replace("β".encode(), b"\xff"), [":8", "no well-formed XML"]),
+        (XML.replace('"UTF-8"', '"no-such"'), [":1", "not well-formed XML"]),
+        (XML.encode().replace("β".encode(), b"\xff"), [":8", "not well-formed XML"]),
         (re.sub("<accession>.*", "", XML), ["no accession"]),
         (re.sub("(?s)<sequence l.*</sequence>", "", XML), [":3", "P00001", "no sequence"]),
         (re.sub("(?s)(<sequence l.*?>).*?<", r"\1<", XML), [":3", "P00001", "no sequence"]),
