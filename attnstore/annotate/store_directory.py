@@ -125,7 +125,7 @@ def fill_catalog(
         catalog.publish()
     if excluded:
         warnings.warn(
-            f"{len(excluded):,} chain{'s' * (len(excluded) != 1)} of structure files left out: {reasons(excluded)}. "
+            f"{len(excluded):,} chain{'s' * (len(excluded) != 1)} of structure files {'were' if len(excluded) != 1 else 'was'} left out: {reasons(excluded)}. "
             "`SELECT * FROM excluded` lists them all.",
             stacklevel=2,
         )
