@@ -125,8 +125,8 @@ def fill_catalog(
         catalog.publish()
     if excluded:
         warnings.warn(
-            f"{len(excluded):,} chain{'s' * (len(excluded) != 1)} of structure files {'were' if len(excluded) != 1 else 'was'} left out: {reasons(excluded)}. "
-            "`SELECT * FROM excluded` lists them all.",
+            f"{len(excluded):,} chain{'s were' if len(excluded) != 1 else ' was'} left out of structure files: "
+            f"{reasons(excluded)}. `SELECT * FROM excluded` lists them all.",
             stacklevel=2,
         )
     return len(excluded)

@@ -59,6 +59,10 @@ class Codebook:
         if np.unique(cells).size != cells.size:
             raise ValueError("two edges share a cell of the table quantiser: they are too close")
 
+    def __reduce__(self) -> tuple[type["Codebook"], tuple[Float32Array]]:
+        """Without the table: a task on a cluster carries the edges alone, 326 kB less."""
+        return Codebook, (self.edges,)
+
     @property
     def size(self) -> int:
         """Number of codes, ``len(edges) + 1``."""

@@ -149,7 +149,7 @@ def test_inputs_of_waters_alone_are_refused_as_what_they_are(tmp_path):
 def test_chains_left_out_stand_in_the_store_and_stay_there(tmp_path):
     dna = peptide("DA DG", chain="B", row=1, atoms=("P",))
     write(tmp_path / "in", {"x.pdb": pdb_lines([*AKL, *dna]), "dna.pdb": pdb_lines(dna)})
-    with pytest.warns(UserWarning, match=r"2 chains .* left out: dna_B, x_B \(nucleic acid\)"):
+    with pytest.warns(UserWarning, match=r"2 chains were left out of structure files: dna_B, x_B \(nucleic acid\)"):
         ingest_proteins(tmp_path / "s.attn", [tmp_path / "in"])
 
     def rows() -> list[tuple[str, ...]]:
