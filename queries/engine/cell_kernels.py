@@ -213,6 +213,32 @@ def bands_by_table(weight: Array, base: Array, next_edge: Array, band_of_code: A
 
 
 @_compile
+def _cell_of(
+    k: int,
+    layer: Array,
+    head: Array,
+    protein: Array,
+    groups: Array,
+    passing: Array | None,
+    band: Array | None,
+    of_protein: Array,
+    row: Array,
+    shape: tuple[int, int, int],
+) -> tuple[int, bool]:
+    """Place of arc `k` among cells, and whether it takes part; parameters as those of `places`. No branches."""
+    proteins, size, bands = shape
+    r, p = row[layer[k], head[k]], of_protein[protein[k]]
+    at, part = ((r * proteins + p) * size + np.int64(groups[k])) * bands, (r | p) >= 0
+    # What is None is known when this is compiled, and costs nothing.
+    if passing is not None:
+        part &= passing[k]
+    if band is not None:
+        at += band[k]
+        part &= band[k] >= 0
+    return at, part
+
+
+@_compile
 def places(
     layer: Array,
     head: Array,
@@ -238,16 +264,8 @@ def places(
     shape : number of groups of proteins, of groups and of bands
     result : int64 [arcs]
     """
-    proteins, size, bands = shape
     for k in range(layer.shape[0]):
-        r, p = row[layer[k], head[k]], of_protein[protein[k]]
-        at, part = ((r * proteins + p) * size + np.int64(groups[k])) * bands, (r | p) >= 0
-        # What is None is known when this is compiled, and costs nothing.
-        if passing is not None:
-            part &= passing[k]
-        if band is not None:
-            at += band[k]
-            part &= band[k] >= 0
+        at, part = _cell_of(k, layer, head, protein, groups, passing, band, of_protein, row, shape)
         result[k] = at if part else -1
 
 
@@ -269,16 +287,9 @@ def count_listed(
     `places` and `count_places` in one pass; parameters as there. Without branches: which arcs count is hard to
     predict.
     """
-    proteins, size, bands = shape
     last = counts.shape[0] - 1
     for k in range(layer.shape[0]):
-        r, p = row[layer[k], head[k]], of_protein[protein[k]]
-        at, part = ((r * proteins + p) * size + np.int64(groups[k])) * bands, (r | p) >= 0
-        if passing is not None:
-            part &= passing[k]
-        if band is not None:
-            at += band[k]
-            part &= band[k] >= 0
+        at, part = _cell_of(k, layer, head, protein, groups, passing, band, of_protein, row, shape)
         counts[at if part else last] += 1
 
 
