@@ -75,35 +75,7 @@ class Arcs:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ProteinAttention:
-    """The data shown of one protein under one model.
-
-    Attributes
-    ----------
-    residues : Residues
-        The residues and their properties.
-    arcs : Arcs
-        The arcs of all heads in this protein.
-    atoms : Atoms
-        The atoms that are drawn.
-    layer, head : int
-        Head to show first, both from 0.
-    threshold : float
-        Minimum attention weight for an arc to be drawn.
-    separation : int
-        Minimum separation of the ends of an arc, in residues.
-    sites : Track or None
-        Boolean property to highlight; None if there is none.
-    shape : tuple of (int, int)
-        Layers and heads of the model.
-    weights : ndarray
-        float32 [source, target] of the head; 0 where the store keeps none so small.
-    whole : bool
-        Whether `weights` holds all of them, not those from the arc floor on alone.
-    chosen : str
-        How the head was chosen, in words.
-    origin : mapping of str to object
-        Identity of store, model and versions.
-    """
+    """The data shown of one protein under one model; :class:`attnstore.View`, which adds the page, has its fields."""
 
     residues: Residues
     arcs: Arcs
