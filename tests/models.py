@@ -1,4 +1,4 @@
-"""Tiny random models, and proteins for them, small enough to be made anew by every test run."""
+"""Tiny random models, and proteins for them, small enough to be made by every test run."""
 
 from __future__ import annotations
 

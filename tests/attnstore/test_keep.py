@@ -233,7 +233,7 @@ def test_arcs_are_counted_where_the_codebook_has_no_edge_there(proteins, tmp_pat
 
 
 def rewritten(path, change):
-    """The model's document with members changed, sealed anew."""
+    """The model's document with members changed, and a new seal."""
     file = path / "attention" / "random" / "model.json"
     document = json.loads(file.read_bytes())
     del document["version"], document["sha256"]

@@ -52,7 +52,7 @@ def test_the_check_at_loading_saw_no_difference(model):
 
 
 def test_the_digest_of_the_weights_is_the_same_at_every_load(model, folder):
-    # Parameters the checkpoint lacks are drawn anew each time and must not count.
+    # Parameters the checkpoint lacks are drawn again each time and must not count.
     assert load(str(folder), device="cpu").weights_sha256 == model.weights_sha256
 
 

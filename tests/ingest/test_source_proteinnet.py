@@ -74,7 +74,7 @@ def test_an_atom_at_the_origin_is_missing_whatever_the_mask_says(tmp_path):
     assert record.structure is not None
     assert np.isnan(record.structure.ca).any(axis=1).tolist() == [True, False, False]
     assert np.isnan(record.structure.cb).any(axis=1).tolist() == [True, True, False]
-    # A single coordinate of nought is a coordinate.
+    # A single coordinate of zero is a coordinate.
     assert record.structure.ca[1].tolist() == [13, 14, 15]
 
 

@@ -143,7 +143,7 @@ def test_a_worker_with_other_weights_is_found_out(tmp_path, inputs, scheduler, m
         ingest(tmp_path / "store", inputs, model=str(model), scheduler=scheduler, **SETTINGS)
     assert str(refused.value) == (f"model {model} has other weights on this worker than where the ingest was started.")
     monkeypatch.undo()
-    # It is loaded anew where it has changed since.
+    # It is loaded again where it has changed since.
     assert ingest(tmp_path / "store", model=str(model), scheduler=scheduler, **SETTINGS).proteins == len(PROTEINS)
 
 

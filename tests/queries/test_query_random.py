@@ -1,6 +1,6 @@
 """Random statements over random stores: every tier that can answer says what brute force says.
 
-`ATTNSTORE_EXAMPLES=5000 pytest tests/queries/test_query_random.py` draws that many, anew each time.
+`ATTNSTORE_EXAMPLES=5000 pytest tests/queries/test_query_random.py` draws that many, others each time.
 """
 
 import functools

@@ -146,7 +146,7 @@ def test_a_folder_is_of_one_model(small: Path, sites: Path, tmp_path: Path, monk
 
 
 def sites_file(folder: Path, records: list[dict[str, Any]]) -> Path:
-    """A data folder of binding sites alone, its file made anew."""
+    """A data folder of binding sites alone, its file new."""
     path = folder / "binding_site_train.lmdb"
     if path.exists():
         shutil.rmtree(path)
